@@ -1,0 +1,206 @@
+// Package engine is a key-value cache in two tiers: a local one in memory,
+// for reads, over a store that holds a fixed number of entries and evicts
+// those of lowest rank. It knows neither HTTP nor Caddy.
+package engine
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// Engine answers reads from its local tier or by a fetch from the store, and
+// passes writes to one worker that applies them in arrival order. Its methods
+// may be called from any number of goroutines.
+type Engine struct {
+	store    store.Store
+	logger   *zap.Logger
+	settings atomic.Pointer[Settings]
+
+	local   *local
+	fetcher *fetcher
+	queue   *queue
+	worker  *worker
+	watch   *watch // nil if nobody else writes to the store
+
+	starting sync.Once
+	ending   sync.Once
+	closed   atomic.Bool
+	running  sync.WaitGroup
+	watching context.CancelFunc
+}
+
+// New returns an engine over st, which it closes when it is closed. Nothing
+// happens to the store before the first call that needs it.
+func New(st store.Store, s Settings, o Options) *Engine {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	e := &Engine{store: st, logger: o.Logger}
+	e.settings.Store(&s)
+	e.local = newLocal(&s)
+	if shared, ok := st.(store.Watchable); ok {
+		e.watch = newWatch(shared, e.local.base, o.Logger)
+	}
+	e.fetcher = newFetcher(st, e.local, e.watch, &e.settings, o.Prepare)
+	e.queue = newQueue()
+	e.worker = newWorker(st, e.queue, e.fetcher, &e.settings, o.Logger)
+	return e
+}
+
+// Configure puts new settings in force. The store learns of new limits with
+// the next call that needs it.
+func (e *Engine) Configure(s Settings) {
+	e.settings.Store(&s)
+	e.local.configure(&s)
+	e.worker.limitsPending.Store(true)
+}
+
+// start begins what runs beside the calls. It waits for the first call that
+// needs the store, since settings that are only tried out must change nothing.
+func (e *Engine) start() {
+	e.starting.Do(func() {
+		e.running.Go(e.worker.run)
+		if e.watch == nil {
+			return
+		}
+		var ctx context.Context
+		ctx, e.watching = context.WithCancel(context.Background())
+		e.running.Go(func() { e.watch.run(ctx, e.fetcher) })
+	})
+}
+
+// Get looks for the entry of key. A key that neither tier has is an Answer
+// without an Entry, not an error. The errors are ErrNotLocal, ErrTimeout,
+// ErrUnavailable, ErrClosed, and the cause of a ctx that ended.
+func (e *Engine) Get(ctx context.Context, key string, r Read) (Answer, error) {
+	settings := e.settings.Load()
+	var old *kept
+	if !r.NoCache {
+		if k, ok := e.local.get(key); ok {
+			if ttl := e.remaining(settings, k); ttl > 0 {
+				return Answer{Entry: &k.Entry, Source: Local, TTL: ttl}, nil
+			}
+			old = k
+		}
+	}
+	if r.LocalOnly {
+		return Answer{}, ErrNotLocal
+	}
+	if e.closed.Load() {
+		return Answer{}, ErrClosed
+	}
+	e.start()
+	e.worker.nudge()
+	a, err := e.fetcher.get(ctx, key, r.NoCache, settings.Timeout)
+	if err != nil && old != nil && ctx.Err() == nil {
+		if ttl := e.remaining(settings, old); ttl > -settings.StaleIfError {
+			return Answer{Entry: &old.Entry, Source: Local, TTL: min(ttl, 0), StaleIfError: true}, nil
+		}
+	}
+	a.WasStale = old != nil
+	return a, err
+}
+
+// remaining returns how much longer a local entry is fresh.
+func (e *Engine) remaining(s *Settings, k *kept) time.Duration {
+	now := e.local.now()
+	ttl := s.LocalTTL
+	if ttl > s.UnsubscribedTTL && e.watch != nil && !e.watch.alive(now) {
+		ttl = s.UnsubscribedTTL
+	}
+	return ttl - (now - k.loaded)
+}
+
+// Create stores the value of a key that is absent. The value belongs to the
+// engine from then on. The errors of writes are ErrQueueFull, ErrTimeout,
+// ErrUnavailable, ErrMayBeApplied, ErrClosed, and the cause of a ctx that
+// ended.
+func (e *Engine) Create(ctx context.Context, key string, v store.Value, ifMatch, ifNoneMatch store.VersionSet) (store.Result, error) {
+	return e.write(ctx, store.Write{Op: store.Create, Key: key, Value: v, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch})
+}
+
+// Put creates an entry, or replaces its value and keeps its rank and age.
+func (e *Engine) Put(ctx context.Context, key string, v store.Value, ifMatch, ifNoneMatch store.VersionSet) (store.Result, error) {
+	return e.write(ctx, store.Write{Op: store.Put, Key: key, Value: v, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch})
+}
+
+// Delete removes an entry.
+func (e *Engine) Delete(ctx context.Context, key string, ifMatch, ifNoneMatch store.VersionSet) (store.Result, error) {
+	return e.write(ctx, store.Write{Op: store.Delete, Key: key, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch})
+}
+
+// write queues w and waits for its answer, no longer than Settings.Timeout.
+func (e *Engine) write(ctx context.Context, w store.Write) (store.Result, error) {
+	settings := e.settings.Load()
+	e.start()
+	timer := time.NewTimer(settings.Timeout)
+	defer timer.Stop()
+	j := newJob(w, time.Now().Add(settings.Timeout))
+	if err := e.queue.put(j, settings.MaxQueueJobs, settings.MaxQueueBytes); err != nil {
+		return store.Result{}, err
+	}
+	select {
+	case <-j.done:
+		return j.result, j.err
+	case <-ctx.Done():
+		if e.queue.withdraw(j) {
+			return store.Result{}, context.Cause(ctx)
+		}
+		// The worker has it, so it will be carried out.
+		select {
+		case <-j.done:
+			return j.result, j.err
+		case <-timer.C:
+		}
+	case <-timer.C:
+		if e.queue.withdraw(j) {
+			return store.Result{}, ErrTimeout
+		}
+	}
+	e.fetcher.drop([]string{w.Key}, unknownNumber)
+	return store.Result{}, ErrMayBeApplied
+}
+
+// Close refuses new calls, applies the writes that wait, for no longer than
+// Settings.DrainTimeout, answers the rest with ErrClosed, and ends everything
+// the engine started, the store with it. Only the first call does so.
+func (e *Engine) Close() error {
+	var err error
+	e.ending.Do(func() {
+		e.closed.Store(true)
+		started := true
+		e.starting.Do(func() { started = false })
+		e.queue.close()
+		if started {
+			e.drain()
+		}
+		if e.watching != nil {
+			e.watching()
+		}
+		e.fetcher.close()
+		// Calls to the store that still wait for an answer end with it.
+		err = e.store.Close()
+		e.running.Wait()
+		e.fetcher.running.Wait()
+		e.local.close()
+	})
+	return err
+}
+
+// drain waits for the worker to empty the queue.
+func (e *Engine) drain() {
+	timer := time.NewTimer(e.settings.Load().DrainTimeout)
+	defer timer.Stop()
+	select {
+	case <-e.worker.done:
+	case <-timer.C:
+		e.logger.Error("drain_timeout passed before all queued writes were applied; the rest was refused",
+			zap.Int("refused", e.queue.abandon()))
+	}
+}

@@ -1,0 +1,28 @@
+package engine
+
+import "errors"
+
+// The engine's answers when it could not do what was asked. All but
+// ErrMayBeApplied mean that nothing was changed.
+var (
+	// ErrClosed is returned by every call after Close.
+	ErrClosed = errors.New("engine closed")
+
+	// ErrQueueFull says that as many writes, or as many bytes of them, wait
+	// as Settings allow.
+	ErrQueueFull = errors.New("write queue full")
+
+	// ErrTimeout says that Settings.Timeout passed before the call got its
+	// turn.
+	ErrTimeout = errors.New("timed out waiting for the store")
+
+	// ErrUnavailable says that the store could not be reached or refuses.
+	ErrUnavailable = errors.New("store unavailable")
+
+	// ErrMayBeApplied says that a write was sent to the store and that no
+	// answer came in time: it may have happened, or happen yet.
+	ErrMayBeApplied = errors.New("no answer from the store: the write may have been applied")
+
+	// ErrNotLocal answers a Read with LocalOnly whose entry is not local.
+	ErrNotLocal = errors.New("no fresh local entry")
+)

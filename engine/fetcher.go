@@ -1,0 +1,346 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+const (
+	// maxLanes is how many fetches are on their way at once. With two, one
+	// can be read while the other waits for the store.
+	maxLanes = 2
+	// maxFetch bounds the keys of one fetch.
+	maxFetch = 128
+	// unknownNumber is later than every write.
+	unknownNumber = math.MaxUint64
+)
+
+// fetcher reads from the store and fills the local tier.
+//
+// Calls for one key share a flight. The first flight leaves at once; those
+// that arrive while the lanes are busy leave together in the next batch.
+//
+// The store numbers its writes, and a fetch says up to which number it
+// reflects them. Whoever learns of a write calls drop with its number, which
+// removes an older local entry and, through flight.fence, keeps a fetch that
+// is on its way from bringing it back. All of it happens under one lock; hits
+// do not take it.
+type fetcher struct {
+	store    store.Store
+	local    *local
+	watch    *watch
+	settings *atomic.Pointer[Settings]
+	prepare  func(string, *store.Entry) (any, int)
+	running  sync.WaitGroup // lanes
+
+	mu      sync.Mutex
+	flights map[string]*flight // the ones that calls may join
+	pending []*flight          // those not sent, in order
+	lanes   int
+	closed  bool
+	// seen is the highest write number that an answer brought. One that is
+	// lower than what was seen when it was asked for means that the store
+	// lost writes, and counts anew.
+	seen uint64
+	// lastEvent is the number of the last event.
+	lastEvent uint64
+
+	lostRaises atomic.Uint64
+}
+
+// flight is one read of one key.
+type flight struct {
+	key      string
+	deadline time.Time // of the last call that joined
+	waiting  int
+	sent     bool
+	// fence is the number of the latest write to the key that became known
+	// after the flight was sent.
+	fence uint64
+
+	done chan struct{} // closed when the rest is set
+	got  *kept         // nil: absent
+	// number is the store's write number as of the read.
+	number uint64
+	stored bool
+	err    error
+}
+
+func newFetcher(st store.Store, l *local, w *watch, s *atomic.Pointer[Settings], prepare func(string, *store.Entry) (any, int)) *fetcher {
+	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight)}
+}
+
+// get fetches key. With fresh it joins no flight that is on its way.
+func (f *fetcher) get(ctx context.Context, key string, fresh bool, timeout time.Duration) (Answer, error) {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	deadline := time.Now().Add(timeout)
+	for {
+		fl, fence, err := f.join(key, fresh, deadline)
+		if err != nil {
+			return Answer{}, err
+		}
+		select {
+		case <-fl.done:
+		case <-ctx.Done():
+			f.leave(fl)
+			return Answer{}, context.Cause(ctx)
+		case <-timer.C:
+			f.leave(fl)
+			return Answer{}, ErrTimeout
+		}
+		switch {
+		case fl.err != nil:
+			return Answer{}, fl.err
+		case fl.number < fence:
+			// The key was written, and the write acknowledged, after the
+			// flight was sent and before this call came.
+			continue
+		case fl.got == nil:
+			return Answer{}, nil
+		default:
+			return Answer{Entry: &fl.got.Entry, Stored: fl.stored}, nil
+		}
+	}
+}
+
+// join returns a flight for key, and the write number that its answer must
+// reflect to be good for a call that comes now.
+func (f *fetcher) join(key string, fresh bool, deadline time.Time) (*flight, uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, 0, ErrClosed
+	}
+	if fl := f.flights[key]; fl != nil && !(fresh && fl.sent) {
+		fl.waiting++
+		fl.deadline = deadline
+		return fl, fl.fence, nil
+	}
+	fl := &flight{key: key, deadline: deadline, waiting: 1, done: make(chan struct{})}
+	f.flights[key] = fl
+	f.pending = append(f.pending, fl)
+	if f.lanes < maxLanes {
+		f.lanes++
+		f.running.Go(f.lane)
+	}
+	return fl, 0, nil
+}
+
+// leave withdraws a call from a flight. One that nobody waits for any more is
+// not sent.
+func (f *fetcher) leave(fl *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fl.waiting--
+	if fl.waiting > 0 || fl.sent {
+		return
+	}
+	if i := slices.Index(f.pending, fl); i >= 0 {
+		f.pending = slices.Delete(f.pending, i, i+1)
+	}
+	f.unlist(fl)
+}
+
+// unlist lets no more calls join fl, and reports whether they could until now.
+func (f *fetcher) unlist(fl *flight) bool {
+	if f.flights[fl.key] != fl {
+		return false
+	}
+	delete(f.flights, fl.key)
+	return true
+}
+
+// lane sends batches until nothing is pending.
+func (f *fetcher) lane() {
+	for {
+		if f.watch != nil {
+			f.watch.awaitFirstTry(f.settings.Load().Timeout)
+		}
+		b := f.take()
+		if len(b.flights) == 0 {
+			return
+		}
+		ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
+		fetched, err := f.store.Fetch(ctx, b.keys)
+		cancel()
+		f.land(b, fetched, err)
+	}
+}
+
+// flightBatch is what one lane fetches at once.
+type flightBatch struct {
+	flights  []*flight
+	keys     []string
+	deadline time.Time
+	seen     uint64 // fetcher.seen when it was sent
+}
+
+// take marks the next batch as sent. Without one the lane ends.
+func (f *fetcher) take() flightBatch {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := min(len(f.pending), maxFetch)
+	if n == 0 {
+		f.lanes--
+		return flightBatch{}
+	}
+	b := flightBatch{flights: slices.Clone(f.pending[:n]), keys: make([]string, n), seen: f.seen}
+	f.pending = slices.Delete(f.pending, 0, n)
+	for i, fl := range b.flights {
+		fl.sent = true
+		b.keys[i] = fl.key
+		if fl.deadline.After(b.deadline) {
+			b.deadline = fl.deadline
+		}
+	}
+	return b
+}
+
+// land hands out the answer to a batch and fills the local tier.
+func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
+	if err != nil {
+		err = readError(err)
+	} else {
+		f.lostRaises.Add(uint64(fetched.LostRaises))
+		now := f.local.now()
+		for i, e := range fetched.Entries {
+			if e != nil {
+				b.flights[i].got = f.keep(b.keys[i], e, now, fetched.Number)
+			}
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		f.observe(fetched.Number, b.seen)
+	}
+	for _, fl := range b.flights {
+		fl.number, fl.err = fetched.Number, err
+		if f.unlist(fl) && err == nil && fl.number >= fl.fence {
+			if fl.got != nil {
+				fl.stored = f.local.put(fl.key, fl.got)
+			} else {
+				f.local.dropOlder(fl.key, unknownNumber)
+			}
+		}
+		close(fl.done)
+	}
+}
+
+// keep makes of a fetched entry what the local tier keeps.
+func (f *fetcher) keep(key string, e *store.Entry, now time.Duration, number uint64) *kept {
+	k := &kept{Entry: Entry{Entry: *e}, loaded: now, number: number}
+	size := len(key) + len(e.Data) + len(e.ContentType) + entryOverhead
+	if f.prepare != nil {
+		view, viewSize := f.prepare(key, &k.Entry.Entry)
+		k.View = view
+		size += viewSize
+	}
+	k.weight = uint32(min(size, math.MaxUint32))
+	return k
+}
+
+// seenNumber returns the highest write number seen.
+func (f *fetcher) seenNumber() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.seen
+}
+
+// written tells of an answer of the store to writes: it is as of number, was
+// asked for when seen was the highest, and the keys changed.
+func (f *fetcher) written(keys []string, number, seen uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.observe(number, seen)
+	f.dropLocked(keys, number)
+}
+
+// drop removes what is local of keys that changed with write number.
+func (f *fetcher) drop(keys []string, number uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dropLocked(keys, number)
+}
+
+func (f *fetcher) dropLocked(keys []string, number uint64) {
+	for _, key := range keys {
+		if fl := f.flights[key]; fl != nil && fl.sent {
+			fl.fence = max(fl.fence, number)
+		}
+		f.local.dropOlder(key, number)
+	}
+}
+
+// observe notes the write number of an answer.
+func (f *fetcher) observe(number, seen uint64) {
+	if number < seen {
+		f.forget()
+	}
+	f.seen = max(f.seen, number)
+}
+
+// forget drops everything local, also what is on its way.
+func (f *fetcher) forget() {
+	f.seen, f.lastEvent = 0, 0
+	for _, fl := range f.flights {
+		if fl.sent {
+			fl.fence = unknownNumber
+		}
+	}
+	f.local.dropAll()
+}
+
+// subscribed is told when a subscription begins: what happened before it may
+// have been missed.
+func (f *fetcher) subscribed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget()
+}
+
+// changed is told of every event of the subscription, in order. Events of
+// this process's own writes arrive too, often late: they drop nothing, since
+// what was fetched after a write is not older than it.
+func (f *fetcher) changed(ev store.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if ev.Number <= f.lastEvent {
+		f.forget()
+	}
+	f.lastEvent = ev.Number
+	f.seen = max(f.seen, ev.Number)
+	for _, c := range ev.Changes {
+		f.dropLocked([]string{c.Key}, c.Number)
+	}
+}
+
+// close fails what was not sent.
+func (f *fetcher) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	for _, fl := range f.pending {
+		fl.err = ErrClosed
+		f.unlist(fl)
+		close(fl.done)
+	}
+	f.pending = nil
+}
+
+// readError says in the engine's terms why a fetch failed.
+func readError(err error) error {
+	if errors.Is(err, store.ErrClosed) {
+		return ErrClosed
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}

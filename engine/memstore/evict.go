@@ -1,0 +1,78 @@
+package memstore
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// step is how many entries a batch evicts at most to work off a lowered
+// limit, so that none of them holds the lock for long.
+const step = 200
+
+// setLimits puts l in force. What it leaves too much, workOff removes.
+func (s *Store) setLimits(l store.Limits) error {
+	p, ok := store.PolicyByName(l.Eviction)
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: unknown eviction policy %q", store.ErrUnavailable, l.Eviction)
+	case l.MaxKeys < 1:
+		return fmt.Errorf("%w: a limit of %d keys", store.ErrUnavailable, l.MaxKeys)
+	case l.MaxBytes < 0:
+		return fmt.Errorf("%w: a limit of %d bytes", store.ErrUnavailable, l.MaxBytes)
+	}
+	s.limits, s.policy = l, p
+	return nil
+}
+
+func (s *Store) maxBytes() int64 {
+	if s.limits.MaxBytes == 0 {
+		return math.MaxInt64
+	}
+	return s.limits.MaxBytes
+}
+
+// over reports whether the store holds more than a limit allows, which only a
+// lowered limit brings about.
+func (s *Store) over() bool {
+	return len(s.items) > s.limits.MaxKeys || s.bytes > s.maxBytes()
+}
+
+// workOff evicts a step of what a lowered limit left too much. No write caused
+// it, so it takes a number of its own.
+func (b *batch) workOff() {
+	if !b.over() {
+		return
+	}
+	b.number++
+	for range step {
+		if !b.over() || !b.evict() {
+			return
+		}
+	}
+}
+
+// makeRoom evicts until so many keys and bytes can be added. While a lowered
+// limit is being worked off it holds what there is to what there is: it then
+// frees as much as will be added, so that neither count rises.
+func (b *batch) makeRoom(keys int, bytes int64) {
+	maxKeys := max(b.limits.MaxKeys, len(b.items))
+	maxBytes := max(b.maxBytes(), b.bytes)
+	for len(b.items) > maxKeys-keys || b.bytes > maxBytes-bytes {
+		if !b.evict() {
+			return
+		}
+	}
+}
+
+// evict removes the next entry to leave; false if there is none.
+func (b *batch) evict() bool {
+	it, ok := b.order.Min()
+	if !ok {
+		return false
+	}
+	b.remove(it)
+	b.evicted = append(b.evicted, it.key)
+	return true
+}

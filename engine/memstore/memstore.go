@@ -1,0 +1,157 @@
+// Package memstore is a store in the memory of one process: it has the
+// semantics of the one in Redis, and its entries end with the process.
+package memstore
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/tidwall/btree"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// Store is a store.Store in memory. Every operation on an entry takes time
+// logarithmic in the number of entries.
+//
+// It copies what it is given to write, so that callers may go on using their
+// memory. The entries that Fetch returns are the stored ones, shared by all
+// callers: nobody may change them, nor the bytes of their values.
+//
+// It does not implement store.Watchable, since nobody else writes to it.
+type Store struct {
+	mu     sync.Mutex
+	closed bool
+
+	items map[string]*item
+	order *btree.BTreeG[*item] // of all items, the next to leave first
+	bytes int64                // of all keys and values
+
+	number  uint64       // of the last write
+	fetches uint64       // how many there were
+	limits  store.Limits // zero until the first Apply
+	policy  store.Policy // the one that limits name
+}
+
+// item is a stored entry with its place in the eviction order.
+type item struct {
+	key   string
+	entry *store.Entry // replaced, never changed, since others may hold it
+
+	// score and insertion are the key in Store.order: who changes one must
+	// take the item out first.
+	score     float64
+	insertion uint64
+
+	fetched uint64 // the last of Store.fetches that met it
+}
+
+func (it *item) size() int64 { return int64(len(it.key) + len(it.entry.Data)) }
+
+// leavesBefore is the eviction order: by score, then by age.
+func leavesBefore(a, b *item) bool {
+	if a.score != b.score {
+		return a.score < b.score
+	}
+	return a.insertion < b.insertion
+}
+
+// New returns an empty store without limits; the first Apply brings them.
+func New() *Store {
+	return &Store{
+		items: make(map[string]*item),
+		order: btree.NewBTreeGOptions(leavesBefore, btree.Options{NoLocks: true}),
+	}
+}
+
+// Fetch implements store.Store. It never loses a raise.
+func (s *Store) Fetch(ctx context.Context, keys []string) (store.Fetched, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if err := s.ready(ctx, len(keys)); err != nil {
+		return store.Fetched{}, err
+	}
+	s.fetches++
+	entries := make([]*store.Entry, len(keys))
+	for i, key := range keys {
+		it := s.items[key]
+		if it == nil {
+			continue
+		}
+		entries[i] = it.entry
+		if it.fetched != s.fetches { // else the key is in keys twice
+			it.fetched = s.fetches
+			s.rescore(it, s.policy.Fetch(it.score))
+		}
+	}
+	return store.Fetched{Entries: entries, Number: s.number}, nil
+}
+
+// Apply implements store.Store.
+func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if err := s.ready(ctx, len(b.Writes)); err != nil {
+		return store.Applied{}, err
+	}
+	if b.SetLimits || s.limits == (store.Limits{}) {
+		if err := s.setLimits(b.Limits); err != nil {
+			return store.Applied{}, err
+		}
+	}
+
+	run := batch{Store: s, tag: rand.Uint32()}
+	run.workOff()
+	results := make([]store.Result, len(b.Writes))
+	for i := range b.Writes {
+		results[i] = run.write(&b.Writes[i])
+	}
+	return store.Applied{
+		Results: results,
+		Evicted: run.evicted,
+		Number:  s.number,
+		Limits:  s.limits,
+		Over:    s.over(),
+		Keys:    len(s.items),
+		Bytes:   s.bytes,
+	}, nil
+}
+
+// Close implements store.Store: it lets go of all entries. It may be called
+// again.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.closed = true
+	s.items, s.order, s.bytes = nil, nil, 0
+	return nil
+}
+
+// ready reports why a call with n keys or writes cannot run.
+func (s *Store) ready(ctx context.Context, n int) error {
+	if s.closed {
+		return store.ErrClosed
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, context.Cause(ctx))
+	}
+	if n > store.MaxBatch {
+		return fmt.Errorf("%w: %d at once, where %d is the most", store.ErrUnavailable, n, store.MaxBatch)
+	}
+	return nil
+}
+
+// rescore moves it to its place by a new score.
+func (s *Store) rescore(it *item, score float64) {
+	if score == it.score {
+		return
+	}
+	s.order.Delete(it)
+	it.score = score
+	s.order.Set(it)
+}

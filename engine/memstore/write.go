@@ -1,0 +1,119 @@
+package memstore
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// batch is one Apply under way. It holds the store's lock.
+type batch struct {
+	*Store
+	tag     uint32
+	evicted []string
+}
+
+// next returns the version of a write that changes the store.
+func (b *batch) next() store.Version {
+	b.number++
+	return store.Version{Number: b.number, Tag: b.tag}
+}
+
+func (b *batch) write(w *store.Write) store.Result {
+	it := b.items[w.Key]
+	if w.Op == store.Delete {
+		return b.delete(w, it)
+	}
+	if w.Op == store.Create && it != nil {
+		return store.Result{
+			Outcome:   store.Conflict,
+			Version:   it.entry.Version,
+			SameValue: same(it.entry.Value, w.Value),
+		}
+	}
+	if w.Size() > b.maxBytes() {
+		return store.Result{Outcome: store.TooLarge}
+	}
+	if res, ok := allowed(w, it); !ok {
+		return res
+	}
+	if it == nil {
+		return b.create(w)
+	}
+	return b.replace(w, it)
+}
+
+func (b *batch) create(w *store.Write) store.Result {
+	b.makeRoom(1, w.Size())
+	v := b.next()
+	it := &item{
+		// A key is often a piece of a request, which it would keep in memory.
+		key:       strings.Clone(w.Key),
+		entry:     newEntry(w.Value, v),
+		score:     b.policy.Enter(),
+		insertion: v.Number,
+	}
+	b.items[it.key] = it
+	b.order.Set(it)
+	b.bytes += it.size()
+	return store.Result{Outcome: store.Created, Version: v}
+}
+
+func (b *batch) replace(w *store.Write, it *item) store.Result {
+	grows := w.Size() - it.size()
+	if grows > 0 {
+		// Out of the order, so that it is not evicted to make its own room.
+		b.order.Delete(it)
+		b.makeRoom(0, grows)
+		b.order.Set(it)
+	}
+	v := b.next()
+	it.entry = newEntry(w.Value, v)
+	b.bytes += grows
+	return store.Result{Outcome: store.Replaced, Version: v}
+}
+
+func (b *batch) delete(w *store.Write, it *item) store.Result {
+	if it == nil {
+		return store.Result{Outcome: store.Absent}
+	}
+	if res, ok := allowed(w, it); !ok {
+		return res
+	}
+	b.remove(it)
+	return store.Result{Outcome: store.Deleted, Version: b.next()}
+}
+
+// remove takes an item out, whether it was deleted or evicted.
+func (s *Store) remove(it *item) {
+	s.order.Delete(it)
+	delete(s.items, it.key)
+	s.bytes -= it.size()
+}
+
+// allowed checks the conditions of w on it, which is nil if absent.
+func allowed(w *store.Write, it *item) (res store.Result, ok bool) {
+	if it == nil {
+		return store.Result{Outcome: store.PreconditionFailed},
+			store.Allows(w.IfMatch, w.IfNoneMatch, nil)
+	}
+	v := it.entry.Version
+	return store.Result{Outcome: store.PreconditionFailed, Version: v},
+		store.Allows(w.IfMatch, w.IfNoneMatch, &v)
+}
+
+func newEntry(v store.Value, version store.Version) *store.Entry {
+	return &store.Entry{
+		Value: store.Value{
+			Data:        bytes.Clone(v.Data),
+			Kind:        v.Kind,
+			ContentType: strings.Clone(v.ContentType),
+		},
+		Version: version,
+	}
+}
+
+func same(a, b store.Value) bool {
+	return a.Kind == b.Kind && a.ContentType == b.ContentType && bytes.Equal(a.Data, b.Data)
+}

@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"container/list"
+	"sync"
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// job is a write on its way to the store.
+type job struct {
+	write    store.Write
+	deadline time.Time
+	place    *list.Element // in the queue; nil once taken or withdrawn
+
+	done   chan struct{} // closed when the rest is set
+	result store.Result
+	err    error
+}
+
+func newJob(w store.Write, deadline time.Time) *job {
+	return &job{write: w, deadline: deadline, done: make(chan struct{})}
+}
+
+func (j *job) finish(r store.Result, err error) {
+	j.result, j.err = r, err
+	close(j.done)
+}
+
+// queue holds the writes that wait for the worker, in arrival order. Its
+// bounds count the jobs that the worker has taken as well, until they are
+// answered: they need memory too.
+type queue struct {
+	wake chan struct{} // has a token when there is something new to see
+
+	mu      sync.Mutex
+	waiting list.List // of *job
+	jobs    int
+	bytes   int64
+	closed  bool
+}
+
+func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+
+// signal makes the worker look.
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// put appends j unless that would exceed a bound. A job that is larger than
+// maxBytes by itself is taken when nothing else waits.
+func (q *queue) put(j *job, maxJobs int, maxBytes int64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrClosed
+	}
+	size := j.write.Size()
+	if q.jobs >= maxJobs || q.bytes+size > maxBytes && q.jobs > 0 {
+		return ErrQueueFull
+	}
+	q.jobs++
+	q.bytes += size
+	j.place = q.waiting.PushBack(j)
+	q.signal()
+	return nil
+}
+
+// take removes the next jobs, up to bounds that one job alone may exceed.
+// They count until they are released.
+func (q *queue) take(maxJobs int, maxBytes int64) []*job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var taken []*job
+	var bytes int64
+	for e := q.waiting.Front(); e != nil && len(taken) < maxJobs; e = q.waiting.Front() {
+		j := e.Value.(*job)
+		bytes += j.write.Size()
+		if len(taken) > 0 && bytes > maxBytes {
+			break
+		}
+		q.unlink(j)
+		taken = append(taken, j)
+	}
+	return taken
+}
+
+func (q *queue) unlink(j *job) {
+	q.waiting.Remove(j.place)
+	j.place = nil
+}
+
+// release ends the counting of jobs that were taken.
+func (q *queue) release(jobs []*job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, j := range jobs {
+		q.jobs--
+		q.bytes -= j.write.Size()
+	}
+}
+
+// withdraw removes j, and reports whether the worker had not taken it.
+func (q *queue) withdraw(j *job) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if j.place == nil {
+		return false
+	}
+	q.unlink(j)
+	q.jobs--
+	q.bytes -= j.write.Size()
+	return true
+}
+
+// close lets nothing more in.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.signal()
+}
+
+func (q *queue) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+// abandon answers all that wait with ErrClosed, and returns how many.
+func (q *queue) abandon() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := q.waiting.Len()
+	for e := q.waiting.Front(); e != nil; e = q.waiting.Front() {
+		j := e.Value.(*job)
+		q.unlink(j)
+		q.jobs--
+		q.bytes -= j.write.Size()
+		j.finish(store.Result{}, ErrClosed)
+	}
+	return n
+}

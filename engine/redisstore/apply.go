@@ -1,0 +1,121 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// The shape of apply.lua's ARGV: so many before the writes, and so many a
+// write.
+const (
+	applyHead   = 8
+	applyStride = 6
+)
+
+// Apply implements store.Store.
+func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error) {
+	w := s.writers.take()
+	defer s.writers.put(w)
+	reply, err := s.call(ctx, applyScript, w, s.applyArgs(b))
+	if err != nil {
+		return store.Applied{}, fmt.Errorf("applying %d writes: %w", len(b.Writes), err)
+	}
+	applied, err := s.readApplied(reply, w)
+	if err == nil && len(applied.Results) != len(b.Writes) {
+		err = fmt.Errorf("%d answers to %d writes", len(applied.Results), len(b.Writes))
+	}
+	if err != nil {
+		return store.Applied{}, fmt.Errorf("%w: reading the answer to a batch: %w", store.ErrFateUnknown, err)
+	}
+	return applied, nil
+}
+
+func (s *Store) applyArgs(b store.Batch) []any {
+	args := make([]any, applyHead, applyHead+applyStride*len(b.Writes))
+	tag := store.Version{Tag: rand.Uint32()}.String()[1:]
+	copy(args[2:], []any{tag, s.keys.events(), b.Limits.MaxKeys, b.Limits.MaxBytes, b.Limits.Eviction, b.SetLimits})
+	for i := range b.Writes {
+		w := &b.Writes[i]
+		var attrs string
+		if w.Op != store.Delete {
+			attrs = string(w.Value.Kind) + " " + w.Value.ContentType
+		}
+		args = append(args, string(w.Op), w.Key, w.Value.Data, attrs, string(w.IfMatch), string(w.IfNoneMatch))
+	}
+	return args
+}
+
+func (s *Store) readApplied(reply []any, w *writer) (store.Applied, error) {
+	r := reader{reply: reply}
+	a := store.Applied{Number: uint64(r.int()), Keys: int(r.int()), Bytes: r.int(), Over: r.int() == 1}
+	mended := r.int()
+	a.Limits = store.Limits{MaxKeys: int(r.int()), MaxBytes: r.int(), Eviction: r.string()}
+	answers := r.strings()
+	a.Evicted = r.strings()
+	unpublished := r.string()
+	w.recorded = r.int() == 1 || w.recorded
+	if r.err != nil {
+		return a, r.err
+	}
+	a.Results = make([]store.Result, len(answers))
+	for i, answer := range answers {
+		var err error
+		if a.Results[i], err = readResult(answer); err != nil {
+			return a, err
+		}
+	}
+	if mended > 0 {
+		s.mended.Add(uint64(mended))
+		s.logger.Warn("values, meta and ranks in Redis disagreed and were repaired: does somebody else write to them, or does Redis evict?",
+			zap.Int64("repaired", mended))
+	}
+	if unpublished != "" {
+		s.logger.Warn("Redis did not publish an event: other nodes may serve old entries for as long as local_ttl",
+			zap.String("error", unpublished))
+	}
+	return a, nil
+}
+
+var outcomes = map[string]store.Outcome{
+	"created": store.Created, "replaced": store.Replaced, "deleted": store.Deleted,
+	"conflict": store.Conflict, "absent": store.Absent, "failed": store.PreconditionFailed,
+	"large": store.TooLarge, "refused": store.Refused,
+}
+
+// readResult reads an answer of apply.lua: an outcome, mostly with a version.
+func readResult(answer string) (store.Result, error) {
+	name, rest, _ := strings.Cut(answer, " ")
+	r := store.Result{Outcome: outcomes[name]}
+	switch r.Outcome {
+	case 0:
+		return r, fmt.Errorf("unknown outcome %q", name)
+	case store.Refused:
+		r.Reason = rest
+		return r, nil
+	}
+	version, same, _ := strings.Cut(rest, " ")
+	r.SameValue = same != ""
+	r.Version = parseVersion(version)
+	return r, nil
+}
+
+// parseVersion reads Version.String, and returns the zero Version for
+// anything else.
+func parseVersion(s string) store.Version {
+	if len(s) <= 8 {
+		return store.Version{}
+	}
+	number, err := strconv.ParseUint(s[:len(s)-8], 16, 64)
+	tag, tagErr := strconv.ParseUint(s[len(s)-8:], 16, 32)
+	if err != nil || tagErr != nil {
+		return store.Version{}
+	}
+	return store.Version{Number: number, Tag: uint32(tag)}
+}

@@ -1,0 +1,286 @@
+-- Runs a batch of writes in order, each with the evictions it needs.
+-- ARGV: batch number, record known, tag of the batch, channel,
+--   max_keys, max_bytes, eviction, '1' to put these limits in force,
+--   then for each write: op, key, value, kind and content type, the versions
+--   it must match, those it must not.
+-- Returns {write number, keys, bytes, over, mended, max_keys, max_bytes,
+--   eviction, {answers}, {evicted keys}, why the event was not published,
+--   1 if the batch was recorded}.
+--
+-- A script has no way back, so everything that can fail comes before the first
+-- write: the reads below touch every key and so check its type, and the first
+-- write itself is tried by begin.
+
+local FIRST_WRITE, STRIDE = 9, 6
+local TRIM_STEP = 200
+
+local repeated, refusal, remembered = recall()
+if refusal then return redis.error_reply(refusal) end
+if repeated then return cmsgpack.unpack(remembered) end
+
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction')
+if state[1] and state[1] ~= LAYOUT then
+  return redis.error_reply('LAYOUT this version writes layout ' .. LAYOUT .. ', the namespace has ' .. state[1])
+end
+local number, bytes = tonumber(state[2] or 0), tonumber(state[3] or 0)
+local sets_limits = ARGV[8] == '1' or not state[4]
+local max_keys = tonumber(sets_limits and ARGV[5] or state[4])
+local max_bytes = tonumber(sets_limits and ARGV[6] or state[5])
+local eviction = sets_limits and ARGV[7] or state[6]
+local policy, unknown = policy_named(eviction)
+if unknown then return redis.error_reply(unknown) end
+
+local keys = redis.call('HLEN', VALUES)
+local torn = keys ~= redis.call('HLEN', META)
+torn = redis.call('ZCARD', RANKS) ~= keys or torn
+if keys == 0 then bytes = 0 end
+
+-- Until one write went through, a write may be refused: READONLY always, OOM
+-- for commands that need memory (Redis looks only before the first write of a
+-- script). begin tries one and returns the refusal.
+local writing = false
+local function begin(...)
+  local result = redis.pcall(...)
+  if not writing and type(result) == 'table' and result.err then return result.err end
+  writing = true
+end
+local function begin_growing()
+  if not writing then return begin('HSET', STATE, 'layout', LAYOUT) end
+end
+
+-- Values and meta are written at the end, all at once. Until then these
+-- tables say what has become of a key: its new meta and value, or false.
+local metas, values = {}, {}
+
+local function meta_of(key)
+  local meta = metas[key]
+  if meta == nil then
+    meta = redis.call('HGET', META, key)
+    metas[key] = meta
+  end
+  return meta
+end
+local function value_of(key)
+  return values[key] or redis.call('HGET', VALUES, key)
+end
+local function size_of(key)
+  local value = values[key]
+  return #key + (value and #value or redis.call('HSTRLEN', VALUES, key))
+end
+
+local function write_back()
+  local gone, new_values, new_metas = {}, {}, {}
+  for key, value in pairs(values) do
+    if value then
+      new_values[#new_values + 1], new_values[#new_values + 2] = key, value
+      new_metas[#new_metas + 1], new_metas[#new_metas + 2] = key, metas[key]
+    else
+      gone[#gone + 1] = key
+    end
+  end
+  in_chunks(gone, 1, function(...)
+    redis.call('HDEL', VALUES, ...)
+    redis.call('HDEL', META, ...)
+  end)
+  in_chunks(new_values, 2, function(...) redis.call('HSET', VALUES, ...) end)
+  in_chunks(new_metas, 2, function(...) redis.call('HSET', META, ...) end)
+  metas, values = {}, {}
+end
+
+local changes, evicted = {}, {}
+local function changed(what, key)
+  changes[#changes + 1] = { what, key, number }
+end
+
+local function forget(key)
+  bytes = math.max(bytes - size_of(key), 0)
+  keys = keys - 1
+  metas[key], values[key] = false, false
+end
+
+local function enter(key, insertion)
+  redis.call('ZADD', RANKS, policy.enter(), member(insertion, key))
+end
+
+-- Where the three structures disagree, the order may name what is gone, or
+-- miss what is there.
+local function lowest_of_torn(spared)
+  write_back()
+  for _ = 1, TRIM_STEP do
+    local found = redis.call('ZRANGE', RANKS, 0, 1)
+    local m = found[1]
+    if m and string.sub(m, 17) == spared then m = found[2] end
+    if not m then break end
+    redis.call('ZREM', RANKS, m)
+    local key = string.sub(m, 17)
+    if redis.call('HEXISTS', VALUES, key) == 1 then return key end
+  end
+  local any = redis.call('HRANDFIELD', VALUES, 2)
+  return any[1] ~= spared and any[1] or any[2]
+end
+
+local function lowest(spared)
+  if torn then return lowest_of_torn(spared) end
+  local m
+  if spared then
+    local found = redis.call('ZRANGE', RANKS, 0, 1)
+    m = found[1]
+    if m and string.sub(m, 17) == spared then m = found[2] end
+    if m then redis.call('ZREM', RANKS, m) end
+  else
+    m = redis.call('ZPOPMIN', RANKS)[1]
+  end
+  return m and string.sub(m, 17)
+end
+
+local function evict(spared)
+  local key = lowest(spared)
+  if not key then return false end
+  forget(key)
+  evicted[#evicted + 1] = key
+  changed('evicted', key)
+  return true
+end
+
+-- A lowered limit is worked off by TRIM_STEP entries a batch. Until that is
+-- done, a write frees as much as it adds.
+local trimmed = 0
+local function over()
+  return keys > max_keys or (max_bytes > 0 and bytes > max_bytes)
+end
+if over() and not begin('ZREM', RANKS, '') then -- needs no memory, as trimming must not
+  number = number + 1
+  while over() and trimmed < TRIM_STEP and evict() do trimmed = trimmed + 1 end
+end
+local function bytes_ceiling()
+  return max_bytes > 0 and math.max(max_bytes, bytes) or math.huge
+end
+
+local mended = 0
+if torn and not begin_growing() then
+  write_back()
+  mended = repair(function(key, insertion)
+    if not insertion then
+      number = number + 1
+      insertion = hex(number)
+      redis.call('HSET', META, key, insertion .. ' ' .. insertion .. ' ' .. ARGV[3] .. ' r ')
+    end
+    enter(key, insertion)
+  end)
+end
+
+local function etag_of(meta)
+  local _, n, tag = parse(meta)
+  return n and n .. tag or ''
+end
+
+local function among(etag, versions)
+  return versions == '*' or string.find(versions, ' ' .. etag .. ' ', 1, true) ~= nil
+end
+
+-- RFC 9110, section 13.1; meta is false for an absent key.
+local function allowed(meta, match, none_match)
+  if match ~= '' and not (meta and among(etag_of(meta), match)) then return false end
+  return none_match == '' or not meta or not among(etag_of(meta), none_match)
+end
+
+local function insert(key, value, attrs)
+  local err = begin_growing()
+  if err then return 'refused ' .. err end
+  number = number + 1
+  local most_keys, most_bytes = math.max(max_keys, keys), bytes_ceiling()
+  while (keys >= most_keys or bytes + #key + #value > most_bytes) and evict() do end
+  local insertion = hex(number)
+  enter(key, insertion)
+  values[key], metas[key] = value, insertion .. ' ' .. insertion .. ' ' .. ARGV[3] .. ' ' .. attrs
+  keys, bytes = keys + 1, bytes + #key + #value
+  changed('created', key)
+  return 'created ' .. insertion .. ARGV[3]
+end
+
+local function replace(key, value, attrs, meta)
+  local err = begin_growing()
+  if err then return 'refused ' .. err end
+  number = number + 1
+  local insertion = parse(meta)
+  if not insertion then
+    insertion = hex(number)
+    enter(key, insertion)
+  end
+  local most_bytes = bytes_ceiling()
+  bytes = math.max(bytes - size_of(key), 0) + #key + #value
+  values[key], metas[key] = value, insertion .. ' ' .. hex(number) .. ' ' .. ARGV[3] .. ' ' .. attrs
+  while bytes > most_bytes and evict(key) do end
+  changed('replaced', key)
+  return 'replaced ' .. hex(number) .. ARGV[3]
+end
+
+local function remove(key, meta)
+  local insertion = parse(meta)
+  local err = begin('ZREM', RANKS, insertion and member(insertion, key) or key)
+  if err then return 'refused ' .. err end
+  number = number + 1
+  forget(key)
+  changed('deleted', key)
+  return 'deleted ' .. hex(number) .. ARGV[3]
+end
+
+local function conflict(key, value, attrs, meta)
+  local _, _, _, stored = parse(meta)
+  local same = stored == attrs and value_of(key) == value
+  return 'conflict ' .. etag_of(meta) .. (same and ' same' or '')
+end
+
+local function run(op, key, value, attrs, match, none_match)
+  local meta = meta_of(key)
+  if not meta and torn and values[key] == nil and redis.call('HEXISTS', VALUES, key) == 1 then
+    meta = '' -- a value that nobody gave meta yet
+  end
+  if op == 'c' and meta then return conflict(key, value, attrs, meta) end
+  if op == 'd' and not meta then return 'absent' end
+  if op ~= 'd' and max_bytes > 0 and #key + #value > max_bytes then return 'large' end
+  if not allowed(meta, match, none_match) then
+    return 'failed ' .. (meta and etag_of(meta) or '')
+  end
+  if op == 'd' then return remove(key, meta) end
+  if meta then return replace(key, value, attrs, meta) end
+  return insert(key, value, attrs)
+end
+
+local first_keys = {}
+for i = FIRST_WRITE, #ARGV, STRIDE do first_keys[#first_keys + 1] = ARGV[i + 1] end
+in_chunks(first_keys, 1, function(...)
+  local found = redis.call('HMGET', META, ...)
+  for i, key in ipairs({ ... }) do
+    if metas[key] == nil then metas[key] = found[i] end
+  end
+end)
+
+local answers = {}
+for i = FIRST_WRITE, #ARGV, STRIDE do
+  answers[#answers + 1] = run(unpack(ARGV, i, i + STRIDE - 1))
+end
+
+if sets_limits then
+  if begin_growing() then
+    max_keys, max_bytes, eviction = tonumber(state[4] or 0), tonumber(state[5] or 0), state[6] or ''
+  else
+    redis.call('HSET', STATE, 'max_keys', max_keys, 'max_bytes', ARGV[6], 'eviction', eviction)
+  end
+end
+
+local reply = { number, keys, bytes, over() and 1 or 0, mended, max_keys, max_bytes, eviction, answers, evicted, '', 0 }
+if not writing then return reply end
+
+reply[12] = 1
+
+write_back()
+redis.call('HSET', STATE, 'layout', LAYOUT, 'number', number, 'bytes', bytes)
+redis.call('HSET', WRITER, 'number', ARGV[1], 'answers', cmsgpack.pack(reply))
+redis.call('PEXPIRE', WRITER, WRITER_TTL)
+if #changes > 0 then
+  local event = cjson.encode({ version = 1, number = number, changes = changes })
+  local published = redis.pcall('PUBLISH', ARGV[4], event)
+  if type(published) == 'table' and published.err then reply[11] = published.err end
+end
+return reply

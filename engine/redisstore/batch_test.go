@@ -1,0 +1,113 @@
+package redisstore
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+func TestABatchThatComesAgainIsAnsweredAsBeforeAndChangesNothing(t *testing.T) {
+	f := newFixture(t)
+	f.limits.MaxKeys = 2
+	f.apply(create("a", "1"))
+	w := newWriter()
+	args := f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("b", "1"), create("a", "2"), create("c", "3"), remove("b"), remove("b")}})
+	first, err := f.store.call(f.ctx(), applyScript, w, args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := f.dump()
+	w.number-- // so that it is sent under the same number
+	second, err := f.store.call(f.ctx(), applyScript, w, args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := f.dump(); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	a, err := f.store.readApplied(first, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := f.store.readApplied(second, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range a.Results {
+		if a.Results[i] != b.Results[i] {
+			t.Errorf("write %d: %+v, then %+v", i, a.Results[i], b.Results[i])
+		}
+	}
+	if strings.Join(a.Evicted, " ") != "a" || strings.Join(b.Evicted, " ") != "a" || a.Number != b.Number {
+		t.Errorf("evicted %v at %d, then %v at %d", a.Evicted, a.Number, b.Evicted, b.Number)
+	}
+}
+
+func TestAFetchThatComesAgainReadsAgainAndRaisesNothing(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"))
+	w := newWriter()
+	args := []any{nil, nil, "rank", "a"}
+	for range 2 {
+		reply, err := f.store.call(f.ctx(), fetchScript, w, args)
+		if err != nil || reply[2] != "1" {
+			t.Fatalf("%v, %v", reply, err)
+		}
+		w.number--
+	}
+	if score := f.redis.ZScore(f.ctx(), "{cache}:ranks", "0000000000000001a").Val(); score != 1 {
+		t.Fatalf("rank %v, want 1", score)
+	}
+}
+
+func TestABatchThatComesTooLateIsRefusedUnchanged(t *testing.T) {
+	f := newFixture(t)
+	w := newWriter()
+	late := f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("late", "1")}})
+	if _, err := f.store.call(f.ctx(), applyScript, w, f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}})); err != nil {
+		t.Fatal(err)
+	}
+	late[0], late[1] = w.number-1, false
+	err := applyScript.Run(f.ctx(), f.redis, f.store.keys.scripts(w.id), late...).Err()
+	if err == nil || !strings.HasPrefix(err.Error(), "REFUSED") {
+		t.Errorf("a lower number: %v", err)
+	}
+	// The record is gone, and the writer knows that there was one.
+	late[0], late[1] = w.number+1, true
+	f.do("DEL", "{cache}:writer:"+w.id)
+	err = applyScript.Run(f.ctx(), f.redis, f.store.keys.scripts(w.id), late...).Err()
+	if err == nil || !strings.HasPrefix(err.Error(), "REFUSED") {
+		t.Errorf("a lost record: %v", err)
+	}
+	if n := f.redis.HLen(f.ctx(), "{cache}:values").Val(); n != 1 {
+		t.Errorf("%d values", n)
+	}
+}
+
+func TestAWriterThatRedisForgotGoesOnUnderANewName(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"))
+	f.fetch("a")
+	f.do("FLUSHALL")
+	f.outcomes(f.apply(create("b", "1")), store.Created)
+	if got := f.fetch("a", "b"); got.Entries[0] != nil || got.Entries[1] == nil {
+		t.Errorf("%+v", got.Entries)
+	}
+	f.consistent()
+}
+
+func TestRecordsOfWritersExpire(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"))
+	f.fetch("a")
+	records := f.redis.Keys(f.ctx(), "{cache}:writer:*").Val()
+	if len(records) == 0 {
+		t.Fatal("no record")
+	}
+	for _, key := range records {
+		if ttl := f.redis.TTL(f.ctx(), key).Val(); ttl <= 2*writerIdle-writerIdle/5 || ttl > 2*writerIdle {
+			t.Errorf("%s expires in %v", key, ttl)
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package redisstore_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/storetest"
+)
+
+func TestConformance(t *testing.T) { storetest.Run(t, onRedis(t)) }
+
+func TestModel(t *testing.T) { storetest.RunModel(t, onRedis(t)) }
+
+// onRedis starts a server for one test and returns what opens a namespace of
+// its own on it.
+func onRedis(t *testing.T) func(t *testing.T) storetest.Harness {
+	t.Cleanup(func() { goleak.VerifyNone(t) })
+	server := redistest.Start(t)
+	client := server.Client()
+	target, err := redisstore.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var namespaces atomic.Int64
+	return func(t *testing.T) storetest.Harness {
+		namespace := fmt.Sprintf("test%d", namespaces.Add(1))
+		return storetest.Harness{
+			Store: redisstore.New(redisstore.Config{Target: target, Namespace: namespace, Logger: zap.NewNop()}),
+			Inspect: func() ([]storetest.Ranked, error) {
+				return inspect(t.Context(), client, namespace)
+			},
+		}
+	}
+}
+
+// inspect lists a namespace in eviction order, as someone with redis-cli
+// would, and checks that its structures agree.
+func inspect(ctx context.Context, client *redis.Client, namespace string) ([]storetest.Ranked, error) {
+	prefix := "{" + namespace + "}:"
+	var ranks *redis.ZSliceCmd
+	var values, metas, state *redis.MapStringStringCmd
+	_, err := client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		ranks = p.ZRangeWithScores(ctx, prefix+"ranks", 0, -1)
+		values = p.HGetAll(ctx, prefix+"values")
+		metas = p.HGetAll(ctx, prefix+"meta")
+		state = p.HGetAll(ctx, prefix+"state")
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if v, m, r := len(values.Val()), len(metas.Val()), len(ranks.Val()); v != m || v != r {
+		return nil, fmt.Errorf("%d values, %d meta, %d ranks", v, m, r)
+	}
+
+	var rows []storetest.Ranked
+	var size int
+	for _, z := range ranks.Val() {
+		r, err := row(z, values.Val(), metas.Val())
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", z.Member, err)
+		}
+		rows = append(rows, r)
+		size += len(r.Key) + len(r.Entry.Data)
+	}
+	if counted := state.Val()["bytes"]; len(rows) > 0 && counted != strconv.Itoa(size) {
+		return nil, fmt.Errorf("%d bytes, counted as %q", size, counted)
+	}
+	return rows, nil
+}
+
+// row puts together what the three structures have of an entry.
+func row(z redis.Z, values, metas map[string]string) (storetest.Ranked, error) {
+	member, _ := z.Member.(string)
+	if len(member) <= 16 {
+		return storetest.Ranked{}, fmt.Errorf("no key in the member")
+	}
+	key := member[16:]
+	value, found := values[key]
+	if !found {
+		return storetest.Ranked{}, fmt.Errorf("a rank without a value")
+	}
+	meta := metas[key]
+	fields := strings.SplitN(meta, " ", 5)
+	if len(fields) != 5 || len(fields[2]) != 8 || len(fields[3]) != 1 {
+		return storetest.Ranked{}, fmt.Errorf("meta is %q", meta)
+	}
+	var numbers [3]uint64
+	for i := range numbers {
+		var err error
+		if numbers[i], err = strconv.ParseUint(fields[i], 16, 64); err != nil {
+			return storetest.Ranked{}, fmt.Errorf("meta is %q: %w", meta, err)
+		}
+	}
+	insertion, number, tag := numbers[0], numbers[1], numbers[2]
+	if want := fmt.Sprintf("%016x", insertion); member[:16] != want {
+		return storetest.Ranked{}, fmt.Errorf("meta says insertion %s", want)
+	}
+	return storetest.Ranked{
+		Key: key, Score: z.Score, Insertion: insertion,
+		Entry: store.Entry{
+			Value:   store.Value{Data: []byte(value), Kind: store.Kind(fields[3][0]), ContentType: fields[4]},
+			Version: store.Version{Number: number, Tag: uint32(tag)},
+		},
+	}, nil
+}

@@ -1,0 +1,57 @@
+-- Names and forms that both scripts share. The scripts are put together as
+-- entry.lua, the policies, repair.lua (apply only), and the script itself.
+
+local VALUES, META, RANKS, STATE, WRITER = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local LAYOUT = '1'
+local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
+
+local policies = {}
+
+local function hex(n) return string.format('%x', n) end
+
+-- A member of RANKS: the insertion number in 16 hex digits, so that among
+-- equal scores the oldest comes first, and the key.
+local function member(insertion, key)
+  return string.rep('0', 16 - #insertion) .. insertion .. key
+end
+
+-- Meta is "<insertion> <number> <tag> <kind> <content type>". Returns nothing
+-- if it is not: others may have written it.
+local function parse(meta)
+  local insertion, number, tag, attrs = string.match(meta, '^(%x+) (%x+) (%x%x%x%x%x%x%x%x) (%a .*)$')
+  if insertion and #insertion <= 16 then
+    return insertion, number, tag, attrs
+  end
+end
+
+-- What the writer's record says of this batch: run it, or it ran already, or
+-- it must not run any more. ARGV[1] is the batch's number, ARGV[2] is '1' if
+-- the writer knows that an earlier one was recorded.
+local function recall()
+  local record = redis.call('HMGET', WRITER, 'number', 'answers')
+  if not record[1] then
+    if ARGV[2] == '1' then
+      return nil, 'REFUSED the record of this writer is gone'
+    end
+    return false
+  end
+  local last, number = tonumber(record[1]), tonumber(ARGV[1])
+  if number < last then
+    return nil, 'REFUSED a later batch of this writer ran already'
+  end
+  return number == last, nil, record[2]
+end
+
+local function policy_named(name)
+  local policy = policies[name]
+  if policy then return policy end
+  return nil, 'POLICY this version does not know the eviction policy ' .. name
+end
+
+-- Calls a command on a list that unpack could not take at once.
+local function in_chunks(list, stride, call)
+  local size = 1000 - 1000 % stride
+  for i = 1, #list, size do
+    call(unpack(list, i, math.min(i + size - 1, #list)))
+  end
+end

@@ -1,0 +1,42 @@
+-- Reads the keys ARGV[4..] and raises those that are found.
+-- ARGV: batch number, record known, default policy, keys.
+-- Returns {write number, raises lost, value, meta, value, meta, ...}.
+
+local repeated, refusal = recall()
+if refusal then return redis.error_reply(refusal) end
+
+local state = redis.call('HMGET', STATE, 'number', 'eviction')
+local policy, unknown = policy_named(state[2] or ARGV[3])
+if unknown then return redis.error_reply(unknown) end
+
+local values = redis.call('HMGET', VALUES, unpack(ARGV, 4))
+local metas = redis.call('HMGET', META, unpack(ARGV, 4))
+
+local reply = { tonumber(state[1] or 0), 0 }
+local members = {}
+for i = 1, #values do
+  reply[2 * i + 1], reply[2 * i + 2] = values[i], metas[i]
+  if values[i] and metas[i] and not repeated then
+    local insertion = parse(metas[i])
+    if insertion then
+      members[#members + 1] = member(insertion, ARGV[i + 3])
+    end
+  end
+end
+if #members == 0 then return reply end
+
+local scores = redis.call('ZMSCORE', RANKS, unpack(members))
+local raised = {}
+for i = 1, #members do
+  raised[2 * i - 1] = policy.fetch(tonumber(scores[i] or policy.enter()))
+  raised[2 * i] = members[i]
+end
+-- A store that is full or read-only still answers; the raises are lost then.
+local result = redis.pcall('ZADD', RANKS, unpack(raised))
+if type(result) == 'table' and result.err then
+  reply[2] = #members
+  return reply
+end
+redis.call('HSET', WRITER, 'number', ARGV[1])
+redis.call('PEXPIRE', WRITER, WRITER_TTL)
+return reply

@@ -1,0 +1,121 @@
+package redisstore
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// fixture is a namespace on a Redis of its own.
+type fixture struct {
+	*testing.T
+	server *redistest.Server
+	redis  *redis.Client
+	store  *Store
+	logs   *observer.ObservedLogs
+	limits store.Limits
+}
+
+func newFixture(t *testing.T, args ...string) *fixture {
+	t.Helper()
+	server := redistest.Start(t, args...)
+	f := &fixture{T: t, server: server, redis: server.Client(), limits: store.Limits{MaxKeys: 100, Eviction: "rank"}}
+	f.store, f.logs = f.open(server.URL())
+	return f
+}
+
+func (f *fixture) open(url string) (*Store, *observer.ObservedLogs) {
+	f.Helper()
+	target, err := Parse(url)
+	if err != nil {
+		f.Fatal(err)
+	}
+	core, logs := observer.New(zap.WarnLevel)
+	s := New(Config{Target: target, Namespace: "cache", Logger: zap.New(core)})
+	f.Cleanup(func() { _ = s.Close() })
+	return s, logs
+}
+
+// ctx bounds a call as redis_timeout does.
+func (f *fixture) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	f.Cleanup(cancel)
+	return ctx
+}
+
+func (f *fixture) apply(writes ...store.Write) store.Applied {
+	f.Helper()
+	a, err := f.store.Apply(f.ctx(), store.Batch{Writes: writes, Limits: f.limits})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return a
+}
+
+func (f *fixture) fetch(keys ...string) store.Fetched {
+	f.Helper()
+	got, err := f.store.Fetch(f.ctx(), keys)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return got
+}
+
+func (f *fixture) do(args ...any) any {
+	f.Helper()
+	v, err := f.redis.Do(f.ctx(), args...).Result()
+	if err != nil {
+		f.Fatalf("%v: %v", args, err)
+	}
+	return v
+}
+
+func (f *fixture) outcomes(a store.Applied, want ...store.Outcome) {
+	f.Helper()
+	for i, r := range a.Results {
+		if r.Outcome != want[i] {
+			f.Errorf("write %d: outcome %d (%s), want %d", i, r.Outcome, r.Reason, want[i])
+		}
+	}
+}
+
+// consistent fails the test unless values, meta and ranks name the same keys,
+// in the forms that entry.lua describes.
+func (f *fixture) consistent() {
+	f.Helper()
+	values := f.redis.HGetAll(f.ctx(), "{cache}:values").Val()
+	metas := f.redis.HGetAll(f.ctx(), "{cache}:meta").Val()
+	ranks := f.redis.ZRange(f.ctx(), "{cache}:ranks", 0, -1).Val()
+	if len(values) != len(metas) || len(values) != len(ranks) {
+		f.Errorf("%d values, %d meta, %d ranks", len(values), len(metas), len(ranks))
+	}
+	for key := range values {
+		if e := decodeEntry(values[key], metas[key]); e.Version.Number == 0 {
+			f.Errorf("meta of %q is %q", key, metas[key])
+		}
+	}
+	for _, member := range ranks {
+		if _, ok := values[member[16:]]; !ok {
+			f.Errorf("member %q has no value", member)
+		}
+	}
+}
+
+func create(key, v string) store.Write {
+	return store.Write{Op: store.Create, Key: key, Value: store.Value{Data: []byte(v), Kind: store.String}}
+}
+
+func put(key, v string) store.Write {
+	w := create(key, v)
+	w.Op = store.Put
+	return w
+}
+
+func remove(key string) store.Write { return store.Write{Op: store.Delete, Key: key} }

@@ -1,0 +1,156 @@
+package redisstore
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+func TestAFullRedisRefusesNewValuesAndStillReadsAndDeletes(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"), create("b", "2"))
+	f.do("CONFIG", "SET", "maxmemory", "1")
+
+	a := f.apply(create("new", "v"), put("a", "longer"), create("b", "x"))
+	f.outcomes(a, store.Refused, store.Refused, store.Conflict)
+	if !strings.Contains(a.Results[0].Reason, "OOM") {
+		t.Errorf("reason %q", a.Results[0].Reason)
+	}
+	got := f.fetch("a", "new")
+	if got.Entries[0] == nil || string(got.Entries[0].Data) != "1" || got.Entries[1] != nil {
+		t.Errorf("fetched %+v", got.Entries)
+	}
+	if got.LostRaises != 1 {
+		t.Errorf("%d lost raises, want 1", got.LostRaises)
+	}
+	f.consistent()
+	f.outcomes(f.apply(remove("a")), store.Deleted)
+	f.consistent()
+
+	f.do("CONFIG", "SET", "maxmemory", "0")
+	f.outcomes(f.apply(create("new", "v")), store.Created)
+	if got := f.fetch("b"); got.LostRaises != 0 {
+		t.Errorf("%d lost raises", got.LostRaises)
+	}
+	f.consistent()
+}
+
+func TestALowerLimitIsWorkedOffEvenWhenRedisIsFull(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"), create("b", "2"), create("c", "3"))
+	f.do("CONFIG", "SET", "maxmemory", "1")
+	f.limits.MaxKeys = 1
+	a, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, SetLimits: true})
+	if err != nil || a.Keys != 1 || a.Limits != f.limits {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	f.consistent()
+}
+
+func TestAReadOnlyReplicaAnswersReadsAndRefusesWrites(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"))
+	f.do("REPLICAOF", "127.0.0.1", "1") // a port where nobody is
+
+	a := f.apply(create("new", "v"), put("a", "2"), remove("a"), remove("none"))
+	f.outcomes(a, store.Refused, store.Refused, store.Refused, store.Absent)
+	if !strings.Contains(a.Results[2].Reason, "READONLY") {
+		t.Errorf("reason %q", a.Results[2].Reason)
+	}
+	if got := f.fetch("a"); got.Entries[0] == nil || got.LostRaises != 1 {
+		t.Errorf("%+v", got)
+	}
+	limits := store.Limits{MaxKeys: 5, Eviction: "rank"}
+	a, err := f.store.Apply(f.ctx(), store.Batch{Limits: limits, SetLimits: true})
+	if err != nil || a.Limits == limits {
+		t.Errorf("limits that were not stored were reported as in force: %+v, %v", a.Limits, err)
+	}
+	f.do("REPLICAOF", "NO", "ONE")
+	f.outcomes(f.apply(remove("a")), store.Deleted)
+	f.consistent()
+}
+
+func TestAKeyOfTheWrongTypeFailsTheBatchAndChangesNothing(t *testing.T) {
+	for _, name := range []string{"values", "meta", "ranks", "state"} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.apply(create("a", "1"))
+			f.do("SET", "{cache}:"+name, "a string")
+			before := f.dump()
+			_, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("b", "2"), remove("a")}})
+			if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFateUnknown) || !strings.Contains(err.Error(), "WRONGTYPE") {
+				t.Errorf("got %v", err)
+			}
+			if after := f.dump(); after != before {
+				t.Errorf("before:\n%s\nafter:\n%s", before, after)
+			}
+		})
+	}
+}
+
+// dump is all that the namespace holds, but for writers' records.
+func (f *fixture) dump() string {
+	f.Helper()
+	var b strings.Builder
+	for _, name := range []string{"values", "meta", "ranks", "state"} {
+		fmt.Fprintf(&b, "%s %x\n", name, f.redis.Dump(f.ctx(), "{cache}:"+name).Val())
+	}
+	return b.String()
+}
+
+func TestAUserWithoutTheChannelStillWrites(t *testing.T) {
+	f := newFixture(t)
+	f.do("ACL", "SETUSER", "plain", "on", ">pw", "~{cache}:*", "resetchannels", "+@all")
+	s, logs := f.open("redis://plain:pw@" + f.server.Addr + "/0")
+	a, err := s.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.outcomes(a, store.Created)
+	if logs.FilterMessageSnippet("did not publish").Len() != 1 {
+		t.Errorf("logs: %v", logs.All())
+	}
+	f.consistent()
+}
+
+func TestALayoutOfALaterVersionIsLeftAlone(t *testing.T) {
+	f := newFixture(t)
+	f.do("HSET", "{cache}:state", "layout", "9")
+	_, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}})
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "namespace has 9") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestAnUnknownPolicyInTheStoreIsLeftAlone(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"))
+	f.do("HSET", "{cache}:state", "eviction", "of-tomorrow")
+	if _, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "of-tomorrow") {
+		t.Errorf("apply: %v", err)
+	}
+	if _, err := f.store.Fetch(f.ctx(), []string{"a"}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "of-tomorrow") {
+		t.Errorf("fetch: %v", err)
+	}
+}
+
+func TestCheckWarnsOfPoliciesUnderWhichEntriesAreLost(t *testing.T) {
+	f := newFixture(t)
+	for policy, warnings := range map[string]int{"noeviction": 0, "allkeys-lru": 1, "volatile-ttl": 1} {
+		f.do("CONFIG", "SET", "maxmemory-policy", policy)
+		s, logs := f.open(f.server.URL())
+		if err := s.Check(f.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		if logs.Len() != warnings {
+			t.Errorf("%s: %v", policy, logs.All())
+		}
+	}
+	f.server.Kill()
+	if err := f.store.Check(f.ctx()); err == nil {
+		t.Error("no error without a server")
+	}
+}

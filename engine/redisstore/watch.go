@@ -1,0 +1,137 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+const (
+	pingEvery = 250 * time.Millisecond
+	// silenceLimit is how long a subscription may be silent, pings
+	// unanswered, before a new one is tried.
+	silenceLimit = 2 * time.Second
+	// resubscribeEvery spaces the tries.
+	resubscribeEvery = 100 * time.Millisecond
+)
+
+// Watch implements store.Watchable. It holds one connection.
+func (s *Store) Watch(ctx context.Context, o store.Observer) {
+	for ctx.Err() == nil {
+		err := s.watchOnce(ctx, o)
+		if ctx.Err() != nil {
+			return
+		}
+		o.Lost(err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(resubscribeEvery):
+		}
+	}
+}
+
+// watchOnce subscribes and reports until the subscription breaks.
+//
+// It uses Receive and not Channel, which would reconnect without a word and
+// drop messages. A subscription that failed once is given up as a whole for
+// the same reason: go-redis would mend it silently.
+func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	subscription := s.client.Load().Subscribe(ctx)
+	pinging := make(chan struct{})
+	defer func() {
+		cancel()
+		<-pinging
+	}()
+	// Closing it is what ends a Receive early.
+	context.AfterFunc(ctx, func() { _ = subscription.Close() })
+
+	dialing, dialed := context.WithTimeout(ctx, silenceLimit)
+	err := subscription.Subscribe(dialing, s.keys.events())
+	dialed()
+	if err != nil {
+		close(pinging)
+		return fmt.Errorf("subscribing: %w", err)
+	}
+	started := time.Now()
+	go func() {
+		defer close(pinging)
+		ping(ctx, subscription, started)
+	}()
+	for {
+		message, err := subscription.ReceiveTimeout(ctx, silenceLimit)
+		if err != nil {
+			return fmt.Errorf("receiving events: %w", err)
+		}
+		switch m := message.(type) {
+		case *redis.Subscription:
+			o.Subscribed()
+			o.Alive(started)
+		case *redis.Pong:
+			if sent, err := strconv.ParseInt(m.Payload, 10, 64); err == nil {
+				o.Alive(started.Add(time.Duration(sent)))
+			}
+		case *redis.Message:
+			event, err := decodeEvent(m.Payload)
+			if err != nil {
+				s.logger.Error("this node drops its local entries, since it does not understand an event", zap.Error(err))
+				o.Subscribed()
+				continue
+			}
+			o.Changed(event)
+		}
+	}
+}
+
+// ping proves the subscription alive: each ping carries its time, and the
+// answer brings it back.
+func ping(ctx context.Context, subscription *redis.PubSub, started time.Time) {
+	ticker := time.NewTicker(pingEvery)
+	defer ticker.Stop()
+	for {
+		err := subscription.Ping(ctx, strconv.FormatInt(int64(time.Since(started)), 10))
+		if err != nil {
+			// Receive meets the same error, or its silence limit.
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// event is the JSON of one message; docs/events.md describes it.
+type event struct {
+	Version int                  `json:"version"`
+	Number  uint64               `json:"number"`
+	Changes [][3]json.RawMessage `json:"changes"`
+}
+
+func decodeEvent(payload string) (store.Event, error) {
+	var e event
+	if err := json.Unmarshal([]byte(payload), &e); err != nil {
+		return store.Event{}, fmt.Errorf("decoding an event: %w", err)
+	}
+	if e.Version != 1 {
+		return store.Event{}, fmt.Errorf("decoding an event: unknown version %d", e.Version)
+	}
+	decoded := store.Event{Number: e.Number, Changes: make([]store.Change, len(e.Changes))}
+	for i, c := range e.Changes {
+		d := &decoded.Changes[i]
+		err := errors.Join(json.Unmarshal(c[0], &d.What), json.Unmarshal(c[1], &d.Key), json.Unmarshal(c[2], &d.Number))
+		if err != nil {
+			return store.Event{}, fmt.Errorf("decoding a change: %w", err)
+		}
+	}
+	return decoded, nil
+}

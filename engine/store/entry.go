@@ -1,0 +1,85 @@
+package store
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Kind says in which form a value was given, and so in which it is returned.
+type Kind byte
+
+const (
+	// Raw is bytes with a content type.
+	Raw Kind = 'r'
+	// String is text that was given as a JSON string or a form field. It is
+	// stored as its own bytes, without quotes.
+	String Kind = 's'
+	// JSON is any other JSON value, stored as it was sent.
+	JSON Kind = 'j'
+)
+
+// Value is what a client stores under a key.
+type Value struct {
+	Data        []byte
+	Kind        Kind
+	ContentType string // for Raw only
+}
+
+// Entry is a stored value with the version of the write that stored it.
+// It must not be changed once others may see it.
+type Entry struct {
+	Value
+	Version Version
+}
+
+// Version identifies one write. The zero Version is none: the entry was put
+// into the store by somebody else and has none yet.
+type Version struct {
+	// Number rises with every write of a store.
+	Number uint64
+	// Tag is random, since a store that was emptied counts anew.
+	Tag uint32
+}
+
+// String returns the number in hexadecimal, followed by the eight digits of
+// the tag.
+func (v Version) String() string {
+	b := make([]byte, 0, 24)
+	b = strconv.AppendUint(b, v.Number, 16)
+	tag := strconv.FormatUint(1<<32|uint64(v.Tag), 16)
+	return string(append(b, tag[1:]...))
+}
+
+// VersionSet is a set of versions in the form in which stores compare them:
+// "" is no condition, "*" any version, otherwise Version.String of each, with
+// a space before, between and after.
+type VersionSet string
+
+// AnyVersion matches every entry that exists.
+const AnyVersion VersionSet = "*"
+
+// NewVersionSet returns the set of the given versions, written as
+// Version.String writes them. Without any it is a set that matches none.
+func NewVersionSet(versions ...string) VersionSet {
+	var b strings.Builder
+	b.WriteByte(' ')
+	for _, v := range versions {
+		b.WriteString(v)
+		b.WriteByte(' ')
+	}
+	return VersionSet(b.String())
+}
+
+// Has reports whether v is in the set.
+func (s VersionSet) Has(v Version) bool {
+	return s == AnyVersion || strings.Contains(string(s), " "+v.String()+" ")
+}
+
+// Allows reports whether a write with these conditions may change an entry of
+// version v, or an absent one if v is nil (RFC 9110, section 13.1).
+func Allows(ifMatch, ifNoneMatch VersionSet, v *Version) bool {
+	if ifMatch != "" && (v == nil || !ifMatch.Has(*v)) {
+		return false
+	}
+	return ifNoneMatch == "" || v == nil || !ifNoneMatch.Has(*v)
+}

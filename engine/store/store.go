@@ -1,0 +1,188 @@
+// Package store says what the engine needs of the place where entries live.
+// It is implemented by redisstore and memstore; the suite in storetest holds
+// both to the same behaviour.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// MaxBatch is the largest number of keys in one Fetch and of writes in one
+// Apply.
+const MaxBatch = 1000
+
+var (
+	// ErrUnavailable says that the store did not do what was asked, and that
+	// nothing was changed.
+	ErrUnavailable = errors.New("store unavailable")
+
+	// ErrFateUnknown says that the store may or may not have applied a batch:
+	// it was sent, and no answer came in time.
+	ErrFateUnknown = errors.New("no answer from the store")
+
+	// ErrClosed is returned by every call after Close.
+	ErrClosed = errors.New("store closed")
+)
+
+// Store keeps a bounded set of entries in eviction order. Its methods may be
+// called from any number of goroutines; each call is atomic.
+//
+// The deadline of ctx bounds a call, all its tries included. Errors wrap
+// ErrUnavailable, ErrFateUnknown or ErrClosed.
+type Store interface {
+	// Fetch reads the entries of keys, at most MaxBatch, and tells the
+	// eviction policy of each one found: once, however often it had to ask.
+	// When the store can read but not write, the entries are returned all
+	// the same and Fetched.LostRaises counts what the policy was not told.
+	Fetch(ctx context.Context, keys []string) (Fetched, error)
+
+	// Apply runs the writes of a batch, at most MaxBatch, one after another,
+	// and evicts as they and the limits demand. With an error that wraps
+	// ErrUnavailable none of it happened; with ErrFateUnknown all or none.
+	//
+	// A batch without writes is useful too: it sets limits, and works off a
+	// lowered one by a bounded step (see Applied.Over).
+	Apply(ctx context.Context, b Batch) (Applied, error)
+
+	// Close ends the store and everything it started.
+	Close() error
+}
+
+// Watchable is a Store that other processes write to as well.
+type Watchable interface {
+	Store
+
+	// Watch reports every change of the store to o until ctx ends, through
+	// any number of lost connections. It calls o from one goroutine.
+	Watch(ctx context.Context, o Observer)
+}
+
+// Observer receives what Watch learns.
+type Observer interface {
+	// Subscribed says that from now on no change will be missed; changes
+	// before it may have been.
+	Subscribed()
+	// Alive says that the subscription stood at a moment not before at.
+	Alive(at time.Time)
+	// Lost says that the subscription, or the try to subscribe, failed.
+	Lost(err error)
+	// Changed reports one batch of changes, in the order of the store.
+	Changed(Event)
+}
+
+// Limits bound a store and say which policy orders it. They belong to the
+// stored namespace: every process that uses it obeys the limits set last.
+type Limits struct {
+	MaxKeys  int
+	MaxBytes int64 // of keys and values together; 0 is no limit
+	Eviction string
+}
+
+// Batch is a number of writes that are applied in order, atomically.
+type Batch struct {
+	Writes []Write
+	// Limits are put in force if SetLimits, or if the store has none yet.
+	Limits    Limits
+	SetLimits bool
+}
+
+// Op says what a write does.
+type Op byte
+
+const (
+	// Create stores the value of a key that is absent.
+	Create Op = 'c'
+	// Put creates an entry, or replaces its value and keeps its place in the
+	// eviction order.
+	Put Op = 'p'
+	// Delete removes an entry.
+	Delete Op = 'd'
+)
+
+// Write is one change asked for.
+type Write struct {
+	Op    Op
+	Key   string
+	Value Value // not for Delete
+	// IfMatch and IfNoneMatch are looked at only where the write would
+	// otherwise change something, and by Put with IfMatch of an absent key.
+	IfMatch, IfNoneMatch VersionSet
+}
+
+// Size is what a write counts against limits in bytes.
+func (w *Write) Size() int64 { return int64(len(w.Key) + len(w.Value.Data)) }
+
+// Outcome says what became of a write.
+type Outcome byte
+
+const (
+	// Created and the others up to Deleted changed the store.
+	Created Outcome = iota + 1
+	Replaced
+	Deleted
+	// Conflict left the existing entry alone; Result.Version is the existing
+	// one's.
+	Conflict
+	// Absent found no entry to delete.
+	Absent
+	// PreconditionFailed met a version that the write excludes;
+	// Result.Version is the existing one's, or zero.
+	PreconditionFailed
+	// TooLarge says that key and value exceed Limits.MaxBytes by themselves.
+	TooLarge
+	// Refused says that the store cannot write now; Result.Reason has its
+	// words.
+	Refused
+)
+
+// Result is the answer to one write.
+type Result struct {
+	Outcome Outcome
+	Version Version
+	// SameValue says of a Conflict that the stored value, with kind and
+	// content type, is the one of the write.
+	SameValue bool
+	Reason    string
+}
+
+// Applied is the answer to a batch.
+type Applied struct {
+	Results []Result // one a write
+	Evicted []string // keys that left for want of room, also those of this batch
+	// Number is the store's write number after the batch.
+	Number uint64
+	// Limits are those in force, which another process may have set.
+	Limits Limits
+	// Over says that a lowered limit is not worked off yet: another Apply
+	// will go on with it.
+	Over  bool
+	Keys  int
+	Bytes int64
+}
+
+// Fetched is the answer to a fetch.
+type Fetched struct {
+	Entries []*Entry // one a key; nil for an absent one
+	// Number is the store's write number as of the fetch: the entries
+	// reflect every write up to it, and none after.
+	Number     uint64
+	LostRaises int
+}
+
+// Event is one batch of changes.
+type Event struct {
+	// Number is the store's write number after the batch.
+	Number  uint64
+	Changes []Change
+}
+
+// Change is what happened to one key.
+type Change struct {
+	// What is "created", "replaced", "deleted" or "evicted".
+	What string
+	Key  string
+	// Number is the write number of the change.
+	Number uint64
+}

@@ -1,0 +1,205 @@
+package storetest
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// RunModel runs random operations on stores and on a model, and compares
+// answers, evictions and what is stored after every step; once for each
+// eviction policy. It closes each store that it opens.
+func RunModel(t *testing.T, open func(t *testing.T) Harness) {
+	for _, policy := range store.Policies {
+		t.Run(policy.Name, func(t *testing.T) {
+			rapid.Check(t, func(rt *rapid.T) {
+				h := open(t)
+				defer h.Store.Close()
+				c := &comparison{Harness: h, model: model{policy: policy}}
+				c.start(rt)
+				rt.Repeat(map[string]func(*rapid.T){
+					"":       c.check,
+					"write":  c.write,
+					"batch":  c.batch,
+					"fetch":  c.fetch,
+					"limits": c.setLimits,
+				})
+			})
+		})
+	}
+}
+
+// comparison is a store and the model that it should equal.
+type comparison struct {
+	Harness
+	model model
+	// versions are all that were ever given, for conditions.
+	versions []store.Version
+}
+
+var (
+	someKeys = rapid.SampledFrom([]string{"a", "b", "c/d", "e f", "100%", "🔑", "0000000000000001"})
+	someData = rapid.OneOf(
+		rapid.SampledFrom([][]byte{nil, []byte("x"), []byte("xy")}),
+		rapid.SliceOfN(rapid.Byte(), 0, 12),
+	)
+	someKinds = rapid.SampledFrom([]store.Kind{store.Raw, store.String, store.JSON})
+	someTypes = rapid.SampledFrom([]string{"", "text/plain", `a/b; c="d e"`})
+	someOps   = rapid.SampledFrom([]store.Op{store.Create, store.Put, store.Delete})
+)
+
+func (c *comparison) start(t *rapid.T) {
+	l := c.someLimits(t)
+	c.model.limits = l
+	// A store may begin to count where it likes.
+	c.model.number = c.apply(t, store.Batch{Limits: l}).Number
+}
+
+func (c *comparison) someLimits(t *rapid.T) store.Limits {
+	l := store.Limits{MaxKeys: rapid.IntRange(1, 5).Draw(t, "max_keys"), Eviction: c.model.policy.Name}
+	if rapid.Bool().Draw(t, "limit bytes") {
+		l.MaxBytes = rapid.Int64Range(1, 40).Draw(t, "max_bytes")
+	}
+	return l
+}
+
+func (c *comparison) someWrite(t *rapid.T) store.Write {
+	w := store.Write{Op: someOps.Draw(t, "op"), Key: someKeys.Draw(t, "key")}
+	if w.Op != store.Delete {
+		w.Value = store.Value{Data: someData.Draw(t, "data"), Kind: someKinds.Draw(t, "kind")}
+		if w.Value.Kind == store.Raw {
+			w.Value.ContentType = someTypes.Draw(t, "type")
+		}
+	}
+	if rapid.IntRange(0, 2).Draw(t, "conditions") == 0 {
+		w.IfMatch = c.someVersions(t, w.Key, "if-match")
+		w.IfNoneMatch = c.someVersions(t, w.Key, "if-none-match")
+	}
+	return w
+}
+
+// someVersions is often about the version that key has.
+func (c *comparison) someVersions(t *rapid.T, key, label string) store.VersionSet {
+	var set []string
+	if len(c.versions) > 0 {
+		for _, v := range rapid.SliceOfN(rapid.SampledFrom(c.versions), 0, 2).Draw(t, label+" old") {
+			set = append(set, v.String())
+		}
+	}
+	for _, r := range c.model.rows {
+		if r.Key == key && rapid.Bool().Draw(t, label+" current") {
+			set = append(set, r.Entry.Version.String())
+		}
+	}
+	return rapid.SampledFrom([]store.VersionSet{"", store.AnyVersion, store.NewVersionSet(set...)}).Draw(t, label)
+}
+
+func (c *comparison) write(t *rapid.T) {
+	c.run(t, []store.Write{c.someWrite(t)})
+}
+
+func (c *comparison) batch(t *rapid.T) {
+	c.run(t, rapid.SliceOfN(rapid.Custom(c.someWrite), 0, 12).Draw(t, "writes"))
+}
+
+func (c *comparison) run(t *rapid.T, writes []store.Write) {
+	a := c.apply(t, store.Batch{Writes: writes, Limits: c.model.limits})
+	if len(a.Results) != len(writes) {
+		t.Fatalf("%d answers to %d writes", len(a.Results), len(writes))
+	}
+	// The tag is the one thing that the model cannot know.
+	var tag uint32
+	for _, res := range a.Results {
+		if res.Outcome <= store.Deleted {
+			tag = res.Version.Tag
+			c.versions = append(c.versions, res.Version)
+		}
+	}
+	c.model.evicted = nil
+	for i, w := range writes {
+		if want := c.model.write(w, tag); a.Results[i] != want {
+			t.Fatalf("write %d, %c %q: %+v, want %+v", i, w.Op, w.Key, a.Results[i], want)
+		}
+	}
+	c.compare(t, a)
+}
+
+func (c *comparison) setLimits(t *rapid.T) {
+	l := c.someLimits(t)
+	c.model.setLimits(l)
+	c.compare(t, c.apply(t, store.Batch{Limits: l, SetLimits: true}))
+}
+
+func (c *comparison) fetch(t *rapid.T) {
+	keys := rapid.SliceOfNDistinct(someKeys, 1, 4, rapid.ID).Draw(t, "keys")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	got, err := c.Store.Fetch(ctx, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Entries) != len(keys) || got.Number != c.model.number || got.LostRaises != 0 {
+		t.Fatalf("%d entries for %d keys, number %d, want %d, %d lost raises",
+			len(got.Entries), len(keys), got.Number, c.model.number, got.LostRaises)
+	}
+	for i, want := range c.model.fetch(keys) {
+		e := got.Entries[i]
+		switch {
+		case e == nil && want == nil:
+		case e == nil || want == nil:
+			t.Fatalf("%q: got %v, want %v", keys[i], e, want)
+		case e.Version != want.Version || differ(e.Value, want.Value) != nil:
+			t.Fatalf("%q: got %s %s, want %s %s", keys[i], e.Version, describe(e.Value), want.Version, describe(want.Value))
+		}
+	}
+}
+
+func (c *comparison) apply(t *rapid.T, b store.Batch) store.Applied {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	a, err := c.Store.Apply(ctx, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// compare checks what an answer says of the whole store.
+func (c *comparison) compare(t *rapid.T, a store.Applied) {
+	m := &c.model
+	if !slices.Equal(a.Evicted, m.evicted) {
+		t.Fatalf("evicted %q, want %q", a.Evicted, m.evicted)
+	}
+	if a.Number != m.number || a.Limits != m.limits || a.Keys != len(m.rows) || a.Bytes != m.bytes() || a.Over {
+		t.Fatalf("number %d, %+v, %d keys, %d bytes, over %v; want number %d, %+v, %d keys, %d bytes",
+			a.Number, a.Limits, a.Keys, a.Bytes, a.Over, m.number, m.limits, len(m.rows), m.bytes())
+	}
+}
+
+// check compares what is stored, after every step.
+func (c *comparison) check(t *rapid.T) {
+	rows, err := c.Inspect()
+	if err != nil {
+		t.Fatalf("the store is at odds with itself: %v", err)
+	}
+	if len(rows) > c.model.limits.MaxKeys {
+		t.Fatalf("%d keys at a capacity of %d", len(rows), c.model.limits.MaxKeys)
+	}
+	for i := range max(len(rows), len(c.model.rows)) {
+		got, want := "nothing", "nothing"
+		if i < len(rows) {
+			got = rows[i].String()
+		}
+		if i < len(c.model.rows) {
+			want = c.model.rows[i].String()
+		}
+		if got != want {
+			t.Fatalf("place %d of the eviction order has\n%s, want\n%s", i, got, want)
+		}
+	}
+}

@@ -1,0 +1,229 @@
+// Package storetest holds every store.Store to the same behaviour.
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// maxStep is how many entries a batch may evict to work off a lowered limit,
+// beside those that its writes evict.
+const maxStep = 200
+
+// Harness is a store to be tested, and a way to look into it.
+type Harness struct {
+	// Store is new and empty, and has no limits yet. The suite closes it.
+	Store store.Store
+
+	// Inspect lists what is stored, the next to leave first, without telling
+	// the eviction policy. It returns an error when the structures of the
+	// store disagree.
+	Inspect func() ([]Ranked, error)
+}
+
+// Ranked is a stored entry and its place in the eviction order.
+type Ranked struct {
+	Key       string
+	Score     float64
+	Insertion uint64 // number of the write that created the entry
+	Entry     store.Entry
+}
+
+func (r Ranked) String() string {
+	return fmt.Sprintf("%q score %v insertion %d version %s: %s",
+		r.Key, r.Score, r.Insertion, r.Entry.Version, describe(r.Entry.Value))
+}
+
+func describe(v store.Value) string {
+	if len(v.Data) > 64 {
+		return fmt.Sprintf("%c %q %d bytes", v.Kind, v.ContentType, len(v.Data))
+	}
+	return fmt.Sprintf("%c %q %q", v.Kind, v.ContentType, v.Data)
+}
+
+// Run runs the whole suite but RunModel. It calls open at least once a test,
+// with the test that needs the store.
+func Run(t *testing.T, open func(t *testing.T) Harness) {
+	for _, group := range []struct {
+		name  string
+		tests []test
+	}{
+		{"writes", writeTests},
+		{"versions and conditions", versionTests},
+		{"values and keys", valueTests},
+		{"the eviction order", orderTests},
+		{"capacity in bytes", byteTests},
+		{"limits", limitTests},
+		{"batches", batchTests},
+		{"life and errors", lifeTests},
+	} {
+		t.Run(group.name, func(t *testing.T) {
+			for _, tt := range group.tests {
+				t.Run(tt.name, func(t *testing.T) {
+					tt.run(&fixture{T: t, open: open, Harness: opened(t, open), limits: roomy})
+				})
+			}
+		})
+	}
+}
+
+type test struct {
+	name string
+	run  func(f *fixture)
+}
+
+// roomy limits evict nothing unless a test asks for it.
+var roomy = store.Limits{MaxKeys: 10_000, Eviction: store.Rank.Name}
+
+func opened(t *testing.T, open func(t *testing.T) Harness) Harness {
+	h := open(t)
+	t.Cleanup(func() { h.Store.Close() })
+	return h
+}
+
+// fixture is a test and the store that it has for itself.
+type fixture struct {
+	*testing.T
+	Harness
+	open   func(t *testing.T) Harness
+	limits store.Limits // of every batch
+}
+
+// ctx gives every call more time than it needs and less than the test has.
+func (f *fixture) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(f.Context(), 20*time.Second)
+	f.Cleanup(cancel)
+	return ctx
+}
+
+func (f *fixture) apply(writes ...store.Write) store.Applied {
+	f.Helper()
+	return f.applyBatch(store.Batch{Writes: writes, Limits: f.limits})
+}
+
+// setLimits puts l in force, now and in later batches.
+func (f *fixture) setLimits(l store.Limits) store.Applied {
+	f.Helper()
+	f.limits = l
+	return f.applyBatch(store.Batch{Limits: l, SetLimits: true})
+}
+
+func (f *fixture) applyBatch(b store.Batch) store.Applied {
+	f.Helper()
+	a, err := f.Store.Apply(f.ctx(), b)
+	if err != nil {
+		f.Fatalf("applying %d writes: %v", len(b.Writes), err)
+	}
+	if len(a.Results) != len(b.Writes) {
+		f.Fatalf("%d answers to %d writes", len(a.Results), len(b.Writes))
+	}
+	return a
+}
+
+// write applies one write, which must have the given outcome.
+func (f *fixture) write(w store.Write, want store.Outcome) store.Result {
+	f.Helper()
+	res := f.apply(w).Results[0]
+	if res.Outcome != want {
+		f.Fatalf("%c %q: outcome %d (%s), want %d", w.Op, w.Key, res.Outcome, res.Reason, want)
+	}
+	return res
+}
+
+func (f *fixture) fetch(keys ...string) store.Fetched {
+	f.Helper()
+	got, err := f.Store.Fetch(f.ctx(), keys)
+	if err != nil {
+		f.Fatalf("fetching %d keys: %v", len(keys), err)
+	}
+	if len(got.Entries) != len(keys) {
+		f.Fatalf("%d entries for %d keys", len(got.Entries), len(keys))
+	}
+	if got.LostRaises != 0 {
+		f.Fatalf("%d lost raises", got.LostRaises)
+	}
+	return got
+}
+
+// value fetches a key that must exist.
+func (f *fixture) value(key string) store.Entry {
+	f.Helper()
+	e := f.fetch(key).Entries[0]
+	if e == nil {
+		f.Fatalf("%q is absent", key)
+	}
+	return *e
+}
+
+func (f *fixture) inspect() []Ranked {
+	f.Helper()
+	rows, err := f.Inspect()
+	if err != nil {
+		f.Fatalf("the store is at odds with itself: %v", err)
+	}
+	return rows
+}
+
+// order returns the keys, the next to leave first.
+func (f *fixture) order() []string {
+	f.Helper()
+	var keys []string
+	for _, r := range f.inspect() {
+		keys = append(keys, r.Key)
+	}
+	return keys
+}
+
+func (f *fixture) score(key string) float64 {
+	f.Helper()
+	for _, r := range f.inspect() {
+		if r.Key == key {
+			return r.Score
+		}
+	}
+	f.Fatalf("%q is not stored", key)
+	return 0
+}
+
+func (f *fixture) wantKeys(what string, got []string, want ...string) {
+	f.Helper()
+	if !slices.Equal(got, want) {
+		f.Errorf("%s: %s, want %s", what, list(got), list(want))
+	}
+}
+
+// list shows a few of many.
+func list(keys []string) string {
+	if len(keys) > 20 {
+		return fmt.Sprintf("%q and %d more", keys[:20], len(keys)-20)
+	}
+	return fmt.Sprintf("%q", keys)
+}
+
+func text(data string) store.Value {
+	return store.Value{Data: []byte(data), Kind: store.String}
+}
+
+func create(key, data string) store.Write {
+	return store.Write{Op: store.Create, Key: key, Value: text(data)}
+}
+
+func put(key, data string) store.Write {
+	return store.Write{Op: store.Put, Key: key, Value: text(data)}
+}
+
+func del(key string) store.Write { return store.Write{Op: store.Delete, Key: key} }
+
+// numbered creates n entries named after prefix, of one byte each.
+func numbered(prefix string, n int) []store.Write {
+	writes := make([]store.Write, n)
+	for i := range writes {
+		writes[i] = create(fmt.Sprintf("%s%04d", prefix, i), "x")
+	}
+	return writes
+}

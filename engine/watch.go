@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// aliveFor is for how long a proof that the subscription stands is good.
+const aliveFor = time.Second
+
+// watch keeps track of whether this process learns of changes that others
+// make to the store.
+type watch struct {
+	store  store.Watchable
+	logger *zap.Logger
+	base   time.Time
+	// proven is when the subscription was last known to stand, since base;
+	// 0 for never.
+	proven   atomic.Int64
+	tryOnce  sync.Once
+	firstTry chan struct{} // closed after the first try to subscribe
+}
+
+func newWatch(st store.Watchable, base time.Time, logger *zap.Logger) *watch {
+	return &watch{store: st, logger: logger, base: base, firstTry: make(chan struct{})}
+}
+
+func (w *watch) run(ctx context.Context, f *fetcher) {
+	w.store.Watch(ctx, &observer{watch: w, fetcher: f})
+}
+
+// alive reports whether the subscription is known to stand; now is since base.
+func (w *watch) alive(now time.Duration) bool {
+	proven := w.proven.Load()
+	return proven != 0 && now-time.Duration(proven) < aliveFor
+}
+
+// awaitFirstTry waits until the first try to subscribe succeeded or failed:
+// entries that are fetched before a subscription could not be kept.
+func (w *watch) awaitFirstTry(timeout time.Duration) {
+	select {
+	case <-w.firstTry:
+		return
+	default:
+	}
+	select {
+	case <-w.firstTry:
+	case <-time.After(timeout):
+	}
+}
+
+// observer passes on what the store reports. The store calls it from one
+// goroutine.
+type observer struct {
+	*watch
+	*fetcher
+	lost bool
+}
+
+func (o *observer) Subscribed() {
+	o.subscribed()
+	if o.lost {
+		o.logger.Info("subscription to the store's events is back")
+		o.lost = false
+	}
+	o.tryOnce.Do(func() { close(o.firstTry) })
+}
+
+func (o *observer) Alive(at time.Time) { o.proven.Store(max(1, int64(at.Sub(o.base)))) }
+
+func (o *observer) Lost(err error) {
+	if !o.lost {
+		o.logger.Warn("no subscription to the store's events: local entries are kept for unsubscribed_ttl only", zap.Error(err))
+		o.lost = true
+	}
+	o.tryOnce.Do(func() { close(o.firstTry) })
+}
+
+func (o *observer) Changed(e store.Event) { o.changed(e) }

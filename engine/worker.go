@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+const (
+	// Bounds of one batch. The larger a batch, the cheaper each write and the
+	// longer other users of the store wait for it.
+	maxBatchJobs  = 128
+	maxBatchBytes = 1 << 20
+	// choresPause spaces tries to set limits while the store fails.
+	choresPause = time.Second
+)
+
+// worker applies the queued writes, one batch after another. It is the only
+// one that writes to the store.
+type worker struct {
+	store    store.Store
+	queue    *queue
+	fetcher  *fetcher
+	settings *atomic.Pointer[Settings]
+	logger   *zap.Logger
+	done     chan struct{} // closed when the queue is closed and empty
+
+	// limitsPending says that the store does not know the limits yet.
+	limitsPending atomic.Bool
+	// over says that the store has not worked off a lowered limit yet.
+	over bool
+	// resting is until when no batch is sent without writes in it.
+	resting time.Time
+	foreign store.Limits // that a warning was given of
+}
+
+func newWorker(st store.Store, q *queue, f *fetcher, s *atomic.Pointer[Settings], logger *zap.Logger) *worker {
+	w := &worker{store: st, queue: q, fetcher: f, settings: s, logger: logger, done: make(chan struct{})}
+	w.limitsPending.Store(true)
+	return w
+}
+
+// nudge makes the worker look whether limits are pending.
+func (w *worker) nudge() {
+	if w.limitsPending.Load() {
+		w.queue.signal()
+	}
+}
+
+func (w *worker) run() {
+	defer close(w.done)
+	for {
+		jobs := w.queue.take(maxBatchJobs, maxBatchBytes)
+		switch {
+		case len(jobs) > 0:
+			w.apply(jobs)
+		case w.queue.isClosed():
+			return
+		case !w.over && !w.limitsPending.Load():
+			<-w.queue.wake
+		case time.Now().Before(w.resting):
+			select {
+			case <-w.queue.wake:
+			case <-time.After(time.Until(w.resting)):
+			}
+		default:
+			w.apply(nil)
+		}
+	}
+}
+
+// apply sends a batch and answers its jobs.
+func (w *worker) apply(jobs []*job) {
+	settings := w.settings.Load()
+	deadline := time.Now().Add(settings.Timeout)
+	if len(jobs) > 0 {
+		// Jobs wait in arrival order, so the last one has the most time. The
+		// others stop waiting for the answer when their own time is up.
+		deadline = jobs[len(jobs)-1].deadline
+	}
+	batch := store.Batch{Limits: settings.Limits, SetLimits: w.limitsPending.Swap(false), Writes: make([]store.Write, len(jobs))}
+	for i, j := range jobs {
+		batch.Writes[i] = j.write
+	}
+	seen := w.fetcher.seenNumber()
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	applied, err := w.store.Apply(ctx, batch)
+	cancel()
+	w.queue.release(jobs)
+	if err != nil {
+		w.failed(batch, jobs, err)
+		return
+	}
+	w.over = applied.Over
+	if batch.SetLimits && applied.Limits != settings.Limits {
+		w.limitsPending.Store(true) // the store is read-only, or full
+	} else {
+		w.compare(settings.Limits, applied.Limits)
+	}
+	if w.limitsPending.Load() || w.over && len(applied.Evicted) == 0 {
+		w.resting = time.Now().Add(choresPause)
+	}
+	// The local tier must not answer with what a client was told is gone.
+	w.fetcher.written(changedKeys(batch.Writes, applied), applied.Number, seen)
+	for i, j := range jobs {
+		if r := applied.Results[i]; r.Outcome == store.Refused {
+			j.finish(r, fmt.Errorf("%w: refused with %s", ErrUnavailable, r.Reason))
+		} else {
+			j.finish(r, nil)
+		}
+	}
+}
+
+// failed answers the jobs of a batch that the store did not answer.
+func (w *worker) failed(batch store.Batch, jobs []*job, err error) {
+	if batch.SetLimits {
+		w.limitsPending.Store(true)
+	}
+	w.resting = time.Now().Add(choresPause)
+	answer := ErrUnavailable
+	switch {
+	case errors.Is(err, store.ErrFateUnknown):
+		answer = ErrMayBeApplied
+		keys := make([]string, len(jobs))
+		for i, j := range jobs {
+			keys[i] = j.write.Key
+		}
+		w.fetcher.drop(keys, unknownNumber)
+	case errors.Is(err, store.ErrClosed):
+		answer = ErrClosed
+	}
+	for _, j := range jobs {
+		j.finish(store.Result{}, fmt.Errorf("%w: %w", answer, err))
+	}
+}
+
+// compare warns, once, when another process has set other limits.
+func (w *worker) compare(own, inForce store.Limits) {
+	if own == inForce {
+		w.foreign = store.Limits{}
+		return
+	}
+	if w.foreign != inForce {
+		w.foreign = inForce
+		w.logger.Warn("another configuration that uses this namespace set other limits, which are in force for all",
+			zap.Int("max_keys", inForce.MaxKeys), zap.Int64("max_bytes", inForce.MaxBytes), zap.String("eviction", inForce.Eviction))
+	}
+}
+
+// changedKeys are those that a batch created, replaced, deleted or evicted.
+func changedKeys(writes []store.Write, applied store.Applied) []string {
+	keys := applied.Evicted
+	for i, r := range applied.Results {
+		switch r.Outcome {
+		case store.Created, store.Replaced, store.Deleted:
+			keys = append(keys, writes[i].Key)
+		}
+	}
+	return keys
+}
