@@ -1,0 +1,233 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// patient gives calls to a real Redis more time than a busy machine needs.
+func patient() engine.Settings {
+	s := settings()
+	s.Timeout = 10 * time.Second
+	s.MaxQueueJobs = 4096
+	return s
+}
+
+// node is an engine of its own on a Redis that others use too.
+func node(t *testing.T, server *redistest.Server, s engine.Settings) (*engine.Engine, *observer.ObservedLogs) {
+	t.Helper()
+	target, err := redisstore.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, logs := observer.New(zap.InfoLevel)
+	logger := zap.New(core)
+	e := engine.New(redisstore.New(redisstore.Config{Target: target, Namespace: "cache", Logger: logger}), s, engine.Options{Logger: logger})
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	})
+	return e, logs
+}
+
+// eventually polls a condition that other goroutines bring about.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	patience := time.After(20 * time.Second)
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-patience:
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+func TestTwoNodesNeverExceedTheCapacityTogether(t *testing.T) {
+	const capacity, writers, creates = 20, 8, 100
+	server := redistest.Start(t)
+	s := patient()
+	s.Limits.MaxKeys = capacity
+	a, _ := node(t, server, s)
+	b, _ := node(t, server, s)
+	redis, ctx := server.Client(), context.Background()
+
+	stop := make(chan struct{})
+	watched := make(chan int64)
+	go func() {
+		var most int64
+		for {
+			select {
+			case <-stop:
+				watched <- most
+				return
+			default:
+				most = max(most, redis.HLen(ctx, "{cache}:values").Val())
+			}
+		}
+	}()
+	var running sync.WaitGroup
+	var mu sync.Mutex
+	created := map[string]int{}
+	for w := range writers {
+		e := []*engine.Engine{a, b}[w%2]
+		running.Go(func() {
+			for i := range creates {
+				// Half of the keys are wanted by every writer at once.
+				key := fmt.Sprintf("shared-%d", i)
+				if i%2 == 0 {
+					key = fmt.Sprintf("own-%d-%d", w, i)
+				}
+				r, err := e.Create(ctx, key, text("v"), "", "")
+				if err != nil {
+					t.Errorf("creating %s: %v", key, err)
+				}
+				if r.Outcome == store.Created {
+					mu.Lock()
+					created[key]++
+					mu.Unlock()
+				}
+				if _, err := e.Get(ctx, key, engine.Read{}); err != nil {
+					t.Errorf("getting %s: %v", key, err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	close(stop)
+	if most := <-watched; most > capacity {
+		t.Errorf("%d keys at one moment, %d allowed", most, capacity)
+	}
+	values := redis.HGetAll(ctx, "{cache}:values").Val()
+	metas := redis.HGetAll(ctx, "{cache}:meta").Val()
+	ranks := redis.ZRange(ctx, "{cache}:ranks", 0, -1).Val()
+	if len(values) != capacity || len(metas) != capacity || len(ranks) != capacity {
+		t.Fatalf("%d values, %d meta, %d ranks; want %d each", len(values), len(metas), len(ranks), capacity)
+	}
+	for _, member := range ranks {
+		key := member[16:]
+		if _, ok := values[key]; !ok || metas[key] == "" || created[key] == 0 {
+			t.Errorf("%q: value %v, meta %q, created %d times", key, ok, metas[key], created[key])
+		}
+	}
+}
+
+func TestOneNodesWriteReachesTheOthersLocalTier(t *testing.T) {
+	server := redistest.Start(t)
+	s := patient()
+	s.LocalTTL = time.Hour
+	a, _ := node(t, server, s)
+	b, _ := node(t, server, s)
+	create(t, a, "k", "0")
+	for i := range 50 {
+		last := fmt.Sprint(i)
+		if got := value(t, b, "k"); got != last {
+			t.Fatalf("round %d: node b serves %q", i, got)
+		}
+		next := fmt.Sprint(i + 1)
+		put(t, a, "k", next)
+		if got := value(t, a, "k"); got != next {
+			t.Fatalf("round %d: node a serves %q after its own write of %q", i, got, next)
+		}
+		eventually(t, "node b serves the new value", func() bool {
+			got := value(t, b, "k")
+			if got != next && got != last {
+				t.Fatalf("round %d: node b serves %q", i, got)
+			}
+			return got == next
+		})
+	}
+}
+
+func TestAReadAfterOnesOwnWriteStaysLocalThoughItsEventComesLate(t *testing.T) {
+	server := redistest.Start(t)
+	s := patient()
+	s.LocalTTL = time.Hour
+	e, _ := node(t, server, s)
+	// Events follow a write by some time; among many rounds, many come in
+	// between or after the reads.
+	for i := range 200 {
+		key := fmt.Sprint(i)
+		create(t, e, key, "v")
+		get(t, e, key)
+		if a := get(t, e, key); a.Source != engine.Local {
+			t.Fatalf("round %d: the second read went to the store", i)
+		}
+	}
+	for i := range 200 {
+		if a := get(t, e, fmt.Sprint(i)); a.Source != engine.Local {
+			t.Fatalf("key %d left the local tier", i)
+		}
+	}
+}
+
+func TestTheLimitsSetLastAreInForceForAllAndTheOtherNodeSaysSoOnce(t *testing.T) {
+	server := redistest.Start(t)
+	small, large := patient(), patient()
+	small.Limits.MaxKeys, large.Limits.MaxKeys = 5, 50
+	a, logs := node(t, server, small)
+	create(t, a, "first", "v")
+	b, _ := node(t, server, large)
+	create(t, b, "second", "v")
+	for i := range 30 {
+		create(t, a, fmt.Sprint(i), "v")
+	}
+	if n := server.Client().HLen(context.Background(), "{cache}:values").Val(); n != 32 {
+		t.Errorf("%d keys, want all 32", n)
+	}
+	if n := logs.FilterMessageSnippet("set other limits").Len(); n != 1 {
+		t.Errorf("%d warnings, want one", n)
+	}
+}
+
+func TestALocalTierForgetsWhatAFlushTook(t *testing.T) {
+	server := redistest.Start(t)
+	s := patient()
+	s.LocalTTL = time.Hour
+	e, _ := node(t, server, s)
+	create(t, e, "k", "v")
+	create(t, e, "l", "v")
+	value(t, e, "k")
+	server.Client().FlushAll(context.Background())
+	value(t, e, "l") // any answer of the store tells
+	if got := value(t, e, "k"); got != "absent" {
+		t.Fatalf("got %q", got)
+	}
+}
+
+func TestASubscriptionThatWasCutComesBack(t *testing.T) {
+	server := redistest.Start(t)
+	s := patient()
+	s.LocalTTL, s.UnsubscribedTTL = time.Hour, time.Hour
+	a, logs := node(t, server, s)
+	b, _ := node(t, server, s)
+	create(t, a, "k", "old")
+	value(t, b, "k")
+	value(t, a, "k")
+	redis := server.Client()
+	if err := redis.Do(context.Background(), "CLIENT", "KILL", "TYPE", "pubsub").Err(); err != nil {
+		t.Fatal(err)
+	}
+	put(t, b, "k", "new") // node a may not hear of it
+	eventually(t, "the subscription is back", func() bool { return logs.FilterMessageSnippet("is back").Len() == 1 })
+	if got := value(t, a, "k"); got != "new" {
+		t.Fatalf("node a serves %q", got)
+	}
+	if n := logs.FilterMessageSnippet("no subscription").Len(); n != 1 {
+		t.Errorf("%d warnings, want one", n)
+	}
+}
