@@ -214,6 +214,7 @@ func TestAHungStoreIsAnsweredForWithinTheTimeout(t *testing.T) {
 		if took := time.Since(begin); !errors.Is(err, engine.ErrTimeout) || took != time.Second {
 			t.Errorf("%v after %v", err, took)
 		}
+		synctest.Wait()
 		close(hold)
 		e.Close()
 		if n := st.fetchCount(); n != 2 {

@@ -33,17 +33,11 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 	sent := false // some try may have reached Redis
 	backoff := firstBackoff
 	for {
-		if s.closed.Load() {
-			return nil, failure(sent, store.ErrClosed)
-		}
 		if err := ctx.Err(); err != nil {
 			return nil, failure(sent, err)
 		}
 		args[0], args[1] = w.number, w.recorded
-		// Half of what is left, so that a lost answer leaves time to ask again.
-		try, cancel := context.WithDeadline(ctx, time.Now().Add(time.Until(deadline)/2))
-		reply, err := script.Run(try, s.client.Load(), s.keys.scripts(w.id), args...).Slice()
-		cancel()
+		reply, err := s.try(ctx, deadline, script, w, args)
 		if err == nil {
 			return reply, nil
 		}
@@ -57,10 +51,15 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 			}
 			*w = *newWriter()
 			w.number++
-		case redis.IsLoadingError(err), redis.IsMasterDownError(err), redis.IsClusterDownError(err), redis.IsMaxClientsError(err):
-			// It will pass.
-		case isReply(err):
+		case isPassing(err):
+		case isReply(err), errors.Is(err, store.ErrClosed):
 			return nil, failure(sent, err)
+		case isOpen(err):
+			// A batch of unknown fate is worth waiting for. For others the
+			// answer is known.
+			if !sent {
+				return nil, failure(false, err)
+			}
 		case !isUnsent(err):
 			sent = true
 		}
@@ -77,6 +76,26 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 	}
 }
 
+// try runs a script once, unless Redis is known to be down.
+func (s *Store) try(ctx context.Context, deadline time.Time, script *redis.Script, w *writer, args []any) ([]any, error) {
+	reply, tripped, err := s.breaker.do(func() ([]any, error) {
+		client, err := s.current()
+		if err != nil {
+			return nil, err
+		}
+		// Half of what is left, so that a lost answer leaves time to ask again.
+		ctx, cancel := context.WithDeadline(ctx, time.Now().Add(time.Until(deadline)/2))
+		defer cancel()
+		return script.Run(ctx, client, s.keys.scripts(w.id), args...).Slice()
+	})
+	if tripped {
+		// The pool of a client that failed to dial often enough only tries
+		// once a second, in a goroutine that outlives it.
+		s.renewClient()
+	}
+	return reply, err
+}
+
 // failure says in the store's terms how a call ended.
 func failure(sent bool, err error) error {
 	switch {
@@ -87,6 +106,11 @@ func failure(sent bool, err error) error {
 	default:
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
+}
+
+// isPassing reports whether the server said that it cannot work for a while.
+func isPassing(err error) bool {
+	return redis.IsLoadingError(err) || redis.IsMasterDownError(err) || redis.IsClusterDownError(err) || redis.IsMaxClientsError(err)
 }
 
 // isReply reports whether err was said by the server, which then did nothing:

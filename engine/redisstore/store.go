@@ -28,12 +28,16 @@ type Store struct {
 	keys    keyspace
 	logger  *zap.Logger
 	writers writers
+	breaker *breaker
 
-	client  atomic.Pointer[redis.Client]
-	closing sync.Once
-	closed  atomic.Bool
+	// mu guards the three below against each other.
+	mu     sync.Mutex
+	target *Target
+	client *redis.Client
+	closed bool
 
-	mended atomic.Uint64
+	policyChecked atomic.Bool
+	mended        atomic.Uint64
 }
 
 var _ store.Watchable = (*Store)(nil)
@@ -41,32 +45,56 @@ var _ store.Watchable = (*Store)(nil)
 // New returns the store that c describes. It does not connect.
 func New(c Config) *Store {
 	routeClientLog(c.Logger)
-	s := &Store{keys: keyspace{namespace: c.Namespace, db: c.Target.options.DB}, logger: c.Logger}
-	s.client.Store(redis.NewClient(c.Target.clientOptions()))
+	s := &Store{
+		keys:   keyspace{namespace: c.Namespace, db: c.Target.options.DB},
+		logger: c.Logger,
+		target: c.Target,
+		client: redis.NewClient(c.Target.clientOptions()),
+	}
+	s.breaker = newBreaker(c.Logger)
 	return s
 }
 
 // SetTarget makes new connections go to t, which must have the identity of
 // the old target: only credentials and options of the connection may differ.
 func (s *Store) SetTarget(t *Target) {
-	old := s.client.Swap(redis.NewClient(t.clientOptions()))
-	if s.closed.Load() {
-		// Close may have taken the old client before this one was there.
-		_ = s.client.Load().Close()
+	s.mu.Lock()
+	s.target = t
+	s.mu.Unlock()
+	s.renewClient()
+}
+
+// renewClient replaces the client by one without a past. Calls in progress on
+// the old one fail, and are tried again on the new one.
+func (s *Store) renewClient() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
 	}
-	// A call in progress on the old client fails, and is tried again on the
-	// new one.
-	_ = old.Close()
+	_ = s.client.Close()
+	s.client = redis.NewClient(s.target.clientOptions())
+}
+
+// current returns the client to use, or store.ErrClosed.
+func (s *Store) current() (*redis.Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, store.ErrClosed
+	}
+	return s.client, nil
 }
 
 // Close closes all connections. Calls in progress fail.
 func (s *Store) Close() error {
-	var err error
-	s.closing.Do(func() {
-		s.closed.Store(true)
-		err = s.client.Load().Close()
-	})
-	return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return s.client.Close()
 }
 
 // Mended returns how many disagreements between the structures of the
@@ -76,15 +104,28 @@ func (s *Store) Mended() uint64 { return s.mended.Load() }
 // Check asks the server whether it answers, and warns of settings under which
 // it loses entries. It changes nothing.
 func (s *Store) Check(ctx context.Context) error {
-	client := s.client.Load()
+	client, err := s.current()
+	if err != nil {
+		return err
+	}
 	if err := client.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("pinging Redis: %w", err)
 	}
-	// Some providers forbid CONFIG; then there is nothing to say.
-	config, err := client.ConfigGet(ctx, "maxmemory-policy").Result()
-	if err != nil {
-		return nil
+	s.checkPolicy(ctx, client)
+	return nil
+}
+
+// checkPolicy looks once, at the first connection that lasts long enough.
+func (s *Store) checkPolicy(ctx context.Context, client *redis.Client) {
+	if s.policyChecked.Load() {
+		return
 	}
+	config, err := client.ConfigGet(ctx, "maxmemory-policy").Result()
+	if err != nil && !isReply(err) {
+		return
+	}
+	// Some providers forbid CONFIG; then there is nothing to say.
+	s.policyChecked.Store(true)
 	switch policy := config["maxmemory-policy"]; policy {
 	case "", "noeviction":
 	case "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl":
@@ -94,5 +135,4 @@ func (s *Store) Check(ctx context.Context) error {
 		s.logger.Warn("this maxmemory-policy removes all entries at once when memory is short; set it to noeviction",
 			zap.String("maxmemory-policy", policy))
 	}
-	return nil
 }

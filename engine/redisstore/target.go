@@ -56,6 +56,9 @@ func (t *Target) clientOptions() *redis.Options {
 	o.MaxRetries = -1
 	o.DialerRetries = 1
 	o.ContextTimeoutEnabled = true
+	// So many failed dials make a pool fail fast for a second; the breaker
+	// renews the client long before.
+	o.PoolSize = 10 * tripAfter
 	// Both spare a new connection its round trips.
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

@@ -40,19 +40,29 @@ func (s *Store) Watch(ctx context.Context, o store.Observer) {
 
 // watchOnce subscribes and reports until the subscription breaks.
 //
-// It uses Receive and not Channel, which would reconnect without a word and
+// Its client is its own, with a pool that forgets failed tries at once; see
+// Store.try. It uses Receive and not Channel, which would reconnect without a word and
 // drop messages. A subscription that failed once is given up as a whole for
 // the same reason: go-redis would mend it silently.
 func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
+	s.mu.Lock()
+	client := redis.NewClient(s.target.clientOptions())
+	s.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
-	subscription := s.client.Load().Subscribe(ctx)
+	subscription := client.Subscribe(ctx)
 	pinging := make(chan struct{})
+	// Closing the subscription is what ends a Receive early.
+	closed := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(closed)
+		_ = subscription.Close()
+	})
 	defer func() {
 		cancel()
 		<-pinging
+		<-closed
+		_ = client.Close()
 	}()
-	// Closing it is what ends a Receive early.
-	context.AfterFunc(ctx, func() { _ = subscription.Close() })
 
 	dialing, dialed := context.WithTimeout(ctx, silenceLimit)
 	err := subscription.Subscribe(dialing, s.keys.events())
@@ -61,6 +71,7 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 		close(pinging)
 		return fmt.Errorf("subscribing: %w", err)
 	}
+	s.checkPolicy(ctx, client)
 	started := time.Now()
 	go func() {
 		defer close(pinging)

@@ -15,9 +15,14 @@ var batchTests = []test{
 			del("k"), del("k"), create("k", "3"),
 		)
 		want := []store.Result{
-			{Outcome: store.Created}, {Outcome: store.Conflict, SameValue: true},
-			{Outcome: store.Replaced}, {Outcome: store.Conflict}, {Outcome: store.Conflict, SameValue: true},
-			{Outcome: store.Deleted}, {Outcome: store.Absent}, {Outcome: store.Created},
+			{Outcome: store.Created},
+			{Outcome: store.Conflict, SameValue: true},
+			{Outcome: store.Replaced},
+			{Outcome: store.Conflict},
+			{Outcome: store.Conflict, SameValue: true},
+			{Outcome: store.Deleted},
+			{Outcome: store.Absent},
+			{Outcome: store.Created},
 		}
 		for i, res := range a.Results {
 			if res.Outcome != want[i].Outcome || res.SameValue != want[i].SameValue {
