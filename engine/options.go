@@ -26,8 +26,9 @@ type Settings struct {
 	// Get while the store fails.
 	StaleIfError time.Duration
 
-	// MaxQueueJobs and MaxQueueBytes bound the writes that wait for the
-	// worker. A lowered bound drops nothing.
+	// MaxQueueJobs and MaxQueueBytes bound the writes that are not answered
+	// yet, in number and in bytes of keys and values. MaxQueueBytes must have
+	// room for the largest one. A lowered bound drops nothing.
 	MaxQueueJobs  int
 	MaxQueueBytes int64
 

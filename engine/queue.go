@@ -29,8 +29,8 @@ func (j *job) finish(r store.Result, err error) {
 }
 
 // queue holds the writes that wait for the worker, in arrival order. Its
-// bounds count the jobs that the worker has taken as well, until they are
-// answered: they need memory too.
+// bounds count all that needs memory: also the jobs that the worker has taken,
+// until they are answered, and what was reserved for writes still on their way.
 type queue struct {
 	wake chan struct{} // has a token when there is something new to see
 
@@ -51,8 +51,28 @@ func (q *queue) signal() {
 	}
 }
 
-// put appends j unless that would exceed a bound. A job that is larger than
-// maxBytes by itself is taken when nothing else waits.
+// reserve counts bytes that come to the queue later, or go.
+func (q *queue) reserve(bytes, maxBytes int64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+		return ErrClosed
+	case q.bytes+bytes > maxBytes:
+		return ErrQueueFull
+	}
+	q.bytes += bytes
+	return nil
+}
+
+// cancel undoes reserve.
+func (q *queue) cancel(bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.bytes -= bytes
+}
+
+// put appends j unless that would exceed a bound.
 func (q *queue) put(j *job, maxJobs int, maxBytes int64) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -60,7 +80,7 @@ func (q *queue) put(j *job, maxJobs int, maxBytes int64) error {
 		return ErrClosed
 	}
 	size := j.write.Size()
-	if q.jobs >= maxJobs || q.bytes+size > maxBytes && q.jobs > 0 {
+	if q.jobs >= maxJobs || q.bytes+size > maxBytes {
 		return ErrQueueFull
 	}
 	q.jobs++
