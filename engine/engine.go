@@ -58,12 +58,14 @@ func New(st store.Store, s Settings, o Options) *Engine {
 func (e *Engine) Configure(s Settings) {
 	e.settings.Store(&s)
 	e.local.configure(&s)
-	e.worker.limitsPending.Store(true)
+	e.worker.limitsNew.Store(true)
 }
 
-// start begins what runs beside the calls. It waits for the first call that
-// needs the store, since settings that are only tried out must change nothing.
+// start is called by every call that needs the store. The first one begins
+// what runs beside the calls: settings that are only tried out must change
+// nothing.
 func (e *Engine) start() {
+	e.worker.called()
 	e.starting.Do(func() {
 		e.running.Go(e.worker.run)
 		if e.watch == nil {
@@ -96,7 +98,6 @@ func (e *Engine) Get(ctx context.Context, key string, r Read) (Answer, error) {
 		return Answer{}, ErrClosed
 	}
 	e.start()
-	e.worker.nudge()
 	a, err := e.fetcher.get(ctx, key, r.NoCache, settings.Timeout)
 	if err != nil && old != nil && ctx.Err() == nil {
 		if ttl := e.remaining(settings, old); ttl > -settings.StaleIfError {

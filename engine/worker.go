@@ -31,8 +31,11 @@ type worker struct {
 	logger   *zap.Logger
 	done     chan struct{} // closed when the queue is closed and empty
 
-	// limitsPending says that the store does not know the limits yet.
-	limitsPending atomic.Bool
+	// limitsNew says that no call came since the limits were set. Until one
+	// does, the settings may be taken back, and must change nothing.
+	limitsNew atomic.Bool
+	// limitsDue says that the store has to be told the limits.
+	limitsDue atomic.Bool
 	// over says that the store has not worked off a lowered limit yet.
 	over bool
 	// resting is until when no batch is sent without writes in it.
@@ -42,13 +45,14 @@ type worker struct {
 
 func newWorker(st store.Store, q *queue, f *fetcher, s *atomic.Pointer[Settings], logger *zap.Logger) *worker {
 	w := &worker{store: st, queue: q, fetcher: f, settings: s, logger: logger, done: make(chan struct{})}
-	w.limitsPending.Store(true)
+	w.limitsNew.Store(true)
 	return w
 }
 
-// nudge makes the worker look whether limits are pending.
-func (w *worker) nudge() {
-	if w.limitsPending.Load() {
+// called tells of a call that needs the store.
+func (w *worker) called() {
+	if w.limitsNew.Load() && w.limitsNew.CompareAndSwap(true, false) {
+		w.limitsDue.Store(true)
 		w.queue.signal()
 	}
 }
@@ -62,7 +66,7 @@ func (w *worker) run() {
 			w.apply(jobs)
 		case w.queue.isClosed():
 			return
-		case !w.over && !w.limitsPending.Load():
+		case !w.over && !w.limitsDue.Load():
 			<-w.queue.wake
 		case time.Now().Before(w.resting):
 			select {
@@ -84,7 +88,7 @@ func (w *worker) apply(jobs []*job) {
 		// others stop waiting for the answer when their own time is up.
 		deadline = jobs[len(jobs)-1].deadline
 	}
-	batch := store.Batch{Limits: settings.Limits, SetLimits: w.limitsPending.Swap(false), Writes: make([]store.Write, len(jobs))}
+	batch := store.Batch{Limits: settings.Limits, SetLimits: w.limitsDue.Swap(false), Writes: make([]store.Write, len(jobs))}
 	for i, j := range jobs {
 		batch.Writes[i] = j.write
 	}
@@ -99,11 +103,11 @@ func (w *worker) apply(jobs []*job) {
 	}
 	w.over = applied.Over
 	if batch.SetLimits && applied.Limits != settings.Limits {
-		w.limitsPending.Store(true) // the store is read-only, or full
+		w.limitsDue.Store(true) // the store is read-only, or full
 	} else {
 		w.compare(settings.Limits, applied.Limits)
 	}
-	if w.limitsPending.Load() || w.over && len(applied.Evicted) == 0 {
+	if w.limitsDue.Load() || w.over && len(applied.Evicted) == 0 {
 		w.resting = time.Now().Add(choresPause)
 	}
 	// The local tier must not answer with what a client was told is gone.
@@ -120,7 +124,7 @@ func (w *worker) apply(jobs []*job) {
 // failed answers the jobs of a batch that the store did not answer.
 func (w *worker) failed(batch store.Batch, jobs []*job, err error) {
 	if batch.SetLimits {
-		w.limitsPending.Store(true)
+		w.limitsDue.Store(true)
 	}
 	w.resting = time.Now().Add(choresPause)
 	answer := ErrUnavailable
