@@ -1,0 +1,64 @@
+# Go 1.26 and make are all it takes; `make test` also needs redis-server and
+# gcc, and installs them where it may.
+
+MODULE        := github.com/redis-proxy/caddy-redis-proxy
+CADDY_VERSION := $(shell awk '$$1 == "github.com/caddyserver/caddy/v2" { print $$2 }' go.mod)
+TOOL          := go tool -modfile=tools/go.mod
+
+# Set but empty, it would leave `store` in Caddyfile.example without its argument.
+ifeq ($(strip $(REDIS_URL)),)
+unexport REDIS_URL
+endif
+
+# No git, or a checkout that git distrusts, must not fail a build.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+# A workspace around the checkout would change what is built, and forbids -modfile.
+export GOWORK := off
+
+# The module is published nowhere: without these two, the go command would ask
+# the network for its versions instead of taking the checkout.
+BUILD := GOPRIVATE=$(MODULE) GOVCS=$(MODULE):off CGO_ENABLED=0 \
+	$(TOOL) xcaddy build $(CADDY_VERSION) --with $(MODULE)=. --output ./caddy
+
+SOURCES := Makefile go.mod go.sum tools/go.mod \
+	$(shell find . \( -path './.*' -o -path ./caddytest -o -path ./bench -o -path ./tools \) -prune \
+		-o \( -name '*.go' ! -name '*_test.go' -o -name '*.lua' \) -print)
+
+.PHONY: help build app stop test lint image clean
+
+help: ## Show this list.
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+
+build: ## Build ./caddy, a Caddy with this module in it.
+	$(BUILD)
+
+caddy: $(SOURCES)
+	$(BUILD)
+
+app: caddy ## Build if needed, run Caddyfile.example in the background, say what to type next.
+	@sh tools/app.sh start
+
+stop: ## Stop what `make app` started, and only that.
+	@sh tools/app.sh stop
+
+test: ## Run every test, with the race detector on and against a real Redis.
+	@sh tools/need.sh redis-server gcc
+	go vet ./...
+	CGO_ENABLED=1 go test -race -count=1 -timeout 10m ./...
+
+lint: ## Check format, vet, staticcheck and known vulnerabilities.
+	@files=$$($(TOOL) gofumpt -l .) || exit; \
+		[ -z "$$files" ] || { echo "gofumpt: not formatted:" $$files >&2; exit 1; }
+	go vet ./...
+	go -C tools vet ./...
+	$(TOOL) staticcheck ./...
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/smoke tools/*.sh; fi
+	@sh tools/vuln.sh
+
+image: ## Build the container image (needs Docker).
+	@command -v docker >/dev/null || { echo "make image needs Docker: https://docs.docker.com/engine/install/" >&2; exit 1; }
+	docker build -f xcaddy.Dockerfile --build-arg CADDY_VERSION=$(CADDY_VERSION:v%=%) -t caddy-redis-proxy .
+
+clean: stop ## Stop, and remove everything that was built or written.
+	rm -rf caddy .run

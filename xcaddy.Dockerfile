@@ -1,0 +1,44 @@
+# Caddy with this module, on Caddy's official images. Build it from the checkout:
+#   make image
+# and run it:
+#   docker run --rm -p 8080:8080 -e REDIS_URL=redis://… caddy-redis-proxy
+
+ARG CADDY_VERSION=2.11.9
+
+FROM caddy:${CADDY_VERSION}-builder AS builder
+
+WORKDIR /src
+COPY . .
+
+# The base image's own CADDY_VERSION, which begins with a v, hides an ARG of that
+# name from here on: cut the v off, whichever it is.
+# XCADDY_SETCAP=0: the binary listens on high ports only, and without the file
+# capability it also runs where all capabilities are dropped.
+RUN --mount=type=cache,target=/go/pkg/mod \
+	--mount=type=cache,target=/root/.cache/go-build \
+	XCADDY_SETCAP=0 \
+	GOPRIVATE=github.com/redis-proxy/caddy-redis-proxy \
+	GOVCS=github.com/redis-proxy/caddy-redis-proxy:off \
+	CGO_ENABLED=0 \
+	go tool -modfile=tools/go.mod xcaddy build "v${CADDY_VERSION#v}" \
+	--with github.com/redis-proxy/caddy-redis-proxy=. \
+	--output ./caddy
+
+FROM caddy:${CADDY_VERSION}
+
+# Caddy's CA and its saved configuration live in /data and /config. A volume
+# takes its owner over from here; a bind mount has to belong to 1000:1000.
+RUN adduser -D -H -u 1000 caddy && chown -R 1000:1000 /data /config
+
+COPY --from=builder /src/caddy /usr/bin/caddy
+COPY --chmod=644 Caddyfile.example /etc/caddy/Caddyfile
+
+# A number, so that Kubernetes can tell that it is not root.
+USER 1000:1000
+
+EXPOSE 8080 8443 8443/udp
+
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+	CMD wget -q -Y off -O /dev/null http://127.0.0.1:8080/health || exit 1
+
+CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
