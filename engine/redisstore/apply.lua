@@ -1,5 +1,5 @@
 -- Runs a batch of writes in order, each with the evictions it needs.
--- ARGV: batch number, record known, tag of the batch, channel,
+-- ARGV: batch number, what the writer knows, tag of the batch, channel,
 --   max_keys, max_bytes, eviction, '1' to put these limits in force,
 --   then for each write: op, key, value, kind and content type, the versions
 --   it must match, those it must not.
@@ -270,12 +270,17 @@ if sets_limits then
 end
 
 local reply = { number, keys, bytes, over() and 1 or 0, mended, max_keys, max_bytes, eviction, answers, evicted, '', 0 }
-if not writing then return reply end
-
+if not writing then
+  -- An earlier try may come yet, when the writes would change something: it
+  -- must meet this answer.
+  if not tried_before() then return reply end
+  local err = begin('HSET', WRITER, 'number', ARGV[1])
+  if err then return redis.error_reply(err) end
+else
+  write_back()
+  redis.call('HSET', STATE, 'layout', LAYOUT, 'number', number, 'bytes', bytes)
+end
 reply[12] = 1
-
-write_back()
-redis.call('HSET', STATE, 'layout', LAYOUT, 'number', number, 'bytes', bytes)
 redis.call('HSET', WRITER, 'number', ARGV[1], 'answers', cmsgpack.pack(reply))
 redis.call('PEXPIRE', WRITER, WRITER_TTL)
 if #changes > 0 then

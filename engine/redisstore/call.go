@@ -19,8 +19,8 @@ const (
 )
 
 // call runs a script as the next batch of w until it is answered or ctx ends.
-// args[0] and args[1] are left free for the batch's number and for whether w
-// has a record.
+// args[0] and args[1] are left free for the batch's number and for what w knows
+// (see entry.lua).
 //
 // A batch whose answer was lost is sent again under its number: Redis then
 // answers what it answered before, and changes nothing.
@@ -36,7 +36,7 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		if err := ctx.Err(); err != nil {
 			return nil, failure(sent, err)
 		}
-		args[0], args[1] = w.number, w.recorded
+		args[0], args[1] = w.number, w.knows(sent)
 		reply, err := s.try(ctx, deadline, script, w, args)
 		if err == nil {
 			return reply, nil

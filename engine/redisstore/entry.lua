@@ -25,12 +25,14 @@ local function parse(meta)
 end
 
 -- What the writer's record says of this batch: run it, or it ran already, or
--- it must not run any more. ARGV[1] is the batch's number, ARGV[2] is '1' if
--- the writer knows that an earlier one was recorded.
+-- it must not run any more. ARGV[1] is the batch's number. ARGV[2] is what the
+-- writer knows: 1 if an earlier batch was recorded, plus 2 if this batch was
+-- sent before.
+local function tried_before() return tonumber(ARGV[2]) >= 2 end
 local function recall()
   local record = redis.call('HMGET', WRITER, 'number', 'answers')
   if not record[1] then
-    if ARGV[2] == '1' then
+    if tonumber(ARGV[2]) % 2 == 1 then
       return nil, 'REFUSED the record of this writer is gone'
     end
     return false

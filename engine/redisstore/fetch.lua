@@ -1,5 +1,5 @@
 -- Reads the keys ARGV[4..] and raises those that are found.
--- ARGV: batch number, record known, default policy, keys.
+-- ARGV: batch number, what the writer knows, default policy, keys.
 -- Returns {write number, raises lost, value, meta, value, meta, ...}.
 
 local repeated, refusal = recall()

@@ -119,3 +119,43 @@ func put(key, v string) store.Write {
 }
 
 func remove(key string) store.Write { return store.Write{Op: store.Delete, Key: key} }
+
+// observe waits for one event of a write.
+func (f *fixture) observe() {
+	f.Helper()
+	ctx, cancel := context.WithCancel(f.ctx())
+	o := observed{subscribed: make(chan struct{}, 1), changed: make(chan store.Event, 1)}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.store.Watch(ctx, o)
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	select {
+	case <-o.subscribed:
+	case <-ctx.Done():
+		f.Fatal("no subscription")
+	}
+	f.apply(put("seen", "v"))
+	select {
+	case e := <-o.changed:
+		if last := e.Changes[len(e.Changes)-1]; last.Key != "seen" || last.Number != e.Number {
+			f.Errorf("event %+v", e)
+		}
+	case <-ctx.Done():
+		f.Fatal("no event")
+	}
+}
+
+type observed struct {
+	subscribed chan struct{}
+	changed    chan store.Event
+}
+
+func (o observed) Subscribed()           { o.subscribed <- struct{}{} }
+func (o observed) Alive(time.Time)       {}
+func (o observed) Lost(error)            {}
+func (o observed) Changed(e store.Event) { o.changed <- e }

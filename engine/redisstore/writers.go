@@ -22,6 +22,19 @@ const writerIdle = 5 * time.Minute
 
 func newWriter() *writer { return &writer{id: rand.Text()} }
 
+// knows returns what a script must know about w and about whether its batch was
+// sent before; see entry.lua.
+func (w *writer) knows(sent bool) int {
+	n := 0
+	if w.recorded {
+		n = 1
+	}
+	if sent {
+		n += 2
+	}
+	return n
+}
+
 // writers holds those not in use.
 type writers struct {
 	mu   sync.Mutex

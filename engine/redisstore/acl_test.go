@@ -1,0 +1,55 @@
+package redisstore
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// TestTheUserOfTheREADMEMayDoAllThatIsNeeded runs the ACL SETUSER line of the
+// README, and everything the store does as that user.
+func TestTheUserOfTheREADMEMayDoAllThatIsNeeded(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, found := strings.Cut(string(readme), "\nACL SETUSER ")
+	if !found {
+		t.Fatal("README.md has no line that begins with ACL SETUSER")
+	}
+	line, _, _ = strings.Cut(strings.ReplaceAll(line, "\\\n", ""), "\n")
+	args := []any{"ACL", "SETUSER"}
+	for _, word := range strings.Fields(line) {
+		args = append(args, strings.Trim(word, "'"))
+	}
+
+	f := newFixture(t)
+	f.do(args...)
+	user, password := args[2].(string), strings.TrimPrefix(args[4].(string), ">")
+	var logs interface{ Len() int }
+	f.store, logs = f.open("redis://" + user + ":" + password + "@" + f.server.Addr + "/0")
+	if err := f.store.Check(f.ctx()); err != nil {
+		t.Error(err)
+	}
+	f.limits.MaxKeys = 3
+	f.apply(create("a", "1"), create("b", "2"), create("c", "3"), create("d", "4"), put("b", "5"), remove("b"), put("c", "6"))
+	f.fetch("c", "d")
+	f.observe()
+	// What repairs need: a value without meta, and an order that is gone.
+	f.do("HSET", "{cache}:values", "foreign", "v")
+	f.do("DEL", "{cache}:ranks")
+	f.apply(create("e", "5"), create("g", "6"))
+	f.settle()
+	f.limits.MaxBytes = 4
+	if _, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, SetLimits: true, Writes: []store.Write{put("g", "7")}}); err != nil {
+		t.Error(err)
+	}
+	if logs.Len() > 1 { // the one about the repair
+		t.Errorf("%d warnings", logs.Len())
+	}
+	if denied := f.do("ACL", "LOG").([]any); len(denied) != 0 {
+		t.Errorf("denied: %v", denied)
+	}
+}
