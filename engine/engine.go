@@ -120,8 +120,8 @@ func (e *Engine) remaining(s *Settings, k *kept) time.Duration {
 
 // Create stores the value of a key that is absent. The value belongs to the
 // engine from then on. The errors of writes are ErrQueueFull, ErrTimeout,
-// ErrUnavailable, ErrMayBeApplied, ErrClosed, and the cause of a ctx that
-// ended.
+// ErrUnavailable, ErrRefused, ErrMayBeApplied, ErrClosed, and the cause of a
+// ctx that ended; a Result with an error has nothing to say.
 func (e *Engine) Create(ctx context.Context, key string, v store.Value, ifMatch, ifNoneMatch store.VersionSet) (store.Result, error) {
 	return e.write(ctx, store.Write{Op: store.Create, Key: key, Value: v, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch})
 }

@@ -19,6 +19,10 @@ var (
 	// ErrUnavailable says that the store could not be reached or refuses.
 	ErrUnavailable = errors.New("store unavailable")
 
+	// ErrRefused says that the store answers, and cannot write now: it is full,
+	// or read-only.
+	ErrRefused = errors.New("the store refuses to write")
+
 	// ErrMayBeApplied says that a write was sent to the store and that no
 	// answer came in time: it may have happened, or happen yet.
 	ErrMayBeApplied = errors.New("no answer from the store: the write may have been applied")

@@ -114,7 +114,7 @@ func (w *worker) apply(jobs []*job) {
 	w.fetcher.written(changedKeys(batch.Writes, applied), applied.Number, seen)
 	for i, j := range jobs {
 		if r := applied.Results[i]; r.Outcome == store.Refused {
-			j.finish(r, fmt.Errorf("%w: refused with %s", ErrUnavailable, r.Reason))
+			j.finish(r, fmt.Errorf("%w: %s", ErrRefused, r.Reason))
 		} else {
 			j.finish(r, nil)
 		}

@@ -1,0 +1,310 @@
+package redisproxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// maxContentType is the longest content type that is stored, in bytes.
+const maxContentType = 255
+
+// presize bounds what is allocated because of a Content-Length alone.
+const presize = 64 << 10
+
+// content is what a request wants to store.
+type content struct {
+	value store.Value
+	// key is in JSON and form bodies; hasKey tells it from an empty one.
+	key    string
+	hasKey bool
+}
+
+// statusError is a mistake of the client.
+type statusError struct {
+	status int
+	detail string
+}
+
+func (e *statusError) Error() string { return e.detail }
+
+func badRequest(format string, args ...any) error {
+	return &statusError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+// readContent reads the body and says what it stores. An error is a
+// *statusError, one of the engine's, or one to return to Caddy as it is.
+func (h *Handler) readContent(w http.ResponseWriter, r *http.Request, where place, raw bool) (content, error) {
+	contentType := r.Header.Get("Content-Type")
+	if len(contentType) > maxContentType {
+		return content{}, badRequest("the content type has %d bytes; at most %d are allowed", len(contentType), maxContentType)
+	}
+	for _, encoding := range r.Header["Content-Encoding"] {
+		if !strings.EqualFold(strings.TrimSpace(encoding), "identity") {
+			w.Header().Set("Accept-Encoding", "identity")
+			return content{}, &statusError{
+				http.StatusUnsupportedMediaType,
+				"Content-Encoding is not supported; send the body as it is",
+			}
+		}
+	}
+	media := mediaType(contentType)
+	isFields := media == typeJSON || media == typeForm
+	if where == collection && (raw || !isFields) {
+		return content{}, &statusError{
+			http.StatusUnsupportedMediaType,
+			"without a key in the path the body has to name one: send application/json with the fields key and value, or a form with both; any other value goes to " + h.prefix + "/{key}",
+		}
+	}
+
+	body, err := h.readBody(r)
+	if err != nil {
+		return content{}, err
+	}
+	switch {
+	case raw || !isFields:
+		if contentType == "" {
+			contentType = typeOctetStream
+		}
+		return content{value: store.Value{Data: body, Kind: store.Raw, ContentType: contentType}}, nil
+	case media == typeJSON:
+		return decodeJSON(body)
+	default:
+		return decodeForm(body)
+	}
+}
+
+// mediaType returns the type and subtype of a Content-Type, in lower case.
+func mediaType(contentType string) string {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(media))
+}
+
+// readBody reads no further than one byte over the limit. The bytes belong to
+// the caller.
+func (h *Handler) readBody(r *http.Request) ([]byte, error) {
+	tooLarge := &statusError{
+		http.StatusRequestEntityTooLarge,
+		fmt.Sprintf("the body has more than %d bytes, which is what max_value_size allows", h.maxValueSize),
+	}
+	if r.ContentLength > h.maxValueSize {
+		return nil, tooLarge
+	}
+	var body bytes.Buffer
+	if r.ContentLength > 0 {
+		// ReadFrom wants room for the read that finds the end.
+		body.Grow(int(min(r.ContentLength, presize)) + bytes.MinRead)
+	}
+	if r.Body == nil {
+		return nil, nil
+	}
+	arriving := &reservedReader{reader: io.LimitReader(r.Body, h.maxValueSize+1), engine: h.engine()}
+	// The engine counts the value itself from when it gets it.
+	defer arriving.cancel()
+	n, err := body.ReadFrom(arriving)
+	if errors.Is(err, engine.ErrQueueFull) || errors.Is(err, engine.ErrClosed) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, readError(r, err)
+	}
+	if n > h.maxValueSize {
+		return nil, tooLarge
+	}
+	return body.Bytes(), nil
+}
+
+// reservedReader counts what it reads against max_queue_bytes, so that memory
+// stays bounded while many large bodies arrive.
+type reservedReader struct {
+	reader   io.Reader
+	engine   *engine.Engine
+	reserved int64
+}
+
+func (r *reservedReader) Read(b []byte) (int, error) {
+	n, err := r.reader.Read(b)
+	if n > 0 {
+		if full := r.engine.Reserve(int64(n)); full != nil {
+			return 0, full
+		}
+		r.reserved += int64(n)
+	}
+	return n, err
+}
+
+func (r *reservedReader) cancel() { r.engine.Cancel(r.reserved) }
+
+func readError(r *http.Request, err error) error {
+	_, isHandlerError := errors.AsType[caddyhttp.HandlerError](err)
+	_, isMaxBytes := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case isHandlerError || isMaxBytes:
+		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
+	case errors.Is(err, io.ErrUnexpectedEOF) || r.Context().Err() != nil:
+		return caddyhttp.Error(statusClientGone, err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &statusError{http.StatusRequestTimeout, "the body did not arrive in time; repeat the request"}
+	default:
+		return badRequest("the body cannot be read: %v", err)
+	}
+}
+
+// decodeJSON reads {"value": X}, with or without "key". It goes by tokens:
+// decoding into a struct would match names without regard to case, and let
+// the last of several win.
+func decodeJSON(body []byte) (content, error) {
+	const hint = `; expected {"value": …}, or {"key": …, "value": …} without a key in the path`
+	if !utf8.Valid(body) {
+		return content{}, badRequest("the body is not valid UTF-8, as JSON has to be")
+	}
+	broken := func(err error) error {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errors.New("it ends too early")
+		}
+		return badRequest("the body is not valid JSON: %v%s", err, hint)
+	}
+
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	token, err := decoder.Token()
+	if err != nil {
+		return content{}, broken(err)
+	}
+	if token != json.Delim('{') {
+		return content{}, badRequest("the body is not a JSON object%s", hint)
+	}
+	var c content
+	var value json.RawMessage
+	for decoder.More() {
+		token, err := decoder.Token()
+		if err != nil {
+			return content{}, broken(err)
+		}
+		var field json.RawMessage
+		if err := decoder.Decode(&field); err != nil {
+			return content{}, broken(err)
+		}
+		switch name := token.(string); {
+		case name == "value" && value == nil:
+			value = field
+		case name == "key" && !c.hasKey:
+			if field[0] != '"' {
+				return content{}, badRequest("the field key is not a string")
+			}
+			if c.key, err = decodeString(field); err != nil {
+				return content{}, badRequest("the field key %v", err)
+			}
+			c.hasKey = true
+		case name == "value" || name == "key":
+			return content{}, badRequest("the field %s is there twice", name)
+		default:
+			return content{}, badRequest("unknown field %q%s", name, hint)
+		}
+	}
+	if _, err := decoder.Token(); err != nil { // the closing brace
+		return content{}, broken(err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return content{}, badRequest("something follows the JSON object%s", hint)
+	}
+	if value == nil {
+		return content{}, badRequest("the body has no field value%s", hint)
+	}
+
+	c.value = store.Value{Data: value, Kind: store.JSON}
+	if value[0] == '"' {
+		s, err := decodeString(value)
+		if err != nil {
+			return content{}, badRequest("the field value %v", err)
+		}
+		c.value = store.Value{Data: []byte(s), Kind: store.String}
+	}
+	return c, nil
+}
+
+// decodeString decodes a JSON string that is known to be well-formed.
+func decodeString(quoted []byte) (string, error) {
+	if hasLoneSurrogate(quoted) {
+		return "", errors.New("is not valid Unicode: it has half of a surrogate pair")
+	}
+	var s string
+	if err := json.Unmarshal(quoted, &s); err != nil {
+		return "", fmt.Errorf("is not a string: %w", err)
+	}
+	return s, nil
+}
+
+// hasLoneSurrogate reports whether a well-formed JSON string escapes half of a
+// surrogate pair. encoding/json replaces such halves silently.
+func hasLoneSurrogate(quoted []byte) bool {
+	unit := func(i int) uint16 { // of \uXXXX at i, else 0
+		if i+6 > len(quoted) || quoted[i] != '\\' || quoted[i+1] != 'u' {
+			return 0
+		}
+		var n uint16
+		for _, c := range quoted[i+2 : i+6] {
+			digit := c - '0'
+			if c >= 'A' {
+				digit = c&^0x20 - 'A' + 10
+			}
+			n = n<<4 | uint16(digit)
+		}
+		return n
+	}
+	for i := 0; i < len(quoted); i++ {
+		if quoted[i] != '\\' {
+			continue
+		}
+		switch u := unit(i); {
+		case u >= 0xdc00 && u <= 0xdfff:
+			return true
+		case u >= 0xd800 && u <= 0xdbff:
+			if low := unit(i + 6); low < 0xdc00 || low > 0xdfff {
+				return true
+			}
+			i += 11
+		default:
+			i++ // the escaped character may be another backslash
+		}
+	}
+	return false
+}
+
+// decodeForm reads value=X, with or without key=K.
+func decodeForm(body []byte) (content, error) {
+	const hint = `; expected a form value=…, or key=…&value=… without a key in the path (to store the body itself, send another Content-Type such as text/plain, or add ?raw)`
+	fields, err := url.ParseQuery(string(body))
+	if err != nil {
+		return content{}, badRequest("the body is not a form: %v%s", err, hint)
+	}
+	if !fields.Has("value") {
+		return content{}, badRequest("the form has no field value%s", hint)
+	}
+	for name, values := range fields {
+		switch {
+		case name != "value" && name != "key":
+			return content{}, badRequest("unknown field %q%s", name, hint)
+		case len(values) > 1:
+			return content{}, badRequest("the field %s is there twice", name)
+		case !utf8.ValidString(values[0]):
+			return content{}, badRequest("the field %s is not valid UTF-8", name)
+		}
+	}
+	return content{
+		value:  store.Value{Data: []byte(fields.Get("value")), Kind: store.String},
+		key:    fields.Get("key"),
+		hasKey: fields.Has("key"),
+	}, nil
+}

@@ -1,0 +1,307 @@
+package redisproxy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/dustin/go-humanize"
+)
+
+func init() {
+	httpcaddyfile.RegisterDirective("redis_proxy", parseCaddyfile)
+	// After respond, as a terminal handler: else a site's `respond @private 401`
+	// would not protect the cache.
+	httpcaddyfile.RegisterDirectiveOrder("redis_proxy", httpcaddyfile.Before, "reverse_proxy")
+}
+
+// parseCaddyfile makes a route of the directive. It is no handler directive,
+// which would not get to see the matcher.
+func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next() // consume directive name
+	inlinePath := ""
+	if h.NextArg() {
+		if strings.HasPrefix(h.Val(), "/") {
+			inlinePath = h.Val()
+		}
+		h.Prev()
+	}
+	matcherSet, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, err
+	}
+
+	handler := new(Handler)
+	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	h.Reset()
+	h.Next() // for the line in errors
+	if inlinePath != "" {
+		if matcherSet["path"], err = handler.matchPrefix(inlinePath); err != nil {
+			return nil, h.WrapErr(err)
+		}
+	}
+	if err := handler.checkReach(matcherSet["path"]); err != nil {
+		return nil, h.WrapErr(err)
+	}
+	return h.NewRoute(matcherSet, handler), nil
+}
+
+// matchPrefix takes the prefix from an inline path matcher unless it is set,
+// and returns the matcher to use. That of /kv/* is /kv*, which also matches
+// /kv, where entries are created whose key is in the body; the handler passes
+// on what else it matches. (A matcher of two paths would cost the route its
+// place: Caddy puts longer paths first only where each has one.)
+func (h *Handler) matchPrefix(pattern string) (json.RawMessage, error) {
+	prefix, isTree := strings.CutSuffix(pattern, "/*")
+	isPrefix := isTree
+	if !isPrefix {
+		prefix, isPrefix = strings.CutSuffix(pattern, "*")
+	}
+	if prefix == "" {
+		prefix = "/"
+	}
+	if h.PathPrefix == "" {
+		if !isPrefix {
+			return nil, fmt.Errorf("the matcher %s meets no key: write %s/*, or set path_prefix", pattern, strings.TrimSuffix(pattern, "/"))
+		}
+		if err := checkPathPrefix(prefix); err != nil {
+			return nil, fmt.Errorf("the matcher %s cannot give the path prefix, set path_prefix: %w", pattern, err)
+		}
+		h.PathPrefix = prefix
+	}
+	if isTree && prefix != "/" && prefix == h.PathPrefix {
+		pattern = prefix + "*"
+	}
+	return caddyconfig.JSON(caddyhttp.MatchPath{pattern}, nil), nil
+}
+
+// checkReach refuses a path prefix that a path matcher can never meet: Caddy
+// would answer every request with an empty 200.
+func (h *Handler) checkReach(matcher json.RawMessage) error {
+	if matcher == nil {
+		return nil
+	}
+	var patterns caddyhttp.MatchPath
+	if err := json.Unmarshal(matcher, &patterns); err != nil {
+		return nil // not ours to judge
+	}
+	prefix := h.PathPrefix
+	setDefaultString(&prefix, defaultPathPrefix)
+	if slices.ContainsFunc(patterns, func(p string) bool { return canMeet(p, prefix) }) {
+		return nil
+	}
+	return fmt.Errorf("path_prefix %s can never be met by the matcher %s", prefix, strings.Join(patterns, " "))
+}
+
+// canMeet reports whether a path pattern can match prefix or a path below it;
+// true where that cannot be told. Like the matcher it ignores case.
+func canMeet(pattern, prefix string) bool {
+	if strings.Contains(prefix+pattern, "{") || strings.Contains(pattern, "%") {
+		return true
+	}
+	pattern, below := strings.ToLower(pattern), strings.TrimSuffix(strings.ToLower(prefix), "/")+"/"
+	if strings.Contains(pattern, "//") {
+		return true // also matches what is no longer clean
+	}
+	start, rest, isWild := strings.Cut(pattern, "*")
+	if !isWild {
+		return pattern+"/" == below || strings.HasPrefix(pattern, below)
+	}
+	if rest == "" {
+		return strings.HasPrefix(below, start) || strings.HasPrefix(start, below)
+	}
+	return true
+}
+
+// UnmarshalCaddyfile sets up the handler. Syntax:
+//
+//	redis_proxy [<matcher>] {
+//	    store            embedded|<url>
+//	    path_prefix      <path>
+//	    namespace        <name>
+//	    methods          <methods...>
+//	    max_keys         <number>
+//	    max_bytes        <size>
+//	    eviction         rank
+//	    local_ttl        <duration>
+//	    local_max_bytes  <size>
+//	    max_queue_jobs   <number>
+//	    max_queue_bytes  <size>
+//	    max_key_size     <size>
+//	    max_value_size   <size>
+//	    redis_timeout    <duration>
+//	    drain_timeout    <duration>
+//	    stale_if_error   <duration>
+//	    unsubscribed_ttl <duration>
+//	    cache_control    <value>
+//	    client_no_cache  honor|ignore
+//	    trusted_origins  <origins...>
+//	    pass_errors
+//	}
+//
+// A path matcher sets path_prefix, which is /cache without one.
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume directive name
+	if d.NextArg() {
+		return d.Errf("unexpected argument '%s': all settings go into a block", d.Val())
+	}
+	seen := make(map[string]bool)
+	for d.NextBlock(0) {
+		name := d.Val()
+		if seen[name] {
+			return d.Errf("%s is already specified", name)
+		}
+		seen[name] = true
+		if err := h.unmarshalSetting(d, name); err != nil {
+			return err
+		}
+		if d.NextArg() {
+			return d.ArgErr()
+		}
+		for nesting := d.Nesting(); d.NextBlock(nesting); {
+			return d.Errf("%s takes no block", name)
+		}
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
+	switch name {
+	case "store":
+		return unmarshalString(d, &h.Store, checkStore)
+	case "path_prefix":
+		return unmarshalString(d, &h.PathPrefix, checkPathPrefix)
+	case "namespace":
+		return unmarshalString(d, &h.Namespace, checkNamespace)
+	case "methods":
+		return unmarshalList(d, &h.Methods, func(names []string) error {
+			_, err := parseMethods(names)
+			return err
+		})
+	case "max_keys":
+		return unmarshalNumber(d, &h.MaxKeys, 1, strconv.Atoi)
+	case "max_bytes":
+		return unmarshalNumber(d, &h.MaxBytes, 0, parseSize)
+	case "eviction":
+		return unmarshalString(d, &h.Eviction, checkEviction)
+	case "local_ttl":
+		return unmarshalNumber(d, &h.LocalTTL, 0, parseDuration)
+	case "local_max_bytes":
+		return unmarshalNumber(d, &h.LocalMaxBytes, 1, parseSize)
+	case "max_queue_jobs":
+		return unmarshalNumber(d, &h.MaxQueueJobs, 1, strconv.Atoi)
+	case "max_queue_bytes":
+		return unmarshalNumber(d, &h.MaxQueueBytes, 1, parseSize)
+	case "max_key_size":
+		return unmarshalNumber(d, &h.MaxKeySize, 1, func(s string) (int, error) {
+			n, err := parseSize(s)
+			return int(n), err
+		})
+	case "max_value_size":
+		return unmarshalNumber(d, &h.MaxValueSize, 1, parseSize)
+	case "redis_timeout":
+		return unmarshalNumber(d, &h.RedisTimeout, 1, parseDuration)
+	case "drain_timeout":
+		return unmarshalNumber(d, &h.DrainTimeout, 1, parseDuration)
+	case "stale_if_error":
+		return unmarshalNumber(d, &h.StaleIfError, 0, parseDuration)
+	case "unsubscribed_ttl":
+		return unmarshalNumber(d, &h.UnsubscribedTTL, 0, parseDuration)
+	case "cache_control":
+		h.CacheControl = new(string)
+		return unmarshalString(d, h.CacheControl, checkHeaderValue)
+	case "client_no_cache":
+		return unmarshalString(d, &h.ClientNoCache, checkClientNoCache)
+	case "trusted_origins":
+		return unmarshalList(d, &h.TrustedOrigins, func(origins []string) error {
+			for _, origin := range origins {
+				if err := checkOrigin(origin); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	case "pass_errors":
+		h.PassErrors = true
+		return nil
+	default:
+		return d.Errf("unrecognized subdirective '%s'", name)
+	}
+}
+
+// unmarshalString checks at once what has no placeholder: the mistake is then
+// shown with its line.
+func unmarshalString(d *caddyfile.Dispenser, s *string, check func(string) error) error {
+	name := d.Val()
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	*s = d.Val()
+	if hasPlaceholder(*s) {
+		return nil
+	}
+	if err := check(*s); err != nil {
+		return d.Errf("%s: %v", name, err)
+	}
+	return nil
+}
+
+func unmarshalList(d *caddyfile.Dispenser, list *[]string, check func([]string) error) error {
+	name := d.Val()
+	*list = d.RemainingArgs()
+	if len(*list) == 0 {
+		return d.ArgErr()
+	}
+	if slices.ContainsFunc(*list, hasPlaceholder) {
+		return nil
+	}
+	if err := check(*list); err != nil {
+		return d.Errf("%s: %v", name, err)
+	}
+	return nil
+}
+
+func unmarshalNumber[T int | int64 | caddy.Duration](d *caddyfile.Dispenser, n **T, least int64, parse func(string) (T, error)) error {
+	name := d.Val()
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	value, err := parse(d.Val())
+	if err != nil {
+		if numError, ok := errors.AsType[*strconv.NumError](err); ok {
+			err = numError.Err
+		}
+		return d.Errf("%s: parsing '%s': %v", name, d.Val(), err)
+	}
+	if err := checkLeast(int64(value), least); err != nil {
+		return d.Errf("%s: %v", name, err)
+	}
+	*n = &value
+	return nil
+}
+
+func hasPlaceholder(s string) bool { return strings.Contains(s, "{") }
+
+func parseSize(s string) (int64, error) {
+	n, err := humanize.ParseBytes(s)
+	if err == nil && n > math.MaxInt64 {
+		err = errors.New("too large")
+	}
+	return int64(n), err
+}
+
+func parseDuration(s string) (caddy.Duration, error) {
+	d, err := caddy.ParseDuration(s)
+	return caddy.Duration(d), err
+}

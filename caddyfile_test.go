@@ -1,0 +1,199 @@
+package redisproxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/standard"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func adapt(t testing.TB, config string) (string, error) {
+	t.Helper()
+	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
+	out, warnings, err := adapter.Adapt([]byte(config), map[string]any{"filename": "Caddyfile"})
+	for _, w := range warnings {
+		if !strings.Contains(w.Message, "not formatted") {
+			t.Error(w)
+		}
+	}
+	var indented bytes.Buffer
+	if err == nil {
+		if err := json.Indent(&indented, out, "", "\t"); err != nil {
+			t.Fatal(err)
+		}
+		indented.WriteByte('\n')
+	}
+	return indented.String(), err
+}
+
+// TestAdapt compares the JSON of whole Caddyfiles with golden files.
+func TestAdapt(t *testing.T) {
+	for _, name := range []string{"defaults", "all", "matchers"} {
+		t.Run(name, func(t *testing.T) {
+			config, err := os.ReadFile("testdata/" + name + ".Caddyfile")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := adapt(t, string(config))
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden := "testdata/" + name + ".json"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestBadCaddyfiles(t *testing.T) {
+	for _, c := range []struct{ name, settings, want string }{
+		{"unknown", "max_key 1", "unrecognized subdirective 'max_key', at Caddyfile:4"},
+		{"twice", "max_keys 1\nmax_keys 2", "max_keys is already specified, at Caddyfile:5"},
+		{"twice, a list", "methods GET\nmethods PUT", "methods is already specified, at Caddyfile:5"},
+		{"twice, a flag", "pass_errors\npass_errors", "pass_errors is already specified, at Caddyfile:5"},
+		{"no argument", "\nnamespace", "wrong argument count or unexpected line ending after 'namespace', at Caddyfile:5"},
+		{"two arguments", "max_keys 1 2", "wrong argument count or unexpected line ending after '2', at Caddyfile:4"},
+		{"an argument of a flag", "pass_errors yes", "wrong argument count or unexpected line ending after 'yes', at Caddyfile:4"},
+		{"no list", "methods", "wrong argument count or unexpected line ending after 'methods', at Caddyfile:4"},
+		{"no origins", "trusted_origins", "wrong argument count or unexpected line ending after 'trusted_origins', at Caddyfile:4"},
+		{"a block", "store embedded {\n\tfoo\n}", "store takes no block, at Caddyfile:5"},
+
+		{"store, an address", "store localhost:6379", `store: unknown scheme "localhost"`},
+		{"store, a scheme", "store http://localhost", `store: unknown scheme "http": expected redis://, rediss:// or unix://, at Caddyfile:4`},
+		{"store, retries", "store redis://localhost?max_retries=3", `store: option "max_retries" is not allowed in the URL`},
+		{"store, time-outs", "store redis://localhost?read_timeout=3s", `store: option "read_timeout" is not allowed in the URL: set redis_timeout instead, at Caddyfile:4`},
+		{"store, nothing", `store ""`, "store: "},
+		{"path_prefix, relative", "path_prefix cache", `path_prefix: "cache" must begin with a slash, at Caddyfile:4`},
+		{"path_prefix, slash at the end", "path_prefix /cache/", `path_prefix: "/cache/" must not end with a slash, at Caddyfile:4`},
+		{"path_prefix, a wildcard", "path_prefix /cache/*", `path_prefix: "/cache/*" must not contain a wildcard: it is a prefix by itself, at Caddyfile:4`},
+		{"path_prefix, empty segments", "path_prefix /a//b", `path_prefix: "/a//b" must not have empty, . or .. segments, at Caddyfile:4`},
+		{"path_prefix, dots", "path_prefix /a/../b", `path_prefix: "/a/../b" must not have empty, . or .. segments, at Caddyfile:4`},
+		{"path_prefix, escapes", "path_prefix /c%61che", `path_prefix: "/c%61che" must not contain characters that a URL has to percent-encode, at Caddyfile:4`},
+		{"path_prefix, to escape", "path_prefix /käse", `path_prefix: "/käse" must not contain characters that a URL has to percent-encode, at Caddyfile:4`},
+		{"namespace, a brace", "namespace a}b", `namespace: "a}b" must be 1 to 64 of A-Z a-z 0-9 _ . : -, at Caddyfile:4`},
+		{"namespace, too long", "namespace " + strings.Repeat("n", 65), `must be 1 to 64 of A-Z a-z 0-9 _ . : -, at Caddyfile:4`},
+		{"methods, unknown", "methods GET PATCH", `methods: unknown method "PATCH": expected GET, HEAD, POST, PUT, DELETE, at Caddyfile:4`},
+		{"methods, lower case", "methods get", `methods: unknown method "get": expected GET, HEAD, POST, PUT, DELETE, at Caddyfile:4`},
+		{"methods, twice", "methods GET GET", `methods: GET is there twice, at Caddyfile:4`},
+		{"max_keys, none", "max_keys 0", "max_keys: must be greater than 0, at Caddyfile:4"},
+		{"max_keys, negative", "max_keys -1", "max_keys: must be greater than 0, at Caddyfile:4"},
+		{"max_keys, no number", "max_keys 10k", "max_keys: parsing '10k': invalid syntax, at Caddyfile:4"},
+		{"max_keys, too many", "max_keys 99999999999999999999", "max_keys: parsing '99999999999999999999': value out of range, at Caddyfile:4"},
+		{"max_bytes, no size", "max_bytes many", "max_bytes: parsing 'many': invalid syntax, at Caddyfile:4"},
+		{"max_bytes, no unit", "max_bytes 1XB", "max_bytes: parsing '1XB': unhandled size name: xb, at Caddyfile:4"},
+		{"max_bytes, too large", "max_bytes 15EiB", "max_bytes: parsing '15EiB': too large, at Caddyfile:4"},
+		{"eviction", "eviction lru", `eviction: unknown policy "lru": expected rank`},
+		{"local_ttl, no unit", "local_ttl 30", "local_ttl: parsing '30': time: missing unit in duration \"30\", at Caddyfile:4"},
+		{"local_ttl, negative", "local_ttl -1s", "local_ttl: must not be negative, at Caddyfile:4"},
+		{"local_max_bytes", "local_max_bytes 0", "local_max_bytes: must be greater than 0, at Caddyfile:4"},
+		{"max_queue_jobs", "max_queue_jobs 0", "max_queue_jobs: must be greater than 0, at Caddyfile:4"},
+		{"max_queue_bytes", "max_queue_bytes 0B", "max_queue_bytes: must be greater than 0, at Caddyfile:4"},
+		{"max_key_size", "max_key_size 0", "max_key_size: must be greater than 0, at Caddyfile:4"},
+		{"max_value_size", "max_value_size 0", "max_value_size: must be greater than 0, at Caddyfile:4"},
+		{"redis_timeout", "redis_timeout 0s", "redis_timeout: must be greater than 0, at Caddyfile:4"},
+		{"drain_timeout", "drain_timeout 0s", "drain_timeout: must be greater than 0, at Caddyfile:4"},
+		{"cache_control", "cache_control no-cache, private", "wrong argument count or unexpected line ending after 'private', at Caddyfile:4"},
+		{"cache_control, a line feed", "cache_control \"a\nb\"", `cache_control: "a\nb" must not contain control characters`},
+		{"client_no_cache", "client_no_cache maybe", `client_no_cache: unknown value "maybe": expected honor or ignore, at Caddyfile:4`},
+		{"trusted_origins, a host", "trusted_origins example.com", `trusted_origins: invalid origin "example.com": scheme is required, at Caddyfile:4`},
+		{"trusted_origins, a path", "trusted_origins https://example.com/", `trusted_origins: invalid origin "https://example.com/": path, query, and fragment are not allowed, at Caddyfile:4`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := adapt(t, ":8080 {\n\thandle {\n\t\tredis_proxy {\n"+c.settings+"\n\t\t}\n\t}\n}\n")
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestMatchersInCaddyfiles(t *testing.T) {
+	for _, c := range []struct{ name, site, want string }{
+		{"an argument", "redis_proxy cache", "unexpected argument 'cache': all settings go into a block, at Caddyfile:2"},
+		{"two matchers", "redis_proxy /a/* /b/*", "unexpected argument '/b/*': all settings go into a block, at Caddyfile:2"},
+		{"an unknown matcher", "redis_proxy @foo", "unrecognized matcher name: @foo"},
+		{"one path", "redis_proxy /kv", "the matcher /kv meets no key: write /kv/*, or set path_prefix, at Caddyfile:2"},
+		{"a wildcard inside", "redis_proxy /a/*/b/*", `the matcher /a/*/b/* cannot give the path prefix, set path_prefix: "/a/*/b" must not contain a wildcard`},
+		{"a placeholder", "redis_proxy /{host}/*", "cannot give the path prefix"},
+		{"apart", "redis_proxy /kv/* {\npath_prefix /cache\n}", "path_prefix /cache can never be met by the matcher /kv/*, at Caddyfile:2"},
+		{"beside", "redis_proxy /cach/* {\npath_prefix /cache\n}", "path_prefix /cache can never be met by the matcher /cach/*, at Caddyfile:2"},
+		{"a named one apart", "@kv path /kv/* /kv2\nredis_proxy @kv", "path_prefix /cache can never be met by the matcher /kv/* /kv2, at Caddyfile:3"},
+		{"a file", "redis_proxy /cache.html {\npath_prefix /cache\n}", "path_prefix /cache can never be met by the matcher /cache.html"},
+
+		{"any", "redis_proxy *", ""},
+		{"a part of the keys", "redis_proxy /cache/public/* {\npath_prefix /cache\n}", ""},
+		{"above", "redis_proxy /api/* {\npath_prefix /api/cache\n}", ""},
+		{"in another case", "redis_proxy /Cache/* {\npath_prefix /cache\n}", ""},
+		{"a placeholder and a prefix", "redis_proxy /{host}/* {\npath_prefix /cache\n}", ""},
+		{"a placeholder in the prefix", "redis_proxy /kv/* {\npath_prefix {env.PREFIX}\n}", ""},
+		{"the collection alone", "redis_proxy /cache {\npath_prefix /cache\n}", ""},
+		{"a suffix", "@a path *.json\nredis_proxy @a", ""},
+		{"one of several", "@a path /kv/* /cache/*\nredis_proxy @a", ""},
+		{"other matchers", "@a method GET\nredis_proxy @a", ""},
+		{"root", "redis_proxy /*", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := adapt(t, ":8080 {\n"+c.site+"\n}\n")
+			if c.want == "" && err != nil {
+				t.Errorf("got %v", err)
+			}
+			if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestJSONRoundTrip(t *testing.T) {
+	for _, settings := range []string{
+		"",
+		"max_bytes 0\nlocal_ttl 0\ncache_control \"\"",
+		"store redis://localhost/3\npath_prefix /kv\nnamespace n\nmethods GET PUT\nmax_keys 2\nmax_bytes 1MB\neviction rank\nlocal_ttl 1m\n" +
+			"local_max_bytes 1KiB\nmax_queue_jobs 3\nmax_queue_bytes 4\nmax_key_size 5\nmax_value_size 6\nredis_timeout 7s\ndrain_timeout 8ms\nstale_if_error 1h\nunsubscribed_ttl 0\n" +
+			"cache_control private\nclient_no_cache ignore\ntrusted_origins https://a.test\npass_errors",
+	} {
+		first, err := json.Marshal(parse(t, settings))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var h Handler
+		if err := json.Unmarshal(first, &h); err != nil {
+			t.Fatal(err)
+		}
+		second, err := json.Marshal(&h)
+		if err != nil || !bytes.Equal(first, second) {
+			t.Errorf("%s became %s (%v)", first, second, err)
+		}
+		if n := bytes.Count(first, []byte(":")); settings != "" && n < strings.Count(settings, "\n")+1 {
+			t.Errorf("something is missing from %s", first)
+		}
+	}
+}
+
+func FuzzCaddyfile(f *testing.F) {
+	f.Add("redis_proxy {\nmax_keys 1\n}")
+	f.Add("redis_proxy /kv/* {\nstore redis://h\nmethods GET PUT\n}")
+	f.Add("redis_proxy @x {\nlocal_ttl 1d\nmax_bytes 1GiB\n}")
+	f.Fuzz(func(t *testing.T, directive string) {
+		adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
+		_, _, _ = adapter.Adapt([]byte(":8080 {\n"+directive+"\n}\n"), nil)
+	})
+}

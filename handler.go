@@ -1,0 +1,239 @@
+package redisproxy
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// ServeHTTP answers requests at and below the prefix, and passes others on.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	key, where := h.locate(r)
+	if where == outside {
+		return next.ServeHTTP(w, r)
+	}
+	allowed := h.methods
+	if where == collection {
+		allowed &= methodPost
+	}
+	method := methodOf(r.Method)
+	switch {
+	case allowed.has(method) && method&(methodGet|methodHead) != 0:
+		return h.serveRead(w, r, key)
+	case allowed.has(method):
+		return h.serveWrite(w, r, method, key, where)
+	case r.Method == http.MethodOptions:
+		w.Header().Set("Allow", allowed.allow())
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+
+	w.Header().Set("Allow", allowed.allow())
+	detail := r.Method + " is not supported; use a method that Allow lists"
+	switch {
+	case h.methods.has(method):
+		detail = r.Method + " needs a key: " + h.prefix + "/{key}"
+	case method != 0:
+		detail = r.Method + " is switched off; `methods` in the configuration of redis_proxy switches it on"
+	}
+	return h.fail(w, http.StatusMethodNotAllowed, detail)
+}
+
+// serveRead answers GET and HEAD. It is the hot path: for an entry in the local
+// tier it formats nothing, and allocates little more than the header values.
+func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, key string) error {
+	if err := h.checkKey(key); err != nil {
+		return h.failKey(w, err)
+	}
+	read := h.readOptions(r.Header["Cache-Control"])
+	answer, err := h.engine().Get(r.Context(), key, read)
+	if err != nil {
+		return h.failEngine(w, r, err)
+	}
+	status := cacheStatus(answer, read)
+	if answer.Entry == nil {
+		h.addCacheStatus(w.Header(), status)
+		detail := "no entry has this key"
+		if h.methods.has(methodPost) {
+			detail += "; POST creates one"
+		}
+		return h.fail(w, http.StatusNotFound, detail)
+	}
+
+	v := answer.Entry.View.(*view)
+	body := &v.plain
+	if r.URL.RawQuery != "" && wantsRaw(r.URL.RawQuery) {
+		body = &v.raw
+	}
+
+	// Two look-ups tell that nothing is conditional: without a time of
+	// modification, If-Modified-Since and If-Unmodified-Since do not count.
+	if r.Header["If-Match"] != nil || r.Header["If-None-Match"] != nil {
+		failed, err := h.checkConditions(w, r, answer.Entry.Version, v, status)
+		if failed {
+			return err
+		}
+	}
+	if r.Header["Range"] != nil && r.Method == http.MethodGet {
+		return h.serveRange(w, r, v, body, status)
+	}
+	h.setHeaders(w.Header(), v, body, status, true)
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodGet {
+		_, _ = w.Write(body.body)
+	}
+	return nil
+}
+
+func (h *Handler) engine() *engine.Engine { return h.pooled.engine }
+
+func (h *Handler) failKey(w http.ResponseWriter, err error) error {
+	detail := err.Error()
+	if err == errKeyEmpty {
+		detail += "; name one in the path, " + h.prefix + "/{key}, or leave the last slash out to create an entry whose key is in the body"
+	}
+	return h.fail(w, http.StatusBadRequest, detail)
+}
+
+// headerValues sets headers whose values share one array. Each gets its own
+// slice of it, with no room to grow into the next: Caddy's header directive
+// edits slices in place, so that responses must not share any.
+type headerValues struct {
+	header http.Header
+	values []string
+}
+
+// set takes a canonical key.
+func (v *headerValues) set(key, value string) {
+	n := len(v.values)
+	v.values = append(v.values, value)
+	v.header[key] = v.values[n : n+1 : n+1]
+}
+
+// setHeaders sets the headers of an answer with body; all but the length if
+// somebody else will set that.
+func (h *Handler) setHeaders(header http.Header, v *view, body *form, status string, length bool) {
+	set := headerValues{header, make([]string, 0, 8)}
+	if len(header["Cache-Status"]) == 0 {
+		set.set("Cache-Status", status)
+	} else {
+		h.addCacheStatus(header, status)
+	}
+	set.set("Content-Type", body.contentType)
+	set.set("X-Content-Type-Options", "nosniff")
+	if length {
+		set.set("Content-Length", body.length)
+	}
+	if v.etag != "" {
+		set.set("Etag", v.etag)
+	}
+	if h.cacheControl != "" {
+		set.set("Cache-Control", h.cacheControl)
+	}
+	if body.isRaw {
+		set.set("Accept-Ranges", "bytes")
+		if body.isForeign {
+			// A page that a client stored must not act as the site's own.
+			set.set("Content-Security-Policy", "default-src 'none'; sandbox")
+		}
+	}
+}
+
+// addCacheStatus adds a member to the list: caches before us have their own
+// (RFC 9211, section 2).
+func (h *Handler) addCacheStatus(header http.Header, status string) {
+	if others := header["Cache-Status"]; len(others) > 0 {
+		header["Cache-Status"] = append(others[:len(others):len(others)], status)
+		return
+	}
+	header["Cache-Status"] = []string{status}
+}
+
+// checkConditions answers a conditional read that gets no value (RFC 9110,
+// section 13.2.2), and says whether it did.
+func (h *Handler) checkConditions(w http.ResponseWriter, r *http.Request, version store.Version, v *view, status string) (answered bool, err error) {
+	header := w.Header()
+	ifMatch, err := ifMatch(r.Header)
+	if err != nil {
+		return true, h.fail(w, http.StatusBadRequest, err.Error())
+	}
+	if ifMatch != "" && !ifMatch.Has(version) {
+		h.addCacheStatus(header, status)
+		if v.etag != "" {
+			header.Set("Etag", v.etag)
+		}
+		return true, h.fail(w, http.StatusPreconditionFailed, "the entry has another version than If-Match asks for; its ETag is in this answer")
+	}
+	// Whole answers are never wrong, so a broken If-None-Match may go.
+	ifNoneMatch, err := ifNoneMatch(r.Header)
+	if err != nil || ifNoneMatch == "" || !ifNoneMatch.Has(version) {
+		return false, nil
+	}
+	h.addCacheStatus(header, status)
+	if v.etag != "" {
+		header.Set("Etag", v.etag)
+	}
+	if h.cacheControl != "" {
+		header.Set("Cache-Control", h.cacheControl)
+	}
+	w.WriteHeader(http.StatusNotModified)
+	return true, nil
+}
+
+// serveRange answers a part of a value. The conditions have been looked at, so
+// http.ServeContent gets to see the range alone.
+func (h *Handler) serveRange(w http.ResponseWriter, r *http.Request, v *view, body *form, status string) error {
+	h.setHeaders(w.Header(), v, body, status, false)
+	part := &http.Request{Method: http.MethodGet, Header: http.Header{
+		"Range":    r.Header["Range"],
+		"If-Range": r.Header["If-Range"],
+	}}
+	to := &rangeWriter{ResponseWriter: w}
+	http.ServeContent(to, part, "", time.Time{}, bytes.NewReader(body.body))
+	if !to.unsatisfiable {
+		return nil
+	}
+	w.Header().Del("X-Content-Type-Options")
+	w.Header().Del("Content-Security-Policy")
+	return h.fail(w, http.StatusRequestedRangeNotSatisfiable, "the value has "+body.length+" bytes, and none of them is in the range")
+}
+
+// rangeWriter keeps http.ServeContent from answering an error in its own words.
+type rangeWriter struct {
+	http.ResponseWriter
+	unsatisfiable bool
+}
+
+func (w *rangeWriter) WriteHeader(status int) {
+	if status == http.StatusRequestedRangeNotSatisfiable {
+		w.unsatisfiable = true
+		return
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *rangeWriter) Write(b []byte) (int, error) {
+	if w.unsatisfiable {
+		return len(b), nil
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// wantsRaw reports whether a query has the parameter raw, with any value.
+func wantsRaw(query string) bool {
+	if query == "raw" {
+		return true
+	}
+	if !strings.Contains(query, "raw") {
+		return false
+	}
+	values, _ := url.ParseQuery(query)
+	return values.Has("raw")
+}

@@ -1,0 +1,149 @@
+package redisproxy
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+)
+
+func TestBadKeys(t *testing.T) {
+	bad := func(detail string) string { return problemAnswer(400, detail) }
+	const dots = "the key has a . or .. segment, which clients resolve before they send a path"
+	s := newSite(t, "max_key_size 8")
+	s.run(t, []step{
+		{"empty", "GET /cache/", bad("the key is empty; name one in the path, /cache/{key}, or leave the last slash out to create an entry whose key is in the body")},
+		{"too long", "GET /cache/123456789", bad("the key has 9 bytes; max_key_size allows 8")},
+		{"too long in bytes", "GET /cache/1234567%C3%A9", bad("the key has 9 bytes; max_key_size allows 8")},
+		{"not UTF-8", "GET /cache/%ff", bad("the key is not valid UTF-8")},
+		{"NUL", "GET /cache/%00", bad("the key has a control character")},
+		{"line feed", "GET /cache/a%0Ab", bad("the key has a control character")},
+		{"DEL", "GET /cache/%7f", bad("the key has a control character")},
+		{"C1", "GET /cache/%C2%85", bad("the key has a control character")},
+		{"a dot", "GET /cache/.", bad(dots)},
+		{"two dots", "GET /cache/a/..", bad(dots)},
+		{"dots in front", "GET /cache/../b", bad(dots)},
+		{"escaped dots", "GET /cache/%2e%2E/b", bad(dots)},
+		{"dots between escaped slashes", "GET /cache/a%2F.%2Fb", bad(dots)},
+		{"on POST", "POST /cache/%00\n\nv", bad("the key has a control character")},
+		{"on HEAD", "HEAD /cache/..", strings.SplitAfter(bad(dots), "\n\n")[0]},
+		{"just as long as allowed", "GET /cache/12345678", problemAnswer(404, detailAbsent, statusAbsent)},
+		{"more dots", "GET /cache/.../..a", problemAnswer(404, detailAbsent, statusAbsent)},
+	})
+	if got := s.send("GET /cache/%zz"); !strings.HasPrefix(got, "400 Bad Request\n") {
+		t.Error(got)
+	}
+}
+
+func TestLocate(t *testing.T) {
+	const strip = "/cache" // as handle_path /cache/* does
+	for _, c := range []struct {
+		name, prefix, strip, path string
+		key                       string
+		where                     place
+	}{
+		{"a key", "/cache", "", "/cache/hello", "hello", item},
+		{"with slashes", "/cache", "", "/cache/a/b/", "a/b/", item},
+		{"with empty segments", "/cache", "", "/cache//a//b", "/a//b", item},
+		{"escaped slashes are slashes", "/cache", "", "/cache/a%2Fb%2f", "a/b/", item},
+		{"decoded once", "/cache", "", "/cache/%2541%20+", "%41 +", item},
+		{"a query is no part", "/cache", "", "/cache/a?b", "a", item},
+		{"an escaped one is", "/cache", "", "/cache/a%3Fb%23c", "a?b#c", item},
+		{"nothing after the slash", "/cache", "", "/cache/", "", item},
+		{"the collection", "/cache", "", "/cache", "", collection},
+		{"another path", "/cache", "", "/other", "", outside},
+		{"the root", "/cache", "", "/", "", outside},
+		{"a longer name", "/cache", "", "/cached/a", "", outside},
+		{"another case", "/cache", "", "/Cache/a", "", outside},
+		{"the prefix is literal", "/cache", "", "/c%61che/a", "", outside},
+		{"with its slash", "/cache", "", "/cache%2Fa", "", outside},
+		{"two slashes", "/cache", "", "//cache/a", "", outside},
+		{"two segments", "/a/b", "", "/a/b/c", "c", item},
+		{"root prefix", "/", "", "/a/b", "a/b", item},
+		{"root prefix, slash first", "/", "", "//a", "/a", item},
+		{"root prefix, its collection", "/", "", "/", "", collection},
+
+		{"stripped", "/cache", strip, "/cache/hello", "hello", item},
+		{"stripped, key like the prefix", "/cache", strip, "/cache/cache/a", "cache/a", item},
+		{"stripped, escaped", "/cache", strip, "/cache/a%2Fb%20%25", "a/b %", item},
+		{"stripped, empty segments", "/cache", strip, "/cache/a//b", "a//b", item},
+		{"stripped, escaped and empty segments", "/cache", strip, "/cache/a%2F%2Fb//c", "a//b//c", item},
+		{"stripped, dots", "/cache", strip, "/cache/a/../b", "a/../b", item},
+		{"stripped, escaped dots", "/cache", strip, "/cache/a/%2e%2e/b", "a/../b", item},
+		{"stripped, nothing left", "/cache", strip, "/cache/", "", item},
+		{"stripped, the collection", "/cache", strip, "/cache", "", collection},
+		{"stripped, a longer name", "/cache", strip, "/cached", "", outside},
+		{"an outer prefix", "/cache", "/api", "/api/cache/a", "a", item},
+		{"an outer prefix alone", "/cache", "/api", "/api/a", "", outside},
+		{"an outer prefix, root", "/", "/api", "/api/a", "a", item},
+		{"an outer prefix, root, like it", "/", "/api", "/api/api/a", "api/a", item},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := &Handler{prefix: strings.TrimSuffix(c.prefix, "/")}
+			r := request(t, c.path)
+			if c.strip != "" {
+				stripPrefix := rewrite.Rewrite{StripPathPrefix: c.strip}
+				stripPrefix.Rewrite(r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer))
+			}
+			if key, where := h.locate(r); key != c.key || where != c.where {
+				t.Errorf("got %q, %d, want %q, %d", key, where, c.key, c.where)
+			}
+		})
+	}
+}
+
+// request returns a request as Caddy's server makes it of a path.
+func request(t testing.TB, path string) *http.Request {
+	t.Helper()
+	u, err := url.ParseRequestURI(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.URL, r.RequestURI = u, path
+	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), nil)
+}
+
+func TestRewrittenPathCounts(t *testing.T) {
+	h := &Handler{prefix: "/cache"}
+	for _, c := range []struct{ original, current, key string }{
+		{"/a", "/cache/b", "b"},
+		{"/cache/a", "/cache/bb", "bb"},
+	} {
+		r := request(t, c.original)
+		r.URL = &url.URL{Path: c.current}
+		if key, where := h.locate(r); key != c.key || where != item {
+			t.Errorf("%s to %s: got %q, %d", c.original, c.current, key, where)
+		}
+	}
+}
+
+func FuzzKey(f *testing.F) {
+	for _, seed := range []string{"hello", "a/b", "a//b", "%2e%2e", "%00", "é%20", "%ff", "cache/a", "%2541"} {
+		f.Add(seed)
+	}
+	h := &Handler{prefix: "/cache", maxKeySize: 512}
+	f.Fuzz(func(t *testing.T, escaped string) {
+		u, err := url.ParseRequestURI("/cache/" + escaped)
+		if err != nil {
+			return
+		}
+		r := (&http.Request{URL: u}).WithContext(context.WithValue(t.Context(), caddyhttp.OriginalRequestCtxKey, http.Request{URL: u}))
+		key, where := h.locate(r)
+		path, _, _ := strings.Cut(escaped, "?")
+		want, err := url.PathUnescape(path)
+		if where != item || err != nil || key != want {
+			t.Fatalf("%q: got %q, %d, want %q", escaped, key, where, want)
+		}
+		if h.checkKey(key) == nil && (key == "" || len(key) > 512 || !utf8.ValidString(key)) {
+			t.Fatalf("%q was taken", key)
+		}
+	})
+}

@@ -1,0 +1,214 @@
+// Package redisproxy is the Caddy module http.handlers.redis_proxy: an HTTP
+// key-value cache in front of Redis. It translates between HTTP and package
+// engine, which does the work.
+package redisproxy
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+func init() {
+	caddy.RegisterModule(Handler{})
+}
+
+// Handler serves a key-value cache over HTTP. Values live in Redis, or in this
+// process (`embedded`); a local tier in memory answers what was read lately.
+//
+// `GET` and `HEAD {path_prefix}/{key}` answer the value, `POST` creates and
+// never overwrites, `PUT` creates or replaces, `DELETE` removes. The number of
+// keys is bounded by `max_keys`: for a new one, the entry with the lowest rank
+// leaves, among equal ranks the oldest. A read that Redis answers raises the
+// rank by one; a read that the local tier answers does not.
+//
+// Requests whose path is not `path_prefix`, or below it, go to the next
+// handler. Errors are answered as `application/problem+json` (RFC 9457), with
+// a `detail` that says what to do, unless `pass_errors` is set.
+//
+// All handlers with the same server, database and namespace share one engine:
+// queue, worker, local tier and connections. It survives reloads. The settings
+// from `max_keys` to `drain_timeout`, without `methods`, `max_key_size` and
+// `max_value_size`, belong to the engine and must be the same in all its
+// handlers of one configuration. Changed ones take effect when the
+// configuration that had the old ones is gone.
+//
+// String fields take global placeholders such as `{env.REDIS_URL}`; one that is
+// empty or unknown is an error.
+type Handler struct {
+	// Where values live: `embedded` for this process (they end with it), or the
+	// URL of a Redis server: `redis://user:password@host:6379/0`, `rediss://…`
+	// for TLS, `unix:///path?db=0`. Default: `embedded`.
+	Store string `json:"store,omitempty"`
+
+	// The path under which keys live, literal and case-sensitive; `/` is
+	// allowed. Default: `/cache`, or the path of an inline matcher in a
+	// Caddyfile.
+	PathPrefix string `json:"path_prefix,omitempty"`
+
+	// The name under which Redis holds the entries: 1 to 64 of
+	// `A-Z a-z 0-9 _ . : -`. Default: `cache`.
+	Namespace string `json:"namespace,omitempty"`
+
+	// The methods that are answered, of GET, HEAD, POST, PUT and DELETE; OPTIONS
+	// always is. Others get 405. Default: GET, HEAD and POST.
+	Methods []string `json:"methods,omitempty"`
+
+	// The largest number of entries. Lowering it evicts, lowest rank first, in
+	// bounded steps. Default: 10000.
+	MaxKeys *int `json:"max_keys,omitempty"`
+
+	// The largest number of bytes, keys and values together; 0 is no limit.
+	// Default: 0, and 256 MiB for the embedded store.
+	MaxBytes *int64 `json:"max_bytes,omitempty"`
+
+	// Which entry leaves when there is no room: `rank` is the one read least
+	// often. Default: `rank`.
+	Eviction string `json:"eviction,omitempty"`
+
+	// How long a value that was read is answered from local memory; 0 switches
+	// the local tier off. Default: 30s.
+	LocalTTL *caddy.Duration `json:"local_ttl,omitempty"`
+
+	// The largest size of the local tier in bytes: keys, values and what is
+	// needed to keep them. Default: 64 MiB.
+	LocalMaxBytes *int64 `json:"local_max_bytes,omitempty"`
+
+	// How many writes may wait for the worker; more are answered with 503.
+	// Default: 4096.
+	MaxQueueJobs *int `json:"max_queue_jobs,omitempty"`
+
+	// How many bytes the waiting writes may have, keys and values together and
+	// with bodies that are still being read. At least `max_key_size` and
+	// `max_value_size` together. Default: 64 MiB.
+	MaxQueueBytes *int64 `json:"max_queue_bytes,omitempty"`
+
+	// The longest key in bytes. Default: 512.
+	MaxKeySize *int `json:"max_key_size,omitempty"`
+
+	// The largest request body in bytes, as sent; larger ones get 413.
+	// Default: 1 MiB.
+	MaxValueSize *int64 `json:"max_value_size,omitempty"`
+
+	// How long a request may wait for the store, the queue and all tries
+	// included, before it is answered with 503. Default: 1s.
+	RedisTimeout *caddy.Duration `json:"redis_timeout,omitempty"`
+
+	// How long writes in the queue may take to be carried out when the engine is
+	// closed. Default: 5s.
+	DrainTimeout *caddy.Duration `json:"drain_timeout,omitempty"`
+
+	// For how long after its `local_ttl` a value may be answered from local
+	// memory while the store fails; Cache-Status says so. Default: 0, which is
+	// never.
+	StaleIfError *caddy.Duration `json:"stale_if_error,omitempty"`
+
+	// Replaces a longer `local_ttl` while it is not known that this process
+	// hears of what other processes write to the store. Default: 1s.
+	UnsubscribedTTL *caddy.Duration `json:"unsubscribed_ttl,omitempty"`
+
+	// The Cache-Control header of answers with a value. Empty sends none, and
+	// leaves one alone that another handler has set. Default: `no-cache`, so
+	// that nothing downstream serves values that have changed.
+	CacheControl *string `json:"cache_control,omitempty"`
+
+	// What `Cache-Control: no-cache` in a request does: `honor` reads the store
+	// instead of the local tier, `ignore` does nothing (browsers and some SDKs
+	// send it unasked). Default: `honor`.
+	ClientNoCache string `json:"client_no_cache,omitempty"`
+
+	// Origins such as `https://app.example.com` whose pages may send POST, PUT
+	// and DELETE. Such requests from pages of other origins than the site's own
+	// get 403.
+	TrustedOrigins []string `json:"trusted_origins,omitempty"`
+
+	// Returns errors to Caddy instead of answering them, so that the site's
+	// `handle_errors` can: a 404 may then go to an origin server.
+	PassErrors bool `json:"pass_errors,omitempty"`
+
+	prefix       string // PathPrefix without the slash of a mere "/"
+	methods      methodSet
+	maxKeySize   int
+	maxValueSize int64
+	cacheControl string
+	readNoCache  bool
+	crossOrigin  *http.CrossOriginProtection
+	logger       *zap.Logger
+
+	config any // see registration.config
+	shared shared
+	pooled *pooledEngine
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.redis_proxy",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision sets defaults and joins the engine of the handler's identity. It
+// changes nothing in the store, and works without it.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	if err := h.resolve(caddy.NewReplacer()); err != nil {
+		return err
+	}
+	h.setDefaults()
+	// Caddy validates after provisioning, but an engine must not get to see
+	// settings that are wrong.
+	if err := h.Validate(); err != nil {
+		return err
+	}
+
+	h.prefix = h.PathPrefix
+	if h.prefix == "/" {
+		h.prefix = ""
+	}
+	h.methods, _ = parseMethods(h.Methods)
+	h.maxKeySize = *h.MaxKeySize
+	h.maxValueSize = *h.MaxValueSize
+	h.cacheControl = *h.CacheControl
+	h.readNoCache = h.ClientNoCache == noCacheHonor
+	h.crossOrigin = http.NewCrossOriginProtection()
+	for _, origin := range h.TrustedOrigins {
+		if err := h.crossOrigin.AddTrustedOrigin(origin); err != nil {
+			return fmt.Errorf("trusted_origins: %w", err)
+		}
+	}
+	shared, err := h.sharedSettings()
+	if err != nil {
+		return err
+	}
+	h.shared = shared
+	// Every configuration that Caddy loads has a registry of its own, and all
+	// its modules get the same one: nothing else that a module can see tells
+	// which configuration it belongs to.
+	h.config = ctx.GetMetricsRegistry()
+	h.pooled, err = acquire(ctx, h.config, h.shared, h.logger)
+	return err
+}
+
+// Cleanup leaves the engine; the last handler to leave closes it. Requests in
+// progress may still use it and are then told that it is closed, so the
+// handler keeps its fields.
+func (h *Handler) Cleanup() error {
+	if h.pooled == nil {
+		return nil // Provision failed before it joined
+	}
+	return release(h.pooled, h.config, h.shared.identity())
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ caddyfile.Unmarshaler       = (*Handler)(nil)
+)

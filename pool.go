@@ -1,0 +1,142 @@
+package redisproxy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/memstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+)
+
+// pool holds one engine for each identity: one worker, also while an old and a
+// new configuration overlap.
+var pool = caddy.NewUsagePool()
+
+// checkTimeout bounds the first look at a Redis server, below redis_timeout:
+// provisioning should be fast.
+const checkTimeout = time.Second
+
+// pooledEngine is an engine with those who use it.
+type pooledEngine struct {
+	engine *engine.Engine
+	redis  *redisstore.Store // nil for the embedded store
+	log    *handoverLog
+
+	// The oldest registration is in effect. A configuration that Caddy goes on
+	// to reject provisions and cleans up like any other, while the one in use
+	// stays: so a newer one has to wait until no older one is left.
+	mu            sync.Mutex
+	registrations []*registration
+}
+
+// registration is what one configuration wants of an engine.
+type registration struct {
+	config   any // equal for all handlers of a configuration, and only those
+	shared   shared
+	logger   *zap.Logger
+	handlers int
+}
+
+// acquire joins the engine of s's identity, and makes it if there is none.
+func acquire(ctx context.Context, config any, s shared, logger *zap.Logger) (*pooledEngine, error) {
+	identity := s.identity()
+	value, loaded, err := pool.LoadOrNew(identity, func() (caddy.Destructor, error) {
+		return newPooledEngine(ctx, config, s, logger), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := value.(*pooledEngine)
+	if loaded {
+		if err := p.register(config, s, logger); err != nil {
+			_, _ = pool.Delete(identity)
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// release undoes acquire.
+func release(p *pooledEngine, config any, identity string) error {
+	p.unregister(config)
+	_, err := pool.Delete(identity)
+	return err
+}
+
+func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logger) *pooledEngine {
+	p := &pooledEngine{
+		log:           newHandoverLog(logger),
+		registrations: []*registration{{config: config, shared: s, logger: logger, handlers: 1}},
+	}
+	log := p.log.logger()
+	options := engine.Options{Logger: log, Prepare: prepare}
+	if s.target == nil {
+		log.Warn("values are kept in this process and end with it; set store to the URL of a Redis server to keep them",
+			zap.String("namespace", s.namespace))
+		p.engine = engine.New(memstore.New(), s.settings, options)
+		return p
+	}
+
+	p.redis = redisstore.New(redisstore.Config{Target: s.target, Namespace: s.namespace, Logger: log})
+	ctx, cancel := context.WithTimeout(ctx, min(s.settings.Timeout, checkTimeout))
+	defer cancel()
+	if err := p.redis.Check(ctx); err != nil {
+		log.Warn("Redis does not answer; requests that need it get 503 until it does", zap.Error(err))
+	}
+	p.engine = engine.New(p.redis, s.settings, options)
+	return p
+}
+
+// register counts one more handler of a configuration. What the configuration
+// wants takes effect when no older one is left.
+func (p *pooledEngine) register(config any, s shared, logger *zap.Logger) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.registrations {
+		if r.config != config {
+			continue
+		}
+		if name := r.shared.difference(&s); name != "" {
+			return fmt.Errorf("%s differs between handlers that share the namespace %q of one store: "+
+				"give them the same value, or another namespace", name, s.namespace)
+		}
+		r.handlers++
+		return nil
+	}
+	p.registrations = append(p.registrations, &registration{config: config, shared: s, logger: logger, handlers: 1})
+	return nil
+}
+
+// unregister counts one handler less. If its configuration was in effect and
+// this was its last handler, the next one takes effect.
+func (p *pooledEngine) unregister(config any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(p.registrations, func(r *registration) bool { return r.config == config })
+	r := p.registrations[i]
+	if r.handlers--; r.handlers > 0 {
+		return
+	}
+	p.registrations = slices.Delete(p.registrations, i, i+1)
+	if i > 0 || len(p.registrations) == 0 {
+		return
+	}
+	next := p.registrations[0]
+	p.log.handOver(next.logger)
+	if next.shared.store != r.shared.store {
+		p.redis.SetTarget(next.shared.target)
+	}
+	p.engine.Configure(next.shared.settings)
+}
+
+// Destruct closes the engine, which carries out the writes that wait.
+func (p *pooledEngine) Destruct() error {
+	return p.engine.Close()
+}

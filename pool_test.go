@@ -1,0 +1,348 @@
+package redisproxy
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+)
+
+func TestProvisionErrors(t *testing.T) {
+	t.Setenv("EMPTY", "")
+	t.Setenv("BAD_METHOD", "PATCH")
+	for _, c := range []struct{ json, want string }{
+		{`{"store": "{env.NOT_SET_ANYWHERE}"}`, "store: evaluated placeholder {env.NOT_SET_ANYWHERE} is empty"},
+		{`{"namespace": "{env.EMPTY}"}`, "namespace: evaluated placeholder {env.EMPTY} is empty"},
+		{`{"path_prefix": "/{unknown}"}`, "path_prefix: unrecognized placeholder {unknown}"},
+		{`{"eviction": "{unknown}"}`, "eviction: unrecognized placeholder {unknown}"},
+		{`{"client_no_cache": "{unknown}"}`, "client_no_cache: unrecognized placeholder {unknown}"},
+		{`{"cache_control": "{unknown}"}`, "cache_control: unrecognized placeholder {unknown}"},
+		{`{"trusted_origins": ["https://{unknown}"]}`, "trusted_origins: unrecognized placeholder {unknown}"},
+		{`{"methods": ["GET", "{env.BAD_METHOD}"]}`, `methods: unknown method "PATCH"`},
+		{`{"store": "http://localhost"}`, `store: unknown scheme "http"`},
+		{`{"path_prefix": "cache"}`, `path_prefix: "cache" must begin with a slash`},
+		{`{"namespace": "a b"}`, `namespace: "a b" must be 1 to 64 of`},
+		{`{"eviction": "lru"}`, `eviction: unknown policy "lru"`},
+		{`{"client_no_cache": "no"}`, `client_no_cache: unknown value "no"`},
+		{`{"cache_control": "a\nb"}`, "cache_control: "},
+		{`{"trusted_origins": ["example.com"]}`, `trusted_origins: invalid origin "example.com"`},
+		{`{"max_keys": 0}`, "max_keys: must be greater than 0"},
+		{`{"max_bytes": -1}`, "max_bytes: must not be negative"},
+		{`{"local_ttl": -1}`, "local_ttl: must not be negative"},
+		{`{"local_max_bytes": 0}`, "local_max_bytes: must be greater than 0"},
+		{`{"max_queue_jobs": 0}`, "max_queue_jobs: must be greater than 0"},
+		{`{"max_queue_bytes": 0}`, "max_queue_bytes: must be greater than 0"},
+		{`{"max_key_size": 0}`, "max_key_size: must be greater than 0"},
+		{`{"max_value_size": 0}`, "max_value_size: must be greater than 0"},
+		{`{"redis_timeout": 0}`, "redis_timeout: must be greater than 0"},
+		{`{"drain_timeout": 0}`, "drain_timeout: must be greater than 0"},
+		{`{"stale_if_error": -1}`, "stale_if_error: must not be negative"},
+		{`{"unsubscribed_ttl": -1}`, "unsubscribed_ttl: must not be negative"},
+		{`{"max_value_size": 99, "max_queue_bytes": 610}`, "max_queue_bytes: must be at least 611, max_key_size and max_value_size together"},
+	} {
+		var h Handler
+		if err := json.Unmarshal([]byte(c.json), &h); err != nil {
+			t.Fatal(err)
+		}
+		err := h.Provision(newContext(t))
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %s", c.json, err, c.want)
+		}
+		// Caddy cleans up what it could not provision.
+		if err := h.Cleanup(); err != nil {
+			t.Errorf("%s: %v", c.json, err)
+		}
+	}
+	if n := engines(); n != 0 {
+		t.Errorf("%d engines are left", n)
+	}
+}
+
+// engines counts those in the pool.
+func engines() (n int) {
+	pool.Range(func(any, any) bool {
+		n++
+		return true
+	})
+	return n
+}
+
+func TestPlaceholders(t *testing.T) {
+	t.Setenv("PREFIX", "/kv")
+	t.Setenv("METHOD", "PUT")
+	h := newHandler(t, "path_prefix {env.PREFIX}\nmethods GET {env.METHOD}")
+	if h.prefix != "/kv" || h.methods != methodGet|methodPut {
+		t.Errorf("%+v", h)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	h := newHandler(t, "")
+	want := `{"store":"embedded","path_prefix":"/cache","namespace":"TestDefaults","methods":["GET","HEAD","POST"],` +
+		`"max_keys":10000,"max_bytes":268435456,"eviction":"rank","local_ttl":30000000000,"local_max_bytes":67108864,` +
+		`"max_queue_jobs":4096,"max_queue_bytes":67108864,"max_key_size":512,"max_value_size":1048576,` +
+		`"redis_timeout":1000000000,"drain_timeout":5000000000,"stale_if_error":0,"unsubscribed_ttl":1000000000,"cache_control":"no-cache","client_no_cache":"honor"}`
+	if got, err := json.Marshal(h); err != nil || string(got) != want {
+		t.Errorf("got %s, want %s (%v)", got, want, err)
+	}
+	redis := Handler{Store: "redis://localhost"}
+	redis.setDefaults()
+	if *redis.MaxBytes != 0 {
+		t.Errorf("max_bytes over Redis is %d", *redis.MaxBytes)
+	}
+}
+
+func TestHandlersShareAnEngine(t *testing.T) {
+	ctx := newContext(t)
+	a, b, other := parse(t, "namespace shared"), parse(t, "namespace shared\npath_prefix /kv\nmethods GET PUT\ncache_control private"), parse(t, "namespace other")
+	provision(t, ctx, a)
+	provision(t, ctx, b)
+	provision(t, ctx, other)
+	if a.engine() != b.engine() {
+		t.Error("handlers of one namespace have two engines")
+	}
+	if a.engine() == other.engine() {
+		t.Error("two namespaces have one engine")
+	}
+}
+
+func TestDifferentSettingsOfOneConfiguration(t *testing.T) {
+	for field, setting := range map[string]string{
+		"max_keys":         "max_keys 3",
+		"max_bytes":        "max_bytes 0",
+		"local_ttl":        "local_ttl 0",
+		"local_max_bytes":  "local_max_bytes 1MB",
+		"max_queue_jobs":   "max_queue_jobs 1",
+		"max_queue_bytes":  "max_queue_bytes 2MiB",
+		"redis_timeout":    "redis_timeout 2s",
+		"drain_timeout":    "drain_timeout 1s",
+		"stale_if_error":   "stale_if_error 1h",
+		"unsubscribed_ttl": "unsubscribed_ttl 0",
+	} {
+		t.Run(field, func(t *testing.T) {
+			ctx := newContext(t)
+			first := parse(t, "namespace shared")
+			provision(t, ctx, first)
+			second := parse(t, "namespace shared\n"+setting)
+			err := second.Provision(ctx)
+			want := field + ` differs between handlers that share the namespace "shared" of one store: give them the same value, or another namespace`
+			if err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+			if err := second.Cleanup(); err != nil {
+				t.Error(err)
+			}
+			if got := serve(t, first).send("GET /cache/k"); !strings.HasPrefix(got, "404 ") {
+				t.Errorf("the first handler lost its engine: %s", got)
+			}
+			// Another configuration may differ.
+			provision(t, newContext(t), parse(t, "namespace shared\n"+setting))
+		})
+	}
+	t.Run("store", func(t *testing.T) {
+		ctx := newContext(t)
+		provision(t, ctx, parse(t, "store redis://a:b@127.0.0.1:1"))
+		err := parse(t, "store redis://a:c@127.0.0.1:1").Provision(ctx)
+		if err == nil || !strings.HasPrefix(err.Error(), "store differs") {
+			t.Error(err)
+		}
+	})
+}
+
+// inEffect returns the settings that the engine has been given.
+func inEffect(p *pooledEngine) engine.Settings {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.registrations[0].shared.settings
+}
+
+func TestReloads(t *testing.T) {
+	load := func(settings string, handlers int) []*Handler {
+		t.Helper()
+		ctx := newContext(t)
+		var all []*Handler
+		for range handlers {
+			h := parse(t, "namespace reloads\n"+settings)
+			if err := h.Provision(ctx); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, h)
+		}
+		return all
+	}
+	unload := func(handlers ...*Handler) {
+		t.Helper()
+		for _, h := range handlers {
+			if err := h.Cleanup(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	check := func(h *Handler, maxKeys, registrations int) {
+		t.Helper()
+		if got := inEffect(h.pooled).Limits.MaxKeys; got != maxKeys {
+			t.Errorf("max_keys is %d, want %d", got, maxKeys)
+		}
+		if got := len(h.pooled.registrations); got != registrations {
+			t.Errorf("%d registrations, want %d", got, registrations)
+		}
+	}
+
+	old := load("max_keys 3", 2)
+	oldSite := serve(t, old[0])
+	for _, key := range []string{"a", "b", "c"} {
+		oldSite.send("POST /cache/" + key + "\n\nv")
+	}
+	present := func(s *site, keys string) {
+		t.Helper()
+		got := ""
+		for _, key := range []string{"a", "b", "c", "d", "e"} {
+			if strings.HasPrefix(s.send("HEAD /cache/"+key), "200 ") {
+				got += key
+			}
+		}
+		if got != keys {
+			t.Errorf("the entries are %s, want %s", got, keys)
+		}
+	}
+
+	rejected := load("max_keys 1", 3)
+	check(old[0], 3, 2)
+	unload(rejected...)
+	check(old[0], 3, 1)
+	oldSite.send("POST /cache/d\n\nv") // evicts one, not all
+	present(oldSite, "bcd")
+
+	next := load("max_keys 2", 1)
+	if next[0].pooled != old[0].pooled {
+		t.Fatal("the engine did not survive the reload")
+	}
+	unload(old[0])
+	check(next[0], 3, 2)
+	unload(old[1])
+	check(next[0], 2, 1)
+	nextSite := serve(t, next[0])
+	nextSite.send("POST /cache/e\n\nv")
+	present(nextSite, "de")
+
+	unload(next...)
+	if n := engines(); n != 0 {
+		t.Errorf("%d engines are left", n)
+	}
+}
+
+func TestCredentialsKeepTheEngine(t *testing.T) {
+	old := parse(t, "store redis://user:one@127.0.0.1:1\nredis_timeout 100ms")
+	if err := old.Provision(newContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	next := parse(t, "store redis://user:two@127.0.0.1:1\nredis_timeout 100ms")
+	provision(t, newContext(t), next)
+	if old.pooled != next.pooled {
+		t.Error("new credentials made a new engine")
+	}
+	if err := old.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	want := problemAnswer(503, "the store cannot be reached, nothing was changed; repeat the request later", "Retry-After: 1")
+	if got := serve(t, next).send("POST /cache/k\n\nv"); got != want {
+		t.Error(got)
+	}
+}
+
+func TestProvisionWithoutRedis(t *testing.T) {
+	core, logs := observer.New(zapcore.WarnLevel)
+	started := time.Now()
+	h := parse(t, "store redis://127.0.0.1:1\nredis_timeout 1h")
+	h.setDefaults()
+	s, err := h.sharedSettings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := acquire(t.Context(), t, s, zap.New(core))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := release(p, t, s.identity()); err != nil {
+		t.Error(err)
+	}
+	if time.Since(started) > 30*time.Second {
+		t.Error("provisioning waited for Redis")
+	}
+	if logs.FilterMessageSnippet("Redis does not answer").Len() != 1 {
+		t.Error(logs.All())
+	}
+}
+
+func TestEmbeddedWarns(t *testing.T) {
+	core, logs := observer.New(zapcore.WarnLevel)
+	h := parse(t, "")
+	h.Namespace = uniqueNamespace(t)
+	h.setDefaults()
+	s, _ := h.sharedSettings()
+	p, err := acquire(t.Context(), t, s, zap.New(core))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := release(p, t, s.identity()); err != nil {
+		t.Error(err)
+	}
+	if logs.FilterMessageSnippet("end with it").Len() != 1 {
+		t.Error(logs.All())
+	}
+}
+
+func TestLogIsHandedOver(t *testing.T) {
+	first, firstLogs := observer.New(zapcore.WarnLevel)
+	second, secondLogs := observer.New(zapcore.InfoLevel)
+	h := newHandoverLog(zap.New(first).Named("http.handlers.redis_proxy"))
+	log := h.logger().With(zap.Int("a", 1))
+	log.Info("below the level")
+	log.Warn("one", zap.Int("b", 2))
+	h.handOver(zap.New(second))
+	log.Info("two", zap.Int("c", 3))
+
+	if n := firstLogs.Len(); n != 1 {
+		t.Fatalf("%d entries", n)
+	}
+	e := firstLogs.All()[0]
+	if e.LoggerName != "http.handlers.redis_proxy" || e.Message != "one" || e.ContextMap()["a"] != int64(1) || e.ContextMap()["b"] != int64(2) {
+		t.Errorf("%+v", e)
+	}
+	if n := secondLogs.Len(); n != 1 || secondLogs.All()[0].ContextMap()["a"] != int64(1) {
+		t.Errorf("%+v", secondLogs.All())
+	}
+	if err := log.Sync(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCaddyLifecycle provisions through Caddy's own loader, which decodes
+// strictly and cleans up.
+func TestCaddyLifecycle(t *testing.T) {
+	load := func(config string) error {
+		ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+		defer cancel()
+		_, err := ctx.LoadModuleByID("http.handlers.redis_proxy", json.RawMessage(config))
+		return err
+	}
+	if err := load(`{"namespace": "lifecycle"}`); err != nil {
+		t.Error(err)
+	}
+	if err := load(`{"namespace": "lifecycle", "max_key": 1}`); err == nil || !strings.Contains(err.Error(), "max_key") {
+		t.Error(err)
+	}
+	if err := load(`{"namespace": "lifecycle", "max_keys": 0}`); err == nil || !strings.Contains(err.Error(), "max_keys: must be greater than 0") {
+		t.Error(err)
+	}
+	if n := engines(); n != 0 {
+		t.Errorf("%d engines are left", n)
+	}
+}

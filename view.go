@@ -1,0 +1,177 @@
+package redisproxy
+
+import (
+	"encoding/json"
+	"strconv"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+const (
+	typeJSON        = "application/json"
+	typeForm        = "application/x-www-form-urlencoded"
+	typeText        = "text/plain; charset=utf-8"
+	typeOctetStream = "application/octet-stream"
+)
+
+// view is an entry as HTTP answers it, made when the entry is fetched, so that
+// an answer formats nothing.
+type view struct {
+	etag string // with its quotes; empty for an entry without a version
+	// plain is the answer to GET: the envelope, or the value of a raw entry.
+	plain form
+	// raw is the answer to GET with ?raw: the value alone.
+	raw form
+}
+
+// form is one way to answer an entry.
+type form struct {
+	body        []byte
+	length      string // of body, in decimal
+	contentType string
+	isRaw       bool // the body is the value
+	isForeign   bool // the content type is what a client once sent
+}
+
+// prepare is the engine's Options.Prepare. The body of the envelope and the
+// value share their bytes where they can.
+func prepare(key string, e *store.Entry) (any, int) {
+	v := &view{etag: etag(e.Version)}
+	size := int(unsafe.Sizeof(*v)) + len(v.etag)
+
+	switch {
+	// Somebody else may have written what is not what its kind says. Its
+	// bytes are still answered, as such.
+	case e.Kind == store.String && utf8.Valid(e.Data):
+		body, value, shared := stringEnvelope(key, e.Data)
+		size += len(body)
+		if shared {
+			size -= len(value)
+			e.Data = value
+		}
+		v.plain = newForm(body, typeJSON)
+		v.raw = newForm(e.Data, typeText)
+	case e.Kind == store.JSON && utf8.Valid(e.Data) && json.Valid(e.Data):
+		body, value := jsonEnvelope(key, e.Data)
+		size += len(body) - len(value)
+		e.Data = value
+		v.plain = newForm(body, typeJSON)
+		v.raw = newForm(e.Data, typeJSON)
+	default:
+		contentType := e.ContentType
+		if contentType == "" || e.Kind != store.Raw || checkHeaderValue(contentType) != nil {
+			contentType = typeOctetStream
+		}
+		v.raw = newForm(e.Data, contentType)
+		v.raw.isForeign = true
+	}
+
+	v.raw.isRaw = true
+	if v.plain.length == "" {
+		v.plain = v.raw
+	}
+	size += len(v.plain.length) + len(v.raw.length)
+	return v, size
+}
+
+func newForm(body []byte, contentType string) form {
+	return form{body: body, length: strconv.Itoa(len(body)), contentType: contentType}
+}
+
+func etag(v store.Version) string {
+	if v.Number == 0 {
+		return ""
+	}
+	return `"` + v.String() + `"`
+}
+
+const (
+	envelopeKey   = `{"key":`
+	envelopeValue = `,"value":`
+	envelopeEnd   = '}'
+)
+
+// jsonEnvelope returns the envelope of a JSON value, and the value within it.
+func jsonEnvelope(key string, data []byte) (body, value []byte) {
+	body = make([]byte, 0, len(envelopeKey)+quotedLen(key)+len(envelopeValue)+len(data)+1)
+	body = append(body, envelopeKey...)
+	body = appendQuoted(body, key)
+	body = append(body, envelopeValue...)
+	start := len(body)
+	body = append(body, data...)
+	end := len(body)
+	return append(body, envelopeEnd), body[start:end:end]
+}
+
+// stringEnvelope returns the envelope of a string, and, if no character had to
+// be escaped, the string within it.
+func stringEnvelope(key string, data []byte) (body, value []byte, shared bool) {
+	quoted := quotedLen(data)
+	body = make([]byte, 0, len(envelopeKey)+quotedLen(key)+len(envelopeValue)+quoted+1)
+	body = append(body, envelopeKey...)
+	body = appendQuoted(body, key)
+	body = append(body, envelopeValue...)
+	start := len(body) + 1
+	body = appendQuoted(body, data)
+	end := len(body) - 1
+	return append(body, envelopeEnd), body[start:end:end], quoted == len(data)+2
+}
+
+// quotedLen returns how many bytes appendQuoted appends.
+func quotedLen[T string | []byte](s T) int {
+	n := len(s) + 2
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' {
+			if shortEscape(c) != 0 {
+				n++
+			} else {
+				n += len(`u0000`)
+			}
+		}
+	}
+	return n
+}
+
+// appendQuoted appends s, valid UTF-8, as a JSON string. It escapes what
+// RFC 8259 demands and nothing else: encoding/json would also escape < and >.
+func appendQuoted[T string | []byte](dst []byte, s T) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	from := 0
+	for i := range len(s) {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, s[from:i]...)
+		if e := shortEscape(c); e != 0 {
+			dst = append(dst, '\\', e)
+		} else {
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		from = i + 1
+	}
+	dst = append(dst, s[from:]...)
+	return append(dst, '"')
+}
+
+// shortEscape returns the letter of a two-character escape, or 0.
+func shortEscape(c byte) byte {
+	switch c {
+	case '"', '\\':
+		return c
+	case '\b':
+		return 'b'
+	case '\f':
+		return 'f'
+	case '\n':
+		return 'n'
+	case '\r':
+		return 'r'
+	case '\t':
+		return 't'
+	}
+	return 0
+}

@@ -1,0 +1,124 @@
+package redisproxy
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// serveWrite answers POST, PUT and DELETE.
+func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, method methodSet, key string, where place) error {
+	if err := h.crossOrigin.Check(r); err != nil {
+		return h.fail(w, http.StatusForbidden, err.Error()+"; `trusted_origins` in the configuration of redis_proxy allows other origins")
+	}
+	if where == item {
+		if err := h.checkKey(key); err != nil {
+			return h.failKey(w, err)
+		}
+	}
+	match, err := ifMatch(r.Header)
+	if err != nil {
+		return h.fail(w, http.StatusBadRequest, err.Error())
+	}
+	noneMatch, err := ifNoneMatch(r.Header)
+	if err != nil {
+		return h.fail(w, http.StatusBadRequest, err.Error())
+	}
+
+	var result store.Result
+	if method == methodDelete {
+		result, err = h.engine().Delete(r.Context(), key, match, noneMatch)
+	} else {
+		var value store.Value
+		if key, value, err = h.readWrite(w, r, key, where); err != nil {
+			if mistake, ok := errors.AsType[*statusError](err); ok {
+				return h.fail(w, mistake.status, mistake.detail)
+			}
+			if _, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+				return err
+			}
+			return h.failEngine(w, r, err)
+		}
+		if method == methodPost {
+			result, err = h.engine().Create(r.Context(), key, value, match, noneMatch)
+		} else {
+			result, err = h.engine().Put(r.Context(), key, value, match, noneMatch)
+		}
+	}
+	if err != nil {
+		return h.failEngine(w, r, err)
+	}
+	return h.answerWrite(w, r, result, key, where)
+}
+
+// readWrite reads key and value of a POST or PUT.
+func (h *Handler) readWrite(w http.ResponseWriter, r *http.Request, key string, where place) (string, store.Value, error) {
+	raw := r.URL.RawQuery != "" && wantsRaw(r.URL.RawQuery)
+	c, err := h.readContent(w, r, where, raw)
+	if err != nil {
+		return "", store.Value{}, err
+	}
+	switch {
+	case where == item && c.hasKey && c.key != key:
+		return "", store.Value{}, badRequest("the field key is not the key in the path; leave it out")
+	case where == item:
+		return key, c.value, nil
+	case !c.hasKey:
+		return "", store.Value{}, badRequest("the body has no field key, and the path names none either")
+	}
+	if err := h.checkKey(c.key); err != nil {
+		return "", store.Value{}, badRequest("%v", err)
+	}
+	return c.key, c.value, nil
+}
+
+func (h *Handler) answerWrite(w http.ResponseWriter, r *http.Request, result store.Result, key string, where place) error {
+	header := w.Header()
+	if tag := etag(result.Version); tag != "" && result.Outcome != store.Deleted {
+		header.Set("Etag", tag)
+	}
+	switch result.Outcome {
+	case store.Created:
+		header.Set("Location", location(r, key, where))
+		w.WriteHeader(http.StatusCreated)
+	case store.Replaced:
+		w.WriteHeader(http.StatusOK)
+	case store.Deleted:
+		w.WriteHeader(http.StatusNoContent)
+	case store.Conflict:
+		detail := "the key exists, its value was left as it is; PUT replaces it"
+		if !h.methods.has(methodPut) {
+			detail = "the key exists, its value was left as it is; PUT would replace it, which `methods` in the configuration of redis_proxy switches on"
+		}
+		return h.answerProblem(w, problem{Status: http.StatusConflict, Detail: detail, SameValue: &result.SameValue})
+	case store.Absent:
+		return h.fail(w, http.StatusNotFound, "no entry has this key, nothing was deleted")
+	case store.PreconditionFailed:
+		detail := "the entry has another version than the request allows, nothing was changed; its ETag is in this answer"
+		if result.Version.Number == 0 {
+			detail = "no entry has the version that If-Match asks for, nothing was changed"
+		}
+		return h.fail(w, http.StatusPreconditionFailed, detail)
+	case store.TooLarge:
+		return h.fail(w, http.StatusRequestEntityTooLarge, "key and value are larger than all entries together may be, which is what max_bytes says")
+	}
+	return nil
+}
+
+// location returns the path of a new entry as the client sees it.
+func location(r *http.Request, key string, where place) string {
+	path := outerPath(r)
+	if where == collection {
+		path = strings.TrimSuffix(path, "/") + (&url.URL{Path: "/" + key}).EscapedPath()
+	}
+	if strings.HasPrefix(path, "//") {
+		// Else it would name a host (RFC 3986, section 4.2).
+		path = "/." + path
+	}
+	return path
+}

@@ -1,0 +1,188 @@
+package redisproxy
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+const (
+	created  = "201 Created\nContent-Length: 0\nEtag: \"<etag>\"\nLocation: /cache/"
+	replaced = "200 OK\nContent-Length: 0\nEtag: \"<etag>\"\n\n"
+
+	detailConflictOff = "the key exists, its value was left as it is; PUT would replace it, which `methods` in the configuration of redis_proxy switches on"
+	detailConflict    = "the key exists, its value was left as it is; PUT replaces it"
+	detailVersion     = "the entry has another version than the request allows, nothing was changed; its ETag is in this answer"
+	detailNoVersion   = "no entry has the version that If-Match asks for, nothing was changed"
+)
+
+func TestCreate(t *testing.T) {
+	newSite(t, "").run(t, []step{
+		{"JSON", "POST /cache/json\nContent-Type: application/json\n\n{\"value\": 1}", created + "json\n\n"},
+		{"with the same key in the body", "POST /cache/same\nContent-Type: application/json\n\n{\"key\": \"same\", \"value\": 1}", created + "same\n\n"},
+		{"a form", "POST /cache/form\nContent-Type: application/x-www-form-urlencoded\n\nvalue=a+b%21", created + "form\n\n"},
+		{"bytes with a type", "POST /cache/text\nContent-Type: text/plain\n\nhello", created + "text\n\n"},
+		{"bytes without a type", "POST /cache/bytes\n\n\x00\xff", created + "bytes\n\n"},
+		{"no bytes", "POST /cache/empty\nContent-Length: 0\n\n", created + "empty\n\n"},
+		{"chunked", "POST /cache/chunked\nTransfer-Encoding: chunked\n\n3\r\nabc\r\n0\r\n\r\n", created + "chunked\n\n"},
+		{"at the collection", "POST /cache\nContent-Type: application/json\n\n{\"key\": \"a b/%\", \"value\": 1}", created + "a%20b/%25\n\n"},
+		{"at the collection by a form", "POST /cache\nContent-Type: application/x-www-form-urlencoded\n\nkey=k%C3%A9y&value=v", created + "k%C3%A9y\n\n"},
+		{"the path stays as it was sent", "POST /cache/a%2Fb%20c?raw\n\nv", created + "a%2Fb%20c\n\n"},
+		{"identity is no encoding", "POST /cache/identity\nContent-Encoding: Identity\n\nv", created + "identity\n\n"},
+		{
+			"the same again", "POST /cache/json\nContent-Type: application/json\n\n{\"value\": 1}",
+			problemWith(409, detailConflictOff, `,"same_value":true`, `Etag: "<etag>"`),
+		},
+		{
+			"another value", "POST /cache/json\nContent-Type: application/json\n\n{\"value\": 2}",
+			problemWith(409, detailConflictOff, `,"same_value":false`, `Etag: "<etag>"`),
+		},
+		{"the value stayed", "GET /cache/json?raw", `200 OK
+Accept-Ranges: bytes
+Cache-Control: no-cache
+Cache-Status: redis_proxy; fwd=uri-miss; stored
+Content-Length: 1
+Content-Type: application/json
+Etag: "<etag>"
+X-Content-Type-Options: nosniff
+
+1`},
+	})
+}
+
+func TestMethods(t *testing.T) {
+	off := func(method string) string {
+		return problemAnswer(405, method+" is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: GET, HEAD, POST, OPTIONS")
+	}
+	s := newSite(t, "")
+	s.run(t, []step{
+		{"PUT is off", "PUT /cache/k\n\nv", off("PUT")},
+		{"DELETE is off", "DELETE /cache/k", off("DELETE")},
+		{
+			"PATCH is unknown", "PATCH /cache/k\n\nv",
+			problemAnswer(405, "PATCH is not supported; use a method that Allow lists", "Allow: GET, HEAD, POST, OPTIONS"),
+		},
+		{"OPTIONS", "OPTIONS /cache/k", "204 No Content\nAllow: GET, HEAD, POST, OPTIONS\n\n"},
+		{"OPTIONS of the collection", "OPTIONS /cache", "204 No Content\nAllow: POST, OPTIONS\n\n"},
+		{"GET of the collection", "GET /cache", problemAnswer(405, "GET needs a key: /cache/{key}", "Allow: POST, OPTIONS")},
+		{"PUT of the collection", "PUT /cache", problemAnswer(405, "PUT is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: POST, OPTIONS")},
+	})
+	newSite(t, "methods GET").run(t, []step{
+		{
+			"HEAD is off", "HEAD /cache/k",
+			strings.SplitAfter(problemAnswer(405, "HEAD is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: GET, OPTIONS"), "\n\n")[0],
+		},
+		{"POST is off", "POST /cache", problemAnswer(405, "POST is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: OPTIONS")},
+	})
+}
+
+func TestReplaceAndDelete(t *testing.T) {
+	newSite(t, "methods GET POST PUT DELETE").run(t, []step{
+		{"If-Match of an absent key", "PUT /cache/k\nIf-Match: *\n\nv", problemAnswer(412, detailNoVersion)},
+		{"PUT creates", "PUT /cache/k\nIf-None-Match: *\n\nv1", created + "k\n\n"},
+		{"but not twice", "PUT /cache/k\nIf-None-Match: *\n\nv2", problemAnswer(412, detailVersion, `Etag: "<etag>"`)},
+		{"PUT replaces its version", "PUT /cache/k\nIf-Match: {etag}\n\nv2", replaced},
+		{"not another", "PUT /cache/k\nIf-Match: \"1\"\n\nv3", problemAnswer(412, detailVersion, `Etag: "<etag>"`)},
+		{"not weakly", "PUT /cache/k\nIf-Match: W/{etag}\n\nv3", problemAnswer(412, detailVersion, `Etag: "<etag>"`)},
+		{"one of a list over two lines", "PUT /cache/k\nIf-Match: \"1\"\nIf-Match: \"a,b\" , {etag}\n\nv3", replaced},
+		{"If-None-Match of its version", "PUT /cache/k\nIf-None-Match: {etag}\n\nv4", problemAnswer(412, detailVersion, `Etag: "<etag>"`)},
+		{"or of another", "PUT /cache/k\nIf-None-Match: \"1\"\n\nv4", replaced},
+		{"without a condition", "PUT /cache/k\n\nv5", replaced},
+		{"a broken condition", "PUT /cache/k\nIf-Match: 1\n\nv6", problemAnswer(400, `If-Match is neither * nor a list of ETags such as "1a2b3c"`)},
+		{"a broken negative condition", "PUT /cache/k\nIf-None-Match: \"1\n\nv6", problemAnswer(400, `If-None-Match is neither * nor a list of ETags such as "1a2b3c"`)},
+		{"POST says what replaces", "POST /cache/k\n\nv6", problemWith(409, detailConflict, `,"same_value":false`, `Etag: "<etag>"`)},
+		{"POST with a condition that holds", "POST /cache/k2\nIf-None-Match: *\n\nv", created + "k2\n\n"},
+		{"a conflict comes before a condition", "POST /cache/k\nIf-None-Match: *\n\nv5", problemWith(409, detailConflict, `,"same_value":true`, `Etag: "<etag>"`)},
+		{"DELETE of another version", "DELETE /cache/k\nIf-Match: \"1\"", problemAnswer(412, detailVersion, `Etag: "<etag>"`)},
+		{"DELETE of its version", "DELETE /cache/k\nIf-Match: {etag}", "204 No Content\n\n"},
+		{"DELETE of nothing", "DELETE /cache/k", problemAnswer(404, "no entry has this key, nothing was deleted")},
+		{"with a condition too", "DELETE /cache/k\nIf-Match: *", problemAnswer(404, "no entry has this key, nothing was deleted")},
+	})
+}
+
+func TestTagsThatEncodeChanged(t *testing.T) {
+	s := newSite(t, "methods POST PUT")
+	s.send("POST /cache/k\n\nv")
+	for _, encoding := range []string{"gzip", "zstd", "br"} {
+		changed := strings.TrimSuffix(s.etag, `"`) + "-" + encoding + `"`
+		if got := s.send("PUT /cache/k\nIf-Match: " + changed + "\n\nw"); got != replaced {
+			t.Error(got)
+		}
+	}
+}
+
+func TestCrossOrigin(t *testing.T) {
+	const advice = "; `trusted_origins` in the configuration of redis_proxy allows other origins"
+	const fetched = "cross-origin request detected from Sec-Fetch-Site header" + advice
+	const old = "cross-origin request detected, and/or browser is out of date: Sec-Fetch-Site is missing, and Origin does not match Host" + advice
+	newSite(t, "methods GET POST PUT DELETE\ntrusted_origins https://app.test https://b.test:8443").run(t, []step{
+		{"a page elsewhere", "POST /cache/a\nSec-Fetch-Site: cross-site\nOrigin: https://evil.test\n\nv", problemAnswer(403, fetched)},
+		{"a page of a sister host", "PUT /cache/a\nSec-Fetch-Site: same-site\n\nv", problemAnswer(403, fetched)},
+		{"an old browser", "DELETE /cache/a\nOrigin: https://evil.test", problemAnswer(403, old)},
+		{"before the key is looked at", "POST /cache/..\nOrigin: null\n\nv", problemAnswer(403, old)},
+		{"our page", "POST /cache/b\nSec-Fetch-Site: same-origin\n\nv", created + "b\n\n"},
+		{"our page in an old browser", "POST /cache/c\nOrigin: https://cache.test\n\nv", created + "c\n\n"},
+		{"a trusted page", "POST /cache/d\nSec-Fetch-Site: cross-site\nOrigin: https://app.test\n\nv", created + "d\n\n"},
+		{"a trusted page on a port", "POST /cache/e\nOrigin: https://b.test:8443\n\nv", created + "e\n\n"},
+		{"reading is safe", "GET /cache/none\nSec-Fetch-Site: cross-site", problemAnswer(404, detailAbsent, statusAbsent)},
+	})
+}
+
+func TestLimitsOfTheStore(t *testing.T) {
+	newSite(t, "max_bytes 10").run(t, []step{
+		{
+			"larger than all entries may be", "POST /cache/k\n\n0123456789",
+			problemAnswer(413, "key and value are larger than all entries together may be, which is what max_bytes says"),
+		},
+		{"just as large", "POST /cache/k\n\n012345678", created + "k\n\n"},
+	})
+}
+
+func TestBodiesOnTheirWayCountAgainstTheQueue(t *testing.T) {
+	h := newHandler(t, "max_key_size 10\nmax_value_size 100\nmax_queue_bytes 110")
+	s := serve(t, h)
+	if err := h.engine().Reserve(60); err != nil {
+		t.Fatal(err)
+	}
+	large := "POST /cache/k\n\n" + strings.Repeat("v", 60)
+	if got := s.send(large); !strings.HasPrefix(got, "503 ") || !strings.Contains(got, "too many writes are waiting") {
+		t.Error(got)
+	}
+	h.engine().Cancel(60)
+	if got := s.send(large); !strings.HasPrefix(got, "201 ") {
+		t.Error("what was refused still counts:", got)
+	}
+}
+
+func TestLocation(t *testing.T) {
+	for _, c := range []struct {
+		path, key string
+		where     place
+		want      string
+	}{
+		{"/cache", "k", collection, "/cache/k"},
+		{"/", "k", collection, "/k"},
+		{"/", "/k", collection, "/.//k"},
+		{"//k", "/k", item, "/.//k"},
+		{"/cache", "a?b#c%d e/ü;=+", collection, "/cache/a%3Fb%23c%25d%20e/%C3%BC;=+"},
+		{"/cache/a%2fb", "a/b", item, "/cache/a%2fb"},
+	} {
+		r := httptest.NewRequest("POST", "http://cache.test"+c.path, nil)
+		if got := location(r, c.key, c.where); got != c.want {
+			t.Errorf("%s, %q: got %s, want %s", c.path, c.key, got, c.want)
+		}
+	}
+}
+
+func TestLocationIsTheOuterPath(t *testing.T) {
+	r := httptest.NewRequest("POST", "/k", nil)
+	original := *httptest.NewRequest("POST", "/outer/cache/k", nil)
+	r = r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, http.Request{URL: original.URL}))
+	if got := location(r, "k", item); got != "/outer/cache/k" {
+		t.Error(got)
+	}
+}
