@@ -87,6 +87,11 @@ func (h *Handler) answerWrite(w http.ResponseWriter, r *http.Request, result sto
 		header.Set("Location", location(r, key, where))
 		w.WriteHeader(http.StatusCreated)
 	case store.Replaced:
+		// As on every 200, though there is nothing to sniff, and little to keep.
+		header.Set("X-Content-Type-Options", "nosniff")
+		if h.cacheControl != "" {
+			header.Set("Cache-Control", h.cacheControl)
+		}
 		w.WriteHeader(http.StatusOK)
 	case store.Deleted:
 		w.WriteHeader(http.StatusNoContent)

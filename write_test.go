@@ -12,7 +12,7 @@ import (
 
 const (
 	created  = "201 Created\nContent-Length: 0\nEtag: \"<etag>\"\nLocation: /cache/"
-	replaced = "200 OK\nContent-Length: 0\nEtag: \"<etag>\"\n\n"
+	replaced = "200 OK\nCache-Control: no-cache\nContent-Length: 0\nEtag: \"<etag>\"\nX-Content-Type-Options: nosniff\n\n"
 
 	detailConflictOff = "the key exists, its value was left as it is; PUT would replace it, which `methods` in the configuration of redis_proxy switches on"
 	detailConflict    = "the key exists, its value was left as it is; PUT replaces it"

@@ -3,7 +3,6 @@ package redisstore
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -123,9 +122,9 @@ func ping(ctx context.Context, subscription *redis.PubSub, started time.Time) {
 
 // event is the JSON of one message; docs/events.md describes it.
 type event struct {
-	Version int                  `json:"version"`
-	Number  uint64               `json:"number"`
-	Changes [][3]json.RawMessage `json:"changes"`
+	Version int      `json:"version"`
+	Number  uint64   `json:"number"`
+	Changes [][3]any `json:"changes"`
 }
 
 func decodeEvent(payload string) (store.Event, error) {
@@ -138,11 +137,13 @@ func decodeEvent(payload string) (store.Event, error) {
 	}
 	decoded := store.Event{Number: e.Number, Changes: make([]store.Change, len(e.Changes))}
 	for i, c := range e.Changes {
-		d := &decoded.Changes[i]
-		err := errors.Join(json.Unmarshal(c[0], &d.What), json.Unmarshal(c[1], &d.Key), json.Unmarshal(c[2], &d.Number))
-		if err != nil {
-			return store.Event{}, fmt.Errorf("decoding a change: %w", err)
+		what, isWhat := c[0].(string)
+		key, isKey := c[1].(string)
+		number, isNumber := c[2].(float64)
+		if !isWhat || !isKey || !isNumber || number < 0 || number > 1<<53 {
+			return store.Event{}, fmt.Errorf("decoding an event: unknown form of a change: %v", c)
 		}
+		decoded.Changes[i] = store.Change{What: what, Key: key, Number: uint64(number)}
 	}
 	return decoded, nil
 }

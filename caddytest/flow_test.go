@@ -1,0 +1,198 @@
+package integration
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+)
+
+// TestFlow is the life of an entry, over HTTP/1.1 and HTTP/2 with TLS.
+func TestFlow(t *testing.T) {
+	redis := redistest.Start(t)
+	client := redis.Client()
+	s := start(t, `
+	redis_proxy {
+		store `+redis.URL()+`
+		namespace long
+		local_ttl 1h
+	}
+	redis_proxy /short/* {
+		store `+redis.URL()+`
+		namespace short
+		local_ttl 50ms
+	}`)
+	at := "https://" + s.https
+	for protocol, c := range map[string]*http.Client{"HTTP/1.1": s.http1, "HTTP/2.0": s.http2} {
+		t.Run(protocol, func(t *testing.T) {
+			if err := client.FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			key := "hello-" + protocol[5:6]
+			url := at + "/cache/" + key
+
+			unknown := do(t, c, "GET", at+"/cache/unknown", "")
+			unknown.expectStatus(t, http.StatusNotFound)
+			if unknown.Proto != protocol {
+				t.Fatalf("the protocol is %s", unknown.Proto)
+			}
+
+			postJSON(t, c, url, `"world"`).expect(t, http.StatusCreated, "")
+			if got := client.HGet(t.Context(), "{long}:values", key).Val(); got != "world" {
+				t.Errorf("Redis has %q", got)
+			}
+			first := do(t, c, "GET", url, "")
+			first.expect(t, http.StatusOK, `{"key":"`+key+`","value":"world"}`)
+			if got := first.Header.Get("Cache-Status"); got != "redis_proxy; fwd=uri-miss; stored" {
+				t.Error(got)
+			}
+			second := do(t, c, "GET", url, "")
+			second.expect(t, http.StatusOK, first.body)
+			if got := second.Header.Get("Cache-Status"); !strings.HasPrefix(got, "redis_proxy; hit; ttl=") {
+				t.Error(got)
+			}
+			if got := ranks(t, client, "long"); got != key+"=1" {
+				t.Errorf("the ranks are %s", got)
+			}
+
+			conflict := postJSON(t, c, url, `"other"`)
+			conflict.expectStatus(t, http.StatusConflict)
+			if !strings.Contains(conflict.body, `"same_value":false`) {
+				t.Error(conflict.body)
+			}
+			do(t, c, "GET", url, "").expect(t, http.StatusOK, first.body)
+
+			url = at + "/short/" + key
+			postJSON(t, c, url, "1").expectStatus(t, http.StatusCreated)
+			do(t, c, "GET", url, "").expectStatus(t, http.StatusOK)
+			if got := ranks(t, client, "short"); got != key+"=1" {
+				t.Errorf("the ranks are %s", got)
+			}
+			eventually(t, "the rank is 2", func() bool {
+				do(t, c, "GET", url, "").expect(t, http.StatusOK, `{"key":"`+key+`","value":1}`)
+				return ranks(t, client, "short") == key+"=2"
+			})
+		})
+	}
+}
+
+func TestEviction(t *testing.T) {
+	redis := redistest.Start(t)
+	for _, store := range []string{"embedded", redis.URL()} {
+		t.Run(strings.SplitN(store, ":", 2)[0], func(t *testing.T) {
+			s := start(t, "redis_proxy {\nstore "+store+"\nmax_keys 2\n}")
+			at := "https://" + s.https + "/cache/"
+			postJSON(t, s.http1, at+"hello", "1").expectStatus(t, http.StatusCreated)
+			postJSON(t, s.http1, at+"hello2", "2").expectStatus(t, http.StatusCreated)
+			do(t, s.http1, "GET", at+"hello", "").expectStatus(t, http.StatusOK)
+			postJSON(t, s.http1, at+"hello3", "3").expectStatus(t, http.StatusCreated)
+			do(t, s.http1, "GET", at+"hello2", "").expectStatus(t, http.StatusNotFound)
+			do(t, s.http1, "GET", at+"hello", "").expect(t, http.StatusOK, `{"key":"hello","value":1}`)
+			do(t, s.http1, "GET", at+"hello3", "").expect(t, http.StatusOK, `{"key":"hello3","value":3}`)
+		})
+	}
+}
+
+func TestReload(t *testing.T) {
+	redis := redistest.Start(t)
+	client := redis.Client()
+	site := func(settings string) string { return "redis_proxy {\nstore " + redis.URL() + "\n" + settings + "\n}" }
+	s := start(t, site("max_keys 3"))
+	at := "http://" + s.http + "/cache/"
+	for _, key := range []string{"a", "b", "c"} {
+		postJSON(t, s.plain, at+key, "1").expectStatus(t, http.StatusCreated)
+	}
+	do(t, s.plain, "GET", at+"a", "").expectStatus(t, http.StatusOK)
+	const all = "b=0 c=0 a=1"
+
+	// data returns all that is stored, and what limits it.
+	data := func() string {
+		return ranks(t, client, "cache") + " max_keys=" + client.HGet(t.Context(), "{cache}:state", "max_keys").Val()
+	}
+	if got := data(); got != all+" max_keys=3" {
+		t.Fatal(got)
+	}
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	err = loadWith(s, site("max_keys 1"), "http://"+taken.Addr().String()+" {\n}")
+	if err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Fatalf("Caddy did not reject the configuration: %v", err)
+	}
+	s.validate(site("max_keys 1"))
+	do(t, s.plain, "GET", at+"b", "").expectStatus(t, http.StatusOK)
+	postJSON(t, s.plain, at+"a", "2").expectStatus(t, http.StatusConflict)
+	if got := data(); got != "c=0 a=1 b=1 max_keys=3" {
+		t.Errorf("a rejected configuration left %s", got)
+	}
+
+	s.reload(site("max_keys 2"))
+	if got := do(t, s.plain, "GET", at+"a", "").Header.Get("Cache-Status"); !strings.Contains(got, "hit") {
+		t.Errorf("the local tier did not survive: %s", got)
+	}
+	postJSON(t, s.plain, at+"d", "1").expectStatus(t, http.StatusCreated)
+	eventually(t, "two entries are left", func() bool { return len(strings.Fields(ranks(t, client, "cache"))) == 2 })
+	if got := data(); !strings.HasSuffix(got, " max_keys=2") {
+		t.Error(got)
+	}
+
+	s.reload("respond ok")
+	if n := goroutines("caddy-redis-proxy/engine."); n != 0 {
+		t.Errorf("%d goroutines of an engine that nobody uses\n%s", n, stacks())
+	}
+}
+
+// TestStopLosesNoAcknowledgedWrite stops Caddy while writes wait in the queue,
+// since Redis hangs.
+func TestStopLosesNoAcknowledgedWrite(t *testing.T) {
+	redis := redistest.Start(t)
+	client := redis.Client()
+	s := start(t, "redis_proxy {\nstore "+redis.URL()+"\nredis_timeout 30s\ndrain_timeout 30s\n}")
+	at := "https://" + s.https + "/cache/"
+	postJSON(t, s.http2, at+"first", "1").expectStatus(t, http.StatusCreated)
+
+	redis.Pause()
+	const writes = 50
+	var mu sync.Mutex
+	var acknowledged []string
+	var clients sync.WaitGroup
+	for i := range writes {
+		clients.Go(func() {
+			key := "k" + strconv.Itoa(i)
+			// The test may not end from another goroutine, so this one reports.
+			a, err := try(context.Background(), s.http2, "POST", at+key, "v")
+			if err == nil && a.StatusCode == http.StatusCreated {
+				mu.Lock()
+				acknowledged = append(acknowledged, key)
+				mu.Unlock()
+			}
+		})
+	}
+	eventually(t, "all writes wait", func() bool { return goroutines("engine.(*Engine).Create") == writes })
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.stop()
+	}()
+	eventually(t, "the engine closes", func() bool { return goroutines("engine.(*Engine).Close") > 0 })
+	redis.Resume()
+	clients.Wait()
+	<-stopped
+
+	if len(acknowledged) != writes {
+		t.Errorf("%d of %d waiting writes were acknowledged", len(acknowledged), writes)
+	}
+	for _, key := range acknowledged {
+		if got := client.HGet(t.Context(), "{cache}:values", key).Val(); got != "v" {
+			t.Errorf("%s was acknowledged and is %q", key, got)
+		}
+	}
+}

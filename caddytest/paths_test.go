@@ -1,0 +1,156 @@
+package integration
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestPaths sends requests through every way to put the handler on a path.
+func TestPaths(t *testing.T) {
+	for _, c := range []struct {
+		name, site string
+		base       string // where keys are
+		collection bool   // whether POST {base} arrives
+		others     string // the answer to what is not ours
+	}{
+		{"the directive alone", "redis_proxy", "/cache", true, ""},
+		{"an inline matcher", "redis_proxy /kv/*", "/kv", true, ""},
+		{"an inline matcher without the slash", "redis_proxy /kv*", "/kv", true, ""},
+		{"a named matcher", "@kv path /kv /kv/*\nredis_proxy @kv {\npath_prefix /kv\n}", "/kv", true, ""},
+		{"everything", "redis_proxy {\npath_prefix /\n}", "", true, "-"},
+		{"handle", "handle /cache/* {\nredis_proxy\n}", "/cache", false, ""},
+		{"handle without the slash", "handle /cache* {\nredis_proxy\n}", "/cache", true, ""},
+		{"handle and a catch-all beside", "handle /cache/* {\nredis_proxy\n}\nhandle {\nrespond \"catch-all\"\n}", "/cache", false, "catch-all"},
+		{"handle of both paths", "@cache path /cache /cache/*\nhandle @cache {\nredis_proxy\n}\nhandle {\nrespond \"catch-all\"\n}", "/cache", true, "catch-all"},
+		{"handle_path", "handle_path /cache/* {\nredis_proxy\n}", "/cache", false, ""},
+		{"handle_path without the slash", "handle_path /cache* {\nredis_proxy\n}", "/cache", true, ""},
+		{"handle_path and a catch-all beside", "handle_path /cache/* {\nredis_proxy\n}\nhandle {\nrespond \"catch-all\"\n}", "/cache", false, "catch-all"},
+		{"handle_path outside of the prefix", "handle_path /api/* {\nredis_proxy\n}", "/api/cache", true, ""},
+		{"handle_path around an inline matcher", "handle_path /api/* {\nredis_proxy /kv/*\n}", "/api/kv", true, ""},
+		{"handle_path around everything", "handle_path /api/* {\nredis_proxy {\npath_prefix /\n}\n}", "/api", false, ""},
+		{"handle within handle", "handle /cache* {\nhandle {\nredis_proxy\n}\n}", "/cache", true, ""},
+		{"route", "route {\nredis_proxy\nrespond \"catch-all\"\n}", "/cache", true, "catch-all"},
+		{"route with a path", "route /cache* {\nredis_proxy\n}", "/cache", true, ""},
+		{"route with an inline matcher", "route {\nredis_proxy /kv/*\nrespond \"catch-all\"\n}", "/kv", true, "catch-all"},
+		{"uri strip_prefix", "uri strip_prefix /v1\nredis_proxy", "/v1/cache", true, ""},
+		{"behind encode", "encode\nredis_proxy", "/cache", true, ""},
+		{"an error route beside", "redis_proxy {\npass_errors\n}\nhandle_errors {\nrespond \"{err.status_code}\"\n}", "/cache", true, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := start(t, c.site)
+			at := "http://" + s.http
+			keys := []string{"hello", "a/b", "a%2Fc", "%C3%A9%20%25", "cache/x", "kv/x"}
+			// Caddy cleans a path from which it takes a prefix. Where that is
+			// ours, the key is as it was sent; in front of ours it is what
+			// Caddy made of it.
+			isCleaned := strings.Contains(c.site, "/api") || strings.Contains(c.site, "strip_prefix")
+			if !isCleaned {
+				keys = append(keys, "a//b")
+			}
+			for _, key := range keys {
+				path := c.base + "/" + key
+				a := do(t, s.plain, "POST", at+path, "value of "+key)
+				a.expect(t, http.StatusCreated, "")
+				if got := a.Header.Get("Location"); got != path {
+					t.Errorf("Location is %s, want %s", got, path)
+				}
+				do(t, s.plain, "GET", at+path, "").expect(t, http.StatusOK, "value of "+key)
+			}
+			do(t, s.plain, "GET", at+c.base+"/a/c", "").expect(t, http.StatusOK, "value of a%2Fc")
+			if isCleaned {
+				do(t, s.plain, "GET", at+c.base+"/x/%2e%2e/hello", "").expect(t, http.StatusOK, "value of hello")
+			} else {
+				do(t, s.plain, "GET", at+c.base+"/x/%2e%2e/hello", "").expectStatus(t, http.StatusBadRequest)
+			}
+			if c.collection {
+				a := do(t, s.plain, "POST", at+c.base, `{"key": "in/body", "value": 1}`, "Content-Type", "application/json")
+				a.expect(t, http.StatusCreated, "")
+				if got := a.Header.Get("Location"); got != c.base+"/in/body" {
+					t.Errorf("Location is %s", got)
+				}
+				do(t, s.plain, "GET", at+c.base+"/in/body", "").expect(t, http.StatusOK, `{"key":"in/body","value":1}`)
+			}
+			absent := do(t, s.plain, "GET", at+c.base+"/absent", "")
+			absent.expectStatus(t, http.StatusNotFound)
+			if strings.Contains(c.site, "handle_errors") {
+				absent.expect(t, http.StatusNotFound, "404")
+			}
+			if c.others != "-" {
+				do(t, s.plain, "GET", at+"/others", "").expect(t, http.StatusOK, c.others)
+			}
+			if c.others != "-" && !strings.Contains(c.site, "/cache*") { // which also matches /cached
+				do(t, s.plain, "GET", at+c.base+"d/x", "").expect(t, http.StatusOK, c.others)
+			}
+		})
+	}
+}
+
+// TestGuardBefore makes sure of the place among other directives.
+func TestGuardBefore(t *testing.T) {
+	s := start(t, "redis_proxy\n@outside not header X-Token secret\nrespond @outside 401")
+	do(t, s.plain, "POST", "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusUnauthorized)
+	do(t, s.plain, "POST", "http://"+s.http+"/cache/k", "v", "X-Token", "secret").expectStatus(t, http.StatusCreated)
+}
+
+// TestBehindEncode sends back the tags that the encode directive changes.
+func TestBehindEncode(t *testing.T) {
+	s := start(t, "encode\nredis_proxy {\nmethods GET HEAD POST PUT\n}")
+	at := "https://" + s.https + "/cache/k"
+	value := `"` + strings.Repeat("x", 2000) + `"`
+	for _, client := range []*http.Client{s.http1, s.http2} {
+		for _, encoding := range []string{"gzip", "zstd"} {
+			do(t, client, "PUT", at, `{"value": `+value+`}`, "Content-Type", "application/json")
+			a := do(t, client, "GET", at, "", "Accept-Encoding", encoding)
+			tag := a.Header.Get("Etag")
+			if a.Header.Get("Content-Encoding") != encoding || !strings.HasSuffix(tag, "-"+encoding+`"`) || len(a.body) > 1000 {
+				t.Fatalf("%v, %d bytes", a.Header, len(a.body))
+			}
+			do(t, client, "GET", at, "", "Accept-Encoding", encoding, "If-None-Match", tag).expect(t, http.StatusNotModified, "")
+			do(t, client, "HEAD", at, "", "Accept-Encoding", encoding, "If-None-Match", tag).expect(t, http.StatusNotModified, "")
+			do(t, client, "PUT", at, "v1", "If-Match", tag).expectStatus(t, http.StatusOK)
+			do(t, client, "PUT", at, "v2", "If-Match", tag).expectStatus(t, http.StatusPreconditionFailed)
+			do(t, client, "GET", at, "", "Accept-Encoding", encoding, "If-None-Match", tag).expect(t, http.StatusOK, "v1")
+		}
+	}
+}
+
+// TestRequestBodyLimit leaves the 413 of Caddy's own directive alone.
+func TestRequestBodyLimit(t *testing.T) {
+	s := start(t, "request_body {\nmax_size 10\n}\nredis_proxy")
+	at := "http://" + s.http + "/cache/k"
+	do(t, s.plain, "POST", at, strings.Repeat("x", 11)).expect(t, http.StatusRequestEntityTooLarge, "")
+	r, err := http.NewRequestWithContext(t.Context(), "POST", at, io.MultiReader(strings.NewReader(strings.Repeat("x", 11))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.plain.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Error(resp.Status)
+	}
+	do(t, s.plain, "GET", at, "").expectStatus(t, http.StatusNotFound)
+}
+
+// TestHeaderDirective edits our header values in place, which must not reach
+// the next answer.
+func TestHeaderDirective(t *testing.T) {
+	s := start(t, "header {\n>Etag \"(.*)\" \"changed\"\n>Content-Type json cbor\n}\nredis_proxy")
+	at := "http://" + s.http + "/cache/k"
+	postJSON(t, s.plain, at, "1")
+	for range 3 {
+		a := do(t, s.plain, "GET", at, "")
+		a.expect(t, http.StatusOK, `{"key":"k","value":1}`)
+		if got := a.Header.Get("Content-Type"); got != "application/cbor" {
+			t.Errorf("Content-Type is %s", got)
+		}
+	}
+	s.reload("redis_proxy")
+	if got := do(t, s.plain, "GET", at, "").Header; got.Get("Content-Type") != "application/json" || got.Get("Etag") == "changed" {
+		t.Error(got)
+	}
+}
