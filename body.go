@@ -22,7 +22,7 @@ import (
 const maxContentType = 255
 
 // presize bounds what is allocated because of a Content-Length alone.
-const presize = 64 << 10
+const presize = 16 << 10
 
 // content is what a request wants to store.
 type content struct {
@@ -95,35 +95,39 @@ func mediaType(contentType string) string {
 // readBody reads no further than one byte over the limit. The bytes belong to
 // the caller.
 func (h *Handler) readBody(r *http.Request) ([]byte, error) {
-	tooLarge := &statusError{
+	if r.ContentLength > h.maxValueSize {
+		return nil, h.tooLarge()
+	}
+	if r.Body == nil || r.ContentLength == 0 {
+		return nil, nil
+	}
+	arriving := &reservedReader{reader: r.Body, engine: h.engine()}
+	// The engine counts the value itself from when it gets it.
+	defer arriving.cancel()
+	var body []byte
+	var err error
+	if 0 < r.ContentLength && r.ContentLength <= presize {
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(arriving, body)
+	} else {
+		body, err = io.ReadAll(io.LimitReader(arriving, h.maxValueSize+1))
+	}
+	switch {
+	case errors.Is(err, engine.ErrQueueFull) || errors.Is(err, engine.ErrClosed):
+		return nil, err
+	case err != nil:
+		return nil, readError(r, err)
+	case int64(len(body)) > h.maxValueSize:
+		return nil, h.tooLarge()
+	}
+	return body, nil
+}
+
+func (h *Handler) tooLarge() error {
+	return &statusError{
 		http.StatusRequestEntityTooLarge,
 		fmt.Sprintf("the body has more than %d bytes, which is what max_value_size allows", h.maxValueSize),
 	}
-	if r.ContentLength > h.maxValueSize {
-		return nil, tooLarge
-	}
-	var body bytes.Buffer
-	if r.ContentLength > 0 {
-		// ReadFrom wants room for the read that finds the end.
-		body.Grow(int(min(r.ContentLength, presize)) + bytes.MinRead)
-	}
-	if r.Body == nil {
-		return nil, nil
-	}
-	arriving := &reservedReader{reader: io.LimitReader(r.Body, h.maxValueSize+1), engine: h.engine()}
-	// The engine counts the value itself from when it gets it.
-	defer arriving.cancel()
-	n, err := body.ReadFrom(arriving)
-	if errors.Is(err, engine.ErrQueueFull) || errors.Is(err, engine.ErrClosed) {
-		return nil, err
-	}
-	if err != nil {
-		return nil, readError(r, err)
-	}
-	if n > h.maxValueSize {
-		return nil, tooLarge
-	}
-	return body.Bytes(), nil
 }
 
 // reservedReader counts what it reads against max_queue_bytes, so that memory

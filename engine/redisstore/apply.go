@@ -23,24 +23,22 @@ const (
 func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error) {
 	w := s.writers.take()
 	defer s.writers.put(w)
-	reply, err := s.call(ctx, applyScript, w, s.applyArgs(b))
+	tag := rand.Uint32()
+	reply, err := s.call(ctx, applyScript, w, s.applyArgs(b, tag))
 	if err != nil {
 		return store.Applied{}, fmt.Errorf("applying %d writes: %w", len(b.Writes), err)
 	}
-	applied, err := s.readApplied(reply, w)
-	if err == nil && len(applied.Results) != len(b.Writes) {
-		err = fmt.Errorf("%d answers to %d writes", len(applied.Results), len(b.Writes))
-	}
+	applied, err := s.readApplied(reply, w, len(b.Writes))
 	if err != nil {
 		return store.Applied{}, fmt.Errorf("%w: reading the answer to a batch: %w", store.ErrFateUnknown, err)
 	}
+	s.own.add(store.Version{Number: applied.Number, Tag: tag})
 	return applied, nil
 }
 
-func (s *Store) applyArgs(b store.Batch) []any {
+func (s *Store) applyArgs(b store.Batch, tag uint32) []any {
 	args := make([]any, applyHead, applyHead+applyStride*len(b.Writes))
-	tag := store.Version{Tag: rand.Uint32()}.String()[1:]
-	copy(args[2:], []any{tag, s.keys.events(), b.Limits.MaxKeys, b.Limits.MaxBytes, b.Limits.Eviction, b.SetLimits})
+	copy(args[2:], []any{store.Version{Tag: tag}.String()[1:], s.keys.events(), b.Limits.MaxKeys, b.Limits.MaxBytes, b.Limits.Eviction, b.SetLimits})
 	for i := range b.Writes {
 		w := &b.Writes[i]
 		var attrs string
@@ -52,24 +50,28 @@ func (s *Store) applyArgs(b store.Batch) []any {
 	return args
 }
 
-func (s *Store) readApplied(reply []any, w *writer) (store.Applied, error) {
+func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, error) {
 	r := reader{reply: reply}
 	a := store.Applied{Number: uint64(r.int()), Keys: int(r.int()), Bytes: r.int(), Over: r.int() == 1}
 	mended := r.int()
 	a.Limits = store.Limits{MaxKeys: int(r.int()), MaxBytes: r.int(), Eviction: r.string()}
-	answers := r.strings()
+	answers := r.string()
 	a.Evicted = r.strings()
 	unpublished := r.string()
 	w.recorded = r.int() == 1 || w.recorded
 	if r.err != nil {
 		return a, r.err
 	}
-	a.Results = make([]store.Result, len(answers))
-	for i, answer := range answers {
-		var err error
-		if a.Results[i], err = readResult(answer); err != nil {
+	a.Results = make([]store.Result, 0, writes)
+	for answer := range strings.Lines(answers) {
+		result, err := readResult(strings.TrimSuffix(answer, "\n"))
+		if err != nil {
 			return a, err
 		}
+		a.Results = append(a.Results, result)
+	}
+	if len(a.Results) != writes {
+		return a, fmt.Errorf("%d answers to %d writes", len(a.Results), writes)
 	}
 	if mended > 0 {
 		s.mended.Add(uint64(mended))

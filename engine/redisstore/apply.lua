@@ -4,8 +4,8 @@
 --   then for each write: op, key, value, kind and content type, the versions
 --   it must match, those it must not.
 -- Returns {write number, keys, bytes, over, mended, max_keys, max_bytes,
---   eviction, {answers}, {evicted keys}, why the event was not published,
---   1 if the batch was recorded}.
+--   eviction, answers, one a line, {evicted keys}, why the event was not
+--   published, 1 if the batch was recorded}.
 --
 -- A script has no way back, so everything that can fail comes before the first
 -- write: the reads below touch every key and so check its type, and the first
@@ -269,7 +269,7 @@ if sets_limits then
   end
 end
 
-local reply = { number, keys, bytes, over() and 1 or 0, mended, max_keys, max_bytes, eviction, answers, evicted, '', 0 }
+local reply = { number, keys, bytes, over() and 1 or 0, mended, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, '', 0 }
 if not writing then
   -- An earlier try may come yet, when the writes would change something: it
   -- must meet this answer.
@@ -284,7 +284,8 @@ reply[12] = 1
 redis.call('HSET', WRITER, 'number', ARGV[1], 'answers', cmsgpack.pack(reply))
 redis.call('PEXPIRE', WRITER, WRITER_TTL)
 if #changes > 0 then
-  local event = cjson.encode({ version = 1, number = number, changes = changes })
+  local event = '{"version":1,"number":' .. string.format('%.0f', number) ..
+    ',"tag":"' .. ARGV[3] .. '","changes":' .. cjson.encode(changes) .. '}'
   local published = redis.pcall('PUBLISH', ARGV[4], event)
   if type(published) == 'table' and published.err then reply[11] = published.err end
 end

@@ -12,7 +12,7 @@ func TestABatchThatComesAgainIsAnsweredAsBeforeAndChangesNothing(t *testing.T) {
 	f.limits.MaxKeys = 2
 	f.apply(create("a", "1"))
 	w := newWriter()
-	args := f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("b", "1"), create("a", "2"), create("c", "3"), remove("b"), remove("b")}})
+	args := f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("b", "1"), create("a", "2"), create("c", "3"), remove("b"), remove("b")}}, 1)
 	first, err := f.store.call(f.ctx(), applyScript, w, args)
 	if err != nil {
 		t.Fatal(err)
@@ -26,11 +26,11 @@ func TestABatchThatComesAgainIsAnsweredAsBeforeAndChangesNothing(t *testing.T) {
 	if after := f.dump(); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
-	a, err := f.store.readApplied(first, w)
+	a, err := f.store.readApplied(first, w, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := f.store.readApplied(second, w)
+	b, err := f.store.readApplied(second, w, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,8 +64,8 @@ func TestAFetchThatComesAgainReadsAgainAndRaisesNothing(t *testing.T) {
 func TestABatchThatComesTooLateIsRefusedUnchanged(t *testing.T) {
 	f := newFixture(t)
 	w := newWriter()
-	late := f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("late", "1")}})
-	if _, err := f.store.call(f.ctx(), applyScript, w, f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}})); err != nil {
+	late := f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("late", "1")}}, 1)
+	if _, err := f.store.call(f.ctx(), applyScript, w, f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}}, 1)); err != nil {
 		t.Fatal(err)
 	}
 	late[0], late[1] = w.number-1, false

@@ -120,7 +120,7 @@ func put(key, v string) store.Write {
 
 func remove(key string) store.Write { return store.Write{Op: store.Delete, Key: key} }
 
-// observe waits for one event of a write.
+// observe waits for the event of a write by somebody else.
 func (f *fixture) observe() {
 	f.Helper()
 	ctx, cancel := context.WithCancel(f.ctx())
@@ -139,7 +139,10 @@ func (f *fixture) observe() {
 	case <-ctx.Done():
 		f.Fatal("no subscription")
 	}
-	f.apply(put("seen", "v"))
+	other, _ := f.open(f.server.URL())
+	if _, err := other.Apply(ctx, store.Batch{Writes: []store.Write{put("seen", "v")}, Limits: f.limits}); err != nil {
+		f.Fatal(err)
+	}
 	select {
 	case e := <-o.changed:
 		if last := e.Changes[len(e.Changes)-1]; last.Key != "seen" || last.Number != e.Number {

@@ -1,150 +1,15 @@
 package redisstore
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"maps"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
-	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
-
-// callTime bounds calls that meet a fault. A try has half of what is left, so
-// a first one without an answer is given up after half of it.
-const callTime = 3 * time.Second
-
-// room is a namespace of its own, which a store reaches through a proxy of
-// its own; any number of them share a server.
-type room struct {
-	*testing.T
-	name   string
-	server *redistest.Server
-	redis  *redis.Client
-	proxy  *faultproxy.Proxy
-	store  *Store
-	limits store.Limits
-}
-
-func newRoom(t *testing.T, server *redistest.Server, name string) *room {
-	t.Helper()
-	r := &room{T: t, name: name, server: server, redis: server.Client(), proxy: faultproxy.Start(t, server.Addr)}
-	r.limits = store.Limits{MaxKeys: 2, Eviction: "rank"}
-	r.store = r.open(r.proxy.URL())
-	// Now the server knows the scripts, and the store has connections.
-	r.outcome(r.apply(create("filler", "x")), store.Created)
-	r.fetch("none")
-	return r
-}
-
-func (r *room) open(url string) *Store {
-	r.Helper()
-	target, err := Parse(url)
-	if err != nil {
-		r.Fatal(err)
-	}
-	s := New(Config{Target: target, Namespace: r.name, Logger: zap.NewNop()})
-	r.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
-func (r *room) try(w ...store.Write) (store.Applied, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), callTime)
-	defer cancel()
-	return r.store.Apply(ctx, store.Batch{Writes: w, Limits: r.limits})
-}
-
-func (r *room) apply(w ...store.Write) store.Applied {
-	r.Helper()
-	a, err := r.try(w...)
-	if err != nil {
-		r.Fatal(err)
-	}
-	return a
-}
-
-// direct applies a write of somebody else.
-func (r *room) direct(w store.Write) store.Applied {
-	r.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), callTime)
-	defer cancel()
-	a, err := r.open(r.server.URL()).Apply(ctx, store.Batch{Writes: []store.Write{w}, Limits: r.limits})
-	if err != nil {
-		r.Fatal(err)
-	}
-	return a
-}
-
-func (r *room) fetch(key string) *store.Entry {
-	r.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), callTime)
-	defer cancel()
-	f, err := r.store.Fetch(ctx, []string{key})
-	if err != nil {
-		r.Fatal(err)
-	}
-	return f.Entries[0]
-}
-
-func (r *room) outcome(a store.Applied, want store.Outcome) {
-	r.Helper()
-	if got := a.Results[len(a.Results)-1]; got.Outcome != want {
-		r.Errorf("outcome %d (%s), want %d", got.Outcome, got.Reason, want)
-	}
-}
-
-// contents is all there is, with what an extra application would change: the
-// write number, the version of each entry and its rank.
-type contents struct {
-	number  string
-	entries map[string]string
-}
-
-func (r *room) contents() contents {
-	r.Helper()
-	ctx, prefix := context.Background(), "{"+r.name+"}:"
-	c := contents{number: r.redis.HGet(ctx, prefix+"state", "number").Val(), entries: map[string]string{}}
-	values, metas := r.redis.HGetAll(ctx, prefix+"values").Val(), r.redis.HGetAll(ctx, prefix+"meta").Val()
-	ranks := r.redis.ZRangeWithScores(ctx, prefix+"ranks", 0, -1).Val()
-	if len(values) != len(metas) || len(values) != len(ranks) {
-		r.Errorf("%d values, %d meta, %d ranks", len(values), len(metas), len(ranks))
-	}
-	for _, member := range ranks {
-		key := member.Member.(string)[16:]
-		e := decodeEntry(values[key], metas[key])
-		c.entries[key] = fmt.Sprintf("%s at %x, rank %v", e.Data, e.Version.Number, member.Score)
-	}
-	return c
-}
-
-func (r *room) wantContents(want contents) {
-	r.Helper()
-	if got := r.contents(); got.number != want.number || !maps.Equal(got.entries, want.entries) {
-		r.Errorf("got %v, want %v", got, want)
-	}
-}
-
-// until polls what the proxy and the server bring about.
-func (r *room) until(what string, condition func() bool) {
-	r.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	patience := time.After(20 * time.Second)
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-patience:
-			r.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}
 
 // deeds are calls, each with the one answer that it may have and what is
 // there afterwards. The filler was written by 1, and a key "k" that is there
@@ -189,6 +54,8 @@ var deeds = []struct {
 func TestAFaultOnTheWayNeverMakesACallHappenTwiceOrFail(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
+	run, wait := together(t)
+	defer wait()
 	for name, fault := range map[string]faultproxy.Fault{
 		"a lost reply":              {Ending: faultproxy.Lose},
 		"a reset in mid-reply":      {Ending: faultproxy.Cut},
@@ -200,8 +67,7 @@ func TestAFaultOnTheWayNeverMakesACallHappenTwiceOrFail(t *testing.T) {
 		"a command that comes late": {}, // held back below
 	} {
 		for _, deed := range deeds {
-			t.Run(deed.name+" under "+name, func(t *testing.T) {
-				t.Parallel()
+			run(deed.name+" under "+name, func(t *testing.T) {
 				r := newRoom(t, server, t.Name())
 				if deed.exists {
 					r.apply(create("k", "old"))
@@ -224,7 +90,11 @@ func TestAFaultOnTheWayNeverMakesACallHappenTwiceOrFail(t *testing.T) {
 					r.wantContents(deed.after)
 				}
 				// The writer goes on.
-				r.outcome(r.apply(put("k", "next")), map[bool]store.Outcome{true: store.Replaced, false: store.Created}[r.contents().entries["k"] != ""])
+				goesOn := store.Created
+				if deed.after.entries["k"] != "" {
+					goesOn = store.Replaced
+				}
+				r.outcome(r.apply(put("k", "next")), goesOn)
 			})
 		}
 	}
@@ -233,9 +103,10 @@ func TestAFaultOnTheWayNeverMakesACallHappenTwiceOrFail(t *testing.T) {
 func TestSeveralFaultsInARowAreOneCallAllTheSame(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
+	run, wait := together(t)
+	defer wait()
 	for _, deed := range deeds {
-		t.Run(deed.name, func(t *testing.T) {
-			t.Parallel()
+		run(deed.name, func(t *testing.T) {
 			r := newRoom(t, server, t.Name())
 			if deed.exists {
 				r.apply(create("k", "old"))
@@ -252,9 +123,10 @@ func TestSeveralFaultsInARowAreOneCallAllTheSame(t *testing.T) {
 // when it goes on.
 func TestTriesThatAHungRedisRunsTogetherAreOneCall(t *testing.T) {
 	t.Parallel()
+	run, wait := together(t)
+	defer wait()
 	for _, deed := range deeds {
-		t.Run(deed.name, func(t *testing.T) {
-			t.Parallel()
+		run(deed.name, func(t *testing.T) {
 			r := newRoom(t, redistest.Start(t), "cache")
 			if deed.exists {
 				r.apply(create("k", "old"))
@@ -303,6 +175,8 @@ func (r *room) twoConnections() {
 func TestABatchWithoutAnyAnswerIsOfUnknownFateAndAppliedAtMostOnce(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
+	run, wait := together(t)
+	defer wait()
 	for name, c := range map[string]struct {
 		fault   faultproxy.Fault
 		applied bool
@@ -313,8 +187,7 @@ func TestABatchWithoutAnyAnswerIsOfUnknownFateAndAppliedAtMostOnce(t *testing.T)
 		"never executed, and no reply":      {faultproxy.Fault{Ending: faultproxy.Mute}, false, true},
 		"never executed, connections reset": {faultproxy.Fault{Ending: faultproxy.Refuse}, false, true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		run(name, func(t *testing.T) {
 			r := newRoom(t, server, t.Name())
 			r.apply(create("k", "old"))
 			r.proxy.Rule(func() faultproxy.Fault { return c.fault })
@@ -377,6 +250,8 @@ func (r *room) retry(w store.Write) store.Applied {
 func TestAWriteThatWasToldItChangedNothingNeverDoes(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
+	run, wait := together(t)
+	defer wait()
 	for name, c := range map[string]struct {
 		write     store.Write
 		told      store.Outcome
@@ -386,8 +261,7 @@ func TestAWriteThatWasToldItChangedNothingNeverDoes(t *testing.T) {
 		"an absent key":         {remove("k"), store.Absent, create("k", "v")},
 		"a precondition failed": {store.Write{Op: store.Put, Key: "filler", IfNoneMatch: store.AnyVersion, Value: create("", "late").Value}, store.PreconditionFailed, remove("filler")},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		run(name, func(t *testing.T) {
 			r := newRoom(t, server, t.Name())
 			late := make(chan struct{})
 			r.proxy.Next(faultproxy.Fault{Hold: late})

@@ -29,6 +29,7 @@ type Store struct {
 	logger  *zap.Logger
 	writers writers
 	breaker *breaker
+	own     ownEvents
 
 	// mu guards the three below against each other.
 	mu     sync.Mutex

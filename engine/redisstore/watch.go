@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -90,6 +93,10 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 				o.Alive(started.Add(time.Duration(sent)))
 			}
 		case *redis.Message:
+			if batch, ok := eventBatch(m.Payload); ok && s.own.has(batch) {
+				o.Changed(store.Event{Number: batch.Number})
+				continue
+			}
 			event, err := decodeEvent(m.Payload)
 			if err != nil {
 				s.logger.Error("this node drops its local entries, since it does not understand an event", zap.Error(err))
@@ -118,6 +125,37 @@ func ping(ctx context.Context, subscription *redis.PubSub, started time.Time) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// ownEvents remembers this store's latest batches that were answered. Who
+// applied them knows what they changed, so that most events of a busy writer
+// need not be decoded.
+type ownEvents struct {
+	mu      sync.Mutex
+	batches [64]store.Version
+	next    int
+}
+
+func (o *ownEvents) add(batch store.Version) {
+	o.mu.Lock()
+	o.batches[o.next] = batch
+	o.next = (o.next + 1) % len(o.batches)
+	o.mu.Unlock()
+}
+
+func (o *ownEvents) has(batch store.Version) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Contains(o.batches[:], batch)
+}
+
+// eventBatch reads number and tag from an event that begins as ours do.
+func eventBatch(payload string) (batch store.Version, ok bool) {
+	number, rest, _ := strings.Cut(strings.TrimPrefix(payload, `{"version":1,"number":`), `,"tag":"`)
+	tag, _, _ := strings.Cut(rest, `"`)
+	n, err := strconv.ParseUint(number, 10, 64)
+	t, tagErr := strconv.ParseUint(tag, 16, 32)
+	return store.Version{Number: n, Tag: uint32(t)}, err == nil && tagErr == nil
 }
 
 // event is the JSON of one message; docs/events.md describes it.
