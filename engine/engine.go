@@ -82,30 +82,96 @@ func (e *Engine) start() {
 // ErrUnavailable, ErrClosed, and the cause of a ctx that ended.
 func (e *Engine) Get(ctx context.Context, key string, r Read) (Answer, error) {
 	settings := e.settings.Load()
-	var old *kept
-	if !r.NoCache {
-		if k, ok := e.local.get(key); ok {
-			if ttl := e.remaining(settings, k); ttl > 0 {
-				return Answer{Entry: &k.Entry, Source: Local, TTL: ttl}, nil
-			}
-			old = k
+	answer, old := e.lookUp(settings, key, r)
+	if answer.Entry != nil {
+		return answer, nil
+	}
+	var answers [1]Answer
+	err := e.fetch(ctx, settings, []string{key}, answers[:], r)
+	if err == nil {
+		answers[0].WasStale = old != nil
+		return answers[0], nil
+	}
+	if answer, ok := e.staleIfError(ctx, settings, old, r); ok {
+		return answer, nil
+	}
+	return Answer{}, err
+}
+
+// GetAll looks for the entries of keys, at most store.MaxBatch, as Get does,
+// and asks the store at most once for what is not local. It fails as a whole.
+func (e *Engine) GetAll(ctx context.Context, keys []string, r Read) ([]Answer, error) {
+	settings := e.settings.Load()
+	answers := make([]Answer, len(keys))
+	olds := make([]*kept, len(keys))
+	var missing []string
+	var places []int
+	for i, key := range keys {
+		answers[i], olds[i] = e.lookUp(settings, key, r)
+		if answers[i].Entry == nil {
+			missing = append(missing, key)
+			places = append(places, i)
 		}
 	}
+	if len(missing) == 0 {
+		return answers, nil
+	}
+	fetched := make([]Answer, len(missing))
+	err := e.fetch(ctx, settings, missing, fetched, r)
+	for n, i := range places {
+		old := olds[i]
+		if err == nil {
+			answers[i] = fetched[n]
+			answers[i].WasStale = old != nil
+			continue
+		}
+		var ok bool
+		if answers[i], ok = e.staleIfError(ctx, settings, old, r); !ok {
+			return nil, err
+		}
+	}
+	return answers, nil
+}
+
+// lookUp asks the local tier. It returns an answer without an entry if there is
+// no fresh one, with the old one if there is.
+func (e *Engine) lookUp(s *Settings, key string, r Read) (Answer, *kept) {
+	if r.NoCache {
+		return Answer{}, nil
+	}
+	k, ok := e.local.get(key)
+	if !ok {
+		return Answer{}, nil
+	}
+	if ttl := e.remaining(s, k); ttl > 0 {
+		return Answer{Entry: &k.Entry, Source: Local, TTL: ttl}, nil
+	}
+	return Answer{}, k
+}
+
+// fetch asks the store.
+func (e *Engine) fetch(ctx context.Context, s *Settings, keys []string, answers []Answer, r Read) error {
 	if r.LocalOnly {
-		return Answer{}, ErrNotLocal
+		return ErrNotLocal
 	}
 	if e.closed.Load() {
-		return Answer{}, ErrClosed
+		return ErrClosed
 	}
 	e.start()
-	a, err := e.fetcher.get(ctx, key, r.NoCache, settings.Timeout)
-	if err != nil && old != nil && ctx.Err() == nil {
-		if ttl := e.remaining(settings, old); ttl > -settings.StaleIfError {
-			return Answer{Entry: &old.Entry, Source: Local, TTL: min(ttl, 0), StaleIfError: true}, nil
-		}
+	return e.fetcher.get(ctx, keys, answers, r.NoCache, s.Timeout)
+}
+
+// staleIfError returns what Settings.StaleIfError allows to answer after a
+// fetch failed.
+func (e *Engine) staleIfError(ctx context.Context, s *Settings, old *kept, r Read) (Answer, bool) {
+	if old == nil || r.LocalOnly || ctx.Err() != nil {
+		return Answer{}, false
 	}
-	a.WasStale = old != nil
-	return a, err
+	ttl := e.remaining(s, old)
+	if ttl <= -s.StaleIfError {
+		return Answer{}, false
+	}
+	return Answer{Entry: &old.Entry, Source: Local, TTL: min(ttl, 0), StaleIfError: true}, true
 }
 
 // remaining returns how much longer a local entry is fresh.

@@ -78,52 +78,69 @@ func newFetcher(st store.Store, l *local, w *watch, s *atomic.Pointer[Settings],
 	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight)}
 }
 
-// get fetches key. With fresh it joins no flight that is on its way.
-func (f *fetcher) get(ctx context.Context, key string, fresh bool, timeout time.Duration) (Answer, error) {
+// get fetches keys, and puts the answers into answers, which has the same
+// length. With fresh it joins no flight that is on its way.
+func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fresh bool, timeout time.Duration) error {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	deadline := time.Now().Add(timeout)
-	for {
-		fl, fence, err := f.join(key, fresh, deadline)
-		if err != nil {
-			return Answer{}, err
-		}
+	var one [1]seat
+	seats := one[:0]
+	// What is listed under one lock is sent together.
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return ErrClosed
+	}
+	for _, key := range keys {
+		seats = append(seats, f.join(key, fresh, deadline))
+	}
+	f.mu.Unlock()
+
+	for i := 0; i < len(seats); {
+		s := &seats[i]
+		var err error
 		select {
-		case <-fl.done:
+		case <-s.flight.done:
+			err = s.flight.err
 		case <-ctx.Done():
-			f.leave(fl)
-			return Answer{}, context.Cause(ctx)
+			err = context.Cause(ctx)
 		case <-timer.C:
-			f.leave(fl)
-			return Answer{}, ErrTimeout
+			err = ErrTimeout
 		}
-		switch {
-		case fl.err != nil:
-			return Answer{}, fl.err
-		case fl.number < fence:
+		if err != nil {
+			f.leave(seats[i:])
+			return err
+		}
+		if s.flight.number < s.fence {
 			// The key was written, and the write acknowledged, after the
 			// flight was sent and before this call came.
+			f.mu.Lock()
+			*s = f.join(keys[i], fresh, deadline)
+			f.mu.Unlock()
 			continue
-		case fl.got == nil:
-			return Answer{}, nil
-		default:
-			return Answer{Entry: &fl.got.Entry, Stored: fl.stored}, nil
 		}
+		if got := s.flight.got; got != nil {
+			answers[i] = Answer{Entry: &got.Entry, Stored: s.flight.stored}
+		}
+		i++
 	}
+	return nil
 }
 
-// join returns a flight for key, and the write number that its answer must
-// reflect to be good for a call that comes now.
-func (f *fetcher) join(key string, fresh bool, deadline time.Time) (*flight, uint64, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return nil, 0, ErrClosed
-	}
+// seat is a call's place in a flight. The flight's answer must reflect writes
+// up to fence to be good for the call.
+type seat struct {
+	flight *flight
+	fence  uint64
+}
+
+// join returns a seat in a flight for key. The caller holds the lock.
+func (f *fetcher) join(key string, fresh bool, deadline time.Time) seat {
 	if fl := f.flights[key]; fl != nil && !(fresh && fl.sent) {
 		fl.waiting++
 		fl.deadline = deadline
-		return fl, fl.fence, nil
+		return seat{fl, fl.fence}
 	}
 	fl := &flight{key: key, deadline: deadline, waiting: 1, done: make(chan struct{})}
 	f.flights[key] = fl
@@ -132,22 +149,24 @@ func (f *fetcher) join(key string, fresh bool, deadline time.Time) (*flight, uin
 		f.lanes++
 		f.running.Go(f.lane)
 	}
-	return fl, 0, nil
+	return seat{fl, 0}
 }
 
-// leave withdraws a call from a flight. One that nobody waits for any more is
-// not sent.
-func (f *fetcher) leave(fl *flight) {
+// leave gives seats up. A flight that nobody waits for any more is not sent.
+func (f *fetcher) leave(seats []seat) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	fl.waiting--
-	if fl.waiting > 0 || fl.sent {
-		return
+	for _, s := range seats {
+		fl := s.flight
+		fl.waiting--
+		if fl.waiting > 0 || fl.sent {
+			continue
+		}
+		if i := slices.Index(f.pending, fl); i >= 0 {
+			f.pending = slices.Delete(f.pending, i, i+1)
+		}
+		f.unlist(fl)
 	}
-	if i := slices.Index(f.pending, fl); i >= 0 {
-		f.pending = slices.Delete(f.pending, i, i+1)
-	}
-	f.unlist(fl)
 }
 
 // unlist lets no more calls join fl, and reports whether they could until now.
@@ -181,7 +200,8 @@ type flightBatch struct {
 	flights  []*flight
 	keys     []string
 	deadline time.Time
-	seen     uint64 // fetcher.seen when it was sent
+	seen     uint64        // fetcher.seen when it was sent
+	sent     time.Duration // since local.base
 }
 
 // take marks the next batch as sent. Without one the lane ends.
@@ -193,7 +213,7 @@ func (f *fetcher) take() flightBatch {
 		f.lanes--
 		return flightBatch{}
 	}
-	b := flightBatch{flights: slices.Clone(f.pending[:n]), keys: make([]string, n), seen: f.seen}
+	b := flightBatch{flights: slices.Clone(f.pending[:n]), keys: make([]string, n), seen: f.seen, sent: f.local.now()}
 	f.pending = slices.Delete(f.pending, 0, n)
 	for i, fl := range b.flights {
 		fl.sent = true
@@ -211,10 +231,9 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 		err = readError(err)
 	} else {
 		f.lostRaises.Add(uint64(fetched.LostRaises))
-		now := f.local.now()
 		for i, e := range fetched.Entries {
 			if e != nil {
-				b.flights[i].got = f.keep(b.keys[i], e, now, fetched.Number)
+				b.flights[i].got = f.keep(b.keys[i], e, b.sent, fetched.Number)
 			}
 		}
 	}
@@ -223,22 +242,27 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 	if err == nil {
 		f.observe(fetched.Number, b.seen)
 	}
-	for _, fl := range b.flights {
+	for i, fl := range b.flights {
 		fl.number, fl.err = fetched.Number, err
-		if f.unlist(fl) && err == nil && fl.number >= fl.fence {
-			if fl.got != nil {
-				fl.stored = f.local.put(fl.key, fl.got)
-			} else {
-				f.local.dropOlder(fl.key, unknownNumber)
-			}
+		switch listed := f.unlist(fl); {
+		case err != nil:
+		case !listed:
+			// A later flight fills the tier. But what this one brought may be
+			// newer all the same, and once it is served nothing older may be.
+			f.dropLocked(b.keys[i:i+1], fl.number)
+		case fl.number < fl.fence:
+		case fl.got == nil:
+			f.local.dropOlder(fl.key, unknownNumber)
+		default:
+			fl.stored = f.local.put(fl.key, fl.got)
 		}
 		close(fl.done)
 	}
 }
 
 // keep makes of a fetched entry what the local tier keeps.
-func (f *fetcher) keep(key string, e *store.Entry, now time.Duration, number uint64) *kept {
-	k := &kept{Entry: Entry{Entry: *e}, loaded: now, number: number}
+func (f *fetcher) keep(key string, e *store.Entry, loaded time.Duration, number uint64) *kept {
+	k := &kept{Entry: Entry{Entry: *e}, loaded: loaded, number: number}
 	size := len(key) + len(e.Data) + len(e.ContentType) + entryOverhead
 	if f.prepare != nil {
 		view, viewSize := f.prepare(key, &k.Entry.Entry)

@@ -14,7 +14,7 @@ const entryOverhead = 400
 // kept is an entry in the local tier.
 type kept struct {
 	Entry
-	// loaded is when it was fetched, since local.base.
+	// loaded is when the fetch that brought it was sent, since local.base.
 	loaded time.Duration
 	// number is the store's write number as of the fetch.
 	number uint64
