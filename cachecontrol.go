@@ -54,6 +54,7 @@ const (
 	statusMiss    = "redis_proxy; fwd=uri-miss"
 	statusStale   = "redis_proxy; fwd=stale"
 	statusRequest = "redis_proxy; fwd=request"
+	statusBatch   = "redis_proxy; fwd=miss"
 	paramsOnError = "; detail=stale-if-error"
 	paramsStored  = "; stored"
 	paramsAbsent  = "; detail=absent"

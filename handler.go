@@ -21,11 +21,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	allowed := h.methods
 	if where == collection {
-		allowed &= methodPost
+		allowed &= methodGet | methodHead | methodPost
 	}
 	method := methodOf(r.Method)
 	switch {
 	case allowed.has(method) && method&(methodGet|methodHead) != 0:
+		if where == collection {
+			return h.serveBatch(w, r)
+		}
 		return h.serveRead(w, r, key)
 	case allowed.has(method):
 		return h.serveWrite(w, r, method, key, where)

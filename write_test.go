@@ -67,16 +67,15 @@ func TestMethods(t *testing.T) {
 			problemAnswer(405, "PATCH is not supported; use a method that Allow lists", "Allow: GET, HEAD, POST, OPTIONS"),
 		},
 		{"OPTIONS", "OPTIONS /cache/k", "204 No Content\nAllow: GET, HEAD, POST, OPTIONS\n\n"},
-		{"OPTIONS of the collection", "OPTIONS /cache", "204 No Content\nAllow: POST, OPTIONS\n\n"},
-		{"GET of the collection", "GET /cache", problemAnswer(405, "GET needs a key: /cache/{key}", "Allow: POST, OPTIONS")},
-		{"PUT of the collection", "PUT /cache", problemAnswer(405, "PUT is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: POST, OPTIONS")},
+		{"OPTIONS of the collection", "OPTIONS /cache", "204 No Content\nAllow: GET, HEAD, POST, OPTIONS\n\n"},
+		{"PUT of the collection", "PUT /cache", problemAnswer(405, "PUT is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: GET, HEAD, POST, OPTIONS")},
 	})
 	newSite(t, "methods GET").run(t, []step{
 		{
 			"HEAD is off", "HEAD /cache/k",
 			strings.SplitAfter(problemAnswer(405, "HEAD is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: GET, OPTIONS"), "\n\n")[0],
 		},
-		{"POST is off", "POST /cache", problemAnswer(405, "POST is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: OPTIONS")},
+		{"POST is off", "POST /cache", problemAnswer(405, "POST is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: GET, OPTIONS")},
 	})
 }
 

@@ -297,3 +297,56 @@ func BenchmarkGetLocal(b *testing.B) {
 		}
 	})
 }
+
+func TestManyKeysAreReadWithOneFetchOfWhatIsNotLocal(t *testing.T) {
+	st := newScripted()
+	e := open(t, st, settings())
+	for _, key := range []string{"a", "b", "c"} {
+		create(t, e, key, "v"+key)
+	}
+	get(t, e, "b")
+	answers, err := e.GetAll(context.Background(), []string{"c", "b", "none", "a", "c"}, engine.Read{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"vc", "vb", "absent", "va", "vc"} {
+		if got := read(answers[i]); got != want {
+			t.Errorf("answer %d: %q, want %q", i, got, want)
+		}
+	}
+	if answers[1].Source != engine.Local || answers[0].Source != engine.Store {
+		t.Errorf("sources %+v", answers)
+	}
+	if n := st.fetchCount(); n != 2 {
+		t.Errorf("%d fetches, want one for b and one for the rest", n)
+	}
+	for _, r := range st.Order(-1) {
+		if r.Score != 1 {
+			t.Errorf("rank of %s is %v", r.Key, r.Score)
+		}
+	}
+	if _, err := e.GetAll(context.Background(), []string{"a", "none"}, engine.Read{LocalOnly: true}); !errors.Is(err, engine.ErrNotLocal) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestManyKeysFailTogetherUnlessStaleEntriesMayAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newScripted()
+		s := settings()
+		s.StaleIfError = time.Hour
+		e := engine.New(st, s, engine.Options{})
+		defer e.Close()
+		create(t, e, "a", "va")
+		get(t, e, "a")
+		time.Sleep(time.Minute)
+		st.set(func() { st.beforeFetch = func([]string) error { return store.ErrUnavailable } })
+		answers, err := e.GetAll(context.Background(), []string{"a", "a"}, engine.Read{})
+		if err != nil || read(answers[0]) != "va" || !answers[1].StaleIfError {
+			t.Errorf("%+v, %v", answers, err)
+		}
+		if _, err := e.GetAll(context.Background(), []string{"a", "b"}, engine.Read{}); !errors.Is(err, engine.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
