@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	key, where := h.locate(r)
 	if where == outside {
+		if h.isNearMiss(r.URL) {
+			return h.fail(w, http.StatusNotFound, "the path prefix is taken literally; write "+h.PathPrefix+" as it is, without repeated slashes, dot segments or escapes")
+		}
 		return next.ServeHTTP(w, r)
 	}
 	allowed := h.methods
@@ -84,7 +88,7 @@ func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, key string) 
 			return err
 		}
 	}
-	if r.Header["Range"] != nil && r.Method == http.MethodGet {
+	if r.Method == http.MethodGet && body.isRaw && len(body.body) > 0 && hasByteRange(r.Header["Range"]) {
 		return h.serveRange(w, r, v, body, status)
 	}
 	h.setHeaders(w.Header(), v, body, status, true)
@@ -195,7 +199,7 @@ func (h *Handler) checkConditions(w http.ResponseWriter, r *http.Request, versio
 func (h *Handler) serveRange(w http.ResponseWriter, r *http.Request, v *view, body *form, status string) error {
 	h.setHeaders(w.Header(), v, body, status, false)
 	part := &http.Request{Method: http.MethodGet, Header: http.Header{
-		"Range":    r.Header["Range"],
+		"Range":    {withoutEmptySuffixes(r.Header["Range"][0])},
 		"If-Range": r.Header["If-Range"],
 	}}
 	to := &rangeWriter{ResponseWriter: w}
@@ -206,6 +210,27 @@ func (h *Handler) serveRange(w http.ResponseWriter, r *http.Request, v *view, bo
 	w.Header().Del("X-Content-Type-Options")
 	w.Header().Del("Content-Security-Policy")
 	return h.fail(w, http.StatusRequestedRangeNotSatisfiable, "the value has "+body.length+" bytes, and none of them is in the range")
+}
+
+// hasByteRange reports whether a Range header asks for bytes; other units are
+// as good as no header (RFC 9110, section 14.2).
+func hasByteRange(lines []string) bool {
+	return len(lines) == 1 && len(lines[0]) > 6 && strings.EqualFold(lines[0][:6], "bytes=")
+}
+
+// withoutEmptySuffixes takes the ranges out that ask for the last 0 bytes, which
+// http.ServeContent would answer with a range that ends before it begins. It
+// finds what is left without any unsatisfiable.
+func withoutEmptySuffixes(ranges string) string {
+	parts := strings.Split(ranges[len("bytes="):], ",")
+	parts = slices.DeleteFunc(parts, func(part string) bool {
+		digits, isSuffix := strings.CutPrefix(strings.TrimSpace(part), "-")
+		return isSuffix && digits != "" && strings.Trim(digits, "0") == ""
+	})
+	if len(parts) == 0 {
+		return "bytes=none"
+	}
+	return "bytes=" + strings.Join(parts, ",")
 }
 
 // rangeWriter keeps http.ServeContent from answering an error in its own words.

@@ -26,7 +26,7 @@ func TestProvisionErrors(t *testing.T) {
 		{`{"cache_control": "{unknown}"}`, "cache_control: unrecognized placeholder {unknown}"},
 		{`{"trusted_origins": ["https://{unknown}"]}`, "trusted_origins: unrecognized placeholder {unknown}"},
 		{`{"methods": ["GET", "{env.BAD_METHOD}"]}`, `methods: unknown method "PATCH"`},
-		{`{"store": "http://localhost"}`, `store: unknown scheme "http"`},
+		{`{"store": "http://localhost"}`, `store: unknown scheme: expected`},
 		{`{"path_prefix": "cache"}`, `path_prefix: "cache" must begin with a slash`},
 		{`{"namespace": "a b"}`, `namespace: "a b" must be 1 to 64 of`},
 		{`{"eviction": "lru"}`, `eviction: unknown policy "lru"`},
@@ -44,6 +44,8 @@ func TestProvisionErrors(t *testing.T) {
 		{`{"redis_timeout": 0}`, "redis_timeout: must be greater than 0"},
 		{`{"drain_timeout": 0}`, "drain_timeout: must be greater than 0"},
 		{`{"stale_if_error": -1}`, "stale_if_error: must not be negative"},
+		{`{"max_value_size": 9223372036854775807}`, "max_value_size: must be at most 536870912"},
+		{`{"max_key_size": 65537}`, "max_key_size: must be at most 65536"},
 		{`{"unsubscribed_ttl": -1}`, "unsubscribed_ttl: must not be negative"},
 		{`{"max_value_size": 99, "max_queue_bytes": 610}`, "max_queue_bytes: must be at least 611, max_key_size and max_value_size together"},
 	} {

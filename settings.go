@@ -22,6 +22,9 @@ const (
 	noCacheHonor  = "honor"
 	noCacheIgnore = "ignore"
 
+	mostValueSize = 512 << 20
+	mostKeySize   = 64 << 10
+
 	defaultPathPrefix       = "/cache"
 	defaultNamespace        = "cache"
 	defaultMaxKeys          = 10_000
@@ -169,6 +172,12 @@ func (h *Handler) Validate() error {
 		if err := checkLeast(n.value, n.least); err != nil {
 			return fmt.Errorf("%s: %w", n.name, err)
 		}
+	}
+	if *h.MaxValueSize > mostValueSize {
+		return fmt.Errorf("max_value_size: must be at most %d, which is what Redis can hold", mostValueSize)
+	}
+	if *h.MaxKeySize > mostKeySize {
+		return fmt.Errorf("max_key_size: must be at most %d", mostKeySize)
 	}
 	if largest := int64(*h.MaxKeySize) + *h.MaxValueSize; *h.MaxQueueBytes < largest {
 		return fmt.Errorf("max_queue_bytes: must be at least %d, max_key_size and max_value_size together: the largest values would never be taken", largest)

@@ -222,3 +222,29 @@ func TestAWriteNumberThatGoesBackwardsDropsEverything(t *testing.T) {
 		})
 	}
 }
+
+func TestAStoreThatWasEmptiedIsNoticedThoughItsNumbersAreHigh(t *testing.T) {
+	for name, learn := range map[string]func(t *testing.T, e *engine.Engine, st *watched, o store.Observer){
+		"by an event": func(t *testing.T, e *engine.Engine, st *watched, o store.Observer) {
+			o.Changed(store.Event{Number: 1 << 40, Epoch: "second", Changes: []store.Change{{What: "created", Key: "x", Number: 1 << 40}}})
+		},
+		"by an answer": func(t *testing.T, e *engine.Engine, st *watched, o store.Observer) {
+			st.set(func() { st.epoch = "second" })
+			value(t, e, "other")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			subscribed(t, func(t *testing.T, e *engine.Engine, st *watched, o store.Observer) {
+				create(t, e, "k", "v")
+				value(t, e, "k")
+				if a := get(t, e, "k"); a.Source != engine.Local {
+					t.Fatalf("%+v", a)
+				}
+				learn(t, e, st, o)
+				if a := get(t, e, "k"); a.Source != engine.Store || !a.Stored {
+					t.Fatalf("%+v", a)
+				}
+			})
+		})
+	}
+}

@@ -79,7 +79,7 @@ func (e *Engine) start() {
 
 // Get looks for the entry of key. A key that neither tier has is an Answer
 // without an Entry, not an error. The errors are ErrNotLocal, ErrTimeout,
-// ErrUnavailable, ErrClosed, and the cause of a ctx that ended.
+// ErrUnavailable, ErrRefused, ErrClosed, and the cause of a ctx that ended.
 func (e *Engine) Get(ctx context.Context, key string, r Read) (Answer, error) {
 	settings := e.settings.Load()
 	answer, old := e.lookUp(settings, key, r)

@@ -19,9 +19,9 @@ var (
 	// ErrUnavailable says that the store could not be reached or refuses.
 	ErrUnavailable = errors.New("store unavailable")
 
-	// ErrRefused says that the store answers, and cannot write now: it is full,
-	// or read-only.
-	ErrRefused = errors.New("the store refuses to write")
+	// ErrRefused says that the store answers, and cannot do it: it is full,
+	// read-only, or not set up for it.
+	ErrRefused = errors.New("the store refuses")
 
 	// ErrMayBeApplied says that a write was sent to the store and that no
 	// answer came in time: it may have happened, or happen yet.

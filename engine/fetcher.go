@@ -48,8 +48,10 @@ type fetcher struct {
 	closed  bool
 	// seen is the highest write number that an answer brought. One that is
 	// lower than what was seen when it was asked for means that the store
-	// lost writes, and counts anew.
-	seen uint64
+	// lost writes. epoch is the store's, as of the last answer or event:
+	// another one means that the store was emptied, and counts anew.
+	seen  uint64
+	epoch string
 	// lastEvent is the number of the last event.
 	lastEvent uint64
 
@@ -85,18 +87,10 @@ func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fres
 	defer timer.Stop()
 	deadline := time.Now().Add(timeout)
 	var one [1]seat
-	seats := one[:0]
-	// What is listed under one lock is sent together.
-	f.mu.Lock()
-	if f.closed {
-		f.mu.Unlock()
-		return ErrClosed
+	seats, err := f.join(one[:0], keys, fresh, deadline)
+	if err != nil {
+		return err
 	}
-	for _, key := range keys {
-		seats = append(seats, f.join(key, fresh, deadline))
-	}
-	f.mu.Unlock()
-
 	for i := 0; i < len(seats); {
 		s := &seats[i]
 		var err error
@@ -115,9 +109,12 @@ func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fres
 		if s.flight.number < s.fence {
 			// The key was written, and the write acknowledged, after the
 			// flight was sent and before this call came.
-			f.mu.Lock()
-			*s = f.join(keys[i], fresh, deadline)
-			f.mu.Unlock()
+			again, err := f.join(nil, keys[i:i+1], fresh, deadline)
+			if err != nil {
+				f.leave(seats[i:])
+				return err
+			}
+			*s = again[0]
 			continue
 		}
 		if got := s.flight.got; got != nil {
@@ -135,24 +132,34 @@ type seat struct {
 	fence  uint64
 }
 
-// join returns a seat in a flight for key. The caller holds the lock.
-func (f *fetcher) join(key string, fresh bool, deadline time.Time) seat {
-	if fl := f.flights[key]; fl != nil && !(fresh && fl.sent) {
+// join appends a seat in a flight for each key. What is listed under one lock
+// is sent together.
+func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Time) ([]seat, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, ErrClosed
+	}
+	for _, key := range keys {
+		fl := f.flights[key]
+		if fl == nil || fresh && fl.sent {
+			fl = &flight{key: key, done: make(chan struct{})}
+			f.flights[key] = fl
+			f.pending = append(f.pending, fl)
+			if f.lanes < maxLanes {
+				f.lanes++
+				f.running.Go(f.lane)
+			}
+		}
 		fl.waiting++
 		fl.deadline = deadline
-		return seat{fl, fl.fence}
+		seats = append(seats, seat{fl, fl.fence})
 	}
-	fl := &flight{key: key, deadline: deadline, waiting: 1, done: make(chan struct{})}
-	f.flights[key] = fl
-	f.pending = append(f.pending, fl)
-	if f.lanes < maxLanes {
-		f.lanes++
-		f.running.Go(f.lane)
-	}
-	return seat{fl, 0}
+	return seats, nil
 }
 
-// leave gives seats up. A flight that nobody waits for any more is not sent.
+// leave gives seats up. A flight that nobody waits for any more is not sent:
+// take passes over it.
 func (f *fetcher) leave(seats []seat) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -161,9 +168,6 @@ func (f *fetcher) leave(seats []seat) {
 		fl.waiting--
 		if fl.waiting > 0 || fl.sent {
 			continue
-		}
-		if i := slices.Index(f.pending, fl); i >= 0 {
-			f.pending = slices.Delete(f.pending, i, i+1)
 		}
 		f.unlist(fl)
 	}
@@ -208,19 +212,26 @@ type flightBatch struct {
 func (f *fetcher) take() flightBatch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := min(len(f.pending), maxFetch)
-	if n == 0 {
-		f.lanes--
-		return flightBatch{}
-	}
-	b := flightBatch{flights: slices.Clone(f.pending[:n]), keys: make([]string, n), seen: f.seen, sent: f.local.now()}
-	f.pending = slices.Delete(f.pending, 0, n)
-	for i, fl := range b.flights {
+	b := flightBatch{seen: f.seen, sent: f.local.now()}
+	taken := 0
+	for _, fl := range f.pending {
+		if len(b.flights) == maxFetch {
+			break
+		}
+		taken++
+		if fl.waiting == 0 {
+			continue
+		}
 		fl.sent = true
-		b.keys[i] = fl.key
+		b.flights = append(b.flights, fl)
+		b.keys = append(b.keys, fl.key)
 		if fl.deadline.After(b.deadline) {
 			b.deadline = fl.deadline
 		}
+	}
+	f.pending = slices.Delete(f.pending, 0, taken)
+	if len(b.flights) == 0 {
+		f.lanes--
 	}
 	return b
 }
@@ -239,14 +250,19 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	// Before observe, which may drop what is on its way: these have arrived.
+	var listed [maxFetch]bool
+	for i, fl := range b.flights {
+		listed[i] = f.unlist(fl)
+	}
 	if err == nil {
-		f.observe(fetched.Number, b.seen)
+		f.observe(fetched.Epoch, fetched.Number, b.seen)
 	}
 	for i, fl := range b.flights {
 		fl.number, fl.err = fetched.Number, err
-		switch listed := f.unlist(fl); {
+		switch {
 		case err != nil:
-		case !listed:
+		case !listed[i]:
 			// A later flight fills the tier. But what this one brought may be
 			// newer all the same, and once it is served nothing older may be.
 			f.dropLocked(b.keys[i:i+1], fl.number)
@@ -280,13 +296,13 @@ func (f *fetcher) seenNumber() uint64 {
 	return f.seen
 }
 
-// written tells of an answer of the store to writes: it is as of number, was
-// asked for when seen was the highest, and the keys changed.
-func (f *fetcher) written(keys []string, number, seen uint64) {
+// written tells of an answer of the store to writes, which changed the keys. It
+// was asked for when seen was the highest number.
+func (f *fetcher) written(keys []string, a store.Applied, seen uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.observe(number, seen)
-	f.dropLocked(keys, number)
+	f.observe(a.Epoch, a.Number, seen)
+	f.dropLocked(keys, a.Number)
 }
 
 // drop removes what is local of keys that changed with write number.
@@ -305,12 +321,21 @@ func (f *fetcher) dropLocked(keys []string, number uint64) {
 	}
 }
 
-// observe notes the write number of an answer.
-func (f *fetcher) observe(number, seen uint64) {
+// observe notes epoch and write number of an answer.
+func (f *fetcher) observe(epoch string, number, seen uint64) {
 	if number < seen {
 		f.forget()
 	}
+	f.enter(epoch)
 	f.seen = max(f.seen, number)
+}
+
+// enter notes the store's epoch. What is known of another one is worth nothing.
+func (f *fetcher) enter(epoch string) {
+	if epoch != f.epoch {
+		f.forget()
+		f.epoch = epoch
+	}
 }
 
 // forget drops everything local, also what is on its way.
@@ -341,6 +366,7 @@ func (f *fetcher) changed(ev store.Event) {
 	if ev.Number <= f.lastEvent {
 		f.forget()
 	}
+	f.enter(ev.Epoch)
 	f.lastEvent = ev.Number
 	f.seen = max(f.seen, ev.Number)
 	for _, c := range ev.Changes {
@@ -363,8 +389,11 @@ func (f *fetcher) close() {
 
 // readError says in the engine's terms why a fetch failed.
 func readError(err error) error {
-	if errors.Is(err, store.ErrClosed) {
+	switch {
+	case errors.Is(err, store.ErrClosed):
 		return ErrClosed
+	case errors.Is(err, store.ErrRefused):
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }

@@ -98,6 +98,7 @@ type scripted struct {
 	mu      sync.Mutex
 	fetches [][]string
 	batches []store.Batch
+	epoch   string
 	// The hooks, if set, run before and after a call goes to the memory
 	// store. An error from one is the call's.
 	beforeFetch, afterFetch func(keys []string) error
@@ -117,6 +118,9 @@ func (s *scripted) Fetch(ctx context.Context, keys []string) (store.Fetched, err
 		}
 	}
 	f, err := s.Store.Fetch(ctx, keys)
+	s.mu.Lock()
+	f.Epoch = s.epoch
+	s.mu.Unlock()
 	if after != nil && err == nil {
 		err = after(keys)
 	}

@@ -209,6 +209,70 @@ func TestALocalTierForgetsWhatAFlushTook(t *testing.T) {
 	}
 }
 
+func TestANodeThatSawNoWriteNoticesAFlushByItsFirstEvent(t *testing.T) {
+	server := redistest.Start(t)
+	s := patient()
+	s.LocalTTL = time.Hour
+	b, _ := node(t, server, s)
+	for i := range 3 {
+		create(t, b, fmt.Sprint(i), "v")
+	}
+	create(t, b, "k", "old")
+	a, _ := node(t, server, s)
+	value(t, a, "k")
+	server.Client().FlushAll(context.Background())
+	create(t, b, "k", "new")
+	eventually(t, "node a serves the new value", func() bool { return value(t, a, "k") == "new" })
+}
+
+func TestCloseDoesNotWaitForTheFirstSubscription(t *testing.T) {
+	server := redistest.Start(t)
+	s := patient()
+	s.Timeout, s.DrainTimeout = time.Hour, time.Millisecond
+	server.Pause()
+	defer server.Resume()
+	e, _ := node(t, server, s)
+	ctx, cancel := context.WithCancel(context.Background())
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _ = e.Get(ctx, "k", engine.Read{})
+	}()
+	eventually(t, "the engine has started", func() bool {
+		_, err := e.Create(ctx, "x", text(string(make([]byte, s.MaxQueueBytes+1))), "", "")
+		return err != nil
+	})
+	cancel()
+	<-gone
+	closed := make(chan error, 1)
+	go func() { closed <- e.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("Close hangs")
+	}
+}
+
+func TestANodesOwnReloadIsNotTakenForAnotherNodes(t *testing.T) {
+	server := redistest.Start(t)
+	s := patient()
+	e, logs := node(t, server, s)
+	for i := range 300 {
+		s.Limits.MaxKeys = 1000 + i%2
+		e.Configure(s)
+		create(t, e, fmt.Sprint(i), "v")
+	}
+	if n := logs.FilterMessageSnippet("set other limits").Len(); n != 0 {
+		t.Errorf("%d warnings", n)
+	}
+	if got := server.Client().HGet(context.Background(), "{cache}:state", "max_keys").Val(); got != "1001" {
+		t.Errorf("max_keys is %s", got)
+	}
+}
+
 func TestASubscriptionThatWasCutComesBack(t *testing.T) {
 	server := redistest.Start(t)
 	s := patient()

@@ -33,7 +33,10 @@ func newWatch(st store.Watchable, base time.Time, logger *zap.Logger) *watch {
 
 func (w *watch) run(ctx context.Context, f *fetcher) {
 	w.store.Watch(ctx, &observer{watch: w, fetcher: f})
+	w.tried() // nobody need wait for a try any more
 }
+
+func (w *watch) tried() { w.tryOnce.Do(func() { close(w.firstTry) }) }
 
 // alive reports whether the subscription is known to stand; now is since base.
 func (w *watch) alive(now time.Duration) bool {
@@ -69,7 +72,7 @@ func (o *observer) Subscribed() {
 		o.logger.Info("subscription to the store's events is back")
 		o.lost = false
 	}
-	o.tryOnce.Do(func() { close(o.firstTry) })
+	o.tried()
 }
 
 func (o *observer) Alive(at time.Time) { o.proven.Store(max(1, int64(at.Sub(o.base)))) }
@@ -79,7 +82,7 @@ func (o *observer) Lost(err error) {
 		o.logger.Warn("no subscription to the store's events: local entries are kept for unsubscribed_ttl only", zap.Error(err))
 		o.lost = true
 	}
-	o.tryOnce.Do(func() { close(o.firstTry) })
+	o.tried()
 }
 
 func (o *observer) Changed(e store.Event) { o.changed(e) }

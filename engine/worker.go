@@ -81,6 +81,9 @@ func (w *worker) run() {
 
 // apply sends a batch and answers its jobs.
 func (w *worker) apply(jobs []*job) {
+	// In this order: settings that come in between are then sent twice, and
+	// in the other they would be lost.
+	setLimits := w.limitsDue.Swap(false)
 	settings := w.settings.Load()
 	deadline := time.Now().Add(settings.Timeout)
 	if len(jobs) > 0 {
@@ -88,7 +91,7 @@ func (w *worker) apply(jobs []*job) {
 		// others stop waiting for the answer when their own time is up.
 		deadline = jobs[len(jobs)-1].deadline
 	}
-	batch := store.Batch{Limits: settings.Limits, SetLimits: w.limitsDue.Swap(false), Writes: make([]store.Write, len(jobs))}
+	batch := store.Batch{Limits: settings.Limits, SetLimits: setLimits, Writes: make([]store.Write, len(jobs))}
 	for i, j := range jobs {
 		batch.Writes[i] = j.write
 	}
@@ -104,14 +107,14 @@ func (w *worker) apply(jobs []*job) {
 	w.over = applied.Over
 	if batch.SetLimits && applied.Limits != settings.Limits {
 		w.limitsDue.Store(true) // the store is read-only, or full
-	} else {
+	} else if !w.limitsNew.Load() && !w.limitsDue.Load() {
 		w.compare(settings.Limits, applied.Limits)
 	}
 	if w.limitsDue.Load() || w.over && len(applied.Evicted) == 0 {
 		w.resting = time.Now().Add(choresPause)
 	}
 	// The local tier must not answer with what a client was told is gone.
-	w.fetcher.written(changedKeys(batch.Writes, applied), applied.Number, seen)
+	w.fetcher.written(changedKeys(batch.Writes, applied), applied, seen)
 	for i, j := range jobs {
 		if r := applied.Results[i]; r.Outcome == store.Refused {
 			j.finish(r, fmt.Errorf("%w: %s", ErrRefused, r.Reason))
@@ -129,6 +132,8 @@ func (w *worker) failed(batch store.Batch, jobs []*job, err error) {
 	w.resting = time.Now().Add(choresPause)
 	answer := ErrUnavailable
 	switch {
+	case errors.Is(err, store.ErrRefused):
+		answer = ErrRefused
 	case errors.Is(err, store.ErrFateUnknown):
 		answer = ErrMayBeApplied
 		keys := make([]string, len(jobs))

@@ -32,7 +32,7 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 	if err != nil {
 		return store.Applied{}, fmt.Errorf("%w: reading the answer to a batch: %w", store.ErrFateUnknown, err)
 	}
-	s.own.add(store.Version{Number: applied.Number, Tag: tag})
+	s.own.add(store.Version{Number: applied.Number, Tag: tag}, applied.Epoch)
 	return applied, nil
 }
 
@@ -52,7 +52,7 @@ func (s *Store) applyArgs(b store.Batch, tag uint32) []any {
 
 func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, error) {
 	r := reader{reply: reply}
-	a := store.Applied{Number: uint64(r.int()), Keys: int(r.int()), Bytes: r.int(), Over: r.int() == 1}
+	a := store.Applied{Number: uint64(r.int()), Epoch: r.string(), Keys: int(r.int()), Bytes: r.int(), Over: r.int() == 1}
 	mended := r.int()
 	a.Limits = store.Limits{MaxKeys: int(r.int()), MaxBytes: r.int(), Eviction: r.string()}
 	answers := r.string()
@@ -68,6 +68,9 @@ func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, 
 		if err != nil {
 			return a, err
 		}
+		if result.Outcome == store.Refused {
+			s.complain("Redis refused a write", result.Reason)
+		}
 		a.Results = append(a.Results, result)
 	}
 	if len(a.Results) != writes {
@@ -79,8 +82,7 @@ func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, 
 			zap.Int64("repaired", mended))
 	}
 	if unpublished != "" {
-		s.logger.Warn("Redis did not publish an event: other nodes may serve old entries for as long as local_ttl",
-			zap.String("error", unpublished))
+		s.complain("Redis did not publish an event: other nodes may serve old entries for as long as local_ttl", unpublished)
 	}
 	return a, nil
 }

@@ -3,7 +3,7 @@
 --   max_keys, max_bytes, eviction, '1' to put these limits in force,
 --   then for each write: op, key, value, kind and content type, the versions
 --   it must match, those it must not.
--- Returns {write number, keys, bytes, over, mended, max_keys, max_bytes,
+-- Returns {write number, epoch, keys, bytes, over, mended, max_keys, max_bytes,
 --   eviction, answers, one a line, {evicted keys}, why the event was not
 --   published, 1 if the batch was recorded}.
 --
@@ -13,15 +13,17 @@
 
 local FIRST_WRITE, STRIDE = 9, 6
 local TRIM_STEP = 200
+local MAX_EVICTIONS = 1000 -- of one batch, which holds up everyone else
 
 local repeated, refusal, remembered = recall()
 if refusal then return redis.error_reply(refusal) end
 if repeated then return cmsgpack.unpack(remembered) end
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction')
-if state[1] and state[1] ~= LAYOUT then
-  return redis.error_reply('LAYOUT this version writes layout ' .. LAYOUT .. ', the namespace has ' .. state[1])
-end
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'epoch')
+local foreign = check_layout(state[1])
+if foreign then return redis.error_reply(foreign) end
+-- The tag of the first batch tells a namespace from one that was emptied.
+local epoch = state[7] or ARGV[3]
 local number, bytes = tonumber(state[2] or 0), tonumber(state[3] or 0)
 local sets_limits = ARGV[8] == '1' or not state[4]
 local max_keys = tonumber(sets_limits and ARGV[5] or state[4])
@@ -36,16 +38,32 @@ torn = redis.call('ZCARD', RANKS) ~= keys or torn
 if keys == 0 then bytes = 0 end
 
 -- Until one write went through, a write may be refused: READONLY always, OOM
--- for commands that need memory (Redis looks only before the first write of a
--- script). begin tries one and returns the refusal.
+-- for commands that need memory. Redis looks for OOM only before the first
+-- write of a script, so that a write that needs memory is always tried first.
 local writing = false
-local function begin(...)
+local function try(...)
   local result = redis.pcall(...)
   if not writing and type(result) == 'table' and result.err then return result.err end
   writing = true
 end
+
+-- begin_growing comes before writes that need memory, and returns the refusal.
+local grew, too_full = false, nil
 local function begin_growing()
-  if not writing then return begin('HSET', STATE, 'layout', LAYOUT) end
+  if not grew then
+    grew = true
+    too_full = try('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch)
+  end
+  return too_full
+end
+
+local grows = false
+for i = FIRST_WRITE, #ARGV, STRIDE do grows = grows or ARGV[i] ~= 'd' end
+
+-- begin runs a write that needs no memory, and returns the refusal.
+local function begin(...)
+  if grows then begin_growing() end
+  return try(...)
 end
 
 -- Values and meta are written at the end, all at once. Until then these
@@ -152,10 +170,6 @@ if over() and not begin('ZREM', RANKS, '') then -- needs no memory, as trimming 
   number = number + 1
   while over() and trimmed < TRIM_STEP and evict() do trimmed = trimmed + 1 end
 end
-local function bytes_ceiling()
-  return max_bytes > 0 and math.max(max_bytes, bytes) or math.huge
-end
-
 local mended = 0
 if torn and not begin_growing() then
   write_back()
@@ -184,12 +198,26 @@ local function allowed(meta, match, none_match)
   return none_match == '' or not meta or not among(etag_of(meta), none_match)
 end
 
+-- make_room evicts until so much more fits, and returns a refusal if that takes
+-- longer than others may be held up: what was evicted is gone, and a later try
+-- finds the rest of the way shorter.
+local function make_room(more_keys, more_bytes, spared)
+  local most_keys = math.max(max_keys, keys)
+  local most_bytes = max_bytes > 0 and math.max(max_bytes, bytes) or math.huge
+  while keys + more_keys > most_keys or bytes + more_bytes > most_bytes do
+    if #evicted >= MAX_EVICTIONS then
+      return 'refused SLOW more than ' .. MAX_EVICTIONS .. ' entries have to leave for this one; repeat the request'
+    end
+    if not evict(spared) then return end
+  end
+end
+
 local function insert(key, value, attrs)
   local err = begin_growing()
   if err then return 'refused ' .. err end
   number = number + 1
-  local most_keys, most_bytes = math.max(max_keys, keys), bytes_ceiling()
-  while (keys >= most_keys or bytes + #key + #value > most_bytes) and evict() do end
+  local slow = make_room(1, #key + #value)
+  if slow then return slow end
   local insertion = hex(number)
   enter(key, insertion)
   values[key], metas[key] = value, insertion .. ' ' .. insertion .. ' ' .. ARGV[3] .. ' ' .. attrs
@@ -202,15 +230,16 @@ local function replace(key, value, attrs, meta)
   local err = begin_growing()
   if err then return 'refused ' .. err end
   number = number + 1
+  local growth = #key + #value - size_of(key)
+  local slow = make_room(0, growth, key)
+  if slow then return slow end
   local insertion = parse(meta)
   if not insertion then
     insertion = hex(number)
     enter(key, insertion)
   end
-  local most_bytes = bytes_ceiling()
-  bytes = math.max(bytes - size_of(key), 0) + #key + #value
+  bytes = math.max(bytes + growth, 0)
   values[key], metas[key] = value, insertion .. ' ' .. hex(number) .. ' ' .. ARGV[3] .. ' ' .. attrs
-  while bytes > most_bytes and evict(key) do end
   changed('replaced', key)
   return 'replaced ' .. hex(number) .. ARGV[3]
 end
@@ -269,7 +298,7 @@ if sets_limits then
   end
 end
 
-local reply = { number, keys, bytes, over() and 1 or 0, mended, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, '', 0 }
+local reply = { number, epoch, keys, bytes, over() and 1 or 0, mended, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, '', 0 }
 if not writing then
   -- An earlier try may come yet, when the writes would change something: it
   -- must meet this answer.
@@ -278,15 +307,15 @@ if not writing then
   if err then return redis.error_reply(err) end
 else
   write_back()
-  redis.call('HSET', STATE, 'layout', LAYOUT, 'number', number, 'bytes', bytes)
+  redis.call('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'number', number, 'bytes', bytes)
 end
-reply[12] = 1
+reply[13] = 1
 redis.call('HSET', WRITER, 'number', ARGV[1], 'answers', cmsgpack.pack(reply))
 redis.call('PEXPIRE', WRITER, WRITER_TTL)
 if #changes > 0 then
   local event = '{"version":1,"number":' .. string.format('%.0f', number) ..
-    ',"tag":"' .. ARGV[3] .. '","changes":' .. cjson.encode(changes) .. '}'
+    ',"tag":"' .. ARGV[3] .. '","epoch":"' .. epoch .. '","changes":' .. cjson.encode(changes) .. '}'
   local published = redis.pcall('PUBLISH', ARGV[4], event)
-  if type(published) == 'table' and published.err then reply[11] = published.err end
+  if type(published) == 'table' and published.err then reply[12] = published.err end
 end
 return reply

@@ -51,7 +51,7 @@ func TestAFetchThatComesAgainReadsAgainAndRaisesNothing(t *testing.T) {
 	args := []any{nil, nil, "rank", "a"}
 	for range 2 {
 		reply, err := f.store.call(f.ctx(), fetchScript, w, args)
-		if err != nil || reply[2] != "1" {
+		if err != nil || reply[3] != "1" {
 			t.Fatalf("%v, %v", reply, err)
 		}
 		w.number--

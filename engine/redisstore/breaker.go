@@ -19,6 +19,14 @@ const (
 	probeEvery = 250 * time.Millisecond
 )
 
+// errHurried marks the time-out of a try that had less than evidence. When
+// writes wait almost as long as they may, every batch comes with little time
+// left; that Redis did not answer in it does not mean that it is down. Nor is
+// it a sign that it is back.
+var errHurried = errors.New("too little time was left")
+
+const evidence = 100 * time.Millisecond
+
 // breaker fails calls at once while Redis is known to be down.
 type breaker struct {
 	circuit *gobreaker.CircuitBreaker[[]any]
@@ -32,6 +40,7 @@ func newBreaker(logger *zap.Logger) *breaker {
 		Timeout:      probeEvery,
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
 		IsSuccessful: func(err error) bool { return err == nil || isReply(err) && !isPassing(err) },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errHurried) && !b.down.Load() },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			switch to {
 			case gobreaker.StateOpen:

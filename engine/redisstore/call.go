@@ -52,7 +52,13 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 			*w = *newWriter()
 			w.number++
 		case isPassing(err):
-		case isReply(err), errors.Is(err, store.ErrClosed):
+		case isReply(err):
+			s.complain("Redis answers with an error, and what needs it is refused", err.Error())
+			if sent || isHalfWay(err) {
+				return nil, failure(true, err)
+			}
+			return nil, fmt.Errorf("%w: %w", store.ErrRefused, err)
+		case errors.Is(err, store.ErrClosed):
 			return nil, failure(sent, err)
 		case isOpen(err):
 			// A batch of unknown fate is worth waiting for. For others the
@@ -84,9 +90,14 @@ func (s *Store) try(ctx context.Context, deadline time.Time, script *redis.Scrip
 			return nil, err
 		}
 		// Half of what is left, so that a lost answer leaves time to ask again.
-		ctx, cancel := context.WithDeadline(ctx, time.Now().Add(time.Until(deadline)/2))
+		half := time.Until(deadline) / 2
+		ctx, cancel := context.WithTimeout(ctx, half)
 		defer cancel()
-		return script.Run(ctx, client, s.keys.scripts(w.id), args...).Slice()
+		reply, err := script.Run(ctx, client, s.keys.scripts(w.id), args...).Slice()
+		if half < evidence && isTimeout(err) {
+			err = fmt.Errorf("%w: %w", errHurried, err)
+		}
+		return reply, err
 	})
 	if tripped {
 		// The pool of a client that failed to dial often enough only tries
@@ -108,21 +119,38 @@ func failure(sent bool, err error) error {
 	}
 }
 
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // isPassing reports whether the server said that it cannot work for a while.
 func isPassing(err error) bool {
 	return redis.IsLoadingError(err) || redis.IsMasterDownError(err) || redis.IsClusterDownError(err) || redis.IsMaxClientsError(err)
 }
 
-// isReply reports whether err was said by the server, which then did nothing:
-// scripts fail before their first write.
+// isReply reports whether err was said by the server.
 func isReply(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply)
 }
 
-// isUnsent reports whether err came before anything was sent.
+// isHalfWay reports whether a script may have written something before it
+// failed. What the scripts refuse themselves comes before their first write,
+// and so does a wrong type, since they read every key first. Other errors of
+// commands within a script may come at any place, above all those of a user
+// who lacks the right to one command.
+func isHalfWay(err error) bool {
+	return strings.Contains(err.Error(), "user_script") && !strings.HasPrefix(err.Error(), "WRONGTYPE")
+}
+
+// isUnsent reports whether err came before anything was sent. That a context's
+// time is up is said only by who waits for a connection; on a connection it is
+// an i/o timeout.
 func isUnsent(err error) bool {
+	var dial *dialError
 	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial" ||
+	return errors.As(err, &dial) ||
+		errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &op) ||
 		errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
 }

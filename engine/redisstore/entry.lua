@@ -44,6 +44,12 @@ local function recall()
   return number == last, nil, record[2]
 end
 
+local function check_layout(layout)
+  if layout and layout ~= LAYOUT then
+    return 'LAYOUT this version knows layout ' .. LAYOUT .. ', the namespace has ' .. layout
+  end
+end
+
 local function policy_named(name)
   local policy = policies[name]
   if policy then return policy end

@@ -21,7 +21,7 @@ func (s *Store) Fetch(ctx context.Context, keys []string) (store.Fetched, error)
 		return store.Fetched{}, fmt.Errorf("fetching %d keys: %w", len(keys), err)
 	}
 	r := reader{reply: reply}
-	fetched := store.Fetched{Number: uint64(r.int()), LostRaises: int(r.int()), Entries: make([]*store.Entry, len(keys))}
+	fetched := store.Fetched{Number: uint64(r.int()), Epoch: r.string(), LostRaises: int(r.int()), Entries: make([]*store.Entry, len(keys))}
 	raised := false
 	for i := range keys {
 		value, found := r.optional()

@@ -123,6 +123,9 @@ func TestALayoutOfALaterVersionIsLeftAlone(t *testing.T) {
 	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "namespace has 9") {
 		t.Fatalf("got %v", err)
 	}
+	if _, err := f.store.Fetch(f.ctx(), []string{"a"}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "namespace has 9") {
+		t.Errorf("fetch: %v", err)
+	}
 }
 
 func TestAnUnknownPolicyInTheStoreIsLeftAlone(t *testing.T) {
@@ -153,4 +156,92 @@ func TestCheckWarnsOfPoliciesUnderWhichEntriesAreLost(t *testing.T) {
 	if err := f.store.Check(f.ctx()); err == nil {
 		t.Error("no error without a server")
 	}
+}
+
+func TestAScriptThatFailsHalfWayIsOfUnknownFate(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"))
+	f.do("ACL", "SETUSER", "default", "-pexpire")
+	_, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("b", "1")}})
+	if !errors.Is(err, store.ErrFateUnknown) || errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	f.do("ACL", "SETUSER", "default", "+pexpire")
+	f.settle()
+	if n := f.logs.FilterMessageSnippet("answers with an error").Len(); n != 1 {
+		t.Errorf("%d warnings: %v", n, f.logs.All())
+	}
+}
+
+func TestAMissingRightIsSaidOnceAndNotTakenForADeadServer(t *testing.T) {
+	f := newFixture(t)
+	f.do("ACL", "SETUSER", "default", "-evalsha", "-eval")
+	for range 2 * tripAfter {
+		_, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}})
+		if !errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), "NOPERM") {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if n := f.logs.Len(); n != 1 {
+		t.Errorf("%d warnings: %v", n, f.logs.All())
+	}
+}
+
+func TestUnderMemoryPressureABatchAnswersAsItsWritesOneByOne(t *testing.T) {
+	for _, writes := range [][]store.Write{
+		{remove("a"), create("new", "v")},
+		{create("new", "v"), remove("a")},
+		{remove("a"), put("b", "longer"), remove("none"), create("b", "x"), remove("b")},
+	} {
+		var answers [2][]store.Result
+		for i, batched := range []bool{false, true} {
+			f := newFixture(t)
+			f.apply(create("a", "1"), create("b", "2"))
+			f.do("CONFIG", "SET", "maxmemory", "1")
+			if batched {
+				answers[i] = f.apply(writes...).Results
+			} else {
+				for _, w := range writes {
+					answers[i] = append(answers[i], f.apply(w).Results...)
+				}
+			}
+			f.consistent()
+		}
+		for i := range writes {
+			if one, batch := answers[0][i].Outcome, answers[1][i].Outcome; one != batch {
+				t.Errorf("%s %s: %d alone, %d in a batch", string(writes[i].Op), writes[i].Key, one, batch)
+			}
+		}
+	}
+}
+
+func TestAWriteThatNeedsTooManyEvictionsGetsThereInSteps(t *testing.T) {
+	f := newFixture(t)
+	f.limits = store.Limits{MaxKeys: 10000, MaxBytes: 30000, Eviction: "rank"}
+	for i := range 5 {
+		var writes []store.Write
+		for n := range 1000 {
+			writes = append(writes, create(fmt.Sprintf("%d-%03d", i, n), "v"))
+		}
+		f.apply(writes...)
+	}
+	big := create("big", strings.Repeat("v", 29000))
+	steps := 0
+	for {
+		steps++
+		a := f.apply(big)
+		if len(a.Evicted) > 1000 || a.Bytes > 30000 {
+			t.Fatalf("%d evicted, %d bytes", len(a.Evicted), a.Bytes)
+		}
+		if a.Results[0].Outcome == store.Created {
+			break
+		}
+		if a.Results[0].Outcome != store.Refused || !strings.Contains(a.Results[0].Reason, "repeat the request") || steps > 10 {
+			t.Fatalf("step %d: %+v", steps, a.Results[0])
+		}
+	}
+	if steps < 2 {
+		t.Errorf("%d steps", steps)
+	}
+	f.consistent()
 }

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
@@ -85,7 +86,8 @@ func decodeEntry(value, meta string) *store.Entry {
 		return e
 	}
 	version := parseVersion(fields[1] + fields[2])
-	if version.Number == 0 {
+	_, err := strconv.ParseUint(fields[0], 16, 64) // the insertion number
+	if version.Number == 0 || err != nil || len(fields[0]) > 16 {
 		return e
 	}
 	switch kind := store.Kind(fields[3][0]); kind {

@@ -39,13 +39,13 @@ type Store struct {
 
 	policyChecked atomic.Bool
 	mended        atomic.Uint64
+	complaints    complaints
 }
 
 var _ store.Watchable = (*Store)(nil)
 
 // New returns the store that c describes. It does not connect.
 func New(c Config) *Store {
-	routeClientLog(c.Logger)
 	s := &Store{
 		keys:   keyspace{namespace: c.Namespace, db: c.Target.options.DB},
 		logger: c.Logger,

@@ -1,9 +1,11 @@
 package redisstore
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/url"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -22,24 +24,30 @@ type Target struct {
 func Parse(rawURL string) (*Target, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, fmt.Errorf("not a valid URL: expected redis://, rediss:// or unix://")
+		return nil, errors.New("not a valid URL: expected redis://, rediss:// or unix://; " +
+			"in a user or password, percent-encode / ? # @ and %")
 	}
 	switch u.Scheme {
 	case "redis", "rediss", "unix":
 	default:
-		return nil, fmt.Errorf("unknown scheme %q: expected redis://, rediss:// or unix://", u.Scheme)
+		return nil, errors.New("unknown scheme: expected redis://, rediss:// or unix://")
 	}
 	for name := range u.Query() {
-		if strings.Contains(name, "timeout") && name != "idle_timeout" {
-			return nil, fmt.Errorf("option %q is not allowed in the URL: set redis_timeout instead", name)
-		}
-		if strings.Contains(name, "retr") {
-			return nil, fmt.Errorf("option %q is not allowed in the URL: failed calls are repeated within redis_timeout, and never applied twice", name)
+		switch name {
+		case "dial_timeout", "read_timeout", "write_timeout", "pool_timeout":
+			return nil, fmt.Errorf("option %s is not allowed in the URL: set redis_timeout instead", name)
+		case "max_retries", "min_retry_backoff", "max_retry_backoff":
+			return nil, fmt.Errorf("option %s is not allowed in the URL: failed calls are repeated within redis_timeout, and never applied twice", name)
+		case "pool_size":
+			return nil, fmt.Errorf("option %s is not allowed in the URL: no more than four connections are used", name)
 		}
 	}
 	options, err := redis.ParseURL(rawURL)
 	if err != nil {
-		return nil, fmt.Errorf("not a valid URL: %s", strings.TrimPrefix(err.Error(), "redis: "))
+		// go-redis's words repeat parts of the URL, which are parts of the
+		// password where that holds a slash.
+		return nil, errors.New("not a valid URL: the path must be a database number, and the options those of go-redis; " +
+			"in a user or password, percent-encode / ? # @ and %")
 	}
 	return &Target{options: options}, nil
 }
@@ -56,11 +64,25 @@ func (t *Target) clientOptions() *redis.Options {
 	o.MaxRetries = -1
 	o.DialerRetries = 1
 	o.ContextTimeoutEnabled = true
+	o.ReadTimeout, o.WriteTimeout = -1, -1
 	// So many failed dials make a pool fail fast for a second; the breaker
 	// renews the client long before.
 	o.PoolSize = 10 * tripAfter
 	// Both spare a new connection its round trips.
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	dial := redis.NewDialer(&o)
+	o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, &dialError{err}
+		}
+		return conn, nil
+	}
 	return &o
 }
+
+// dialError says that no connection came about: nothing was sent.
+type dialError struct{ error }
+
+func (e *dialError) Unwrap() error { return e.error }

@@ -23,6 +23,7 @@ const (
 	silenceLimit = 2 * time.Second
 	// resubscribeEvery spaces the tries.
 	resubscribeEvery = 100 * time.Millisecond
+	forbiddenEvery   = 5 * time.Second
 )
 
 // Watch implements store.Watchable. It holds one connection.
@@ -33,9 +34,13 @@ func (s *Store) Watch(ctx context.Context, o store.Observer) {
 			return
 		}
 		o.Lost(err)
+		wait := resubscribeEvery
+		if isReply(err) {
+			wait = forbiddenEvery // the server lives, and says no
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(resubscribeEvery):
+		case <-time.After(wait):
 		}
 	}
 }
@@ -67,13 +72,12 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 	}()
 
 	dialing, dialed := context.WithTimeout(ctx, silenceLimit)
-	err := subscription.Subscribe(dialing, s.keys.events())
-	dialed()
-	if err != nil {
+	defer dialed()
+	if err := subscription.Subscribe(dialing, s.keys.events()); err != nil {
 		close(pinging)
 		return fmt.Errorf("subscribing: %w", err)
 	}
-	s.checkPolicy(ctx, client)
+	s.checkPolicy(dialing, client)
 	started := time.Now()
 	go func() {
 		defer close(pinging)
@@ -93,9 +97,11 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 				o.Alive(started.Add(time.Duration(sent)))
 			}
 		case *redis.Message:
-			if batch, ok := eventBatch(m.Payload); ok && s.own.has(batch) {
-				o.Changed(store.Event{Number: batch.Number})
-				continue
+			if batch, ok := eventBatch(m.Payload); ok {
+				if epoch, own := s.own.find(batch); own {
+					o.Changed(store.Event{Number: batch.Number, Epoch: epoch})
+					continue
+				}
 			}
 			event, err := decodeEvent(m.Payload)
 			if err != nil {
@@ -132,21 +138,31 @@ func ping(ctx context.Context, subscription *redis.PubSub, started time.Time) {
 // need not be decoded.
 type ownEvents struct {
 	mu      sync.Mutex
-	batches [64]store.Version
+	batches [64]ownEvent
 	next    int
 }
 
-func (o *ownEvents) add(batch store.Version) {
+type ownEvent struct {
+	batch store.Version
+	epoch string
+}
+
+func (o *ownEvents) add(batch store.Version, epoch string) {
 	o.mu.Lock()
-	o.batches[o.next] = batch
+	o.batches[o.next] = ownEvent{batch, epoch}
 	o.next = (o.next + 1) % len(o.batches)
 	o.mu.Unlock()
 }
 
-func (o *ownEvents) has(batch store.Version) bool {
+// find returns the epoch of a batch that was added lately.
+func (o *ownEvents) find(batch store.Version) (epoch string, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Contains(o.batches[:], batch)
+	i := slices.IndexFunc(o.batches[:], func(e ownEvent) bool { return e.batch == batch })
+	if i < 0 {
+		return "", false
+	}
+	return o.batches[i].epoch, true
 }
 
 // eventBatch reads number and tag from an event that begins as ours do.
@@ -162,6 +178,7 @@ func eventBatch(payload string) (batch store.Version, ok bool) {
 type event struct {
 	Version int      `json:"version"`
 	Number  uint64   `json:"number"`
+	Epoch   string   `json:"epoch"`
 	Changes [][3]any `json:"changes"`
 }
 
@@ -173,7 +190,7 @@ func decodeEvent(payload string) (store.Event, error) {
 	if e.Version != 1 {
 		return store.Event{}, fmt.Errorf("decoding an event: unknown version %d", e.Version)
 	}
-	decoded := store.Event{Number: e.Number, Changes: make([]store.Change, len(e.Changes))}
+	decoded := store.Event{Number: e.Number, Epoch: e.Epoch, Changes: make([]store.Change, len(e.Changes))}
 	for i, c := range e.Changes {
 		what, isWhat := c[0].(string)
 		key, isKey := c[1].(string)

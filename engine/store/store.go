@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -17,6 +18,10 @@ var (
 	// ErrUnavailable says that the store did not do what was asked, and that
 	// nothing was changed.
 	ErrUnavailable = errors.New("store unavailable")
+
+	// ErrRefused is an ErrUnavailable whose reason the store itself gave:
+	// repeating the call helps only when that is mended.
+	ErrRefused = fmt.Errorf("%w: refused", ErrUnavailable)
 
 	// ErrFateUnknown says that the store may or may not have applied a batch:
 	// it was sent, and no answer came in time.
@@ -154,6 +159,8 @@ type Applied struct {
 	Evicted []string // keys that left for want of room, also those of this batch
 	// Number is the store's write number after the batch.
 	Number uint64
+	// Epoch is another one when the store was emptied, and counts anew.
+	Epoch string
 	// Limits are those in force, which another process may have set.
 	Limits Limits
 	// Over says that a lowered limit is not worked off yet: another Apply
@@ -168,14 +175,17 @@ type Fetched struct {
 	Entries []*Entry // one a key; nil for an absent one
 	// Number is the store's write number as of the fetch: the entries
 	// reflect every write up to it, and none after.
-	Number     uint64
+	Number uint64
+	// Epoch is as in Applied. An empty store may have none.
+	Epoch      string
 	LostRaises int
 }
 
 // Event is one batch of changes.
 type Event struct {
-	// Number is the store's write number after the batch.
+	// Number is the store's write number after the batch, Epoch as in Applied.
 	Number  uint64
+	Epoch   string
 	Changes []Change
 }
 

@@ -1,0 +1,122 @@
+package engine_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// freshLater begins a no-cache Get.
+func freshLater(t *testing.T, e *engine.Engine, key string) <-chan string {
+	c := make(chan string, 1)
+	go func() { c <- fresh(t, e, key) }()
+	synctest.Wait()
+	return c
+}
+
+func TestOnceAFetchAnsweredAnOlderLocalEntryIsNotServedThoughAnotherFetchIsOnItsWay(t *testing.T) {
+	subscribed(t, func(t *testing.T, e *engine.Engine, st *watched, o store.Observer) {
+		create(t, e, "k", "old")
+		value(t, e, "k")
+		change(t, st, o, store.Write{Op: store.Put, Key: "k", Value: text("new")}) // its event is late
+		holds := []chan struct{}{make(chan struct{}), make(chan struct{})}
+		var n atomic.Int32
+		st.set(func() { st.afterFetch = func([]string) error { <-holds[n.Add(1)-1]; return nil } })
+		first, second := freshLater(t, e, "k"), freshLater(t, e, "k")
+		close(holds[0])
+		if got := <-first; got != "new" {
+			t.Fatalf("the first: %q", got)
+		}
+		later := make(chan string, 1)
+		go func() { later <- value(t, e, "k") }()
+		synctest.Wait()
+		close(holds[1])
+		if got := <-later; got != "new" {
+			t.Errorf("the next read: %q", got)
+		}
+		if got := <-second; got != "new" {
+			t.Errorf("the second: %q", got)
+		}
+	})
+}
+
+func TestOnceAFetchAnsweredAnOlderOneIsNeitherJoinedNorKept(t *testing.T) {
+	subscribed(t, func(t *testing.T, e *engine.Engine, st *watched, o store.Observer) {
+		create(t, e, "k", "old")
+		// The first fetch reaches the store after the second.
+		before, after := make(chan struct{}), make(chan struct{})
+		var n, m atomic.Int32
+		st.set(func() {
+			st.beforeFetch = func([]string) error {
+				if n.Add(1) == 1 {
+					<-before
+				}
+				return nil
+			}
+			st.afterFetch = func([]string) error {
+				if m.Add(1) == 1 {
+					<-after
+				}
+				return nil
+			}
+		})
+		first, second := freshLater(t, e, "k"), freshLater(t, e, "k")
+		change(t, st, o, store.Write{Op: store.Put, Key: "k", Value: text("new")}) // its event is late
+		close(before)
+		if got := <-first; got != "new" {
+			t.Fatalf("the first: %q", got)
+		}
+		later := make(chan string, 1)
+		go func() { later <- value(t, e, "k") }()
+		synctest.Wait()
+		close(after)
+		if got := <-second; got != "old" {
+			t.Errorf("the second, which began before: %q", got)
+		}
+		if got := <-later; got != "new" {
+			t.Errorf("the read that joined the second: %q", got)
+		}
+		if got := value(t, e, "k"); got != "new" {
+			t.Errorf("the next read: %q", got)
+		}
+	})
+}
+
+func TestANoCacheReadJoinsNoFetchThatWasSentBeforeAnotherNodesWrite(t *testing.T) {
+	server := redistest.Start(t)
+	s := patient()
+	a, proxy, _ := proxied(t, server, s)
+	b, _ := node(t, server, s)
+	create(t, b, "k", "old")
+	get(t, a, "other")
+	proxy.FreezeSubscriptions() // node a does not hear of the write
+	defer proxy.Thaw()
+	before, _ := proxy.Scripts()
+	release := holdReply(proxy)
+	first := make(chan string, 1)
+	go func() { first <- value(t, a, "k") }()
+	eventually(t, "node a reads the old value", func() bool {
+		came, answered := proxy.Scripts()
+		return came == before+1 && answered == came
+	})
+	put(t, b, "k", "new")
+	if got := fresh(t, a, "k"); got != "new" {
+		t.Errorf("got %q", got)
+	}
+	release()
+	if got := <-first; got != "old" {
+		t.Errorf("the read that began before the write: %q", got)
+	}
+}
+
+// holdReply keeps the next reply to a script back until release is called.
+func holdReply(p *faultproxy.Proxy) (release func()) {
+	until := make(chan struct{})
+	p.Next(faultproxy.Fault{HoldReply: until})
+	return func() { close(until) }
+}

@@ -1,0 +1,56 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// What Redis holds after each fault is checked in redisstore; here it is what
+// the engine's callers are told.
+func TestAFaultOnTheWayIsNothingThatACallerNotices(t *testing.T) {
+	for name, ending := range map[string]faultproxy.Ending{
+		"a lost reply": faultproxy.Lose, "a reset in mid-reply": faultproxy.Cut, "a refused command": faultproxy.Refuse,
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := redistest.Start(t)
+			e, proxy, _ := proxied(t, server, patient())
+			create(t, e, "other", "v")
+			get(t, e, "other")
+			ctx := context.Background()
+			fault := func() { proxy.Next(faultproxy.Fault{Ending: ending}) }
+
+			fault()
+			create(t, e, "k", "1")
+			fault()
+			if got := fresh(t, e, "k"); got != "1" {
+				t.Errorf("fetched %q", got)
+			}
+			fault()
+			want(t, store.Conflict)(e.Create(ctx, "k", text("2"), "", ""))
+			fault()
+			r, err := e.Put(ctx, "k", text("2"), "", "")
+			want(t, store.Replaced)(r, err)
+			fault()
+			want(t, store.PreconditionFailed)(e.Put(ctx, "k", text("3"), "", store.NewVersionSet(r.Version.String())))
+			if got := value(t, e, "k"); got != "2" {
+				t.Errorf("got %q", got)
+			}
+			if rank := server.Client().ZScore(ctx, "{cache}:ranks", "0000000000000002k").Val(); rank != 2 {
+				t.Errorf("rank %v after two fetches", rank)
+			}
+			fault()
+			remove(t, e, "k")
+			fault()
+			want(t, store.Absent)(e.Delete(ctx, "k", "", ""))
+			fault()
+			if a, err := e.Get(ctx, "k", engine.Read{}); err != nil || a.Entry != nil {
+				t.Errorf("in the end: %+v, %v", a, err)
+			}
+		})
+	}
+}
