@@ -53,6 +53,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return h.fail(w, http.StatusMethodNotAllowed, detail)
 }
 
+// countedByServer is the size up to which net/http sets Content-Length.
+const countedByServer = 2000
+
 // serveRead answers GET and HEAD. It is the hot path: for an entry in the local
 // tier it formats nothing, and allocates little more than the header values.
 func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, key string) error {
@@ -91,7 +94,10 @@ func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, key string) 
 	if r.Method == http.MethodGet && body.isRaw && len(body.body) > 0 && hasByteRange(r.Header["Range"]) {
 		return h.serveRange(w, r, v, body, status)
 	}
-	h.setHeaders(w.Header(), v, body, status, true)
+	// net/http counts a small body itself, and a header less is worth more than
+	// one would think: a Go map grows at the ninth.
+	isCounted := r.Method == http.MethodGet && len(body.body) <= countedByServer
+	h.setHeaders(w.Header(), v, body, status, !isCounted)
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodGet {
 		_, _ = w.Write(body.body)
