@@ -1,5 +1,5 @@
 # Go 1.26 and make are all it takes; `make test` also needs redis-server and
-# gcc, and installs them where it may.
+# gcc, `make bench` redis-server and wrk, and they install them where they may.
 
 MODULE        := github.com/redis-proxy/caddy-redis-proxy
 CADDY_VERSION := $(shell awk '$$1 == "github.com/caddyserver/caddy/v2" { print $$2 }' go.mod)
@@ -25,10 +25,10 @@ SOURCES := Makefile go.mod go.sum tools/go.mod \
 	$(shell find . \( -path './.*' -o -path ./caddytest -o -path ./bench -o -path ./tools \) -prune \
 		-o \( -name '*.go' ! -name '*_test.go' -o -name '*.lua' \) -print)
 
-.PHONY: help build app stop test lint image clean
+.PHONY: help build app stop test soak lint bench bench-quick image clean
 
 help: ## Show this list.
-	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 build: ## Build ./caddy, a Caddy with this module in it.
 	$(BUILD)
@@ -42,10 +42,14 @@ app: caddy ## Build if needed, run Caddyfile.example in the background, say what
 stop: ## Stop what `make app` started, and only that.
 	@sh tools/app.sh stop
 
-test: ## Run every test, with the race detector on and against a real Redis.
+test: caddy ## Run every test, with the race detector on and against a real Redis.
 	@sh tools/need.sh redis-server gcc
 	go vet ./...
 	CGO_ENABLED=1 go test -race -count=1 -timeout 10m ./...
+
+soak: caddy ## Run what uses chance for long: SOAK (10m) of tests, 60 s a fuzz target.
+	@sh tools/need.sh redis-server gcc
+	@sh tools/soak.sh
 
 lint: ## Check format, vet, staticcheck and known vulnerabilities.
 	@files=$$($(TOOL) gofumpt -l .) || exit; \
@@ -55,6 +59,14 @@ lint: ## Check format, vet, staticcheck and known vulnerabilities.
 	$(TOOL) staticcheck ./...
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/smoke tools/*.sh; fi
 	@sh tools/vuln.sh
+
+bench: caddy ## Measure what it costs, in about three minutes; see docs/performance.md.
+	@sh tools/need.sh redis-server wrk
+	@go run ./bench
+
+bench-quick: caddy ## The same in about half a minute, for a first look.
+	@sh tools/need.sh redis-server wrk
+	@go run ./bench -quick
 
 image: ## Build the container image (needs Docker).
 	@command -v docker >/dev/null || { echo "make image needs Docker: https://docs.docker.com/engine/install/" >&2; exit 1; }

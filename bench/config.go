@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// What the namespaces hold. Keys are 20 bytes long.
+const (
+	hitKeys   = 1000    // that local hits ask for, of each kind and size
+	localKeys = 10_000  // of the namespaces local and capacity: the default of max_keys
+	fewKeys   = 1000    // of the namespace few
+	storeKeys = 100_000 // of the namespace store
+)
+
+// The numbers of the first keys of each kind and size in the namespace local.
+const (
+	rawSmall  = 0
+	jsonSmall = 2000
+	rawLarge  = 4000
+	jsonLarge = 6000
+)
+
+func key(n int) string  { return fmt.Sprintf("key-%016d", n) }
+func path(n int) string { return "/cache/" + key(n) }
+
+var (
+	smallValue = strings.Repeat("0123456789", 3)
+	largeValue = strings.Repeat("0123456789abcdef", 640)
+	postBody   = `{"value":"` + smallValue + `"}`
+)
+
+// raw is a value that is answered by itself, as text.
+func raw(data string) store.Value {
+	return store.Value{Data: []byte(data), Kind: store.Raw, ContentType: "text/plain; charset=utf-8"}
+}
+
+// text is a value that was sent as a JSON string, and is answered in JSON.
+func text(data string) store.Value {
+	return store.Value{Data: []byte(data), Kind: store.String}
+}
+
+// envelope is the answer to a GET of a text.
+func envelope(n int, data string) string {
+	return `{"key":"` + key(n) + `","value":"` + data + `"}`
+}
+
+func rawValue(int) store.Value  { return raw(smallValue) }
+func textValue(int) store.Value { return text(smallValue) }
+
+// localValue is the value of a key in the namespace local.
+func localValue(n int) store.Value {
+	switch {
+	case n >= jsonLarge && n < jsonLarge+hitKeys:
+		return text(largeValue)
+	case n >= rawLarge && n < rawLarge+hitKeys:
+		return raw(largeValue)
+	case n >= jsonSmall && n < jsonSmall+hitKeys:
+		return text(smallValue)
+	}
+	return raw(smallValue)
+}
+
+// sites are what Caddy serves, each on a port of its own and all of the same
+// shape, so that no request passes more matchers than another. At each request
+// respond looks for placeholders in its body if it has braces, and checks it if
+// it looks like JSON; raw values have neither, and are respond's best case.
+func (b *bench) sites() []site {
+	return []site{
+		{name: "respond-raw-small", block: "respond `" + smallValue + "`"},
+		{name: "respond-raw-large", block: "respond `" + largeValue + "`"},
+		{name: "respond-json-small", block: "respond `" + envelope(jsonSmall, smallValue) + "`"},
+		{name: "respond-json-large", block: "respond `" + envelope(jsonLarge, largeValue) + "`"},
+		{name: "respond-post", block: "respond 201"},
+		{name: "local", keys: localKeys, value: localValue, localTTL: "1h"},
+		{name: "capacity", keys: localKeys, value: rawValue, localTTL: "30s"},
+		{name: "store", keys: storeKeys, value: rawValue, localTTL: "0s"},
+		{name: "few", keys: fewKeys, value: rawValue, localTTL: "0s"},
+		{name: "many", keys: b.manyKeys, value: rawValue, localTTL: "0s"},
+	}
+}
+
+// site is one of them: a block, or the namespace of the same name with its
+// capacity, which it is filled to.
+type site struct {
+	name     string
+	block    string
+	keys     int
+	value    func(n int) store.Value
+	localTTL string
+	port     int
+}
+
+// caddyfile writes the configuration.
+func caddyfile(sites []site, admin int, redisURL string) string {
+	var c strings.Builder
+	fmt.Fprintf(&c, "{\n\tadmin 127.0.0.1:%d\n\tauto_https off\n\tpersist_config off\n\tlog {\n\t\tlevel WARN\n\t}\n}\n", admin)
+	for _, s := range sites {
+		block := s.block
+		if block == "" {
+			block = fmt.Sprintf("redis_proxy {\n\t\t\tstore %s\n\t\t\tnamespace %s\n\t\t\tmax_keys %d\n\t\t\tlocal_ttl %s\n\t\t}",
+				redisURL, s.name, s.keys, s.localTTL)
+		}
+		fmt.Fprintf(&c, "http://:%d {\n\tbind 127.0.0.1\n\thandle /cache/* {\n\t\t%s\n\t}\n}\n", s.port, block)
+	}
+	return c.String()
+}

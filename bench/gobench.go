@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// engineGet runs the Go benchmark of a local hit in the engine, on one core
+// and on two. No server runs meanwhile.
+func (b *bench) engineGet(ctx context.Context, rows []row) error {
+	lines, err := b.goBench(ctx, "./engine", "BenchmarkGetLocalHit", "-test.cpu", "1,2",
+		"-test.count", strconv.Itoa(b.options.rounds), "-test.benchtime", (b.duration / 4).String())
+	if err != nil {
+		return err
+	}
+	var one, two, allocs []float64
+	for _, l := range lines {
+		allocs = append(allocs, l.metrics["allocs/op"])
+		if strings.HasSuffix(l.name, "-2") {
+			two = append(two, l.metrics["ns/op"])
+		} else {
+			one = append(one, l.metrics["ns/op"])
+		}
+	}
+	if len(one) != len(two) || len(one) == 0 {
+		return fmt.Errorf("%d results on one core, %d on two", len(one), len(two))
+	}
+	scaling := make([]float64, len(one))
+	for i := range one {
+		scaling[i] = one[i] / two[i]
+	}
+	for _, r := range rows {
+		res := result{row: r}
+		switch {
+		case strings.Contains(r.what, "allocations"):
+			res.values = allocs
+		case strings.Contains(r.what, "two cores"):
+			res.values = scaling
+			if b.cores.server == b.cores.load {
+				res.invalid = "this machine has one core"
+			}
+		default:
+			res.values = one
+		}
+		b.results = append(b.results, res)
+	}
+	return nil
+}
+
+// localHeap runs the Go benchmark of the local tier's memory.
+func (b *bench) localHeap(ctx context.Context, rows []row) error {
+	lines, err := b.goBench(ctx, ".", "BenchmarkLocalTierHeap", "-test.benchtime", "1x")
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		res := result{row: r}
+		for _, l := range lines {
+			// BenchmarkLocalTierHeap/30B for "values of 30 B".
+			_, size, _ := strings.Cut(l.name, "/")
+			if strings.HasSuffix(strings.ReplaceAll(r.what, " ", ""), "of"+strings.TrimRight(size, "-0123456789")) {
+				res.values = append(res.values, l.metrics["heap/limit"])
+				res.notes = append(res.notes, fmt.Sprintf("Local tier, values of %s: %s entries of %.0f B.", strings.TrimRight(size, "-0123456789"), thousands(int(l.metrics["entries"])), l.metrics["B/entry"]))
+			}
+		}
+		if len(res.values) == 0 {
+			res.invalid = "the benchmark gave no figure"
+		}
+		b.results = append(b.results, res)
+	}
+	return nil
+}
+
+// goBench builds the tests of a package and runs one benchmark, on all cores
+// that this process was given.
+func (b *bench) goBench(ctx context.Context, pkg, name string, args ...string) ([]benchLine, error) {
+	progress("Go benchmark %s", name)
+	binary := filepath.Join(b.dir, name+".test")
+	build := exec.CommandContext(ctx, "taskset", "-c", b.cores.all, "go", "test", "-c", "-o", binary, pkg)
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building the tests of %s: %w\n%s", pkg, err, out)
+	}
+	defer os.Remove(binary)
+	p, err := on(b.cores.all, binary, append([]string{"-test.run", "^$", "-test.bench", "^" + name + "$"}, args...), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer p.kill()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-p.done:
+	}
+	if !p.cmd.ProcessState.Success() {
+		return nil, fmt.Errorf("%s failed:\n%s", name, p.output.String())
+	}
+	return parseBench(p.output.String()), nil
+}
+
+// benchLine is a line of a Go benchmark's output.
+type benchLine struct {
+	name    string
+	metrics map[string]float64
+}
+
+var benchPattern = regexp.MustCompile(`(?m)^(Benchmark\S+)\s+\d+\s+(.+)$`)
+
+func parseBench(output string) []benchLine {
+	var lines []benchLine
+	for _, m := range benchPattern.FindAllStringSubmatch(output, -1) {
+		l := benchLine{name: m[1], metrics: map[string]float64{}}
+		fields := strings.Fields(m[2])
+		for i := 0; i+1 < len(fields); i += 2 {
+			l.metrics[fields[i+1]], _ = strconv.ParseFloat(fields[i], 64)
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}

@@ -1,0 +1,29 @@
+-- GETs so many keys, from the one with the number first on. The stride visits
+-- all of them once a turn, and neighbours in time are not neighbours in age.
+-- Arguments: first, count.
+
+local ready = {} -- requests that were formatted before
+local first, count, stride, at
+
+local function coprime(a, b)
+  while b > 0 do a, b = b, a % b end
+  return a == 1
+end
+
+function init(args)
+  first, count = tonumber(args[1]), tonumber(args[2])
+  stride = math.floor(count * 0.618)
+  while not coprime(stride, count) do stride = stride + 1 end
+  math.randomseed(os.time())
+  at = math.random(0, count - 1) -- rounds of one side begin elsewhere each
+end
+
+function request()
+  at = (at + stride) % count
+  local r = ready[at]
+  if not r then
+    r = string.format('GET /cache/key-%016d HTTP/1.1\r\nHost: bench\r\n\r\n', first + at)
+    ready[at] = r
+  end
+  return r
+end

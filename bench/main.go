@@ -1,0 +1,165 @@
+// Command bench measures what this module costs: next to Caddy's own respond,
+// next to plain Redis, next to itself under other conditions. It starts a
+// redis-server and a Caddy of its own on free loopback ports, loads them, and
+// prints the results as Markdown. It judges only in print: the exit code tells
+// whether it ran, not how the figures came out.
+//
+//	go run ./bench            # make bench; about three minutes
+//	go run ./bench -quick     # make bench-quick; about thirty seconds
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if err := run(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// options say how much is measured.
+type options struct {
+	quick       bool
+	rounds      int
+	duration    time.Duration // of one round of one side
+	rows        *regexp.Regexp
+	connections int
+	manyKeys    int // what the large namespace holds
+	samples     int // of the coherence delay
+	caddy       string
+	profiles    string // a directory, or ""
+}
+
+func parseOptions() (options, error) {
+	o := options{manyKeys: 1_000_000, samples: 500}
+	flag.BoolVar(&o.quick, "quick", false, "fewer and shorter rounds, and 200,000 keys where else there are 1,000,000")
+	flag.IntVar(&o.rounds, "rounds", 7, "rounds of every side (3 with -quick)")
+	flag.DurationVar(&o.duration, "duration", time.Second, "how long one round of one side lasts (200ms with -quick)")
+	rows := flag.String("rows", "", "measure only rows whose first column matches this regular `expression`")
+	flag.IntVar(&o.connections, "connections", 64, "kept-alive connections of the load generator")
+	flag.StringVar(&o.caddy, "caddy", "./caddy", "the Caddy to measure")
+	flag.StringVar(&o.profiles, "profiles", "", "also write profiles of the server (CPU time, allocations) under each load into this `directory`")
+	flag.Parse()
+	if o.quick {
+		given := map[string]bool{}
+		flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		if !given["rounds"] {
+			o.rounds = 3
+		}
+		if !given["duration"] {
+			o.duration = 200 * time.Millisecond
+		}
+		o.manyKeys, o.samples = 200_000, 200
+	}
+	var err error
+	o.rows, err = regexp.Compile(*rows)
+	if err != nil {
+		return o, fmt.Errorf("-rows: %w", err)
+	}
+	if flag.NArg() > 0 || o.rounds < 1 || o.duration <= 0 || o.connections < 1 {
+		flag.Usage()
+		return o, errors.New("a wrong argument")
+	}
+	return o, nil
+}
+
+func run(ctx context.Context) error {
+	o, err := parseOptions()
+	if err != nil {
+		return err
+	}
+	// A short path: Redis's Unix socket lies in it.
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+
+	cores, err := pin()
+	if err != nil {
+		return err
+	}
+	b := &bench{options: o, dir: dir, cores: cores}
+	defer b.close()
+	if err := b.describe(ctx); err != nil {
+		return err
+	}
+	return b.measure(ctx)
+}
+
+// bench is one run of this command.
+type bench struct {
+	options
+	dir   string
+	cores cores
+
+	servers *servers // nil until a part needs them
+	results []result
+	details []detail
+}
+
+// start starts the servers, for the first part that needs them.
+func (b *bench) start(ctx context.Context) (*servers, error) {
+	if b.servers != nil {
+		return b.servers, nil
+	}
+	s, err := startServers(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	b.servers = s
+	return s, nil
+}
+
+func (b *bench) close() {
+	if b.servers != nil {
+		b.servers.stop()
+	}
+}
+
+// measure runs the parts in which rows are wanted, and prints the tables.
+func (b *bench) measure(ctx context.Context) error {
+	begun := time.Now()
+	found := false
+	for _, p := range b.parts() {
+		wanted := p.rows[:0:0]
+		for _, r := range p.rows {
+			if b.rows.MatchString(r.what) {
+				wanted = append(wanted, r)
+			}
+		}
+		if len(wanted) == 0 {
+			continue
+		}
+		found = true
+		if err := p.run(ctx, wanted); err != nil {
+			return fmt.Errorf("measuring %q: %w", wanted[0].what, err)
+		}
+	}
+	if !found {
+		return fmt.Errorf("no row matches %q", b.rows)
+	}
+	b.print(time.Since(begun))
+	return nil
+}
+
+// progress tells on standard error what is going on.
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+}

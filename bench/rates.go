@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// warmUp is how long each side runs before its rounds, uncounted: the server's
+// heap and its connections to Redis grow to what the load needs.
+const warmUp = 300 * time.Millisecond
+
+// sample is what one round of one side gave.
+type sample struct {
+	outcome
+	wall                      time.Duration // from the start of wrk to its end
+	server, redis, wrk, bench time.Duration // CPU time
+	posts                     pacedOutcome
+}
+
+func (s sample) rate() float64 { return float64(s.requests) / s.duration.Seconds() }
+func (s sample) cpu() float64  { return float64(s.server.Microseconds()) / float64(s.requests) }
+func (s sample) tail() float64 { return float64(s.p99.Microseconds()) }
+
+func (s sample) share(cpu time.Duration) float64 { return cpu.Seconds() / s.wall.Seconds() }
+
+func (s sample) serverShare() float64 { return s.share(s.server) }
+
+// loadShare is how much of the load core was used.
+func (s sample) loadShare() float64 { return s.share(s.redis + s.wrk + s.bench) }
+
+// rates runs the sides of rows in turn, a round each, and compares them round
+// by round: what disturbs the machine disturbs neighbours alike.
+func (b *bench) rates(ctx context.Context, rows []row) error {
+	sv, err := b.start(ctx)
+	if err != nil {
+		return err
+	}
+	var sides []*side
+	for _, r := range rows {
+		for _, s := range []*side{r.base, r.work} {
+			if !slices.Contains(sides, s) {
+				sides = append(sides, s)
+			}
+		}
+	}
+	invalid := map[*side]string{}
+	for _, s := range sides {
+		if err := s.warm(ctx, sv); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if _, err := b.round(ctx, sv, s, min(warmUp, b.duration)); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if err := s.check(ctx, sv); err != nil {
+			invalid[s] = err.Error()
+		}
+	}
+	samples := map[*side][]sample{}
+	for n := range b.options.rounds {
+		for _, s := range sides {
+			progress("round %d of %d: %s", n+1, b.options.rounds, s.name)
+			taken, err := b.round(ctx, sv, s, b.duration)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			samples[s] = append(samples[s], taken)
+		}
+	}
+	for _, s := range sides {
+		if err := s.check(ctx, sv); err != nil {
+			invalid[s] = err.Error()
+		}
+		if why := failures(samples[s]); why != "" {
+			invalid[s] = why
+		} else if why := late(s, samples[s]); why != "" {
+			invalid[s] = why
+		}
+		if why := invalid[s]; why != "" {
+			progress("INVALID: %s: %s", s.name, why)
+		}
+		b.details = append(b.details, detail{s, samples[s]})
+	}
+	for _, r := range rows {
+		b.results = append(b.results, compare(r, samples, invalid))
+	}
+	return b.profile(ctx, sv, sides)
+}
+
+func compare(r row, samples map[*side][]sample, invalid map[*side]string) result {
+	res := result{row: r}
+	for i, work := range samples[r.work] {
+		res.values = append(res.values, r.metric(work)/r.metric(samples[r.base][i]))
+	}
+	for _, s := range []*side{r.base, r.work} {
+		if why := invalid[s]; why != "" {
+			res.invalid = s.name + ": " + why
+		}
+		res.loadFull = res.loadFull || loadFull(samples[s])
+	}
+	return res
+}
+
+// failures describes the answers that make rounds worthless, or returns "".
+func failures(samples []sample) string {
+	var statuses, broken, posts, requests int
+	for _, s := range samples {
+		if s.requests == 0 {
+			return "a round without an answer"
+		}
+		statuses += s.badStatus
+		broken += s.broken
+		posts += s.posts.failed
+		requests += s.requests
+	}
+	if statuses+broken+posts == 0 {
+		return ""
+	}
+	return fmt.Sprintf("of %d requests %d were answered with an error and %d not at all; %d of the POSTs beside them failed",
+		requests, statuses, broken, posts)
+}
+
+// late says that fewer POSTs got through beside the load than the row is about,
+// or returns "".
+func late(s *side, samples []sample) string {
+	rate := median(each(samples, func(t sample) float64 { return t.posts.rate }))
+	if rate >= 0.9*float64(s.posts) {
+		return ""
+	}
+	return fmt.Sprintf("only %.0f of %d POST/s got through", rate, s.posts)
+}
+
+// loadFull reports whether the server could have done more than the load core
+// asked of it.
+func loadFull(samples []sample) bool { return median(each(samples, sample.loadShare)) >= 0.95 }
+
+// disturbed reports whether neither core was full, though the load is always
+// one that fills the server's.
+func disturbed(samples []sample) bool {
+	return !loadFull(samples) && median(each(samples, sample.serverShare)) < 0.85
+}
+
+// round loads a site for a while.
+func (b *bench) round(ctx context.Context, sv *servers, s *side, d time.Duration) (sample, error) {
+	var t sample
+	var err error
+	server, redis, own := cpuOf(sv.caddy.pid()), cpuOf(sv.redisPID), ownCPU()
+	posts := startPaced(ctx, sv, s)
+	begun := time.Now()
+	t.outcome, t.wrk, err = b.wrk(ctx, sv, s, d)
+	t.wall = time.Since(begun)
+	t.posts = posts.stop()
+	if err != nil {
+		return t, err
+	}
+	t.server = cpuOf(sv.caddy.pid()) - server
+	t.redis = cpuOf(sv.redisPID) - redis
+	t.bench = ownCPU() - own
+	if ended := sv.ended(); ended != nil {
+		return t, ended
+	}
+	return t, nil
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+)
+
+// servers are a filled redis-server and a Caddy in front of it.
+type servers struct {
+	redis    *redistest.Server
+	client   *redis.Client
+	redisPID int
+
+	caddy *process
+	admin int
+	sites map[string]site
+
+	posted int // how many numbers of new keys are given out
+}
+
+func startServers(ctx context.Context, b *bench) (*servers, error) {
+	s := &servers{sites: map[string]site{}}
+	err := s.start(ctx, b)
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *servers) start(ctx context.Context, b *bench) error {
+	if err := writeScripts(b.dir); err != nil {
+		return err
+	}
+	var err error
+	if s.redis, err = redistest.Run(b.dir); err != nil {
+		return err
+	}
+	s.client = s.redis.Client()
+	info, err := s.client.InfoMap(ctx, "server").Result()
+	if err != nil {
+		return err
+	}
+	if s.redisPID, err = strconv.Atoi(info["Server"]["process_id"]); err != nil {
+		return fmt.Errorf("reading the process id of redis-server: %w", err)
+	}
+	sites := b.sites()
+	for _, site := range sites {
+		if site.keys > 0 {
+			if err := fill(ctx, s.redis.URL(), site); err != nil {
+				return fmt.Errorf("filling namespace %s: %w", site.name, err)
+			}
+		}
+	}
+	return s.startCaddy(ctx, b, sites)
+}
+
+func (s *servers) startCaddy(ctx context.Context, b *bench, sites []site) error {
+	ports, err := freePorts(len(sites) + 1)
+	if err != nil {
+		return err
+	}
+	s.admin = ports[len(sites)]
+	for i := range sites {
+		sites[i].port = ports[i]
+		s.sites[sites[i].name] = sites[i]
+	}
+	config := filepath.Join(b.dir, "Caddyfile")
+	if err := os.WriteFile(config, []byte(caddyfile(sites, s.admin, s.redis.URL())), 0o600); err != nil {
+		return err
+	}
+	s.caddy, err = on(b.cores.server, b.caddy, []string{"run", "--config", config, "--adapter", "caddyfile"},
+		[]string{"GOMAXPROCS=1", "XDG_DATA_HOME=" + b.dir, "XDG_CONFIG_HOME=" + b.dir, "HOME=" + b.dir})
+	if err != nil {
+		return err
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for _, port := range ports {
+		for !listening(port) {
+			if err := s.ended(); err != nil {
+				return err
+			}
+			if time.Now().After(deadline) || ctx.Err() != nil {
+				return fmt.Errorf("caddy does not serve on port %d; it printed:\n%s", port, s.caddy.output.String())
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// ended reports the end of Caddy, which should go on.
+func (s *servers) ended() error {
+	select {
+	case <-s.caddy.done:
+		return errors.New("caddy ended; it printed:\n" + s.caddy.output.String())
+	default:
+		return nil
+	}
+}
+
+func (s *servers) stop() {
+	if s.caddy != nil {
+		s.caddy.kill()
+	}
+	if s.redis != nil {
+		s.redis.Stop()
+	}
+}
+
+func (s *servers) url(site string) string { return "http://" + s.addr(site) }
+
+func (s *servers) addr(site string) string {
+	return "127.0.0.1:" + strconv.Itoa(s.sites[site].port)
+}
+
+// newKeys returns a number after which come as many new keys as anyone posts.
+func (s *servers) newKeys() int {
+	s.posted += 1_000_000_000
+	return s.posted
+}
+
+// held returns how many keys the namespace of a site holds.
+func (s *servers) held(ctx context.Context, site string) (int, error) {
+	n, err := s.client.HLen(ctx, "{"+site+"}:values").Result()
+	return int(n), err
+}
+
+// freePorts returns ports on which nobody listened a moment ago.
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // when all are chosen
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return ports, nil
+}
+
+func listening(port int) bool {
+	conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+//go:embed lua
+var scripts embed.FS
+
+// writeScripts writes the scripts where wrk finds them.
+func writeScripts(dir string) error {
+	report, err := scripts.ReadFile("lua/report.lua")
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"get.lua", "post.lua"} {
+		script, err := scripts.ReadFile("lua/" + name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), append(script, report...), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outcome is what wrk says of a run.
+type outcome struct {
+	requests, badStatus, broken int
+	duration, p50, p99          time.Duration
+}
+
+// wrk loads the site of s, and returns also the CPU time that wrk took.
+//
+// wrk knows durations of whole seconds only. It stops and reports on an
+// interrupt too, with the time that it ran, so that is how it is ended.
+func (b *bench) wrk(ctx context.Context, sv *servers, s *side, d time.Duration) (outcome, time.Duration, error) {
+	args := []string{
+		"-t1", "-c", strconv.Itoa(b.connections), "-d", "1h", "--timeout", "10s",
+		"-s", filepath.Join(b.dir, s.script), sv.url(s.site), "--",
+	}
+	if s.script == "post.lua" {
+		args = append(args, strconv.Itoa(sv.newKeys()), postBody)
+	} else {
+		args = append(args, strconv.Itoa(s.first), strconv.Itoa(s.keys))
+	}
+	p, err := startProcess("wrk", args, nil)
+	if err != nil {
+		return outcome{}, 0, err
+	}
+	defer p.kill()
+	select {
+	case <-ctx.Done():
+		return outcome{}, 0, ctx.Err()
+	case <-p.done:
+		return outcome{}, 0, fmt.Errorf("wrk ended: %s", p.output.String())
+	case <-time.After(d):
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGINT)
+	select {
+	case <-p.done:
+	case <-time.After(10 * time.Second):
+		return outcome{}, 0, errors.New("wrk did not end")
+	}
+	o, err := parseReport(p.output.String())
+	state := p.cmd.ProcessState
+	return o, state.UserTime() + state.SystemTime(), err
+}
+
+var reportLine = regexp.MustCompile(`(?m)^report( \d+){8}$`)
+
+// parseReport reads the line that lua/report.lua prints.
+func parseReport(output string) (outcome, error) {
+	line := reportLine.FindString(output)
+	if line == "" {
+		return outcome{}, fmt.Errorf("no report in what wrk printed:\n%s", output)
+	}
+	var n [8]int
+	for i, field := range strings.Fields(line)[1:] {
+		n[i], _ = strconv.Atoi(field)
+	}
+	micro := func(i int) time.Duration { return time.Duration(n[i]) * time.Microsecond }
+	return outcome{
+		requests: n[0], duration: micro(1), p50: micro(2), p99: micro(3),
+		badStatus: n[4], broken: n[5] + n[6] + n[7],
+	}, nil
+}

@@ -1,0 +1,109 @@
+package binary
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+)
+
+// Slow clients could fill the memory with bodies that are still arriving.
+func TestBodiesThatArriveSlowlyTakeBoundedMemory(t *testing.T) {
+	const (
+		clients = 100
+		// Halves of the bodies have 200 MiB. As in overloadMemory: an idle caddy,
+		// the connections, three times max_queue_bytes; all of it twice.
+		maxMemory = 2 * (15 + 10 + 3*16) * mebi
+	)
+	redis := redistest.Start(t)
+	c := startCaddy(t, redis, "", "max_queue_bytes 16MiB\nmax_value_size 4MiB")
+	client := newClient(t, c, clients)
+	memory := c.watchMemory()
+	release := make(chan struct{})
+	released := sync.OnceFunc(func() { close(release) })
+	var sending sync.WaitGroup
+	t.Cleanup(func() { released(); sending.Wait() })
+	var refused, cut atomic.Int64
+	created := make(chan string, clients)
+	for n := range clients {
+		sending.Go(func() {
+			key := fmt.Sprintf("slow%d", n)
+			req, err := http.NewRequest(http.MethodPost, client.base+"/cache/"+key, newHeldBody(release))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.ContentLength = heldSize
+			switch a := client.do(req); {
+			case a.err != nil:
+				cut.Add(1)
+			case a.status == http.StatusServiceUnavailable:
+				refused.Add(1)
+			case a.status == http.StatusCreated:
+				created <- key
+			default:
+				t.Error(a)
+			}
+		})
+	}
+	// Not all that are refused hear of it at once: before it answers, the HTTP
+	// server reads up to 256 KiB more, which the slowest do not send.
+	await(t, "most are refused", func() bool { return refused.Load()+cut.Load() >= clients/2 })
+	released()
+	sending.Wait()
+	close(created)
+	peak := memory()
+
+	t.Logf("%d created, %d refused, %d without an answer; memory %d MiB at most",
+		len(created), refused.Load(), cut.Load(), peak/mebi)
+	if peak > maxMemory {
+		t.Errorf("caddy took %d MiB, want at most %d", peak/mebi, maxMemory/mebi)
+	}
+	s := newInspector(t, redis).look()
+	for key := range created {
+		if len(s.entries[key].value) != heldSize {
+			t.Errorf("the acknowledged %q is lost", key)
+		}
+	}
+}
+
+const heldSize = 4 * mebi
+
+// heldBody is a body of which the second half comes when release is closed.
+type heldBody struct {
+	sent    int
+	release <-chan struct{}
+	closing sync.Once
+	closed  chan struct{}
+}
+
+func newHeldBody(release <-chan struct{}) *heldBody {
+	return &heldBody{release: release, closed: make(chan struct{})}
+}
+
+func (b *heldBody) Read(p []byte) (int, error) {
+	const early = heldSize / 2
+	n := min(len(p), early-b.sent)
+	if b.sent >= early {
+		select {
+		case <-b.release:
+		case <-b.closed:
+			return 0, io.ErrClosedPipe
+		}
+		n = min(len(p), heldSize-b.sent)
+	}
+	b.sent += n
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func (b *heldBody) Close() error {
+	b.closing.Do(func() { close(b.closed) })
+	return nil
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package binary
+
+import "os/exec"
+
+// dieWithParent does nothing where the kernel has no such service.
+func dieWithParent(*exec.Cmd) {}

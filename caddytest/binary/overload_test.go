@@ -1,0 +1,115 @@
+package binary
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+)
+
+const mebi = 1 << 20
+
+// overloadMemory is what caddy may take from the system when 100 clients send
+// 1 MiB each and max_queue_bytes is 8 MiB. An idle caddy takes 15 MiB, and 100
+// connections with their requests about 10. Values take up to twice their size
+// while a buffer grows, and once more on their way to Redis. All of it twice,
+// since Go lets as much garbage grow as is in use.
+const overloadMemory = 2 * (15 + 10 + 3*8) * mebi
+
+func TestOverloadIsRefusedAndWhatIsAcceptedIsStored(t *testing.T) {
+	const clients = 100
+	for _, tt := range []struct {
+		name     string
+		settings string
+		size     int
+		maxKeys  int
+		times    int64 // what is asked for, of what the worker takes
+		// A server that answers before it has read the whole body closes the
+		// connection, and a client that still sends may not see the answer.
+		answersGetLost bool
+	}{
+		{"many small writes", "max_queue_jobs 20", 300, cannotEvict, 5, false},
+		{"bodies of 1 MiB", "max_queue_bytes 8MiB\nmax_value_size 1200KiB", mebi, evicts, 2, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			redis := redistest.Start(t)
+			c := startCaddy(t, redis, "", fmt.Sprintf("methods GET HEAD POST PUT DELETE\nredis_timeout 30s\nmax_keys %d\n%s", tt.maxKeys, tt.settings))
+			idle := c.memory()
+			l := newLoad(t, c, clients, newSeed(t), tt.maxKeys == evicts)
+			for _, w := range l.writers {
+				w.size = tt.size
+			}
+			memory := c.watchMemory()
+			stop := l.start(t)
+			l.overload(t, redis, tt.times, usually(3*time.Second, 30*time.Second))
+			stop()
+			peak := memory()
+
+			t.Logf("%d answered, %d refused, %d without an answer; memory %d MiB idle, %d MiB at most",
+				l.answered.Load(), l.full.Load(), l.cut.Load(), idle/mebi, peak/mebi)
+			if n := l.refused.Load() + l.unknown.Load(); n > 0 {
+				t.Errorf("%d requests were answered 503 for another reason than a full queue", n)
+			}
+			if n := l.cut.Load(); n > 0 && !tt.answersGetLost {
+				t.Errorf("%d requests got no answer", n)
+			}
+			if peak > overloadMemory {
+				t.Errorf("caddy took %d MiB, want at most %d", peak/mebi, overloadMemory/mebi)
+			}
+			inspector := newInspector(t, redis)
+			inspector.settle()
+			l.check(t, inspector.look())
+		})
+	}
+}
+
+// overload keeps Redis from running, again and again, until enough requests
+// were refused: so that the load is so many times what the worker takes, on a
+// machine of any speed.
+func (l *load) overload(t testing.TB, redis *redistest.Server, times int64, d time.Duration) {
+	t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		redis.Pause()
+		await(t, "writes are refused", func() bool {
+			return l.full.Load() > (times-1)*l.answered.Load()
+		})
+		redis.Resume()
+		l.awaitAnswered(t, 1)
+	}
+}
+
+// watchMemory looks at the memory of caddy until the function that it returns
+// is called, which returns the largest value.
+func (c *caddy) watchMemory() func() int64 {
+	var peak int64
+	stop := background(c.t, func(stop <-chan struct{}) {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			peak = max(peak, c.memory())
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	return func() int64 {
+		stop()
+		return peak
+	}
+}
+
+// memory returns how many bytes caddy's Go runtime has from the system, live
+// and garbage, heap and stacks.
+func (c *caddy) memory() int64 {
+	var vars struct {
+		Memstats struct{ Sys, HeapReleased int64 }
+	}
+	if err := json.Unmarshal([]byte(get(c.admin, "http://127.0.0.1/debug/vars")), &vars); err != nil {
+		c.t.Errorf("reading the memory statistics: %v", err)
+	}
+	return vars.Memstats.Sys - vars.Memstats.HeapReleased
+}

@@ -1,0 +1,142 @@
+package binary
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+)
+
+// snapshot is what Redis holds for the namespace cache.
+type snapshot struct {
+	number  uint64 // of the last write
+	entries map[string]stored
+	oldest  uint64 // the lowest insertion number
+}
+
+type stored struct {
+	value             string
+	rank              int
+	insertion, number uint64
+	etag              string
+}
+
+// inspector looks into Redis beside caddy.
+type inspector struct {
+	t      testing.TB
+	client *redis.Client
+}
+
+const inspectorName = "inspector"
+
+func newInspector(t testing.TB, server *redistest.Server) *inspector {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: server.Addr, ClientName: inspectorName, PoolSize: 1})
+	t.Cleanup(func() { _ = client.Close() })
+	return &inspector{t: t, client: client}
+}
+
+// settle waits until Redis has run all that it was sent before. In each turn
+// of its loop it serves every connection that has something to read, so that
+// two turns are enough.
+func (i *inspector) settle() {
+	i.t.Helper()
+	for range 2 {
+		if err := i.client.Ping(i.t.Context()).Err(); err != nil {
+			i.t.Fatal(err)
+		}
+	}
+}
+
+// awaitAlone waits until Redis has served the connections of a caddy that has
+// ended to their end.
+func (i *inspector) awaitAlone() {
+	i.t.Helper()
+	await(i.t, "Redis sees caddy's connections end", func() bool {
+		list, err := i.client.ClientList(i.t.Context()).Result()
+		if err != nil {
+			i.t.Fatal(err)
+		}
+		return strings.Count(list, "\n") == strings.Count(list, " name="+inspectorName+" ")
+	})
+}
+
+var metaPattern = regexp.MustCompile(`^([0-9a-f]+) ([0-9a-f]+) ([0-9a-f]{8}) [a-z] .*$`)
+
+// look reads all that Redis holds, and fails the test where values, meta,
+// ranks and state do not agree.
+func (i *inspector) look() snapshot {
+	i.t.Helper()
+	var values, metas, state *redis.MapStringStringCmd
+	var ranks *redis.ZSliceCmd
+	_, err := i.client.TxPipelined(context.Background(), func(p redis.Pipeliner) error {
+		ctx := context.Background()
+		values, metas = p.HGetAll(ctx, "{cache}:values"), p.HGetAll(ctx, "{cache}:meta")
+		ranks, state = p.ZRangeWithScores(ctx, "{cache}:ranks", 0, -1), p.HGetAll(ctx, "{cache}:state")
+		return nil
+	})
+	if err != nil {
+		i.t.Fatal(err)
+	}
+
+	s := snapshot{entries: make(map[string]stored, len(values.Val()))}
+	s.number, _ = strconv.ParseUint(state.Val()["number"], 10, 64)
+	if len(values.Val()) != len(metas.Val()) || len(values.Val()) != len(ranks.Val()) {
+		i.t.Errorf("Redis holds %d values, %d metas and %d ranks", len(values.Val()), len(metas.Val()), len(ranks.Val()))
+	}
+	bytes := 0
+	writes := make(map[uint64]string, len(ranks.Val()))
+	for n, z := range ranks.Val() {
+		e, key, err := entryOf(z, values.Val(), metas.Val())
+		if err != nil {
+			i.t.Error(err)
+			continue
+		}
+		if other, ok := writes[e.number]; ok {
+			i.t.Errorf("%q and %q have the same write number %d", key, other, e.number)
+		}
+		if e.insertion > e.number || e.number > s.number {
+			i.t.Errorf("%q was inserted by write %d and has write %d, the last one being %d", key, e.insertion, e.number, s.number)
+		}
+		writes[e.number] = key
+		bytes += len(key) + len(e.value)
+		if n == 0 || e.insertion < s.oldest {
+			s.oldest = e.insertion
+		}
+		s.entries[key] = e
+	}
+	if state.Val()["bytes"] != strconv.Itoa(bytes) && len(values.Val()) > 0 {
+		i.t.Errorf("state counts %s bytes, the entries have %d", state.Val()["bytes"], bytes)
+	}
+	return s
+}
+
+// entryOf puts together what belongs to a member of ranks.
+func entryOf(z redis.Z, values, metas map[string]string) (stored, string, error) {
+	member := z.Member.(string)
+	if len(member) < 17 {
+		return stored{}, "", fmt.Errorf("ranks has the member %q", member)
+	}
+	key := member[16:]
+	value, ok := values[key]
+	if !ok {
+		return stored{}, key, fmt.Errorf("%q has a rank and no value", key)
+	}
+	meta := metaPattern.FindStringSubmatch(metas[key])
+	if meta == nil {
+		return stored{}, key, fmt.Errorf("%q has the meta %q", key, metas[key])
+	}
+	e := stored{value: value, rank: int(z.Score), etag: `"` + meta[2] + meta[3] + `"`}
+	e.insertion, _ = strconv.ParseUint(meta[1], 16, 64)
+	e.number, _ = strconv.ParseUint(meta[2], 16, 64)
+	if want := fmt.Sprintf("%016x", e.insertion); member[:16] != want {
+		return e, key, fmt.Errorf("%q is in ranks as inserted by %s, in meta by %s", key, member[:16], want)
+	}
+	return e, key, nil
+}
