@@ -166,88 +166,127 @@ func readError(r *http.Request, err error) error {
 	}
 }
 
-// decodeJSON reads {"value": X}, with or without "key". It goes by tokens:
-// decoding into a struct would match names without regard to case, and let
-// the last of several win.
+// decodeJSON reads {"value": X}, with or without "key". It cuts the object
+// apart itself: decoding into a struct would match names without regard to
+// case, and let the last of several win.
 func decodeJSON(body []byte) (content, error) {
 	const hint = `; expected {"value": …}, or {"key": …, "value": …} without a key in the path`
 	if !utf8.Valid(body) {
 		return content{}, badRequest("the body is not valid UTF-8, as JSON has to be")
 	}
-	broken := func(err error) error {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errors.New("it ends too early")
-		}
-		return badRequest("the body is not valid JSON: %v%s", err, hint)
+	if !json.Valid(body) {
+		return content{}, badRequest("the body is not valid JSON: %v%s", syntaxError(body), hint)
 	}
-
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	token, err := decoder.Token()
-	if err != nil {
-		return content{}, broken(err)
-	}
-	if token != json.Delim('{') {
+	rest := skipSpace(body)
+	if rest[0] != '{' {
 		return content{}, badRequest("the body is not a JSON object%s", hint)
 	}
 	var c content
-	var value json.RawMessage
-	for decoder.More() {
-		token, err := decoder.Token()
+	hasValue := false
+	for rest = skipSpace(rest[1:]); rest[0] != '}'; {
+		var quoted, field []byte
+		quoted, rest = cutJSON(rest)
+		field, rest = cutJSON(skipSpace(skipSpace(rest)[1:])) // behind the colon
+		if rest = skipSpace(rest); rest[0] == ',' {
+			rest = skipSpace(rest[1:])
+		}
+		name, err := decodeString(quoted)
 		if err != nil {
-			return content{}, broken(err)
+			return content{}, badRequest("a field name %v", err)
 		}
-		var field json.RawMessage
-		if err := decoder.Decode(&field); err != nil {
-			return content{}, broken(err)
-		}
-		switch name := token.(string); {
-		case name == "value" && value == nil:
-			value = field
-		case name == "key" && !c.hasKey:
+		switch string(name) {
+		case "value":
+			if hasValue {
+				return content{}, badRequest("the field value is there twice")
+			}
+			hasValue = true
+			c.value = store.Value{Data: field, Kind: store.JSON}
+			if field[0] == '"' {
+				if field, err = decodeString(field); err != nil {
+					return content{}, badRequest("the field value %v", err)
+				}
+				c.value = store.Value{Data: field, Kind: store.String}
+			}
+		case "key":
+			if c.hasKey {
+				return content{}, badRequest("the field key is there twice")
+			}
 			if field[0] != '"' {
 				return content{}, badRequest("the field key is not a string")
 			}
-			if c.key, err = decodeString(field); err != nil {
+			if field, err = decodeString(field); err != nil {
 				return content{}, badRequest("the field key %v", err)
 			}
-			c.hasKey = true
-		case name == "value" || name == "key":
-			return content{}, badRequest("the field %s is there twice", name)
+			c.key, c.hasKey = string(field), true
 		default:
 			return content{}, badRequest("unknown field %q%s", name, hint)
 		}
 	}
-	if _, err := decoder.Token(); err != nil { // the closing brace
-		return content{}, broken(err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return content{}, badRequest("something follows the JSON object%s", hint)
-	}
-	if value == nil {
+	if !hasValue {
 		return content{}, badRequest("the body has no field value%s", hint)
-	}
-
-	c.value = store.Value{Data: value, Kind: store.JSON}
-	if value[0] == '"' {
-		s, err := decodeString(value)
-		if err != nil {
-			return content{}, badRequest("the field value %v", err)
-		}
-		c.value = store.Value{Data: []byte(s), Kind: store.String}
 	}
 	return c, nil
 }
 
-// decodeString decodes a JSON string that is known to be well-formed.
-func decodeString(quoted []byte) (string, error) {
+// syntaxError says what is wrong with JSON that is not valid.
+func syntaxError(body []byte) error {
+	var raw json.RawMessage
+	return json.Unmarshal(body, &raw)
+}
+
+func skipSpace(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\n' || b[0] == '\r') {
+		b = b[1:]
+	}
+	return b
+}
+
+// cutJSON cuts the value off that valid JSON begins with.
+func cutJSON(b []byte) (value, rest []byte) {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		ends := false // the value at the least depth ends with this byte
+		switch b[i] {
+		case '"':
+			for i++; b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
+			}
+			ends = true
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']', ',', ' ', '\t', '\n', '\r':
+			if depth == 0 {
+				return b[:i], b[i:] // behind a number, true, false or null
+			}
+			if b[i] == '}' || b[i] == ']' {
+				depth--
+				ends = true
+			}
+		}
+		if ends && depth == 0 {
+			return b[:i+1], b[i+1:]
+		}
+	}
+	return b, nil
+}
+
+// decodeString decodes a JSON string that is known to be well-formed. What it
+// returns may be a part of it.
+func decodeString(quoted []byte) ([]byte, error) {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return quoted[1 : len(quoted)-1], nil
+	}
 	if hasLoneSurrogate(quoted) {
-		return "", errors.New("is not valid Unicode: it has half of a surrogate pair")
+		return nil, errors.New("is not valid Unicode: it has half of a surrogate pair")
 	}
 	var s string
 	if err := json.Unmarshal(quoted, &s); err != nil {
-		return "", fmt.Errorf("is not a string: %w", err)
+		return nil, fmt.Errorf("is not a string: %w", err)
 	}
-	return s, nil
+	return []byte(s), nil
 }
 
 // hasLoneSurrogate reports whether a well-formed JSON string escapes half of a

@@ -35,12 +35,12 @@ func TestBadBodies(t *testing.T) {
 
 	newSite(t, "max_value_size 64").run(t, []step{
 		{"not JSON", postJSON("world"), bad("the body is not valid JSON: invalid character 'w' looking for beginning of value" + hintJSON)},
-		{"no bytes", "POST /cache/k\nContent-Type: application/json\nContent-Length: 0\n\n", bad("the body is not valid JSON: it ends too early" + hintJSON)},
+		{"no bytes", "POST /cache/k\nContent-Type: application/json\nContent-Length: 0\n\n", bad("the body is not valid JSON: unexpected end of JSON input" + hintJSON)},
 		{"no object", postJSON(`["value"]`), bad("the body is not a JSON object" + hintJSON)},
-		{"cut off", postJSON(`{"value": [1,`), bad("the body is not valid JSON: it ends too early" + hintJSON)},
-		{"cut off after the value", postJSON(`{"value": 1`), bad("the body is not valid JSON: it ends too early" + hintJSON)},
+		{"cut off", postJSON(`{"value": [1,`), bad("the body is not valid JSON: unexpected end of JSON input" + hintJSON)},
+		{"cut off after the value", postJSON(`{"value": 1`), bad("the body is not valid JSON: unexpected end of JSON input" + hintJSON)},
 		{"a bad number", postJSON(`{"value": 01}`), bad("the body is not valid JSON: invalid character '1' after object key:value pair" + hintJSON)},
-		{"something follows", postJSON(`{"value": 1} {}`), bad("something follows the JSON object" + hintJSON)},
+		{"something follows", postJSON(`{"value": 1} {}`), bad("the body is not valid JSON: invalid character '{' after top-level value" + hintJSON)},
 		{"no value", postJSON(`{"key": "k"}`), bad("the body has no field value" + hintJSON)},
 		{"an empty object", postJSON(`{}`), bad("the body has no field value" + hintJSON)},
 		{"an unknown field", postJSON(`{"value": 1, "ttl": 2}`), bad(`unknown field "ttl"` + hintJSON)},

@@ -78,19 +78,19 @@ func (h *Handler) readWrite(w http.ResponseWriter, r *http.Request, key string, 
 }
 
 func (h *Handler) answerWrite(w http.ResponseWriter, r *http.Request, result store.Result, key string, where place) error {
-	header := w.Header()
+	header := headerValues{w.Header(), make([]string, 0, 3)}
 	if tag := etag(result.Version); tag != "" && result.Outcome != store.Deleted {
-		header.Set("Etag", tag)
+		header.set("Etag", tag)
 	}
 	switch result.Outcome {
 	case store.Created:
-		header.Set("Location", location(r, key, where))
+		header.set("Location", location(r, key, where))
 		w.WriteHeader(http.StatusCreated)
 	case store.Replaced:
 		// As on every 200, though there is nothing to sniff, and little to keep.
-		header.Set("X-Content-Type-Options", "nosniff")
+		header.set("X-Content-Type-Options", "nosniff")
 		if h.cacheControl != "" {
-			header.Set("Cache-Control", h.cacheControl)
+			header.set("Cache-Control", h.cacheControl)
 		}
 		w.WriteHeader(http.StatusOK)
 	case store.Deleted:
