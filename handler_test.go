@@ -438,6 +438,7 @@ func TestEngineErrors(t *testing.T) {
 		{engine.ErrTimeout, t.Context(), 503, "did not get to the request in time", false},
 		{engine.ErrUnavailable, t.Context(), 503, "cannot be reached", false},
 		{fmt.Errorf("%w: %s", engine.ErrRefused, "OOM of user secret"), t.Context(), 503, "the store refuses the request, nothing was changed; it may be full, read-only or misconfigured, which the log of this server tells\"}", false},
+		{engine.ErrTooMuchAtOnce, t.Context(), 503, "of which this was one; repeat the request", false},
 		{engine.ErrMayBeApplied, t.Context(), 503, "may have been applied", false},
 		{engine.ErrNotLocal, t.Context(), 504, "only-if-cached", false},
 		{context.Canceled, gone, 499, "", true},

@@ -167,8 +167,10 @@ func (e *Engine) staleIfError(ctx context.Context, s *Settings, old *kept, r Rea
 	if old == nil || r.LocalOnly || ctx.Err() != nil {
 		return Answer{}, false
 	}
-	ttl := e.remaining(s, old)
-	if ttl <= -s.StaleIfError {
+	// Not what is left without a subscription: that the store fails is mostly
+	// why there is none.
+	ttl := s.LocalTTL - (e.local.now() - old.loaded)
+	if s.StaleIfError == 0 || ttl <= -s.StaleIfError {
 		return Answer{}, false
 	}
 	return Answer{Entry: &old.Entry, Source: Local, TTL: min(ttl, 0), StaleIfError: true}, true

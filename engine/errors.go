@@ -1,9 +1,12 @@
 package engine
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // The engine's answers when it could not do what was asked. All but
-// ErrMayBeApplied mean that nothing was changed.
+// ErrMayBeApplied mean that the key was not changed.
 var (
 	// ErrClosed is returned by every call after Close.
 	ErrClosed = errors.New("engine closed")
@@ -22,6 +25,11 @@ var (
 	// ErrRefused says that the store answers, and cannot do it: it is full,
 	// read-only, or not set up for it.
 	ErrRefused = errors.New("the store refuses")
+
+	// ErrTooMuchAtOnce is an ErrRefused of a value for which more entries have
+	// to leave than the store evicts at once: those that did are gone, and
+	// repeating the write goes on with it.
+	ErrTooMuchAtOnce = fmt.Errorf("%w: too much to evict at once", ErrRefused)
 
 	// ErrMayBeApplied says that a write was sent to the store and that no
 	// answer came in time: it may have happened, or happen yet.

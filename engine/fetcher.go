@@ -17,8 +17,11 @@ const (
 	// maxLanes is how many fetches are on their way at once. With two, one
 	// can be read while the other waits for the store.
 	maxLanes = 2
-	// maxFetch bounds the keys of one fetch.
-	maxFetch = 128
+	// maxFetch bounds the keys of one fetch, and maxFetchBytes, roughly, its
+	// values: an answer has to arrive within the time of those who wait for it.
+	maxFetch      = 128
+	firstFetch    = 16 // until it is known how large values are
+	maxFetchBytes = 4 << 20
 	// unknownNumber is later than every write.
 	unknownNumber = math.MaxUint64
 )
@@ -46,6 +49,9 @@ type fetcher struct {
 	pending []*flight          // those not sent, in order
 	lanes   int
 	closed  bool
+	// batchKeys is how many keys the next fetch may have, by the size of the
+	// values that came last.
+	batchKeys int
 	// seen is the highest write number that an answer brought. One that is
 	// lower than what was seen when it was asked for means that the store
 	// lost writes. epoch is the store's, as of the last answer or event:
@@ -77,7 +83,7 @@ type flight struct {
 }
 
 func newFetcher(st store.Store, l *local, w *watch, s *atomic.Pointer[Settings], prepare func(string, *store.Entry) (any, int)) *fetcher {
-	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight)}
+	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight), batchKeys: firstFetch}
 }
 
 // get fetches keys, and puts the answers into answers, which has the same
@@ -102,13 +108,15 @@ func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fres
 		case <-timer.C:
 			err = ErrTimeout
 		}
-		if err != nil {
+		isLate := err != nil && err == s.flight.err && s.joined && time.Until(deadline) > timeout/4
+		if err != nil && !isLate {
 			f.leave(seats[i:])
 			return err
 		}
-		if s.flight.number < s.fence {
-			// The key was written, and the write acknowledged, after the
-			// flight was sent and before this call came.
+		if isLate || s.flight.number < s.fence {
+			// The flight was sent before this call came. It failed in the time
+			// of those it was sent for; or the key was written, and the write
+			// acknowledged, since.
 			again, err := f.join(nil, keys[i:i+1], fresh, deadline)
 			if err != nil {
 				f.leave(seats[i:])
@@ -130,6 +138,7 @@ func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fres
 type seat struct {
 	flight *flight
 	fence  uint64
+	joined bool // after the flight was sent
 }
 
 // join appends a seat in a flight for each key. What is listed under one lock
@@ -153,7 +162,7 @@ func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Ti
 		}
 		fl.waiting++
 		fl.deadline = deadline
-		seats = append(seats, seat{fl, fl.fence})
+		seats = append(seats, seat{fl, fl.fence, fl.sent})
 	}
 	return seats, nil
 }
@@ -186,7 +195,7 @@ func (f *fetcher) unlist(fl *flight) bool {
 func (f *fetcher) lane() {
 	for {
 		if f.watch != nil {
-			f.watch.awaitFirstTry(f.settings.Load().Timeout)
+			f.watch.awaitFirstTry(f.settings.Load().Timeout / 2)
 		}
 		b := f.take()
 		if len(b.flights) == 0 {
@@ -213,13 +222,19 @@ func (f *fetcher) take() flightBatch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b := flightBatch{seen: f.seen, sent: f.local.now()}
-	taken := 0
+	taken, late := 0, tooLate(f.settings.Load())
 	for _, fl := range f.pending {
-		if len(b.flights) == maxFetch {
+		if len(b.flights) == f.batchKeys {
 			break
 		}
 		taken++
 		if fl.waiting == 0 {
+			continue
+		}
+		if fl.deadline.Before(late) {
+			fl.err = ErrTimeout
+			f.unlist(fl)
+			close(fl.done)
 			continue
 		}
 		fl.sent = true
@@ -257,6 +272,7 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 	}
 	if err == nil {
 		f.observe(fetched.Epoch, fetched.Number, b.seen)
+		f.boundBatches(fetched.Entries)
 	}
 	for i, fl := range b.flights {
 		fl.number, fl.err = fetched.Number, err
@@ -274,6 +290,20 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 		}
 		close(fl.done)
 	}
+}
+
+// boundBatches makes the next fetches smaller at once when values are large,
+// and larger again step by step.
+func (f *fetcher) boundBatches(entries []*store.Entry) {
+	bytes, found := 0, 0
+	for _, e := range entries {
+		if e != nil {
+			bytes += len(e.Data)
+			found++
+		}
+	}
+	fit := maxFetchBytes / (bytes/max(found, 1) + 1)
+	f.batchKeys = max(1, min(fit, 2*f.batchKeys, maxFetch))
 }
 
 // keep makes of a fetched entry what the local tier keeps.

@@ -3,7 +3,10 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -294,4 +297,88 @@ func TestASubscriptionThatWasCutComesBack(t *testing.T) {
 	if n := logs.FilterMessageSnippet("no subscription").Len(); n != 1 {
 		t.Errorf("%d warnings, want one", n)
 	}
+}
+
+// A server that accepts and then says nothing, as one does that is reached
+// through TLS on one side only.
+func TestCloseDoesNotWaitForAHandshake(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	for _, scheme := range []string{"redis", "rediss"} {
+		s := settings()
+		s.Timeout, s.DrainTimeout = time.Hour, 10*time.Millisecond
+		st, logger, _ := redisAt(t, scheme+"://"+silent.Addr().String()+"/0")
+		e := engine.New(st, s, engine.Options{Logger: logger})
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		if _, err := e.Get(ctx, "k", engine.Read{}); err == nil {
+			t.Error("an answer from nobody")
+		}
+		cancel()
+		closed := make(chan error, 1)
+		go func() { closed <- e.Close() }()
+		select {
+		case <-closed:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: Close hangs", scheme)
+		}
+	}
+}
+
+// After a failover a name leads to another server, and the old one, now a
+// replica, keeps its connections.
+func TestAReadOnlyServerIsLeftForTheOneThatTheNameLeadsToNow(t *testing.T) {
+	before, after := redistest.Start(t), redistest.Start(t)
+	var leads atomic.Pointer[string]
+	leads.Store(&before.Addr)
+	name := forward(t, &leads)
+	s := patient()
+	s.LocalTTL = 0
+	e, _ := nodeAt(t, "redis://"+name+"/0", s)
+	create(t, e, "k", "old")
+	leads.Store(&after.Addr)
+	before.Client().Do(context.Background(), "REPLICAOF", "127.0.0.1", "1")
+	eventually(t, "a write goes to the new server", func() bool {
+		_, err := e.Put(context.Background(), "k", text("new"), "", "")
+		return err == nil
+	})
+	if got := after.Client().HGet(context.Background(), "{cache}:values", "k").Val(); got != "new" {
+		t.Errorf("the new server has %q", got)
+	}
+}
+
+// forward passes new connections on to where leads says.
+func forward(t *testing.T, leads *atomic.Pointer[string]) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		l.Close()
+		running.Wait()
+	})
+	running.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", *leads.Load())
+			if err != nil {
+				client.Close()
+				continue
+			}
+			pipe := func(to, from net.Conn) {
+				io.Copy(to, from)
+				to.Close()
+				from.Close()
+			}
+			running.Go(func() { pipe(server, client) })
+			running.Go(func() { pipe(client, server) })
+		}
+	})
+	return l.Addr().String()
 }

@@ -91,10 +91,15 @@ func (q *queue) put(j *job, maxJobs int, maxBytes int64) error {
 }
 
 // take removes the next jobs, up to bounds that one job alone may exceed.
-// They count until they are released.
-func (q *queue) take(maxJobs int, maxBytes int64) []*job {
+// They count until they are released. Those that have to be answered before
+// late are answered with ErrTimeout: sent with so little time left they would
+// end without an answer, and so would, when many wait, all that come after them.
+func (q *queue) take(maxJobs int, maxBytes int64, late time.Time) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	for e := q.waiting.Front(); e != nil && e.Value.(*job).deadline.Before(late); e = q.waiting.Front() {
+		q.refuse(e.Value.(*job), ErrTimeout)
+	}
 	var taken []*job
 	var bytes int64
 	for e := q.waiting.Front(); e != nil && len(taken) < maxJobs; e = q.waiting.Front() {
@@ -107,6 +112,14 @@ func (q *queue) take(maxJobs int, maxBytes int64) []*job {
 		taken = append(taken, j)
 	}
 	return taken
+}
+
+// refuse takes j out of the queue and answers it.
+func (q *queue) refuse(j *job, err error) {
+	q.unlink(j)
+	q.jobs--
+	q.bytes -= j.write.Size()
+	j.finish(store.Result{}, err)
 }
 
 func (q *queue) unlink(j *job) {
@@ -157,11 +170,7 @@ func (q *queue) abandon() int {
 	defer q.mu.Unlock()
 	n := q.waiting.Len()
 	for e := q.waiting.Front(); e != nil; e = q.waiting.Front() {
-		j := e.Value.(*job)
-		q.unlink(j)
-		q.jobs--
-		q.bytes -= j.write.Size()
-		j.finish(store.Result{}, ErrClosed)
+		q.refuse(e.Value.(*job), ErrClosed)
 	}
 	return n
 }

@@ -21,6 +21,10 @@ const (
 	choresPause = time.Second
 )
 
+// tooLate is the moment by which an answer must not be due for a call to be
+// sent now: it takes part of the time for a lost answer to be asked for again.
+func tooLate(s *Settings) time.Time { return time.Now().Add(s.Timeout / 4) }
+
 // worker applies the queued writes, one batch after another. It is the only
 // one that writes to the store.
 type worker struct {
@@ -60,7 +64,7 @@ func (w *worker) called() {
 func (w *worker) run() {
 	defer close(w.done)
 	for {
-		jobs := w.queue.take(maxBatchJobs, maxBatchBytes)
+		jobs := w.queue.take(maxBatchJobs, maxBatchBytes, tooLate(w.settings.Load()))
 		switch {
 		case len(jobs) > 0:
 			w.apply(jobs)
@@ -116,9 +120,12 @@ func (w *worker) apply(jobs []*job) {
 	// The local tier must not answer with what a client was told is gone.
 	w.fetcher.written(changedKeys(batch.Writes, applied), applied, seen)
 	for i, j := range jobs {
-		if r := applied.Results[i]; r.Outcome == store.Refused {
+		switch r := applied.Results[i]; r.Outcome {
+		case store.Refused:
 			j.finish(r, fmt.Errorf("%w: %s", ErrRefused, r.Reason))
-		} else {
+		case store.TooMuchAtOnce:
+			j.finish(r, ErrTooMuchAtOnce)
+		default:
 			j.finish(r, nil)
 		}
 	}

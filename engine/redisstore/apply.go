@@ -70,6 +70,7 @@ func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, 
 		}
 		if result.Outcome == store.Refused {
 			s.complain("Redis refused a write", result.Reason)
+			s.leaveReadOnly(result.Reason)
 		}
 		a.Results = append(a.Results, result)
 	}
@@ -90,7 +91,7 @@ func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, 
 var outcomes = map[string]store.Outcome{
 	"created": store.Created, "replaced": store.Replaced, "deleted": store.Deleted,
 	"conflict": store.Conflict, "absent": store.Absent, "failed": store.PreconditionFailed,
-	"large": store.TooLarge, "refused": store.Refused,
+	"large": store.TooLarge, "refused": store.Refused, "slow": store.TooMuchAtOnce,
 }
 
 // readResult reads an answer of apply.lua: an outcome, mostly with a version.

@@ -206,7 +206,7 @@ local function make_room(more_keys, more_bytes, spared)
   local most_bytes = max_bytes > 0 and math.max(max_bytes, bytes) or math.huge
   while keys + more_keys > most_keys or bytes + more_bytes > most_bytes do
     if #evicted >= MAX_EVICTIONS then
-      return 'refused SLOW more than ' .. MAX_EVICTIONS .. ' entries have to leave for this one; repeat the request'
+      return 'slow'
     end
     if not evict(spared) then return end
   end

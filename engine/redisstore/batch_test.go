@@ -1,9 +1,13 @@
 package redisstore
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
@@ -51,7 +55,7 @@ func TestAFetchThatComesAgainReadsAgainAndRaisesNothing(t *testing.T) {
 	args := []any{nil, nil, "rank", "a"}
 	for range 2 {
 		reply, err := f.store.call(f.ctx(), fetchScript, w, args)
-		if err != nil || reply[3] != "1" {
+		if err != nil || reply[4] != "1" {
 			t.Fatalf("%v, %v", reply, err)
 		}
 		w.number--
@@ -109,5 +113,92 @@ func TestRecordsOfWritersExpire(t *testing.T) {
 		if ttl := f.redis.TTL(f.ctx(), key).Val(); ttl <= 2*writerIdle-writerIdle/5 || ttl > 2*writerIdle {
 			t.Errorf("%s expires in %v", key, ttl)
 		}
+	}
+}
+
+func TestARetryWhoseRecordIsGoneIsNotRunAgain(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("first", "1"))
+	proxy := faultproxy.Start(t, f.server.Addr)
+	tries := 0
+	proxy.Rule(func() faultproxy.Fault {
+		tries++
+		if tries == 1 {
+			return faultproxy.Fault{Ending: faultproxy.Lose} // done, and nobody is told
+		}
+		for _, key := range f.redis.Keys(f.ctx(), "{cache}:writer:*").Val() {
+			f.redis.Del(f.ctx(), key)
+		}
+		return faultproxy.Fault{}
+	})
+	s, _ := f.open(proxy.URL())
+	// A writer that knows of a record, so that its loss shows.
+	w := newWriter()
+	w.recorded, w.used = true, time.Now()
+	s.writers.put(w)
+	f.do("HSET", "{cache}:writer:"+w.id, "number", "0")
+	_, err := s.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("k", "v"), remove("k"), create("k", "v")}})
+	if !errors.Is(err, store.ErrFateUnknown) {
+		t.Errorf("got %v", err)
+	}
+	if n := f.do("HGET", "{cache}:state", "number"); n != "4" {
+		t.Errorf("%v writes, want the 4 that were asked for once", n)
+	}
+}
+
+func TestAWriterIsNotUsedOnceItsRecordMayBeGone(t *testing.T) {
+	var ws writers
+	w := ws.take()
+	ws.put(w)
+	if ws.take() != w {
+		t.Error("a writer just used was not taken again")
+	}
+	ws.put(w)
+	w.used = time.Now().Add(-writerIdle)
+	if ws.take() == w {
+		t.Error("a writer that rested was taken again")
+	}
+}
+
+func TestAForgottenWriterLeavesNoSecondRecord(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"))
+	old := f.redis.Keys(f.ctx(), "{cache}:writer:*").Val()[0]
+	f.redis.Del(f.ctx(), old)
+	f.outcomes(f.apply(create("b", "1")), store.Created)
+	if f.redis.Exists(f.ctx(), old).Val() != 0 {
+		t.Error("the batch ran under the name whose record was lost")
+	}
+}
+
+func TestAnEventThatIsNotUnderstoodIsLikeANewSubscription(t *testing.T) {
+	f := newFixture(t)
+	ctx, cancel := context.WithCancel(f.ctx())
+	o := observed{subscribed: make(chan struct{}), changed: make(chan store.Event, 1)}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.store.Watch(ctx, o)
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	for _, payload := range []string{"", `{"version":2,"number":1,"changes":[]}`, "not JSON"} {
+		select {
+		case <-o.subscribed:
+		case <-ctx.Done():
+			t.Fatal("nothing was dropped")
+		}
+		if payload != "" {
+			f.do("PUBLISH", "{cache}:events:0", payload)
+			continue
+		}
+		f.do("PUBLISH", "{cache}:events:0", `{"version":1,"number":1,"changes":[["created"]]}`)
+	}
+	select {
+	case <-o.subscribed:
+	case <-ctx.Done():
+		t.Fatal("nothing was dropped")
 	}
 }

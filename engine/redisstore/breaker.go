@@ -25,7 +25,7 @@ const (
 // it a sign that it is back.
 var errHurried = errors.New("too little time was left")
 
-const evidence = 100 * time.Millisecond
+const evidence = 20 * time.Millisecond
 
 // breaker fails calls at once while Redis is known to be down.
 type breaker struct {

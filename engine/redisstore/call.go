@@ -16,6 +16,9 @@ import (
 const (
 	firstBackoff = 2 * time.Millisecond
 	lastBackoff  = 100 * time.Millisecond
+	// firstTry bounds the first try, however much time there is: a connection
+	// that is dead shows by then. The next one has twice as much.
+	firstTry = 500 * time.Millisecond
 )
 
 // call runs a script as the next batch of w until it is answered or ctx ends.
@@ -32,12 +35,16 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 	w.number++
 	sent := false // some try may have reached Redis
 	backoff := firstBackoff
+	patience := firstTry
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, failure(sent, err)
 		}
 		args[0], args[1] = w.number, w.knows(sent)
-		reply, err := s.try(ctx, deadline, script, w, args)
+		// At most half of what is left, so that a lost answer leaves time to ask
+		// again.
+		reply, err := s.try(ctx, min(patience, time.Until(deadline)/2), script, w, args)
+		patience *= 2
 		if err == nil {
 			return reply, nil
 		}
@@ -83,18 +90,17 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 }
 
 // try runs a script once, unless Redis is known to be down.
-func (s *Store) try(ctx context.Context, deadline time.Time, script *redis.Script, w *writer, args []any) ([]any, error) {
+func (s *Store) try(ctx context.Context, patience time.Duration, script *redis.Script, w *writer, args []any) ([]any, error) {
 	reply, tripped, err := s.breaker.do(func() ([]any, error) {
 		client, err := s.current()
 		if err != nil {
 			return nil, err
 		}
-		// Half of what is left, so that a lost answer leaves time to ask again.
-		half := time.Until(deadline) / 2
-		ctx, cancel := context.WithTimeout(ctx, half)
+		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
+		defer context.AfterFunc(s.life, cancel)()
 		reply, err := script.Run(ctx, client, s.keys.scripts(w.id), args...).Slice()
-		if half < evidence && isTimeout(err) {
+		if patience < evidence && isTimeout(err) {
 			err = fmt.Errorf("%w: %w", errHurried, err)
 		}
 		return reply, err
@@ -141,7 +147,7 @@ func isReply(err error) bool {
 // commands within a script may come at any place, above all those of a user
 // who lacks the right to one command.
 func isHalfWay(err error) bool {
-	return strings.Contains(err.Error(), "user_script") && !strings.HasPrefix(err.Error(), "WRONGTYPE")
+	return strings.Contains(err.Error(), "user_script") && !strings.Contains(err.Error(), "WRONGTYPE")
 }
 
 // isUnsent reports whether err came before anything was sent. That a context's

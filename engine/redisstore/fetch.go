@@ -22,6 +22,7 @@ func (s *Store) Fetch(ctx context.Context, keys []string) (store.Fetched, error)
 	}
 	r := reader{reply: reply}
 	fetched := store.Fetched{Number: uint64(r.int()), Epoch: r.string(), LostRaises: int(r.int()), Entries: make([]*store.Entry, len(keys))}
+	s.leaveReadOnly(r.string())
 	raised := false
 	for i := range keys {
 		value, found := r.optional()

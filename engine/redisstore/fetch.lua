@@ -1,6 +1,6 @@
 -- Reads the keys ARGV[4..] and raises those that are found.
 -- ARGV: batch number, what the writer knows, default policy, keys.
--- Returns {write number, epoch, raises lost, value, meta, value, meta, ...}.
+-- Returns {write number, epoch, raises lost, why, value, meta, value, meta, ...}.
 
 local repeated, refusal = recall()
 if refusal then return redis.error_reply(refusal) end
@@ -14,10 +14,10 @@ if unknown then return redis.error_reply(unknown) end
 local values = redis.call('HMGET', VALUES, unpack(ARGV, 4))
 local metas = redis.call('HMGET', META, unpack(ARGV, 4))
 
-local reply = { tonumber(state[2] or 0), state[3] or '', 0 }
+local reply = { tonumber(state[2] or 0), state[3] or '', 0, '' }
 local members = {}
 for i = 1, #values do
-  reply[2 * i + 2], reply[2 * i + 3] = values[i], metas[i]
+  reply[2 * i + 3], reply[2 * i + 4] = values[i], metas[i]
   if values[i] and metas[i] and not repeated then
     local insertion = parse(metas[i])
     if insertion then
@@ -36,7 +36,7 @@ end
 -- A store that is full or read-only still answers; the raises are lost then.
 local result = redis.pcall('ZADD', RANKS, unpack(raised))
 if type(result) == 'table' and result.err then
-  reply[3] = #members
+  reply[3], reply[4] = #members, result.err
   return reply
 end
 redis.call('HSET', WRITER, 'number', ARGV[1])

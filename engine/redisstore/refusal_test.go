@@ -236,7 +236,7 @@ func TestAWriteThatNeedsTooManyEvictionsGetsThereInSteps(t *testing.T) {
 		if a.Results[0].Outcome == store.Created {
 			break
 		}
-		if a.Results[0].Outcome != store.Refused || !strings.Contains(a.Results[0].Reason, "repeat the request") || steps > 10 {
+		if a.Results[0].Outcome != store.TooMuchAtOnce || steps > 10 {
 			t.Fatalf("step %d: %+v", steps, a.Results[0])
 		}
 	}

@@ -6,8 +6,10 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
@@ -31,11 +33,21 @@ type Store struct {
 	breaker *breaker
 	own     ownEvents
 
-	// mu guards the three below against each other.
+	// life ends with Close: with it end dials and tries, which closing a
+	// client does not interrupt.
+	life context.Context
+	end  context.CancelFunc
+
+	// mu guards what follows.
 	mu     sync.Mutex
 	target *Target
 	client *redis.Client
 	closed bool
+	// renewed is when the client was last replaced because its server could
+	// only be read, and resubscribe ends the subscription, which then begins
+	// anew.
+	renewed     time.Time
+	resubscribe context.CancelFunc
 
 	policyChecked atomic.Bool
 	mended        atomic.Uint64
@@ -50,8 +62,9 @@ func New(c Config) *Store {
 		keys:   keyspace{namespace: c.Namespace, db: c.Target.options.DB},
 		logger: c.Logger,
 		target: c.Target,
-		client: redis.NewClient(c.Target.clientOptions()),
 	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.client = redis.NewClient(c.Target.clientOptions(s.life))
 	s.breaker = newBreaker(c.Logger)
 	return s
 }
@@ -74,7 +87,28 @@ func (s *Store) renewClient() {
 		return
 	}
 	_ = s.client.Close()
-	s.client = redis.NewClient(s.target.clientOptions())
+	s.client = redis.NewClient(s.target.clientOptions(s.life))
+}
+
+// leaveReadOnly makes new connections, now and then, when a server says that it
+// is read-only: after a failover the same name may lead to another one, and the
+// old one keeps its connections open.
+func (s *Store) leaveReadOnly(redisError string) {
+	if !strings.HasPrefix(redisError, "READONLY") {
+		return
+	}
+	s.mu.Lock()
+	recent := time.Since(s.renewed) < time.Second
+	if !recent {
+		s.renewed = time.Now()
+		if s.resubscribe != nil {
+			s.resubscribe()
+		}
+	}
+	s.mu.Unlock()
+	if !recent {
+		s.renewClient()
+	}
 }
 
 // current returns the client to use, or store.ErrClosed.
@@ -95,6 +129,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.end()
 	return s.client.Close()
 }
 

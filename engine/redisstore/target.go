@@ -2,10 +2,12 @@ package redisstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -57,9 +59,14 @@ func (t *Target) Identity() string {
 	return fmt.Sprintf("%s:%s/%d", t.options.Network, t.options.Addr, t.options.DB)
 }
 
+// dialTimeout bounds a dial that goes on for others after the call that began
+// it has ended.
+const dialTimeout = 5 * time.Second
+
 // clientOptions leaves all timing to the deadlines of calls, and all retries
-// to script calls, which know how to repeat without doing twice.
-func (t *Target) clientOptions() *redis.Options {
+// to script calls, which know how to repeat without doing twice. Dials end with
+// life.
+func (t *Target) clientOptions(life context.Context) *redis.Options {
 	o := *t.options
 	o.MaxRetries = -1
 	o.DialerRetries = 1
@@ -71,8 +78,17 @@ func (t *Target) clientOptions() *redis.Options {
 	// Both spare a new connection its round trips.
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	dial := redis.NewDialer(&o)
+	o.DialTimeout = dialTimeout
+	// Not go-redis's own dialer, whose TLS handshake knows no time-out.
+	plain := &net.Dialer{KeepAlive: time.Minute}
+	dial := plain.DialContext
+	if o.TLSConfig != nil {
+		dial = (&tls.Dialer{NetDialer: plain, Config: o.TLSConfig}).DialContext
+	}
 	o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		defer context.AfterFunc(life, cancel)()
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, &dialError{err}

@@ -35,7 +35,7 @@ func (s *Store) Watch(ctx context.Context, o store.Observer) {
 		}
 		o.Lost(err)
 		wait := resubscribeEvery
-		if isReply(err) {
+		if isReply(err) && !isPassing(err) {
 			wait = forbiddenEvery // the server lives, and says no
 		}
 		select {
@@ -52,10 +52,11 @@ func (s *Store) Watch(ctx context.Context, o store.Observer) {
 // drop messages. A subscription that failed once is given up as a whole for
 // the same reason: go-redis would mend it silently.
 func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
-	s.mu.Lock()
-	client := redis.NewClient(s.target.clientOptions())
-	s.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
+	s.mu.Lock()
+	client := redis.NewClient(s.target.clientOptions(s.life))
+	s.resubscribe = cancel
+	s.mu.Unlock()
 	subscription := client.Subscribe(ctx)
 	pinging := make(chan struct{})
 	// Closing the subscription is what ends a Receive early.
@@ -71,6 +72,7 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 		_ = client.Close()
 	}()
 
+	started := time.Now()
 	dialing, dialed := context.WithTimeout(ctx, silenceLimit)
 	defer dialed()
 	if err := subscription.Subscribe(dialing, s.keys.events()); err != nil {
@@ -78,7 +80,6 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 		return fmt.Errorf("subscribing: %w", err)
 	}
 	s.checkPolicy(dialing, client)
-	started := time.Now()
 	go func() {
 		defer close(pinging)
 		ping(ctx, subscription, started)

@@ -141,6 +141,9 @@ const (
 	// Refused says that the store cannot write now; Result.Reason has its
 	// words.
 	Refused
+	// TooMuchAtOnce says that more entries would have to leave for this one
+	// than a batch may evict. It did evict so many; a later try goes on.
+	TooMuchAtOnce
 )
 
 // Result is the answer to one write.

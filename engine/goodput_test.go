@@ -1,0 +1,224 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/memstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// distant is a store that is so far away, and that answers nothing before a
+// moment. Like the one in Redis, a call gives a try half of its time.
+type distant struct {
+	*memstore.Store
+	away  time.Duration
+	until time.Time
+}
+
+func (d *distant) travel(ctx context.Context) error {
+	deadline, _ := ctx.Deadline()
+	left := time.Until(deadline)
+	takes := max(d.away, time.Until(d.until))
+	if takes > left/2 {
+		time.Sleep(left)
+		return fmt.Errorf("%w: too far away", store.ErrFateUnknown)
+	}
+	time.Sleep(takes)
+	return nil
+}
+
+func (d *distant) Apply(ctx context.Context, b store.Batch) (store.Applied, error) {
+	if err := d.travel(ctx); err != nil {
+		return store.Applied{}, err
+	}
+	return d.Store.Apply(ctx, b)
+}
+
+func (d *distant) Fetch(ctx context.Context, keys []string) (store.Fetched, error) {
+	if err := d.travel(ctx); err != nil {
+		return store.Fetched{}, err
+	}
+	return d.Store.Fetch(ctx, keys)
+}
+
+// offer calls so often a second, for some seconds, and returns how each second
+// of calls went.
+func offer(seconds, rate int, call func(key string) error) []map[error]int {
+	went := make([]map[error]int, seconds)
+	for i := range went {
+		went[i] = make(map[error]int)
+	}
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	every := time.Second / time.Duration(rate)
+	for i := range seconds * rate {
+		running.Go(func() {
+			err := call(fmt.Sprint("k", i))
+			kind := err
+			for _, known := range []error{engine.ErrTimeout, engine.ErrQueueFull, engine.ErrMayBeApplied, engine.ErrUnavailable} {
+				if errors.Is(err, known) {
+					kind = known
+				}
+			}
+			mu.Lock()
+			went[i/rate][kind]++
+			mu.Unlock()
+		})
+		time.Sleep(every)
+	}
+	running.Wait()
+	return went
+}
+
+// A batch has up to 128 keys and takes 50 ms there and back, so that the worker
+// does 2,560 writes a second, and two lanes twice as many fetches.
+func TestUnderOverloadWhatIsTakenIsAnsweredInTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		rate, least int
+		call        func(e *engine.Engine, key string) error
+	}{
+		"writes": {8000, 2000, func(e *engine.Engine, key string) error {
+			_, err := e.Create(context.Background(), key, text("v"), "", "")
+			return err
+		}},
+		"reads": {12000, 4000, func(e *engine.Engine, key string) error {
+			_, err := e.Get(context.Background(), key, engine.Read{})
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := settings()
+				s.MaxQueueJobs, s.MaxQueueBytes, s.Limits.MaxKeys = 4096, 64<<20, 1_000_000
+				e := engine.New(&distant{Store: memstore.New(), away: 50 * time.Millisecond}, s, engine.Options{})
+				defer e.Close()
+				for i, went := range offer(5, c.rate, func(key string) error { return c.call(e, key) })[1:] {
+					if went[nil] < c.least || went[engine.ErrMayBeApplied] > 0 {
+						t.Errorf("second %d: %v, want at least %d answered", i+1, went, c.least)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestAPauseOfTheStoreIsOverWhenItIs(t *testing.T) {
+	for _, rate := range []int{1000, 2000, 2400} {
+		synctest.Test(t, func(t *testing.T) {
+			s := settings()
+			s.MaxQueueJobs, s.MaxQueueBytes, s.Limits.MaxKeys = 4096, 64<<20, 1_000_000
+			st := &distant{Store: memstore.New(), away: 50 * time.Millisecond, until: time.Now().Add(2 * time.Second)}
+			e := engine.New(st, s, engine.Options{})
+			defer e.Close()
+			went := offer(6, rate, func(key string) error {
+				_, err := e.Create(context.Background(), key, text("v"), "", "")
+				return err
+			})
+			for i := 3; i < 6; i++ {
+				if went[i][nil] != rate {
+					t.Errorf("%d a second, second %d after the pause: %v", rate, i-1, went[i])
+				}
+			}
+		})
+	}
+}
+
+func TestFetchesOfLargeValuesAreSmall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 1 << 20
+		st := newScripted()
+		s := settings()
+		s.MaxQueueBytes, s.LocalTTL = 64<<20, 0
+		e := engine.New(st, s, engine.Options{})
+		defer e.Close()
+		for i := range 40 {
+			create(t, e, fmt.Sprint(i), string(make([]byte, size)))
+		}
+		value(t, e, "0") // it learns
+		hold := make(chan struct{})
+		st.set(func() { st.fetches = nil; st.beforeFetch = func([]string) error { <-hold; return nil } })
+		var running sync.WaitGroup
+		for i := range 40 {
+			running.Go(func() { value(t, e, fmt.Sprint(i)) })
+		}
+		synctest.Wait()
+		close(hold)
+		running.Wait()
+		st.set(func() {
+			for _, keys := range st.fetches {
+				if len(keys)*size > 4<<20 {
+					t.Errorf("one fetch of %d values of 1 MiB", len(keys))
+				}
+			}
+		})
+	})
+}
+
+func TestALateJoinerHasItsOwnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newScripted()
+		e := engine.New(st, settings(), engine.Options{})
+		defer e.Close()
+		create(t, e, "k", "v")
+		st.set(func() {
+			st.beforeFetch = func([]string) error {
+				st.set(func() { st.beforeFetch = nil })
+				time.Sleep(990 * time.Millisecond)
+				return store.ErrUnavailable
+			}
+		})
+		first := make(chan error)
+		go func() {
+			_, err := e.Get(context.Background(), "k", engine.Read{})
+			first <- err
+		}()
+		time.Sleep(500 * time.Millisecond)
+		late := make(chan engine.Answer)
+		go func() { late <- get(t, e, "k") }()
+		if err := <-first; !errors.Is(err, engine.ErrUnavailable) {
+			t.Errorf("the first: %v", err)
+		}
+		if a := <-late; read(a) != "v" {
+			t.Errorf("the late one: %q", read(a))
+		}
+	})
+}
+
+func TestABatchOfUnknownFateLeavesTheLocalTier(t *testing.T) {
+	st := newScripted()
+	e := open(t, st, settings())
+	create(t, e, "k", "old")
+	value(t, e, "k")
+	st.set(func() { st.afterApply = func(store.Batch) error { return store.ErrFateUnknown } })
+	if _, err := e.Put(context.Background(), "k", text("new"), "", ""); !errors.Is(err, engine.ErrMayBeApplied) {
+		t.Fatal(err)
+	}
+	if got := value(t, e, "k"); got != "new" {
+		t.Errorf("the local tier still answers: %q", got)
+	}
+}
+
+func TestAnEntryWithinItsLocalTTLAnswersWhileTheStoreFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newWatched()
+		s := settings()
+		s.StaleIfError = 2 * time.Second
+		e := engine.New(st, s, engine.Options{})
+		defer e.Close()
+		go func() { o := <-st.observers; o.Subscribed(); o.Alive(time.Now()) }()
+		create(t, e, "k", "v")
+		value(t, e, "k")
+		time.Sleep(5 * time.Second) // the subscription is not known to stand any more
+		st.set(func() { st.beforeFetch = func([]string) error { return store.ErrUnavailable } })
+		if a := get(t, e, "k"); !a.StaleIfError || read(a) != "v" {
+			t.Errorf("%+v", a)
+		}
+	})
+}
