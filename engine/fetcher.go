@@ -100,30 +100,30 @@ func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fres
 	for i := 0; i < len(seats); {
 		s := &seats[i]
 		var err error
+		again := false
 		select {
 		case <-s.flight.done:
 			err = s.flight.err
+			// The flight was sent before this call came. It failed in the time
+			// of those it was sent for; or the key was written, and the write
+			// acknowledged, since.
+			again = s.wasSent && err != nil && time.Until(deadline) > timeout/4 ||
+				err == nil && s.flight.number < s.fence
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		case <-timer.C:
 			err = ErrTimeout
 		}
-		isLate := err != nil && err == s.flight.err && s.joined && time.Until(deadline) > timeout/4
-		if err != nil && !isLate {
+		if again {
+			var other []seat
+			if other, err = f.join(nil, keys[i:i+1], fresh, deadline); err == nil {
+				*s = seat{other[0].flight, other[0].fence, false} // one more chance is enough
+				continue
+			}
+		}
+		if err != nil {
 			f.leave(seats[i:])
 			return err
-		}
-		if isLate || s.flight.number < s.fence {
-			// The flight was sent before this call came. It failed in the time
-			// of those it was sent for; or the key was written, and the write
-			// acknowledged, since.
-			again, err := f.join(nil, keys[i:i+1], fresh, deadline)
-			if err != nil {
-				f.leave(seats[i:])
-				return err
-			}
-			*s = again[0]
-			continue
 		}
 		if got := s.flight.got; got != nil {
 			answers[i] = Answer{Entry: &got.Entry, Stored: s.flight.stored}
@@ -138,7 +138,8 @@ func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fres
 type seat struct {
 	flight *flight
 	fence  uint64
-	joined bool // after the flight was sent
+	// wasSent says that the flight was sent before the call came.
+	wasSent bool
 }
 
 // join appends a seat in a flight for each key. What is listed under one lock
@@ -161,7 +162,9 @@ func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Ti
 			}
 		}
 		fl.waiting++
-		fl.deadline = deadline
+		if deadline.After(fl.deadline) {
+			fl.deadline = deadline
+		}
 		seats = append(seats, seat{fl, fl.fence, fl.sent})
 	}
 	return seats, nil
