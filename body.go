@@ -225,6 +225,10 @@ func decodeJSON(body []byte) (content, error) {
 	if !hasValue {
 		return content{}, badRequest("the body has no field value%s", hint)
 	}
+	if 2*len(c.value.Data) < len(body) {
+		// A small part would keep all of the body, which nobody counts any more.
+		c.value.Data = bytes.Clone(c.value.Data)
+	}
 	return c, nil
 }
 
@@ -277,7 +281,7 @@ func cutJSON(b []byte) (value, rest []byte) {
 // returns may be a part of it.
 func decodeString(quoted []byte) ([]byte, error) {
 	if bytes.IndexByte(quoted, '\\') < 0 {
-		return quoted[1 : len(quoted)-1], nil
+		return quoted[1 : len(quoted)-1 : len(quoted)-1], nil
 	}
 	if hasLoneSurrogate(quoted) {
 		return nil, errors.New("is not valid Unicode: it has half of a surrogate pair")

@@ -242,6 +242,18 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func TestASmallValueKeepsNoLargeBody(t *testing.T) {
+	for _, body := range []string{
+		`{"value":1` + strings.Repeat(" ", 1000) + `}`,
+		`{"value":"v"` + strings.Repeat(" ", 1000) + `}`,
+	} {
+		c, err := decodeJSON([]byte(body))
+		if err != nil || cap(c.value.Data) > 16 {
+			t.Errorf("%d bytes are kept for %q, %v", cap(c.value.Data), c.value.Data, err)
+		}
+	}
+}
+
 func FuzzDecodeJSON(f *testing.F) {
 	for _, seed := range []string{`{"value":1}`, `{"key":"k","value":"\ud83d\ude00"}`, `{"value":"\ud800"}`, `{"value":{}}x`, ` { "value" : [ ] } `} {
 		f.Add([]byte(seed))

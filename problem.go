@@ -82,7 +82,7 @@ func (h *Handler) failEngine(w http.ResponseWriter, r *http.Request, err error) 
 	case errors.Is(err, engine.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		detail = "the store did not get to the request in time, nothing was changed; repeat it later"
 	case errors.Is(err, engine.ErrTooMuchAtOnce):
-		detail = "so many entries have to leave for this value that it takes several steps, of which this was one; repeat the request"
+		detail = "so many entries have to leave for this value, or for others written with it, that it takes several steps, of which this was one; repeat the request"
 	case errors.Is(err, engine.ErrRefused):
 		detail = "the store refuses the request, nothing was changed; it may be full, read-only or misconfigured, which the log of this server tells"
 	case errors.Is(err, engine.ErrUnavailable):

@@ -99,7 +99,7 @@ func (e *Engine) Get(ctx context.Context, key string, r Read) (Answer, error) {
 }
 
 // GetAll looks for the entries of keys, at most store.MaxBatch, as Get does,
-// and asks the store at most once for what is not local. It fails as a whole.
+// and asks the store for all that is not local together. It fails as a whole.
 func (e *Engine) GetAll(ctx context.Context, keys []string, r Read) ([]Answer, error) {
 	settings := e.settings.Load()
 	answers := make([]Answer, len(keys))
@@ -222,7 +222,7 @@ func (e *Engine) write(ctx context.Context, w store.Write) (store.Result, error)
 	e.start()
 	timer := time.NewTimer(settings.Timeout)
 	defer timer.Stop()
-	j := newJob(w, time.Now().Add(settings.Timeout))
+	j := newJob(w, settings.Timeout)
 	if err := e.queue.put(j, settings.MaxQueueJobs, settings.MaxQueueBytes); err != nil {
 		return store.Result{}, err
 	}
@@ -243,6 +243,11 @@ func (e *Engine) write(ctx context.Context, w store.Write) (store.Result, error)
 		if e.queue.withdraw(j) {
 			return store.Result{}, ErrTimeout
 		}
+	}
+	select {
+	case <-j.done: // in the same moment
+		return j.result, j.err
+	default:
 	}
 	e.fetcher.drop([]string{w.Key}, unknownNumber)
 	return store.Result{}, ErrMayBeApplied

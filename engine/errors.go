@@ -15,8 +15,8 @@ var (
 	// as Settings allow.
 	ErrQueueFull = errors.New("write queue full")
 
-	// ErrTimeout says that Settings.Timeout passed before the call got its
-	// turn.
+	// ErrTimeout says that Settings.Timeout passed, or all but too little of
+	// it, before the call got its turn.
 	ErrTimeout = errors.New("timed out waiting for the store")
 
 	// ErrUnavailable says that the store could not be reached or refuses.
@@ -26,8 +26,9 @@ var (
 	// read-only, or not set up for it.
 	ErrRefused = errors.New("the store refuses")
 
-	// ErrTooMuchAtOnce is an ErrRefused of a value for which more entries have
-	// to leave than the store evicts at once: those that did are gone, and
+	// ErrTooMuchAtOnce is an ErrRefused of a value for which, together with
+	// those applied with it, more entries have to leave than the store evicts
+	// at once: those that did are gone, and
 	// repeating the write goes on with it.
 	ErrTooMuchAtOnce = fmt.Errorf("%w: too much to evict at once", ErrRefused)
 

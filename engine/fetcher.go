@@ -43,6 +43,7 @@ type fetcher struct {
 	settings *atomic.Pointer[Settings]
 	prepare  func(string, *store.Entry) (any, int)
 	running  sync.WaitGroup // lanes
+	pace     pace
 
 	mu      sync.Mutex
 	flights map[string]*flight // the ones that calls may join
@@ -67,7 +68,8 @@ type fetcher struct {
 // flight is one read of one key.
 type flight struct {
 	key      string
-	deadline time.Time // of the last call that joined
+	deadline time.Time     // of the call that has the most time
+	timeout  time.Duration // what that call had when it came
 	waiting  int
 	sent     bool
 	// fence is the number of the latest write to the key that became known
@@ -93,7 +95,7 @@ func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fres
 	defer timer.Stop()
 	deadline := time.Now().Add(timeout)
 	var one [1]seat
-	seats, err := f.join(one[:0], keys, fresh, deadline)
+	seats, err := f.join(one[:0], keys, fresh, deadline, timeout)
 	if err != nil {
 		return err
 	}
@@ -115,9 +117,7 @@ func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fres
 			err = ErrTimeout
 		}
 		if again {
-			var other []seat
-			if other, err = f.join(nil, keys[i:i+1], fresh, deadline); err == nil {
-				*s = seat{other[0].flight, other[0].fence, false} // one more chance is enough
+			if err = f.rejoin(seats[i:], keys[i:], fresh, deadline, timeout); err == nil {
 				continue
 			}
 		}
@@ -143,8 +143,8 @@ type seat struct {
 }
 
 // join appends a seat in a flight for each key. What is listed under one lock
-// is sent together.
-func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Time) ([]seat, error) {
+// is sent together, as far as it fits into one fetch.
+func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Time, timeout time.Duration) ([]seat, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -163,11 +163,34 @@ func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Ti
 		}
 		fl.waiting++
 		if deadline.After(fl.deadline) {
-			fl.deadline = deadline
+			fl.deadline, fl.timeout = deadline, timeout
 		}
 		seats = append(seats, seat{fl, fl.fence, fl.sent})
 	}
 	return seats, nil
+}
+
+// rejoin takes new seats for the first of the given ones, and for those behind
+// it whose flights have failed. One more chance is enough.
+func (f *fetcher) rejoin(seats []seat, keys []string, fresh bool, deadline time.Time, timeout time.Duration) error {
+	again, places := keys[:1:1], []int{0}
+	for i := 1; i < len(seats); i++ {
+		select {
+		case <-seats[i].flight.done:
+			if seats[i].wasSent && seats[i].flight.err != nil {
+				again, places = append(again, keys[i]), append(places, i)
+			}
+		default:
+		}
+	}
+	joined, err := f.join(nil, again, fresh, deadline, timeout)
+	if err != nil {
+		return err
+	}
+	for n, i := range places {
+		seats[i] = seat{flight: joined[n].flight, fence: joined[n].fence}
+	}
+	return nil
 }
 
 // leave gives seats up. A flight that nobody waits for any more is not sent:
@@ -205,7 +228,9 @@ func (f *fetcher) lane() {
 			return
 		}
 		ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
+		begin := time.Now()
 		fetched, err := f.store.Fetch(ctx, b.keys)
+		f.pace.note(time.Since(begin), err)
 		cancel()
 		f.land(b, fetched, err)
 	}
@@ -225,7 +250,7 @@ func (f *fetcher) take() flightBatch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b := flightBatch{seen: f.seen, sent: f.local.now()}
-	taken, late := 0, tooLate(f.settings.Load())
+	taken := 0
 	for _, fl := range f.pending {
 		if len(b.flights) == f.batchKeys {
 			break
@@ -234,7 +259,7 @@ func (f *fetcher) take() flightBatch {
 		if fl.waiting == 0 {
 			continue
 		}
-		if fl.deadline.Before(late) {
+		if time.Until(fl.deadline) < f.pace.needs(fl.timeout) {
 			fl.err = ErrTimeout
 			f.unlist(fl)
 			close(fl.done)
@@ -276,6 +301,8 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 	if err == nil {
 		f.observe(fetched.Epoch, fetched.Number, b.seen)
 		f.boundBatches(fetched.Entries)
+	} else {
+		f.batchKeys = max(1, f.batchKeys/2)
 	}
 	for i, fl := range b.flights {
 		fl.number, fl.err = fetched.Number, err
@@ -298,14 +325,13 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 // boundBatches makes the next fetches smaller at once when values are large,
 // and larger again step by step.
 func (f *fetcher) boundBatches(entries []*store.Entry) {
-	bytes, found := 0, 0
+	largest := 0
 	for _, e := range entries {
 		if e != nil {
-			bytes += len(e.Data)
-			found++
+			largest = max(largest, len(e.Data))
 		}
 	}
-	fit := maxFetchBytes / (bytes/max(found, 1) + 1)
+	fit := maxFetchBytes / (largest + 1)
 	f.batchKeys = max(1, min(fit, 2*f.batchKeys, maxFetch))
 }
 

@@ -77,36 +77,86 @@ func offer(seconds, rate int, call func(key string) error) []map[error]int {
 	return went
 }
 
-// A batch has up to 128 keys and takes 50 ms there and back, so that the worker
-// does 2,560 writes a second, and two lanes twice as many fetches.
+// A batch has up to 128 keys: at 100 ms there and back the worker does 1,280
+// writes a second, and two lanes twice as many fetches.
 func TestUnderOverloadWhatIsTakenIsAnsweredInTime(t *testing.T) {
-	for name, c := range map[string]struct {
-		rate, least int
-		call        func(e *engine.Engine, key string) error
-	}{
-		"writes": {8000, 2000, func(e *engine.Engine, key string) error {
+	calls := map[string]func(e *engine.Engine, key string) error{
+		"writes": func(e *engine.Engine, key string) error {
 			_, err := e.Create(context.Background(), key, text("v"), "", "")
 			return err
-		}},
-		"reads": {12000, 4000, func(e *engine.Engine, key string) error {
+		},
+		"reads": func(e *engine.Engine, key string) error {
 			_, err := e.Get(context.Background(), key, engine.Read{})
 			return err
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := settings()
-				s.MaxQueueJobs, s.MaxQueueBytes, s.Limits.MaxKeys = 4096, 64<<20, 1_000_000
-				e := engine.New(&distant{Store: memstore.New(), away: 50 * time.Millisecond}, s, engine.Options{})
-				defer e.Close()
-				for i, went := range offer(5, c.rate, func(key string) error { return c.call(e, key) })[1:] {
-					if went[nil] < c.least || went[engine.ErrMayBeApplied] > 0 {
-						t.Errorf("second %d: %v, want at least %d answered", i+1, went, c.least)
+		},
+	}
+	for name, call := range calls {
+		for _, away := range []time.Duration{100, 250} {
+			away *= time.Millisecond
+			capacity := int(128 * time.Second / away)
+			if name == "reads" {
+				capacity *= 2
+			}
+			t.Run(fmt.Sprint(name, " of a store that is away ", away), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := settings()
+					s.MaxQueueJobs, s.MaxQueueBytes, s.Limits.MaxKeys = 100_000, 64<<20, 1_000_000
+					e := engine.New(&distant{Store: memstore.New(), away: away}, s, engine.Options{})
+					defer e.Close()
+					went := offer(6, 2*capacity, func(key string) error { return call(e, key) })
+					for i := 3; i < 6; i++ {
+						if went[i][nil] < capacity*2/3 || went[i][engine.ErrMayBeApplied] > 0 {
+							t.Errorf("second %d: %v, want most of %d answered", i, went[i], capacity)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestARaisedTimeoutRefusesNothingThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := settings()
+		e := engine.New(&distant{Store: memstore.New(), away: 20 * time.Millisecond}, s, engine.Options{})
+		defer e.Close()
+		first := createLater(e, "first", "v")
+		second := createLater(e, "second", "v")
+		s.Timeout = 5 * time.Second
+		e.Configure(s)
+		for _, a := range []<-chan answer{first, second} {
+			if got := <-a; got.err != nil {
+				t.Error(got.err)
+			}
+		}
+	})
+}
+
+func TestAHotKeyOfAFailingStoreFailsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newScripted()
+		e := engine.New(st, settings(), engine.Options{})
+		defer e.Close()
+		st.set(func() {
+			st.beforeFetch = func([]string) error {
+				time.Sleep(time.Millisecond)
+				return store.ErrUnavailable
+			}
+		})
+		var running sync.WaitGroup
+		for range 100 {
+			running.Go(func() {
+				for range 10 {
+					begin := time.Now()
+					_, err := e.Get(context.Background(), "hot", engine.Read{})
+					if took := time.Since(begin); !errors.Is(err, engine.ErrUnavailable) || took > 5*time.Millisecond {
+						t.Errorf("%v after %v", err, took)
 					}
 				}
 			})
-		})
-	}
+		}
+		running.Wait()
+	})
 }
 
 func TestAPauseOfTheStoreIsOverWhenItIs(t *testing.T) {
@@ -170,7 +220,7 @@ func TestALateJoinerHasItsOwnTime(t *testing.T) {
 		st.set(func() {
 			st.beforeFetch = func([]string) error {
 				st.set(func() { st.beforeFetch = nil })
-				time.Sleep(990 * time.Millisecond)
+				time.Sleep(400 * time.Millisecond)
 				return store.ErrUnavailable
 			}
 		})
@@ -179,14 +229,17 @@ func TestALateJoinerHasItsOwnTime(t *testing.T) {
 			_, err := e.Get(context.Background(), "k", engine.Read{})
 			first <- err
 		}()
-		time.Sleep(500 * time.Millisecond)
-		late := make(chan engine.Answer)
-		go func() { late <- get(t, e, "k") }()
+		time.Sleep(200 * time.Millisecond)
+		late := make(chan string)
+		go func() {
+			a, err := e.Get(context.Background(), "k", engine.Read{})
+			late <- fmt.Sprint(read(a), " ", err)
+		}()
 		if err := <-first; !errors.Is(err, engine.ErrUnavailable) {
 			t.Errorf("the first: %v", err)
 		}
-		if a := <-late; read(a) != "v" {
-			t.Errorf("the late one: %q", read(a))
+		if got := <-late; got != "v <nil>" {
+			t.Errorf("the late one: %s", got)
 		}
 	})
 }

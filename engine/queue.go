@@ -12,6 +12,7 @@ import (
 type job struct {
 	write    store.Write
 	deadline time.Time
+	timeout  time.Duration // the deadline counts from its arrival
 	place    *list.Element // in the queue; nil once taken or withdrawn
 
 	done   chan struct{} // closed when the rest is set
@@ -19,8 +20,8 @@ type job struct {
 	err    error
 }
 
-func newJob(w store.Write, deadline time.Time) *job {
-	return &job{write: w, deadline: deadline, done: make(chan struct{})}
+func newJob(w store.Write, timeout time.Duration) *job {
+	return &job{write: w, deadline: time.Now().Add(timeout), timeout: timeout, done: make(chan struct{})}
 }
 
 func (j *job) finish(r store.Result, err error) {
@@ -91,14 +92,17 @@ func (q *queue) put(j *job, maxJobs int, maxBytes int64) error {
 }
 
 // take removes the next jobs, up to bounds that one job alone may exceed.
-// They count until they are released. Those that have to be answered before
-// late are answered with ErrTimeout: sent with so little time left they would
-// end without an answer, and so would, when many wait, all that come after them.
-func (q *queue) take(maxJobs int, maxBytes int64, late time.Time) []*job {
+// They count until they are released. Those for which it is too late are
+// answered with ErrTimeout.
+func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for e := q.waiting.Front(); e != nil && e.Value.(*job).deadline.Before(late); e = q.waiting.Front() {
-		q.refuse(e.Value.(*job), ErrTimeout)
+	for e := q.waiting.Front(); e != nil; e = q.waiting.Front() {
+		j := e.Value.(*job)
+		if time.Until(j.deadline) >= p.needs(j.timeout) {
+			break
+		}
+		q.refuse(j, ErrTimeout)
 	}
 	var taken []*job
 	var bytes int64

@@ -21,10 +21,6 @@ const (
 	choresPause = time.Second
 )
 
-// tooLate is the moment by which an answer must not be due for a call to be
-// sent now: it takes part of the time for a lost answer to be asked for again.
-func tooLate(s *Settings) time.Time { return time.Now().Add(s.Timeout / 4) }
-
 // worker applies the queued writes, one batch after another. It is the only
 // one that writes to the store.
 type worker struct {
@@ -34,6 +30,7 @@ type worker struct {
 	settings *atomic.Pointer[Settings]
 	logger   *zap.Logger
 	done     chan struct{} // closed when the queue is closed and empty
+	pace     pace
 
 	// limitsNew says that no call came since the limits were set. Until one
 	// does, the settings may be taken back, and must change nothing.
@@ -64,7 +61,7 @@ func (w *worker) called() {
 func (w *worker) run() {
 	defer close(w.done)
 	for {
-		jobs := w.queue.take(maxBatchJobs, maxBatchBytes, tooLate(w.settings.Load()))
+		jobs := w.queue.take(maxBatchJobs, maxBatchBytes, &w.pace)
 		switch {
 		case len(jobs) > 0:
 			w.apply(jobs)
@@ -101,7 +98,9 @@ func (w *worker) apply(jobs []*job) {
 	}
 	seen := w.fetcher.seenNumber()
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	begin := time.Now()
 	applied, err := w.store.Apply(ctx, batch)
+	w.pace.note(time.Since(begin), err)
 	cancel()
 	w.queue.release(jobs)
 	if err != nil {

@@ -58,7 +58,11 @@ func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, 
 	answers := r.string()
 	a.Evicted = r.strings()
 	unpublished := r.string()
-	w.recorded = r.int() == 1 || w.recorded
+	recorded := r.int() == 1
+	w.recorded = recorded || w.recorded
+	if recorded {
+		s.written()
+	}
 	if r.err != nil {
 		return a, r.err
 	}

@@ -150,13 +150,13 @@ func isHalfWay(err error) bool {
 	return strings.Contains(err.Error(), "user_script") && !strings.Contains(err.Error(), "WRONGTYPE")
 }
 
-// isUnsent reports whether err came before anything was sent. That a context's
-// time is up is said only by who waits for a connection; on a connection it is
+// isUnsent reports whether err came before anything was sent. That a context
+// has ended is said only by who waits for a connection; on a connection it is
 // an i/o timeout.
 func isUnsent(err error) bool {
 	var dial *dialError
 	var op *net.OpError
 	return errors.As(err, &dial) ||
-		errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &op) ||
+		(errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) && !errors.As(err, &op) ||
 		errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
 }

@@ -44,9 +44,10 @@ type Store struct {
 	client *redis.Client
 	closed bool
 	// renewed is when the client was last replaced because its server could
-	// only be read, and resubscribe ends the subscription, which then begins
-	// anew.
+	// only be read, renewPause for how long it is not again, and resubscribe
+	// ends the subscription, which then begins anew.
 	renewed     time.Time
+	renewPause  time.Duration
 	resubscribe context.CancelFunc
 
 	policyChecked atomic.Bool
@@ -90,17 +91,19 @@ func (s *Store) renewClient() {
 	s.client = redis.NewClient(s.target.clientOptions(s.life))
 }
 
-// leaveReadOnly makes new connections, now and then, when a server says that it
-// is read-only: after a failover the same name may lead to another one, and the
-// old one keeps its connections open.
+// leaveReadOnly makes new connections when a server says that it is read-only:
+// after a failover the same name may lead to another one, and the old one keeps
+// its connections open. It does so ever less often until a write goes through,
+// since the server may be meant to be read only.
 func (s *Store) leaveReadOnly(redisError string) {
 	if !strings.HasPrefix(redisError, "READONLY") {
 		return
 	}
 	s.mu.Lock()
-	recent := time.Since(s.renewed) < time.Second
+	recent := time.Since(s.renewed) < s.renewPause
 	if !recent {
 		s.renewed = time.Now()
+		s.renewPause = min(max(2*s.renewPause, time.Second), time.Minute)
 		if s.resubscribe != nil {
 			s.resubscribe()
 		}
@@ -119,6 +122,13 @@ func (s *Store) current() (*redis.Client, error) {
 		return nil, store.ErrClosed
 	}
 	return s.client, nil
+}
+
+// written is told that the server takes writes.
+func (s *Store) written() {
+	s.mu.Lock()
+	s.renewPause = 0
+	s.mu.Unlock()
 }
 
 // Close closes all connections. Calls in progress fail.

@@ -1,0 +1,30 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// pace knows how long the store takes to answer, and so when it is too late to
+// ask it. A call that is sent with too little time left ends without an answer;
+// where many wait, so would all that come after it.
+type pace struct{ took atomic.Int64 }
+
+// needs returns how much of its time a call must have left when it is sent: a
+// part of it for a lost answer to be asked for again, and twice what an answer
+// takes, since a store gives a first try half of the time. It is never so much
+// that nothing would be sent.
+func (p *pace) needs(timeout time.Duration) time.Duration {
+	return min(max(timeout/4, time.Duration(p.took.Load())*5/2), timeout*3/4)
+}
+
+// note learns from a call that took so long. One that failed shows only that an
+// answer takes longer than the half of it.
+func (p *pace) note(took time.Duration, err error) {
+	old := time.Duration(p.took.Load())
+	if err != nil {
+		p.took.Store(int64(max(old, took*3/4)))
+		return
+	}
+	p.took.Store(int64(max(took, (3*old+took)/4)))
+}
