@@ -275,3 +275,65 @@ func TestAnEntryWithinItsLocalTTLAnswersWhileTheStoreFails(t *testing.T) {
 		}
 	})
 }
+
+func TestAWriteThatIsRefusedInTheMomentOfItsTimeoutWasNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := settings()
+		s.MaxQueueJobs = 1000
+		e := engine.New(&distant{Store: memstore.New(), until: time.Now().Add(time.Hour)}, s, engine.Options{})
+		defer e.Close()
+		sent := createLater(e, "sent", "v")
+		var waiting []<-chan answer
+		for i := range 200 {
+			waiting = append(waiting, createLater(e, fmt.Sprint(i), "v"))
+		}
+		if got := <-sent; !errors.Is(got.err, engine.ErrMayBeApplied) {
+			t.Error(got.err)
+		}
+		for i, a := range waiting {
+			if got := <-a; !errors.Is(got.err, engine.ErrTimeout) {
+				t.Fatalf("write %d, which was never sent: %v", i, got.err)
+			}
+		}
+	})
+}
+
+func TestManyKeysThatJoinedAFailedFetchAreFetchedAgainTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newScripted()
+		e := engine.New(st, settings(), engine.Options{})
+		defer e.Close()
+		var keys []string
+		for i := range 10 {
+			keys = append(keys, fmt.Sprint(i))
+		}
+		hold := make(chan struct{})
+		st.set(func() {
+			st.beforeFetch = func([]string) error {
+				<-hold
+				st.set(func() { st.beforeFetch = nil })
+				return store.ErrUnavailable
+			}
+		})
+		failed := make(chan error)
+		all := func() error {
+			_, err := e.GetAll(context.Background(), keys, engine.Read{})
+			return err
+		}
+		go func() { failed <- all() }()
+		synctest.Wait()
+		late := make(chan error)
+		go func() { late <- all() }()
+		synctest.Wait()
+		close(hold)
+		if err := <-failed; !errors.Is(err, engine.ErrUnavailable) {
+			t.Error(err)
+		}
+		if err := <-late; err != nil {
+			t.Error(err)
+		}
+		if n := st.fetchCount(); n > 3 { // a failure halves the next fetches
+			t.Errorf("%d fetches of 10 keys", n)
+		}
+	})
+}

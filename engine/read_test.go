@@ -245,6 +245,38 @@ func TestAReaderThatLeavesIsAnsweredAtOnce(t *testing.T) {
 	})
 }
 
+func TestAKeyWhoseReaderLeftBeforeItWasSentIsReadForTheNextOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newScripted()
+		e := engine.New(st, settings(), engine.Options{})
+		defer e.Close()
+		create(t, e, "k", "v")
+		hold := make(chan struct{})
+		st.set(func() { st.beforeFetch = func([]string) error { <-hold; return nil } })
+		for _, key := range []string{"one", "two"} { // they hold the lanes
+			go e.Get(context.Background(), key, engine.Read{})
+			synctest.Wait()
+		}
+		ctx, leave := context.WithCancel(context.Background())
+		left := make(chan error)
+		go func() {
+			_, err := e.Get(ctx, "k", engine.Read{})
+			left <- err
+		}()
+		synctest.Wait()
+		leave()
+		<-left
+		close(hold)
+		synctest.Wait()
+		if n := st.fetchCount(); n != 2 {
+			t.Errorf("%d fetches: one that nobody waited for was sent", n)
+		}
+		if got := value(t, e, "k"); got != "v" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
 func TestPrepareRunsOnceForEachFetchedEntry(t *testing.T) {
 	calls := 0
 	e := engine.New(memstore.New(), settings(), engine.Options{

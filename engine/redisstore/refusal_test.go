@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -244,4 +245,35 @@ func TestAWriteThatNeedsTooManyEvictionsGetsThereInSteps(t *testing.T) {
 		t.Errorf("%d steps", steps)
 	}
 	f.consistent()
+}
+
+func TestAServerThatStaysReadOnlyIsLeftEverLessOften(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"))
+	f.do("REPLICAOF", "127.0.0.1", "1") // a port where nobody is
+	refused := func() (renewed bool) {
+		before, _ := f.store.current()
+		f.outcomes(f.apply(put("a", "2")), store.Refused)
+		after, _ := f.store.current()
+		return before != after
+	}
+	if !refused() || refused() || refused() {
+		t.Error("want new connections once")
+	}
+	for range 10 {
+		f.store.mu.Lock()
+		f.store.renewed = f.store.renewed.Add(-f.store.renewPause)
+		f.store.mu.Unlock()
+		if !refused() {
+			t.Error("want new connections after the pause")
+		}
+	}
+	if f.store.renewPause != time.Minute {
+		t.Errorf("the pause grew to %v", f.store.renewPause)
+	}
+	f.do("REPLICAOF", "NO", "ONE")
+	f.outcomes(f.apply(put("a", "3")), store.Replaced)
+	if f.store.renewPause != 0 {
+		t.Errorf("the pause is still %v after a write", f.store.renewPause)
+	}
 }

@@ -1,0 +1,38 @@
+package redisproxy
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+)
+
+// Every Caddyfile of the README is one that Caddy takes. What is no site of its
+// own stands in one.
+func TestCaddyfilesOfTheREADMEAreValid(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(readme), "```caddyfile\n")[1:]
+	adapted := 0
+	for _, block := range blocks {
+		block, _, _ = strings.Cut(block, "```")
+		if strings.HasPrefix(block, "redis_proxy [") {
+			continue // the syntax, not an example
+		}
+		if !strings.Contains(block, "example.com {\n") {
+			block = "http://localhost {\n" + block + "}\n"
+		}
+		if _, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(block), nil); err != nil {
+			t.Errorf("%v in\n%s", err, block)
+		}
+		adapted++
+	}
+	if adapted < 5 {
+		t.Errorf("only %d examples were found", adapted)
+	}
+}
