@@ -1,0 +1,10 @@
+// Package docs runs what the documentation shows: every Caddyfile is adapted,
+// every command is typed into a shell, and what it prints is compared with what
+// the page says.
+//
+// A block of commands begins with ```console. Lines that begin with "$ " are
+// typed, with those that follow after a backslash or begin with "> "; other
+// lines are what is printed, where … stands for anything. A block that has
+// file=NAME in its first line is written to that file, and one with needs=WHAT
+// is only shown, since a test does not have what it needs.
+package docs

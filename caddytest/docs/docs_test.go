@@ -1,0 +1,188 @@
+package docs
+
+import (
+	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	"go.yaml.in/yaml/v3"
+
+	_ "github.com/redis-proxy/caddy-redis-proxy"
+)
+
+// What a page tells to type works, and prints what the page says.
+func TestCommandsDoWhatPagesSay(t *testing.T) {
+	for _, page := range pages(t) {
+		found := pageBlocks(t, page)
+		if !slices.ContainsFunc(found, func(b *block) bool { return b.language == "console" && b.needs == "" }) {
+			continue
+		}
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			p := newPorts(t)
+			s := newShell(t, p)
+			for _, b := range found {
+				switch {
+				case b.needs != "":
+				case b.file != "":
+					if err := os.WriteFile(filepath.Join(s.dir, b.file), []byte(p.replace(b.text())), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				case b.language == "console":
+					typeSteps(t, s, page, b)
+				}
+			}
+		})
+	}
+}
+
+func typeSteps(t *testing.T, s *shell, page string, b *block) {
+	t.Helper()
+	all, err := steps(b)
+	if err != nil {
+		t.Fatalf("%s: %v", page, err)
+	}
+	for _, step := range all {
+		printed, status := s.run(s.ports.replace(step.command))
+		said := strings.Split(s.ports.replace(strings.Join(step.prints, "\n")), "\n")
+		if step.prints != nil && !matches(printed, said) || step.prints == nil && status != 0 {
+			t.Fatalf("%s, line %d: $ %s\nprinted, with exit status %d:\n%s\nthe page says:\n%s",
+				page, step.line, step.command, status, strings.Join(printed, "\n"), strings.Join(step.prints, "\n"))
+		}
+	}
+}
+
+// Caddy takes every Caddyfile; JSON and YAML can be parsed; other languages are
+// for what is no input to anything.
+func TestSnippetsAreValid(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, b := range pageBlocks(t, page) {
+			var err error
+			switch b.language {
+			case "caddyfile":
+				err = adapt(b.text())
+			case "json":
+				for line := range strings.Lines(b.text()) {
+					if !json.Valid([]byte(line)) { // else JSON lines
+						var v any
+						err = json.Unmarshal([]byte(b.text()), &v)
+						break
+					}
+				}
+			case "yaml":
+				var v any
+				err = yaml.Unmarshal([]byte(b.text()), &v)
+			case "console", "text", "":
+			default:
+				t.Errorf("%s, line %d: nobody checks %s", page, b.line, b.language)
+			}
+			if err != nil {
+				t.Errorf("%s, line %d: %v\n%s", page, b.line, err, b.text())
+			}
+		}
+	}
+}
+
+// inSite begins what stands in a site.
+var inSite = regexp.MustCompile(`^(@|redis_proxy|handle|route|basic_auth|respond|header|metrics|tracing|log|encode)`)
+
+// syntax is how a directive is described, which is no example of it.
+var syntax = regexp.MustCompile(`(?m)^redis_proxy\w* \[<matcher>\]`)
+
+func adapt(caddyfile string) error {
+	if syntax.MatchString(caddyfile) {
+		return nil
+	}
+	for line := range strings.Lines(caddyfile) {
+		if strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "" {
+			continue
+		}
+		if inSite.MatchString(line) {
+			caddyfile = "http://localhost {\n" + caddyfile + "}\n"
+		}
+		break
+	}
+	_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), nil)
+	return err
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// Links within the documentation lead somewhere, and every page can be reached
+// from the README.
+func TestLinksLeadSomewhere(t *testing.T) {
+	reached := map[string]bool{"README.md": true}
+	linked := make(map[string][]string)
+	for _, page := range pages(t) {
+		text := readPage(t, page)
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			u, err := url.Parse(m[1])
+			if err != nil || u.IsAbs() {
+				continue
+			}
+			target := page
+			if u.Path != "" {
+				target = filepath.Join(filepath.Dir(page), u.Path)
+			}
+			if _, err := os.Stat(filepath.Join(root, target)); err != nil {
+				t.Errorf("%s: %s leads nowhere", page, m[1])
+				continue
+			}
+			if u.Fragment != "" && !slices.Contains(anchors(readPage(t, target)), u.Fragment) {
+				t.Errorf("%s: %s has no such heading", page, m[1])
+			}
+			linked[page] = append(linked[page], target)
+		}
+	}
+	for next := []string{"README.md"}; len(next) > 0; {
+		page := next[0]
+		next = next[1:]
+		for _, target := range linked[page] {
+			if !reached[target] {
+				reached[target] = true
+				next = append(next, target)
+			}
+		}
+	}
+	for _, page := range pages(t) {
+		if !reached[page] {
+			t.Errorf("no link leads to %s", page)
+		}
+	}
+}
+
+var notInAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+
+// anchors returns the names that GitHub gives a page's headings.
+func anchors(text string) []string {
+	var found []string
+	inBlock := false
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "```") {
+			inBlock = !inBlock
+		}
+		heading := strings.TrimLeft(line, "#")
+		if inBlock || heading == line {
+			continue
+		}
+		name := notInAnchor.ReplaceAllString(strings.ToLower(strings.TrimSpace(heading)), "")
+		found = append(found, strings.ReplaceAll(name, " ", "-"))
+	}
+	return found
+}
+
+func pageBlocks(t *testing.T, page string) []*block {
+	t.Helper()
+	found, err := blocks(readPage(t, page))
+	if err != nil {
+		t.Fatalf("%s, %v", page, err)
+	}
+	return found
+}

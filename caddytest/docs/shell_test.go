@@ -1,0 +1,186 @@
+package docs
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds hanging, and nothing else.
+const patience = time.Minute
+
+// shell is a bash in a directory of its own, in which a page's commands are
+// typed one after another.
+type shell struct {
+	t      *testing.T
+	dir    string
+	cmd    *exec.Cmd
+	input  io.WriteCloser
+	output *os.File
+	lines  chan string // what it prints; closed at its end
+	ports  *ports
+}
+
+// setup is typed before a page's commands. The Makefile is the checkout's own,
+// which must not build what is being tested; what takes long needs a reason.
+const setup = `shopt -s expand_aliases
+make() {
+	case $1 in
+	app | stop) command make -s -C "$CHECKOUT" -o caddy "$1" ;;
+	*) echo "not here: give the block needs=build" && return 2 ;;
+	esac
+}`
+
+// end comes after every command: it tells that the command has ended, and how.
+const end = "\x01"
+
+func newShell(t *testing.T, p *ports) *shell {
+	t.Helper()
+	checkout, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(checkout, "caddy")); err != nil {
+		t.Fatalf("no caddy to test, run make build: %v", err)
+	}
+	// Not t.TempDir: sockets have short paths.
+	dir, err := os.MkdirTemp("", "docs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for from, to := range map[string]string{"caddy": "caddy", "Caddyfile.example": "Caddyfile.example"} {
+		if err := os.Symlink(filepath.Join(checkout, from), filepath.Join(dir, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	example, err := os.ReadFile(filepath.Join(checkout, "Caddyfile.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "example")
+	if err := os.WriteFile(config, []byte(p.replace(string(example))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	s := &shell{t: t, dir: dir, lines: make(chan string, 100), ports: p}
+	s.cmd = exec.Command("bash", "--noprofile", "--norc")
+	s.cmd.Dir = dir
+	s.cmd.Env = append(os.Environ(),
+		"CHECKOUT="+checkout, "HOME="+dir, "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"),
+		"XDG_DATA_HOME="+dir+"/data", "XDG_CONFIG_HOME="+dir+"/config",
+		"APP_CONFIG="+config, "APP_RUN="+dir+"/.run",
+		p.replace("APP_URL=https://localhost:8443"), p.replace("APP_LISTEN=:8443 :8080"), p.replace("CADDY_ADMIN=localhost:2019"),
+		"no_proxy=*", "NO_PROXY=*", "REDIS_URL=")
+	if s.input, err = s.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	// Not StdoutPipe, which lasts as long as what a page starts in the background.
+	output, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Stdout, s.cmd.Stderr = write, write
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	err = s.cmd.Start()
+	write.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.output = output
+	go func() {
+		defer close(s.lines)
+		for scanner := bufio.NewScanner(output); scanner.Scan(); {
+			s.lines <- strings.TrimRight(scanner.Text(), "\r")
+		}
+	}()
+	t.Cleanup(s.close)
+	s.run(setup)
+	return s
+}
+
+func goEnv(t *testing.T, name string) string {
+	t.Helper()
+	value, err := exec.Command("go", "env", name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(value))
+}
+
+// run types a command, and returns what it printed and its exit status.
+func (s *shell) run(command string) (printed []string, status int) {
+	s.t.Helper()
+	// What runs in the background must not hold what the shell reads.
+	fmt.Fprintf(s.input, "%s\nprintf '\\n%s%%d\\n' $?\n", command, `\001`)
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	for {
+		select {
+		case line, ok := <-s.lines:
+			if !ok {
+				s.t.Fatalf("the shell ended during: %s\n%s", command, strings.Join(printed, "\n"))
+			}
+			code, isEnd := strings.CutPrefix(line, end)
+			if !isEnd {
+				printed = append(printed, line)
+				continue
+			}
+			status, _ = strconv.Atoi(code)
+			// The end stands in a line of its own, after one that may be empty.
+			if n := len(printed); n > 0 && printed[n-1] == "" {
+				printed = printed[:n-1]
+			}
+			return printed, status
+		case <-timeout.C:
+			s.t.Fatalf("waited %s in vain for: %s\n%s", patience, command, strings.Join(printed, "\n"))
+		}
+	}
+}
+
+// close ends what a page that failed has left running.
+func (s *shell) close() {
+	leave := "exec >/dev/null 2>&1; caddy stop; ./caddy stop; for port in 6379 6380; do redis-cli -p $port shutdown nosave; done; exit"
+	fmt.Fprintln(s.input, s.ports.replace(leave))
+	_ = s.input.Close()
+	hung := time.AfterFunc(patience, func() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) })
+	_ = s.cmd.Wait()
+	hung.Stop()
+	s.output.Close()
+	for range s.lines { // until its reader has ended
+	}
+}
+
+// ports gives the ports that pages use another number each, so that several
+// pages can be run at once, beside whatever the machine runs.
+type ports struct{ numbers map[string]string }
+
+var pagePort = regexp.MustCompile(`\b(8443|8444|8080|8081|6379|6380|2019|2020)\b`)
+
+func newPorts(t *testing.T) *ports {
+	t.Helper()
+	p := &ports{make(map[string]string)}
+	for _, number := range []string{"8443", "8444", "8080", "8081", "6379", "6380", "2019", "2020"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		p.numbers[number] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	}
+	return p
+}
+
+func (p *ports) replace(s string) string {
+	return pagePort.ReplaceAllStringFunc(s, func(number string) string { return p.numbers[number] })
+}
