@@ -2,6 +2,8 @@ package redisproxy
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"sync"
@@ -28,6 +30,12 @@ type pooledEngine struct {
 	engine *engine.Engine
 	redis  *redisstore.Store // nil for the embedded store
 	log    *handoverLog
+
+	identity  string
+	namespace string
+	// What was counted survives reloads, with the engine.
+	tally   *tally
+	history *history
 
 	// The oldest registration is in effect. A configuration that Caddy goes on
 	// to reject provisions and cleans up like any other, while the one in use
@@ -73,6 +81,9 @@ func release(p *pooledEngine, config any, identity string) error {
 func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logger) *pooledEngine {
 	p := &pooledEngine{
 		log:           newHandoverLog(logger),
+		identity:      s.identity(),
+		namespace:     s.namespace,
+		tally:         newTally(),
 		registrations: []*registration{{config: config, shared: s, logger: logger, handlers: 1}},
 	}
 	log := p.log.logger()
@@ -81,6 +92,7 @@ func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logg
 		log.Warn("values are kept in this process and end with it; set store to the URL of a Redis server to keep them",
 			zap.String("namespace", s.namespace))
 		p.engine = engine.New(memstore.New(), s.settings, options)
+		p.history = startHistory(p.totals)
 		return p
 	}
 
@@ -91,6 +103,7 @@ func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logg
 		log.Warn("Redis does not answer; requests that need it get 503 until it does", zap.Error(err))
 	}
 	p.engine = engine.New(p.redis, s.settings, options)
+	p.history = startHistory(p.totals)
 	return p
 }
 
@@ -136,7 +149,15 @@ func (p *pooledEngine) unregister(config any) {
 	p.engine.Configure(next.shared.settings)
 }
 
+// id names the cache for people and in URLs: without the server, which may be
+// nobody's business, and still another one for each identity.
+func (p *pooledEngine) id() string {
+	sum := sha256.Sum256([]byte(p.identity))
+	return p.namespace + "." + hex.EncodeToString(sum[:4])
+}
+
 // Destruct closes the engine, which carries out the writes that wait.
 func (p *pooledEngine) Destruct() error {
+	p.history.stop()
 	return p.engine.Close()
 }

@@ -44,6 +44,7 @@ type fetcher struct {
 	prepare  func(string, *store.Entry) (any, int)
 	running  sync.WaitGroup // lanes
 	pace     pace
+	calls    *calls
 
 	mu      sync.Mutex
 	flights map[string]*flight // the ones that calls may join
@@ -63,6 +64,7 @@ type fetcher struct {
 	lastEvent uint64
 
 	lostRaises atomic.Uint64
+	joined     atomic.Uint64
 }
 
 // flight is one read of one key.
@@ -85,7 +87,7 @@ type flight struct {
 }
 
 func newFetcher(st store.Store, l *local, w *watch, s *atomic.Pointer[Settings], prepare func(string, *store.Entry) (any, int)) *fetcher {
-	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight), batchKeys: firstFetch}
+	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight), batchKeys: firstFetch, calls: newCalls()}
 }
 
 // get fetches keys, and puts the answers into answers, which has the same
@@ -160,6 +162,8 @@ func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Ti
 				f.lanes++
 				f.running.Go(f.lane)
 			}
+		} else {
+			f.joined.Add(1)
 		}
 		fl.waiting++
 		if deadline.After(fl.deadline) {
@@ -230,8 +234,10 @@ func (f *fetcher) lane() {
 		ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
 		begin := time.Now()
 		fetched, err := f.store.Fetch(ctx, b.keys)
-		f.pace.note(time.Since(begin), err)
+		took := time.Since(begin)
 		cancel()
+		f.pace.note(took, err)
+		f.calls.add(took, len(b.keys), err)
 		f.land(b, fetched, err)
 	}
 }

@@ -28,7 +28,8 @@ type local struct {
 	cache *otter.Cache[string, *kept]
 	base  time.Time
 	// keep is for how long otter keeps what is put into it.
-	keep atomic.Int64
+	keep      atomic.Int64
+	evictions atomic.Uint64
 }
 
 func newLocal(s *Settings) *local {
@@ -40,6 +41,12 @@ func newLocal(s *Settings) *local {
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(otter.Entry[string, *kept]) time.Duration {
 			return time.Duration(l.keep.Load())
 		}),
+		// Unlike OnDeletion this starts no goroutine for each deletion.
+		OnAtomicDeletion: func(d otter.DeletionEvent[string, *kept]) {
+			if d.Cause == otter.CauseOverflow {
+				l.evictions.Add(1)
+			}
+		},
 	})
 	return l
 }
@@ -71,6 +78,15 @@ func (l *local) dropOlder(key string, number uint64) {
 }
 
 func (l *local) dropAll() { l.cache.InvalidateAll() }
+
+func (l *local) stats() LocalStats {
+	return LocalStats{
+		Entries:   l.cache.EstimatedSize(),
+		Bytes:     int64(l.cache.WeightedSize()),
+		MaxBytes:  int64(l.cache.GetMaximum()),
+		Evictions: l.evictions.Load(),
+	}
+}
 
 func (l *local) close() {
 	l.cache.InvalidateAll()

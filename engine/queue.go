@@ -34,6 +34,7 @@ func (j *job) finish(r store.Result, err error) {
 // until they are answered, and what was reserved for writes still on their way.
 type queue struct {
 	wake chan struct{} // has a token when there is something new to see
+	wait *waits
 
 	mu      sync.Mutex
 	waiting list.List // of *job
@@ -42,7 +43,7 @@ type queue struct {
 	closed  bool
 }
 
-func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+func newQueue() *queue { return &queue{wake: make(chan struct{}, 1), wait: newWaits()} }
 
 // signal makes the worker look.
 func (q *queue) signal() {
@@ -115,6 +116,7 @@ func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
 		q.unlink(j)
 		taken = append(taken, j)
 	}
+	q.wait.add(taken)
 	return taken
 }
 
@@ -129,6 +131,13 @@ func (q *queue) refuse(j *job, err error) {
 func (q *queue) unlink(j *job) {
 	q.waiting.Remove(j.place)
 	j.place = nil
+}
+
+// size returns what counts against the bounds.
+func (q *queue) size() (jobs int, bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.jobs, q.bytes
 }
 
 // release ends the counting of jobs that were taken.

@@ -23,6 +23,7 @@ type watch struct {
 	// proven is when the subscription was last known to stand, since base;
 	// 0 for never.
 	proven   atomic.Int64
+	events   atomic.Uint64
 	tryOnce  sync.Once
 	firstTry chan struct{} // closed after the first try to subscribe
 }
@@ -85,4 +86,7 @@ func (o *observer) Lost(err error) {
 	o.tried()
 }
 
-func (o *observer) Changed(e store.Event) { o.changed(e) }
+func (o *observer) Changed(e store.Event) {
+	o.events.Add(1)
+	o.changed(e)
+}

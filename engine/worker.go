@@ -32,6 +32,9 @@ type worker struct {
 	done     chan struct{} // closed when the queue is closed and empty
 	pace     pace
 
+	calls     *calls
+	evictions evictions
+
 	// limitsNew says that no call came since the limits were set. Until one
 	// does, the settings may be taken back, and must change nothing.
 	limitsNew atomic.Bool
@@ -45,7 +48,7 @@ type worker struct {
 }
 
 func newWorker(st store.Store, q *queue, f *fetcher, s *atomic.Pointer[Settings], logger *zap.Logger) *worker {
-	w := &worker{store: st, queue: q, fetcher: f, settings: s, logger: logger, done: make(chan struct{})}
+	w := &worker{store: st, queue: q, fetcher: f, settings: s, logger: logger, done: make(chan struct{}), calls: newCalls()}
 	w.limitsNew.Store(true)
 	return w
 }
@@ -100,13 +103,16 @@ func (w *worker) apply(jobs []*job) {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	begin := time.Now()
 	applied, err := w.store.Apply(ctx, batch)
-	w.pace.note(time.Since(begin), err)
+	took := time.Since(begin)
 	cancel()
+	w.pace.note(took, err)
+	w.calls.add(took, len(jobs), err)
 	w.queue.release(jobs)
 	if err != nil {
 		w.failed(batch, jobs, err)
 		return
 	}
+	w.evictions.add(applied.Evicted, 0)
 	w.over = applied.Over
 	if batch.SetLimits && applied.Limits != settings.Limits {
 		w.limitsDue.Store(true) // the store is read-only, or full

@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// Histogram counts values by size.
+type Histogram struct {
+	// Bounds are the largest values that each of Counts has, in rising order.
+	// The last of Counts, which has no bound, has what is larger.
+	Bounds []float64 `json:"bounds"`
+	Counts []uint64  `json:"counts"`
+	Sum    float64   `json:"sum"`
+}
+
+var (
+	durationBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
+	sizeBounds     = []float64{1, 2, 4, 8, 16, 32, 64, 128}
+)
+
+func newHistogram(bounds []float64) Histogram {
+	return Histogram{Bounds: bounds, Counts: make([]uint64, len(bounds)+1)}
+}
+
+func (h *Histogram) add(value float64) {
+	i, _ := slices.BinarySearch(h.Bounds, value)
+	h.Counts[i]++
+	h.Sum += value
+}
+
+// clone shares the bounds, which nobody changes.
+func (h Histogram) clone() Histogram {
+	h.Counts = slices.Clone(h.Counts)
+	return h
+}
+
+// waits tallies how long jobs wait for the worker.
+type waits struct {
+	mu        sync.Mutex
+	histogram Histogram
+}
+
+func newWaits() *waits { return &waits{histogram: newHistogram(durationBounds)} }
+
+func (w *waits) add(jobs []*job) {
+	if len(jobs) == 0 {
+		return
+	}
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, j := range jobs {
+		w.histogram.add((j.timeout - j.deadline.Sub(now)).Seconds())
+	}
+}
+
+func (w *waits) snapshot() Histogram {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.histogram.clone()
+}
+
+// calls tallies calls of one kind to the store. There are never more than a few
+// at once, so that they share a lock.
+type calls struct {
+	mu    sync.Mutex
+	calls Calls
+}
+
+func newCalls() *calls {
+	return &calls{calls: Calls{
+		Errors:   make(map[string]uint64),
+		Duration: newHistogram(durationBounds),
+		Size:     newHistogram(sizeBounds),
+	}}
+}
+
+func (c *calls) add(took time.Duration, size int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls.Calls++
+	c.calls.Duration.add(took.Seconds())
+	c.calls.Size.add(float64(size))
+	if err != nil {
+		c.calls.Errors[errorKind(err)]++
+	}
+}
+
+func (c *calls) snapshot() Calls {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.calls
+	s.Errors = maps.Clone(s.Errors)
+	s.Duration, s.Size = s.Duration.clone(), s.Size.clone()
+	return s
+}
+
+// errorKind returns the one of ErrorKinds that an error of the store is.
+func errorKind(err error) string {
+	switch {
+	case errors.Is(err, store.ErrClosed):
+		return "closed"
+	case errors.Is(err, store.ErrRefused):
+		return "refused"
+	case errors.Is(err, store.ErrFateUnknown):
+		return "unknown"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "timeout"
+	default:
+		return "unavailable"
+	}
+}
+
+// lastEvictions is how many evicted keys are remembered.
+const lastEvictions = 20
+
+// evictions tallies the entries that left the store.
+type evictions struct {
+	mu     sync.Mutex
+	count  uint64
+	unread uint64
+	last   []Eviction
+}
+
+func (e *evictions) add(keys []string, unread int) {
+	if len(keys) == 0 {
+		return
+	}
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.count += uint64(len(keys))
+	e.unread += uint64(unread)
+	for _, key := range keys[max(0, len(keys)-lastEvictions):] {
+		e.last = append(e.last, Eviction{key, now})
+	}
+	e.last = slices.Delete(e.last, 0, max(0, len(e.last)-lastEvictions))
+}
+
+func (e *evictions) snapshot() (count, unread uint64, last []Eviction) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.count, e.unread, append([]Eviction{}, e.last...)
+}
