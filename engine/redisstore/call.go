@@ -43,7 +43,7 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		args[0], args[1] = w.number, w.knows(sent)
 		// At most half of what is left, so that a lost answer leaves time to ask
 		// again.
-		reply, err := s.try(ctx, min(patience, time.Until(deadline)/2), script, w, args)
+		reply, err := s.try(ctx, min(patience, time.Until(deadline)/2), script, s.keys.scripts(w.id), args)
 		patience *= 2
 		if err == nil {
 			return reply, nil
@@ -89,8 +89,38 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 	}
 }
 
+// read runs a script that only reads until it is answered or ctx ends. It may
+// be sent any number of times, so that no writer stands for it.
+func (s *Store) read(ctx context.Context, script *redis.Script, args ...any) ([]any, error) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return nil, fmt.Errorf("%w: called without a deadline", store.ErrUnavailable)
+	}
+	backoff, patience := firstBackoff, firstTry
+	for {
+		reply, err := s.try(ctx, min(patience, time.Until(deadline)), script, s.keys.reads(), args)
+		if err == nil {
+			return reply, nil
+		}
+		if isReply(err) && !isPassing(err) {
+			s.complain("Redis answers with an error, and what needs it is refused", err.Error())
+			return nil, fmt.Errorf("%w: %w", store.ErrRefused, err)
+		}
+		if isOpen(err) || errors.Is(err, store.ErrClosed) || time.Until(deadline) <= backoff {
+			return nil, failure(false, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, failure(false, err)
+		case <-time.After(backoff):
+		}
+		backoff = min(2*backoff, lastBackoff)
+		patience *= 2
+	}
+}
+
 // try runs a script once, unless Redis is known to be down.
-func (s *Store) try(ctx context.Context, patience time.Duration, script *redis.Script, w *writer, args []any) ([]any, error) {
+func (s *Store) try(ctx context.Context, patience time.Duration, script *redis.Script, keys []string, args []any) ([]any, error) {
 	reply, tripped, err := s.breaker.do(func() ([]any, error) {
 		client, err := s.current()
 		if err != nil {
@@ -99,7 +129,7 @@ func (s *Store) try(ctx context.Context, patience time.Duration, script *redis.S
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		defer context.AfterFunc(s.life, cancel)()
-		reply, err := script.Run(ctx, client, s.keys.scripts(w.id), args...).Slice()
+		reply, err := script.Run(ctx, client, keys, args...).Slice()
 		if patience < evidence && isTimeout(err) {
 			err = fmt.Errorf("%w: %w", errHurried, err)
 		}

@@ -15,6 +15,11 @@ func (k keyspace) scripts(writer string) []string {
 	return []string{prefix + "values", prefix + "meta", prefix + "ranks", prefix + "state", prefix + "writer:" + writer}
 }
 
+// reads returns the KEYS of a script that only reads: all but a writer's.
+func (k keyspace) reads() []string {
+	return k.scripts("")[:4]
+}
+
 // events is the channel of the namespace. Channels do not know databases.
 func (k keyspace) events() string {
 	return "{" + k.namespace + "}:events:" + strconv.Itoa(k.db)

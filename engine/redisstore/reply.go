@@ -31,6 +31,14 @@ func (r *reader) fail(expected string) {
 	}
 }
 
+// failure returns the first error in the terms of a store.
+func (r *reader) failure() error {
+	if r.err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", store.ErrUnavailable, r.err)
+}
+
 func (r *reader) int() int64 {
 	n, ok := r.element().(int64)
 	if !ok {

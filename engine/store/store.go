@@ -51,6 +51,9 @@ type Store interface {
 	// lowered one by a bounded step (see Applied.Over).
 	Apply(ctx context.Context, b Batch) (Applied, error)
 
+	// Size reads how full the store is. It changes nothing.
+	Size(ctx context.Context) (Size, error)
+
 	// Close ends the store and everything it started.
 	Close() error
 }

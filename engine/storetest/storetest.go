@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"capacity in bytes", byteTests},
 		{"limits", limitTests},
 		{"batches", batchTests},
+		{"browsing", browseTests},
 		{"life and errors", lifeTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
