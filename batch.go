@@ -15,29 +15,31 @@ const maxBatchKeys = 100
 const batchHint = "; name 1 to 100 keys, as in ?key=a&key=b"
 
 // serveBatch answers GET of the collection, which names keys in its query.
-func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, rec *record) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return h.fail(w, http.StatusBadRequest, "the query is not what it has to be: "+err.Error()+batchHint)
+		return h.fail(w, rec, http.StatusBadRequest, "the query is not what it has to be: "+err.Error()+batchHint)
 	}
 	keys := query["key"]
 	switch {
 	case len(keys) == 0:
-		return h.fail(w, http.StatusBadRequest, "the query names no key"+batchHint)
+		return h.fail(w, rec, http.StatusBadRequest, "the query names no key"+batchHint)
 	case len(keys) > maxBatchKeys:
-		return h.fail(w, http.StatusBadRequest, "the query names "+strconv.Itoa(len(keys))+" keys"+batchHint)
+		return h.fail(w, rec, http.StatusBadRequest, "the query names "+strconv.Itoa(len(keys))+" keys"+batchHint)
 	}
 	for _, key := range keys {
 		if err := h.checkKey(key); err != nil {
-			return h.fail(w, http.StatusBadRequest, strconv.Quote(key)+": "+err.Error())
+			return h.fail(w, rec, http.StatusBadRequest, strconv.Quote(key)+": "+err.Error())
 		}
 	}
 
 	read := h.readOptions(r.Header["Cache-Control"])
+	rec.noCache = read.NoCache
 	answers, err := h.engine().GetAll(r.Context(), keys, read)
 	if err != nil {
-		return h.failEngine(w, r, err)
+		return h.failEngine(w, r, rec, err)
 	}
+	rec.end(batchOutcome(answers))
 	body := appendBatch(nil, keys, answers)
 	header := w.Header()
 	h.addCacheStatus(header, batchCacheStatus(answers, read))

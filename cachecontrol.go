@@ -99,9 +99,11 @@ func forwardStatus(a engine.Answer, plain, stored, absent string) string {
 // hitCacheStatus rounds up: an entry that is still fresh has more than 0 left,
 // and one just read all of its time.
 func hitCacheStatus(ttl time.Duration) string {
-	seconds := max(0, (ttl+time.Second-1)/time.Second)
-	if seconds < time.Duration(len(hitStatus)) {
+	seconds := hitSeconds(ttl)
+	if seconds < int64(len(hitStatus)) {
 		return hitStatus[seconds]
 	}
-	return statusHit + strconv.FormatInt(int64(seconds), 10)
+	return statusHit + strconv.FormatInt(seconds, 10)
 }
+
+func hitSeconds(ttl time.Duration) int64 { return int64(max(0, (ttl+time.Second-1)/time.Second)) }

@@ -148,6 +148,7 @@ func canMeet(pattern, prefix string) bool {
 //	    client_no_cache  honor|ignore
 //	    trusted_origins  <origins...>
 //	    pass_errors
+//	    placeholders
 //	}
 //
 // A path matcher sets path_prefix, which is /cache without one.
@@ -234,6 +235,9 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 		})
 	case "pass_errors":
 		h.PassErrors = true
+		return nil
+	case "placeholders":
+		h.Placeholders = true
 		return nil
 	default:
 		return d.Errf("unrecognized subdirective '%s'", name)

@@ -17,11 +17,25 @@ import (
 // ServeHTTP answers requests at and below the prefix, and passes others on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	key, where := h.locate(r)
-	if where == outside {
-		if h.isNearMiss(r.URL) {
-			return h.fail(w, http.StatusNotFound, "the path prefix is taken literally; write "+h.PathPrefix+" as it is, without repeated slashes, dot segments or escapes")
-		}
+	if where == outside && !h.isNearMiss(r.URL) {
 		return next.ServeHTTP(w, r)
+	}
+	var rec record
+	if h.Placeholders {
+		rec.request = r
+	}
+	t := h.pooled.tally
+	begin := t.now()
+	err := h.serve(w, r, &rec, key, where)
+	t.add(operationOf(r.Method, where), rec.outcome, rec.noCache, t.now()-begin)
+	return err
+}
+
+// serve answers a request that is not for the next handler.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, rec *record, key string, where place) error {
+	if where == outside {
+		rec.end(outcomeBadPath)
+		return h.fail(w, rec, http.StatusNotFound, "the path prefix is taken literally; write "+h.PathPrefix+" as it is, without repeated slashes, dot segments or escapes")
 	}
 	allowed := h.methods
 	if where == collection {
@@ -31,12 +45,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	switch {
 	case allowed.has(method) && method&(methodGet|methodHead) != 0:
 		if where == collection {
-			return h.serveBatch(w, r)
+			return h.serveBatch(w, r, rec)
 		}
-		return h.serveRead(w, r, key)
+		return h.serveRead(w, r, rec, key)
 	case allowed.has(method):
-		return h.serveWrite(w, r, method, key, where)
+		return h.serveWrite(w, r, rec, method, key, where)
 	case r.Method == http.MethodOptions:
+		rec.end(outcomeOptions)
 		w.Header().Set("Allow", allowed.allow())
 		w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -50,7 +65,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case method != 0:
 		detail = r.Method + " is switched off; `methods` in the configuration of redis_proxy switches it on"
 	}
-	return h.fail(w, http.StatusMethodNotAllowed, detail)
+	return h.fail(w, rec, http.StatusMethodNotAllowed, detail)
 }
 
 // countedByServer is the size up to which net/http sets Content-Length.
@@ -58,15 +73,18 @@ const countedByServer = 2000
 
 // serveRead answers GET and HEAD. It is the hot path: for an entry in the local
 // tier it formats nothing, and allocates little more than the header values.
-func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, key string) error {
+func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, rec *record, key string) error {
 	if err := h.checkKey(key); err != nil {
-		return h.failKey(w, err)
+		return h.failKey(w, rec, err)
 	}
+	rec.key = key
 	read := h.readOptions(r.Header["Cache-Control"])
+	rec.noCache = read.NoCache
 	answer, err := h.engine().Get(r.Context(), key, read)
 	if err != nil {
-		return h.failEngine(w, r, err)
+		return h.failEngine(w, r, rec, err)
 	}
+	rec.endRead(answer)
 	status := cacheStatus(answer, read)
 	if answer.Entry == nil {
 		h.addCacheStatus(w.Header(), status)
@@ -74,7 +92,7 @@ func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, key string) 
 		if h.methods.has(methodPost) {
 			detail += "; POST creates one"
 		}
-		return h.fail(w, http.StatusNotFound, detail)
+		return h.fail(w, rec, http.StatusNotFound, detail)
 	}
 
 	v := answer.Entry.View.(*view)
@@ -86,13 +104,13 @@ func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, key string) 
 	// Two look-ups tell that nothing is conditional: without a time of
 	// modification, If-Modified-Since and If-Unmodified-Since do not count.
 	if r.Header["If-Match"] != nil || r.Header["If-None-Match"] != nil {
-		failed, err := h.checkConditions(w, r, answer.Entry.Version, v, status)
+		failed, err := h.checkConditions(w, r, rec, answer.Entry.Version, v, status)
 		if failed {
 			return err
 		}
 	}
 	if r.Method == http.MethodGet && body.isRaw && len(body.body) > 0 && hasByteRange(r.Header["Range"]) {
-		return h.serveRange(w, r, v, body, status)
+		return h.serveRange(w, r, rec, v, body, status)
 	}
 	// net/http counts a small body itself, and a header less is worth more than
 	// one would think: a Go map grows at the ninth.
@@ -107,12 +125,12 @@ func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, key string) 
 
 func (h *Handler) engine() *engine.Engine { return h.pooled.engine }
 
-func (h *Handler) failKey(w http.ResponseWriter, err error) error {
+func (h *Handler) failKey(w http.ResponseWriter, rec *record, err error) error {
 	detail := err.Error()
 	if err == errKeyEmpty {
 		detail += "; name one in the path, " + h.prefix + "/{key}, or leave the last slash out to create an entry whose key is in the body"
 	}
-	return h.fail(w, http.StatusBadRequest, detail)
+	return h.fail(w, rec, http.StatusBadRequest, detail)
 }
 
 // headerValues sets headers whose values share one array. Each gets its own
@@ -171,18 +189,18 @@ func (h *Handler) addCacheStatus(header http.Header, status string) {
 
 // checkConditions answers a conditional read that gets no value (RFC 9110,
 // section 13.2.2), and says whether it did.
-func (h *Handler) checkConditions(w http.ResponseWriter, r *http.Request, version store.Version, v *view, status string) (answered bool, err error) {
+func (h *Handler) checkConditions(w http.ResponseWriter, r *http.Request, rec *record, version store.Version, v *view, status string) (answered bool, err error) {
 	header := w.Header()
 	ifMatch, err := ifMatch(r.Header)
 	if err != nil {
-		return true, h.fail(w, http.StatusBadRequest, err.Error())
+		return true, h.fail(w, rec, http.StatusBadRequest, err.Error())
 	}
 	if ifMatch != "" && !ifMatch.Has(version) {
 		h.addCacheStatus(header, status)
 		if v.etag != "" {
 			header.Set("Etag", v.etag)
 		}
-		return true, h.fail(w, http.StatusPreconditionFailed, "the entry has another version than If-Match asks for; its ETag is in this answer")
+		return true, h.fail(w, rec, http.StatusPreconditionFailed, "the entry has another version than If-Match asks for; its ETag is in this answer")
 	}
 	// Whole answers are never wrong, so a broken If-None-Match may go.
 	ifNoneMatch, err := ifNoneMatch(r.Header)
@@ -202,7 +220,7 @@ func (h *Handler) checkConditions(w http.ResponseWriter, r *http.Request, versio
 
 // serveRange answers a part of a value. The conditions have been looked at, so
 // http.ServeContent gets to see the range alone.
-func (h *Handler) serveRange(w http.ResponseWriter, r *http.Request, v *view, body *form, status string) error {
+func (h *Handler) serveRange(w http.ResponseWriter, r *http.Request, rec *record, v *view, body *form, status string) error {
 	h.setHeaders(w.Header(), v, body, status, false)
 	part := &http.Request{Method: http.MethodGet, Header: http.Header{
 		"Range":    {withoutEmptySuffixes(r.Header["Range"][0])},
@@ -215,7 +233,7 @@ func (h *Handler) serveRange(w http.ResponseWriter, r *http.Request, v *view, bo
 	}
 	w.Header().Del("X-Content-Type-Options")
 	w.Header().Del("Content-Security-Policy")
-	return h.fail(w, http.StatusRequestedRangeNotSatisfiable, "the value has "+body.length+" bytes, and none of them is in the range")
+	return h.fail(w, rec, http.StatusRequestedRangeNotSatisfiable, "the value has "+body.length+" bytes, and none of them is in the range")
 }
 
 // hasByteRange reports whether a Range header asks for bytes; other units are

@@ -447,7 +447,7 @@ func TestEngineErrors(t *testing.T) {
 		h := newHandler(t, "")
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/cache/k", nil).WithContext(c.ctx)
-		err := h.failEngine(w, r, c.err)
+		err := h.failEngine(w, r, new(record), c.err)
 		if c.passed {
 			herr, ok := err.(caddyhttp.HandlerError)
 			if !ok || herr.StatusCode != c.status || !errors.Is(herr, c.err) {

@@ -130,6 +130,19 @@ type Handler struct {
 	// `handle_errors` can: a 404 may then go to an origin server.
 	PassErrors bool `json:"pass_errors,omitempty"`
 
+	// Sets placeholders and fields of the access log for every request that is
+	// answered here, which costs allocations:
+	//
+	// - `{http.redis_proxy.status}`: how it was answered, by the names that the
+	// metric `caddy_redis_proxy_requests_total` has for outcomes
+	// - `{http.redis_proxy.key}`: the key, also one in a body; not of a batch read
+	// - `{http.redis_proxy.ttl}`: for how many more seconds a local value is
+	// fresh; negative for one that answers since the store fails
+	//
+	// The access log gets the same under `redis_proxy`: keys that are nobody's
+	// business end up there.
+	Placeholders bool `json:"placeholders,omitempty"`
+
 	prefix       string // PathPrefix without the slash of a mere "/"
 	methods      methodSet
 	maxKeySize   int

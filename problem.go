@@ -34,11 +34,12 @@ type problem struct {
 }
 
 // fail answers an error with a detail for the client.
-func (h *Handler) fail(w http.ResponseWriter, status int, detail string) error {
-	return h.answerProblem(w, problem{Status: status, Detail: detail})
+func (h *Handler) fail(w http.ResponseWriter, rec *record, status int, detail string) error {
+	return h.answerProblem(w, rec, problem{Status: status, Detail: detail})
 }
 
-func (h *Handler) answerProblem(w http.ResponseWriter, p problem) error {
+func (h *Handler) answerProblem(w http.ResponseWriter, rec *record, p problem) error {
+	rec.end(statusOutcome(p.Status))
 	header := w.Header()
 	if p.Status == http.StatusServiceUnavailable {
 		header.Set("Retry-After", retryAfter)
@@ -64,10 +65,12 @@ func (h *Handler) answerProblem(w http.ResponseWriter, p problem) error {
 }
 
 // failEngine answers what the engine could not do.
-func (h *Handler) failEngine(w http.ResponseWriter, r *http.Request, err error) error {
+func (h *Handler) failEngine(w http.ResponseWriter, r *http.Request, rec *record, err error) error {
 	if r.Context().Err() == context.Canceled {
+		rec.end(outcomeClientGone)
 		return caddyhttp.Error(statusClientGone, err)
 	}
+	rec.end(errorOutcome(err))
 	status, detail := http.StatusServiceUnavailable, ""
 	switch {
 	case errors.Is(err, engine.ErrNotLocal):
@@ -93,5 +96,5 @@ func (h *Handler) failEngine(w http.ResponseWriter, r *http.Request, err error) 
 	if c := h.logger.Check(zapcore.DebugLevel, "request not served"); c != nil {
 		c.Write(zap.Int("status", status), zap.Error(err))
 	}
-	return h.fail(w, status, detail)
+	return h.fail(w, rec, status, detail)
 }

@@ -15,7 +15,7 @@ import (
 type operation uint8
 
 const (
-	opOther operation = iota // OPTIONS, and methods that nothing switches on
+	opOther operation = iota // OPTIONS, unknown methods, paths that miss the prefix
 	opGet                    // GET and HEAD
 	opBatchGet
 	opPost
@@ -29,6 +29,9 @@ var operationNames = [operations]string{
 }
 
 func operationOf(method string, where place) operation {
+	if where == outside {
+		return opOther
+	}
 	switch method {
 	case http.MethodGet, http.MethodHead:
 		if where == collection {
@@ -64,7 +67,6 @@ const (
 	outcomeConflict
 
 	outcomePreconditionFailed
-	outcomeRangeNotSatisfiable
 	outcomeBadRequest
 	outcomeBadPath
 	outcomeForbidden
@@ -88,8 +90,7 @@ const (
 var outcomeNames = [outcomes]string{
 	outcomeFailed: "failed", outcomeLocal: "local", outcomeStore: "store", outcomeStale: "stale", outcomeAbsent: "absent", outcomeNotLocal: "not_local",
 	outcomeCreated: "created", outcomeReplaced: "replaced", outcomeDeleted: "deleted", outcomeConflict: "conflict",
-	outcomePreconditionFailed: "precondition_failed", outcomeRangeNotSatisfiable: "range_not_satisfiable",
-	outcomeBadRequest: "bad_request", outcomeBadPath: "bad_path", outcomeForbidden: "forbidden", outcomeNotAllowed: "not_allowed",
+	outcomePreconditionFailed: "precondition_failed", outcomeBadRequest: "bad_request", outcomeBadPath: "bad_path", outcomeForbidden: "forbidden", outcomeNotAllowed: "not_allowed",
 	outcomeTooLarge: "too_large", outcomeUnsupportedType: "unsupported_type", outcomeSlowBody: "slow_body", outcomeClientGone: "client_gone",
 	outcomeQueueFull: "queue_full", outcomeTimedOut: "timeout", outcomeUnavailable: "unavailable", outcomeRefused: "refused",
 	outcomeUnknown: "unknown", outcomeClosed: "closed", outcomeOptions: "options",

@@ -12,22 +12,23 @@ import (
 )
 
 // serveWrite answers POST, PUT and DELETE.
-func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, method methodSet, key string, where place) error {
+func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, rec *record, method methodSet, key string, where place) error {
 	if err := h.crossOrigin.Check(r); err != nil {
-		return h.fail(w, http.StatusForbidden, err.Error()+"; `trusted_origins` in the configuration of redis_proxy allows other origins")
+		return h.fail(w, rec, http.StatusForbidden, err.Error()+"; `trusted_origins` in the configuration of redis_proxy allows other origins")
 	}
 	if where == item {
 		if err := h.checkKey(key); err != nil {
-			return h.failKey(w, err)
+			return h.failKey(w, rec, err)
 		}
+		rec.key = key
 	}
 	match, err := ifMatch(r.Header)
 	if err != nil {
-		return h.fail(w, http.StatusBadRequest, err.Error())
+		return h.fail(w, rec, http.StatusBadRequest, err.Error())
 	}
 	noneMatch, err := ifNoneMatch(r.Header)
 	if err != nil {
-		return h.fail(w, http.StatusBadRequest, err.Error())
+		return h.fail(w, rec, http.StatusBadRequest, err.Error())
 	}
 
 	var result store.Result
@@ -37,13 +38,15 @@ func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, method meth
 		var value store.Value
 		if key, value, err = h.readWrite(w, r, key, where); err != nil {
 			if mistake, ok := errors.AsType[*statusError](err); ok {
-				return h.fail(w, mistake.status, mistake.detail)
+				return h.fail(w, rec, mistake.status, mistake.detail)
 			}
-			if _, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+			if passed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+				rec.end(statusOutcome(passed.StatusCode))
 				return err
 			}
-			return h.failEngine(w, r, err)
+			return h.failEngine(w, r, rec, err)
 		}
+		rec.key = key
 		if method == methodPost {
 			result, err = h.engine().Create(r.Context(), key, value, match, noneMatch)
 		} else {
@@ -51,9 +54,9 @@ func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, method meth
 		}
 	}
 	if err != nil {
-		return h.failEngine(w, r, err)
+		return h.failEngine(w, r, rec, err)
 	}
-	return h.answerWrite(w, r, result, key, where)
+	return h.answerWrite(w, r, rec, result, key, where)
 }
 
 // readWrite reads key and value of a POST or PUT.
@@ -77,7 +80,8 @@ func (h *Handler) readWrite(w http.ResponseWriter, r *http.Request, key string, 
 	return c.key, c.value, nil
 }
 
-func (h *Handler) answerWrite(w http.ResponseWriter, r *http.Request, result store.Result, key string, where place) error {
+func (h *Handler) answerWrite(w http.ResponseWriter, r *http.Request, rec *record, result store.Result, key string, where place) error {
+	rec.end(writeOutcome(result.Outcome))
 	header := headerValues{w.Header(), make([]string, 0, 3)}
 	if tag := etag(result.Version); tag != "" && result.Outcome != store.Deleted {
 		header.set("Etag", tag)
@@ -100,17 +104,17 @@ func (h *Handler) answerWrite(w http.ResponseWriter, r *http.Request, result sto
 		if !h.methods.has(methodPut) {
 			detail = "the key exists, its value was left as it is; PUT would replace it, which `methods` in the configuration of redis_proxy switches on"
 		}
-		return h.answerProblem(w, problem{Status: http.StatusConflict, Detail: detail, SameValue: &result.SameValue})
+		return h.answerProblem(w, rec, problem{Status: http.StatusConflict, Detail: detail, SameValue: &result.SameValue})
 	case store.Absent:
-		return h.fail(w, http.StatusNotFound, "no entry has this key, nothing was deleted")
+		return h.fail(w, rec, http.StatusNotFound, "no entry has this key, nothing was deleted")
 	case store.PreconditionFailed:
 		detail := "the entry has another version than the request allows, nothing was changed; its ETag is in this answer"
 		if result.Version.Number == 0 {
 			detail = "no entry has the version that If-Match asks for, nothing was changed"
 		}
-		return h.fail(w, http.StatusPreconditionFailed, detail)
+		return h.fail(w, rec, http.StatusPreconditionFailed, detail)
 	case store.TooLarge:
-		return h.fail(w, http.StatusRequestEntityTooLarge, "key and value are larger than all entries together may be, which is what max_bytes says")
+		return h.fail(w, rec, http.StatusRequestEntityTooLarge, "key and value are larger than all entries together may be, which is what max_bytes says")
 	}
 	return nil
 }
