@@ -2,21 +2,41 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// Size reads how full the store is. Its errors, like those of all that looks
-// into the store here, are ErrUnavailable, ErrRefused, ErrClosed, and the
-// cause of a ctx that ended. None of them raises a rank, or starts anything.
+// Size reads how full the store is. Like Page and Look it tells the eviction
+// policy nothing, starts nothing, and takes no longer than Settings.Timeout;
+// their errors are ErrUnavailable, ErrRefused, ErrClosed, and the cause of a
+// ctx that ended.
 func (e *Engine) Size(ctx context.Context) (store.Size, error) {
 	return browse(ctx, e, e.store.Size)
 }
 
-// browse reads from the store, no longer than Settings.Timeout.
+// Page lists up to n entries, at most store.MaxBatch, in eviction order or the
+// reverse, without their values. A cursor that no Page returned is a
+// store.ErrCursor.
+func (e *Engine) Page(ctx context.Context, after store.Cursor, n int, order store.Order) (store.Page, error) {
+	return browse(ctx, e, func(ctx context.Context) (store.Page, error) {
+		return e.store.Page(ctx, after, n, order)
+	})
+}
+
+// Look reads one entry, with its value, and its place in the eviction order. It
+// asks the store, not the local tier. The entry of an absent key is nil.
+func (e *Engine) Look(ctx context.Context, key string) (*store.Listed, error) {
+	return browse(ctx, e, func(ctx context.Context) (*store.Listed, error) {
+		return e.store.Look(ctx, key)
+	})
+}
+
+// browse reads from the store.
 func browse[T any](ctx context.Context, e *Engine, read func(context.Context) (T, error)) (T, error) {
+	var none T
 	if e.closed.Load() {
-		var none T
 		return none, ErrClosed
 	}
 	bounded, cancel := context.WithTimeout(ctx, e.settings.Load().Timeout)
@@ -26,8 +46,124 @@ func browse[T any](ctx context.Context, e *Engine, read func(context.Context) (T
 	case err == nil:
 		return got, nil
 	case ctx.Err() != nil:
-		return got, context.Cause(ctx)
+		return none, context.Cause(ctx)
+	case errors.Is(err, store.ErrCursor):
+		return none, err
 	default:
-		return got, readError(err)
+		return none, readError(err)
+	}
+}
+
+// LookLocal reports whether the local tier holds key, and for how much longer
+// it answers. What answers only when the store fails has a ttl that is not
+// positive.
+func (e *Engine) LookLocal(key string) (ttl time.Duration, ok bool) {
+	settings := e.settings.Load()
+	k, ok := e.local.peek(key)
+	if !ok {
+		return 0, false
+	}
+	ttl = e.remaining(settings, k)
+	return ttl, ttl > -settings.StaleIfError
+}
+
+// DropLocal makes the local tier forget key, also as a fetch on its way would
+// bring it, and reports whether it held it.
+func (e *Engine) DropLocal(key string) bool {
+	_, held := e.local.peek(key)
+	e.fetcher.drop([]string{key}, unknownNumber)
+	return held
+}
+
+// DropAllLocal makes the local tier forget everything.
+func (e *Engine) DropAllLocal() { e.fetcher.dropAll() }
+
+const (
+	// deletesAtOnce is how many deletions of DeletePrefix wait for the worker
+	// together.
+	deletesAtOnce = 64
+	// crowdedPause spaces the tries to queue one while clients keep the queue
+	// busy.
+	crowdedPause = 5 * time.Millisecond
+)
+
+// DeletePrefix deletes the entries whose keys begin with prefix, "" for all,
+// through the queue, a bounded number at a time. It leaves half of the queue to
+// others: while they need more, it waits. It returns how many it deleted, also
+// with an error, which is one of those of writes.
+//
+// Entries that are created meanwhile may stay.
+func (e *Engine) DeletePrefix(ctx context.Context, prefix string) (deleted int, err error) {
+	type step struct {
+		keys []string
+		next string
+	}
+	for after := ""; ; {
+		s, err := browse(ctx, e, func(ctx context.Context) (step, error) {
+			keys, next, err := e.store.Scan(ctx, prefix, after)
+			return step{keys, next}, err
+		})
+		if err != nil {
+			return deleted, err
+		}
+		n, err := e.deleteAll(ctx, s.keys)
+		deleted += n
+		if err != nil || s.next == "" {
+			return deleted, err
+		}
+		after = s.next
+	}
+}
+
+// deleteAll deletes keys, and stops at the first that it cannot.
+func (e *Engine) deleteAll(ctx context.Context, keys []string) (deleted int, err error) {
+	type answer struct {
+		result store.Result
+		err    error
+	}
+	answers := make(chan answer)
+	waiting := 0
+	for len(keys) > 0 || waiting > 0 {
+		if len(keys) > 0 && waiting < deletesAtOnce && err == nil {
+			key := keys[0]
+			keys = keys[1:]
+			waiting++
+			go func() {
+				r, err := e.deletePatiently(ctx, key)
+				answers <- answer{r, err}
+			}()
+			continue
+		}
+		if waiting == 0 {
+			break
+		}
+		a := <-answers
+		waiting--
+		switch {
+		case a.err != nil:
+			err = a.err
+		case a.result.Outcome == store.Deleted:
+			deleted++
+		}
+	}
+	return deleted, err
+}
+
+// deletePatiently deletes key once half of the queue has room for it, and gives
+// up when it has none for Settings.Timeout.
+func (e *Engine) deletePatiently(ctx context.Context, key string) (store.Result, error) {
+	settings := e.settings.Load()
+	deadline := time.Now().Add(settings.Timeout)
+	w := store.Write{Op: store.Delete, Key: key}
+	for {
+		r, err := e.writeWithin(ctx, w, settings, max(1, settings.MaxQueueJobs/2), max(w.Size(), settings.MaxQueueBytes/2))
+		if !errors.Is(err, ErrQueueFull) || time.Now().After(deadline) {
+			return r, err
+		}
+		select {
+		case <-ctx.Done():
+			return r, context.Cause(ctx)
+		case <-time.After(crowdedPause):
+		}
 	}
 }

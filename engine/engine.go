@@ -219,11 +219,16 @@ func (e *Engine) Cancel(bytes int64) { e.queue.cancel(bytes) }
 // write queues w and waits for its answer, no longer than Settings.Timeout.
 func (e *Engine) write(ctx context.Context, w store.Write) (store.Result, error) {
 	settings := e.settings.Load()
+	return e.writeWithin(ctx, w, settings, settings.MaxQueueJobs, settings.MaxQueueBytes)
+}
+
+// writeWithin is write with bounds of its own on the queue.
+func (e *Engine) writeWithin(ctx context.Context, w store.Write, settings *Settings, maxJobs int, maxBytes int64) (store.Result, error) {
 	e.start()
 	timer := time.NewTimer(settings.Timeout)
 	defer timer.Stop()
 	j := newJob(w, settings.Timeout)
-	if err := e.queue.put(j, settings.MaxQueueJobs, settings.MaxQueueBytes); err != nil {
+	if err := e.queue.put(j, maxJobs, maxBytes); err != nil {
 		return store.Result{}, err
 	}
 	select {

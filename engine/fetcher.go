@@ -403,9 +403,20 @@ func (f *fetcher) enter(epoch string) {
 	}
 }
 
-// forget drops everything local, also what is on its way.
+// forget drops everything local, and what is known of the store.
 func (f *fetcher) forget() {
 	f.seen, f.lastEvent = 0, 0
+	f.dropAllLocked()
+}
+
+// dropAll drops everything local, also what is on its way.
+func (f *fetcher) dropAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dropAllLocked()
+}
+
+func (f *fetcher) dropAllLocked() {
 	for _, fl := range f.flights {
 		if fl.sent {
 			fl.fence = unknownNumber

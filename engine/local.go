@@ -61,6 +61,12 @@ func (l *local) now() time.Duration { return time.Since(l.base) }
 
 func (l *local) get(key string) (*kept, bool) { return l.cache.GetIfPresent(key) }
 
+// peek is get without counting as a use.
+func (l *local) peek(key string) (*kept, bool) {
+	e, ok := l.cache.GetEntryQuietly(key)
+	return e.Value, ok
+}
+
 // put keeps k, and reports whether the tier is on and k fits into it.
 func (l *local) put(key string, k *kept) bool {
 	if l.keep.Load() == 0 || uint64(k.weight) > l.cache.GetMaximum() {

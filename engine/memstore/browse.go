@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"context"
+	"strings"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -15,4 +16,89 @@ func (s *Store) Size(ctx context.Context) (store.Size, error) {
 		return store.Size{}, err
 	}
 	return store.Size{Keys: len(s.items), Bytes: s.bytes, Limits: s.limits, Number: s.number}, nil
+}
+
+// Page implements store.Store.
+func (s *Store) Page(ctx context.Context, after store.Cursor, n int, order store.Order) (store.Page, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if err := s.ready(ctx, n); err != nil {
+		return store.Page{}, err
+	}
+	place := new(item)
+	if after != "" {
+		var err error
+		if place.score, place.insertion, err = after.Place(); err != nil {
+			return store.Page{}, err
+		}
+	}
+	var page store.Page
+	last := place
+	list := func(it *item) bool {
+		switch {
+		case after != "" && !leavesBefore(it, place) && !leavesBefore(place, it):
+			return true // the place itself
+		case len(page.Entries) == n:
+			page.Next = store.NewCursor(last.score, last.insertion)
+			return false
+		}
+		listed := s.listed(it)
+		listed.Entry = &store.Entry{Version: it.entry.Version}
+		listed.Entry.Kind, listed.Entry.ContentType = it.entry.Kind, it.entry.ContentType
+		page.Entries = append(page.Entries, listed)
+		last = it
+		return true
+	}
+	switch {
+	case order == store.Next && after == "":
+		s.order.Scan(list)
+	case order == store.Next:
+		s.order.Ascend(place, list)
+	case after == "":
+		s.order.Reverse(list)
+	default:
+		s.order.Descend(place, list)
+	}
+	return page, nil
+}
+
+// Look implements store.Store.
+func (s *Store) Look(ctx context.Context, key string) (*store.Listed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if err := s.ready(ctx, 1); err != nil {
+		return nil, err
+	}
+	it := s.items[key]
+	if it == nil {
+		return nil, nil
+	}
+	listed := s.listed(it)
+	return &listed, nil
+}
+
+func (s *Store) listed(it *item) store.Listed {
+	return store.Listed{Key: it.key, Rank: it.score, Age: s.number - it.insertion, Size: it.size(), Entry: it.entry}
+}
+
+// Scan implements store.Store. One step goes through all of a copy, which costs
+// nothing to make, and lets others work meanwhile.
+func (s *Store) Scan(ctx context.Context, prefix, _ string) (keys []string, next string, err error) {
+	s.mu.Lock()
+	if err := s.ready(ctx, 1); err != nil {
+		s.mu.Unlock()
+		return nil, "", err
+	}
+	order := s.order.Copy()
+	s.mu.Unlock()
+
+	order.Scan(func(it *item) bool {
+		if strings.HasPrefix(it.key, prefix) {
+			keys = append(keys, it.key)
+		}
+		return true
+	})
+	return keys, "", nil
 }

@@ -36,6 +36,7 @@ func TestTheUserOfTheREADMEMayDoAllThatIsNeeded(t *testing.T) {
 	f.limits.MaxKeys = 3
 	f.apply(create("a", "1"), create("b", "2"), create("c", "3"), create("d", "4"), put("b", "5"), remove("b"), put("c", "6"))
 	f.fetch("c", "d")
+	f.browsed()
 	f.observe()
 	// What repairs need: a value without meta, and an order that is gone.
 	f.do("HSET", "{cache}:values", "foreign", "v")

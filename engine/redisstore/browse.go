@@ -4,6 +4,9 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -25,4 +28,133 @@ func (s *Store) Size(ctx context.Context) (store.Size, error) {
 	size := store.Size{Number: uint64(r.int()), Keys: int(r.int()), Bytes: r.int()}
 	size.Limits = store.Limits{MaxKeys: int(r.int()), MaxBytes: r.int(), Eviction: r.string()}
 	return size, r.failure()
+}
+
+// Page implements store.Store.
+func (s *Store) Page(ctx context.Context, after store.Cursor, n int, order store.Order) (store.Page, error) {
+	if n > store.MaxBatch {
+		return store.Page{}, fmt.Errorf("%w: %d at once, where %d is the most", store.ErrUnavailable, n, store.MaxBatch)
+	}
+	args := []any{"page", "next", n}
+	if order == store.Valued {
+		args[1] = "valued"
+	}
+	if after != "" {
+		score, insertion, err := after.Place()
+		if err != nil {
+			return store.Page{}, err
+		}
+		args = append(args, formatScore(score), insertion)
+	}
+	reply, err := s.read(ctx, browseScript, args...)
+	if err != nil {
+		return store.Page{}, fmt.Errorf("reading a page: %w", err)
+	}
+	return readPage(reply, order)
+}
+
+// formatScore writes a score as Redis and Lua read it.
+func formatScore(score float64) string { return strconv.FormatFloat(score, 'g', -1, 64) }
+
+func readPage(reply []any, order store.Order) (store.Page, error) {
+	r := reader{reply: reply}
+	number, more := uint64(r.int()), r.int() == 1
+	type row struct {
+		member, score, rank, meta string
+		size                      int64
+		hasMeta                   bool
+	}
+	var rows []row
+	for r.next < len(reply) && r.err == nil {
+		row := row{member: r.string(), score: r.string(), rank: r.string()}
+		row.meta, row.hasMeta = r.optional()
+		row.size = r.int()
+		rows = append(rows, row)
+	}
+	if err := r.failure(); err != nil {
+		return store.Page{}, err
+	}
+	if order == store.Valued {
+		slices.Reverse(rows)
+	}
+	var page store.Page
+	for _, row := range rows {
+		insertion, key, ok := cutMember(row.member)
+		if !ok || !row.hasMeta {
+			continue // somebody else wrote it; a repair will remove it
+		}
+		listed, err := newListed(key, row.rank, decodeEntry("", row.meta), number-insertion)
+		if err != nil {
+			return store.Page{}, err
+		}
+		listed.Size += row.size
+		page.Entries = append(page.Entries, *listed)
+	}
+	if more && len(rows) > 0 {
+		last := rows[len(rows)-1]
+		insertion, _, _ := cutMember(last.member)
+		score, err := strconv.ParseFloat(last.score, 64)
+		if err != nil {
+			return store.Page{}, fmt.Errorf("%w: a score of %q", store.ErrUnavailable, last.score)
+		}
+		page.Next = store.NewCursor(score, insertion)
+	}
+	return page, nil
+}
+
+// cutMember takes a member of the ranks apart.
+func cutMember(member string) (insertion uint64, key string, ok bool) {
+	if len(member) < 16 {
+		return 0, "", false
+	}
+	insertion, err := strconv.ParseUint(member[:16], 16, 64)
+	return insertion, member[16:], err == nil
+}
+
+func newListed(key, rank string, e *store.Entry, age uint64) (*store.Listed, error) {
+	score, err := strconv.ParseFloat(rank, 64)
+	if err != nil {
+		return nil, fmt.Errorf("%w: a score of %q", store.ErrUnavailable, rank)
+	}
+	return &store.Listed{Key: key, Rank: score, Age: age, Size: int64(len(key) + len(e.Data)), Entry: e}, nil
+}
+
+// Look implements store.Store.
+func (s *Store) Look(ctx context.Context, key string) (*store.Listed, error) {
+	reply, err := s.read(ctx, browseScript, "look", key)
+	if err != nil {
+		return nil, fmt.Errorf("looking at a key: %w", err)
+	}
+	r := reader{reply: reply}
+	number := uint64(r.int())
+	value, found := r.optional()
+	meta, _ := r.optional()
+	rank, isRanked := r.optional()
+	if err := r.failure(); err != nil || !found {
+		return nil, err
+	}
+	e := decodeEntry(value, meta)
+	if !isRanked || e.Version.Number == 0 {
+		return newListed(key, "0", e, 0) // it has no place yet
+	}
+	first, _, _ := strings.Cut(meta, " ")
+	insertion, _ := strconv.ParseUint(first, 16, 64) // decodeEntry has read it
+	return newListed(key, rank, e, number-insertion)
+}
+
+// Scan implements store.Store.
+func (s *Store) Scan(ctx context.Context, prefix, after string) (keys []string, next string, err error) {
+	if after == "" {
+		after = "0"
+	}
+	reply, err := s.read(ctx, browseScript, "scan", prefix, after)
+	if err != nil {
+		return nil, "", fmt.Errorf("scanning: %w", err)
+	}
+	r := reader{reply: reply}
+	next, keys = r.string(), r.strings()
+	if next == "0" {
+		next = ""
+	}
+	return keys, next, r.failure()
 }

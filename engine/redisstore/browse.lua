@@ -1,10 +1,16 @@
 -- Reads what is stored, and changes nothing: it also runs on a replica, and
 -- where memory is short. ARGV[1] says what is asked for.
 
+local SCAN_STEP = 500
+
 local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
 local number = tonumber(state[2] or 0)
+
+-- What a score is shown as: its string, since a number would be cut to an
+-- integer on its way.
+local function shown(score) return score end
 
 local asked = {}
 
@@ -13,6 +19,81 @@ function asked.size()
   local keys = redis.call('HLEN', VALUES)
   local bytes = keys > 0 and tonumber(state[3] or 0) or 0
   return { number, keys, bytes, tonumber(state[4] or 0), tonumber(state[5] or 0), state[6] or '' }
+end
+
+-- Numbers of members, so that a script does not compare strings, which it
+-- would do by the locale of the server.
+local function insertion_of(m) return tonumber(string.sub(m, 1, 16), 16) or 0 end
+
+-- How many members of RANKS come before a place; with through also one at it.
+-- Scores alone would not do: many members may have the same.
+local function position(score, insertion, through)
+  local low, high = 0, redis.call('ZCARD', RANKS)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local found = redis.call('ZRANGE', RANKS, middle, middle, 'WITHSCORES')
+    local m, s = insertion_of(found[1]), tonumber(found[2])
+    if s < score or s == score and (m < insertion or through and m == insertion) then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low
+end
+
+-- ARGV: order, how many, and if not from the beginning the score and the
+-- insertion number of the place to go on from.
+-- Returns {write number, 1 if there is more, then for each member: member,
+--   score, what it is shown as, meta, size of the value}.
+function asked.page()
+  local n, score, insertion = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+  local first, last, more
+  if ARGV[2] == 'next' then
+    first = score and position(score, insertion, true) or 0
+    last = first + n - 1
+    more = last + 1 < redis.call('ZCARD', RANKS)
+  else
+    last = (score and position(score, insertion) or redis.call('ZCARD', RANKS)) - 1
+    first = math.max(last - n + 1, 0)
+    more = first > 0
+  end
+  local reply = { number, more and 1 or 0 }
+  if last < first then return reply end
+
+  local found = redis.call('ZRANGE', RANKS, first, last, 'WITHSCORES')
+  local keys = {}
+  for i = 1, #found, 2 do keys[#keys + 1] = string.sub(found[i], 17) end
+  if #keys == 0 then return reply end
+  local metas = redis.call('HMGET', META, unpack(keys))
+  for i, key in ipairs(keys) do
+    local at = 5 * i - 2
+    reply[at], reply[at + 1], reply[at + 2] = found[2 * i - 1], found[2 * i], shown(found[2 * i])
+    reply[at + 3], reply[at + 4] = metas[i], redis.call('HSTRLEN', VALUES, key)
+  end
+  return reply
+end
+
+-- ARGV: key. Returns {write number, value, meta, score as it is shown}; all but
+-- the first may be nil.
+function asked.look()
+  local key = ARGV[2]
+  local value, meta = redis.call('HGET', VALUES, key), redis.call('HGET', META, key)
+  local insertion = meta and parse(meta)
+  local score = insertion and redis.call('ZSCORE', RANKS, member(insertion, key))
+  return { number, value, meta, score and shown(score) or false }
+end
+
+-- ARGV: prefix, cursor of HSCAN. Returns {cursor, {keys}}. Meta stands for the
+-- values, which may be large.
+function asked.scan()
+  local step = redis.call('HSCAN', META, ARGV[3], 'COUNT', SCAN_STEP)
+  local keys = {}
+  for i = 1, #step[2], 2 do
+    local key = step[2][i]
+    if string.sub(key, 1, #ARGV[2]) == ARGV[2] then keys[#keys + 1] = key end
+  end
+  return { step[1], keys }
 end
 
 return asked[ARGV[1]]()

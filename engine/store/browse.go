@@ -33,11 +33,12 @@ type Listed struct {
 	Key string
 	// Rank is the score by which the eviction policy orders the entry.
 	Rank float64
-	// Age is how many entries were created since this one.
+	// Age is how many writes changed the store since the one that created the
+	// entry: insertions, as long as nothing is replaced or deleted.
 	Age uint64
 	// Size is what the entry counts against limits in bytes.
 	Size int64
-	// Entry is without its Data in a Page.
+	// Entry is without its Data in a Page. It must not be changed.
 	Entry *Entry
 }
 

@@ -51,8 +51,19 @@ type Store interface {
 	// lowered one by a bounded step (see Applied.Over).
 	Apply(ctx context.Context, b Batch) (Applied, error)
 
-	// Size reads how full the store is. It changes nothing.
+	// Size reads how full the store is. Like Page, Look and Scan it changes
+	// nothing, tells the eviction policy nothing, and works also where the
+	// store can only be read.
 	Size(ctx context.Context) (Size, error)
+	// Page lists up to n entries, at most MaxBatch, that lie behind after.
+	Page(ctx context.Context, after Cursor, n int, order Order) (Page, error)
+	// Look reads one entry and its place; nil if it is absent.
+	Look(ctx context.Context, key string) (*Listed, error)
+	// Scan is one bounded step of a pass over all keys. It returns those it
+	// met that begin with prefix, and where the next step goes on: the first
+	// begins with "", and after the last there is "" again. A key that exists
+	// during the whole pass is returned, perhaps more than once.
+	Scan(ctx context.Context, prefix, after string) (keys []string, next string, err error)
 
 	// Close ends the store and everything it started.
 	Close() error

@@ -1,0 +1,107 @@
+package redisstore
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// browsed looks at what a fixture's store holds, in every way there is.
+func (f *fixture) browsed() (store.Size, store.Page, *store.Listed, []string) {
+	f.Helper()
+	size, err := f.store.Size(f.ctx())
+	if err != nil {
+		f.Error(err)
+	}
+	page, err := f.store.Page(f.ctx(), "", 10, store.Next)
+	if err != nil {
+		f.Error(err)
+	}
+	listed, err := f.store.Look(f.ctx(), "a")
+	if err != nil {
+		f.Error(err)
+	}
+	keys, _, err := f.store.Scan(f.ctx(), "", "")
+	if err != nil {
+		f.Error(err)
+	}
+	return size, page, listed, keys
+}
+
+func (f *fixture) wantBrowsed() {
+	f.Helper()
+	size, page, listed, keys := f.browsed()
+	if size.Keys != 2 || len(page.Entries) != 2 || listed == nil || string(listed.Entry.Data) != "1" || len(keys) != 2 {
+		f.Errorf("%+v, %+v, %+v, %q", size, page, listed, keys)
+	}
+}
+
+func TestBrowsingWorksWhereNothingCanBeWritten(t *testing.T) {
+	t.Run("memory is short", func(t *testing.T) {
+		f := newFixture(t)
+		f.apply(create("a", "1"), create("b", "2"))
+		f.do("CONFIG", "SET", "maxmemory", "1")
+		f.wantBrowsed()
+	})
+	t.Run("a replica", func(t *testing.T) {
+		f := newFixture(t)
+		f.apply(create("a", "1"), create("b", "2"))
+		host, port, _ := strings.Cut(f.server.Addr, ":")
+		replica := redistest.Start(t, "--replicaof", host+" "+port)
+		client := replica.Client()
+		deadline := time.Now().Add(15 * time.Second)
+		for client.HLen(t.Context(), "{cache}:values").Val() < 2 {
+			if time.Now().After(deadline) {
+				t.Fatal("the replica does not follow")
+			}
+		}
+		f.store, _ = f.open(replica.URL())
+		f.wantBrowsed()
+	})
+}
+
+func TestBrowsingPassesOverWhatSomebodyElseWrote(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"), create("b", "2"))
+	f.do("ZADD", "{cache}:ranks", "-5", "short", "-4", "0000000000000009gone")
+	f.do("HSET", "{cache}:values", "foreign", "v")
+	page, err := f.store.Page(f.ctx(), "", 3, store.Next)
+	if err != nil || len(page.Entries) != 1 || page.Entries[0].Key != "a" || page.Next == "" {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	page, err = f.store.Page(f.ctx(), page.Next, 3, store.Next)
+	if err != nil || len(page.Entries) != 1 || page.Entries[0].Key != "b" {
+		t.Errorf("%+v, %v", page, err)
+	}
+	listed, err := f.store.Look(f.ctx(), "foreign")
+	if err != nil || listed == nil || string(listed.Entry.Data) != "v" || listed.Entry.Version.Number != 0 {
+		t.Errorf("%+v, %v", listed, err)
+	}
+}
+
+func TestBrowsingEndsInTimeWhenRedisHangs(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"))
+	f.server.Pause()
+	defer f.server.Resume()
+	begin := time.Now()
+	if _, err := f.store.Size(f.ctx()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+	if took := time.Since(begin); took > 8*time.Second {
+		t.Errorf("after %v", took)
+	}
+}
+
+func TestBrowsingRefusesAForeignLayout(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"))
+	f.do("HSET", "{cache}:state", "layout", "99")
+	if _, err := f.store.Page(f.ctx(), "", 1, store.Next); !errors.Is(err, store.ErrRefused) {
+		t.Errorf("%v", err)
+	}
+}
