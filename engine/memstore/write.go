@@ -25,7 +25,7 @@ func (b *batch) write(w *store.Write) store.Result {
 	if w.Op == store.Delete {
 		return b.delete(w, it)
 	}
-	if w.Op == store.Create && it != nil {
+	if it != nil && w.Op != store.Put {
 		return store.Result{
 			Outcome:   store.Conflict,
 			Version:   it.entry.Version,
@@ -47,11 +47,15 @@ func (b *batch) write(w *store.Write) store.Result {
 func (b *batch) create(w *store.Write) store.Result {
 	b.makeRoom(1, w.Size())
 	v := b.next()
+	score := b.policy.Enter()
+	if w.Op == store.Restore {
+		score = w.Place()
+	}
 	it := &item{
 		// A key is often a piece of a request, which it would keep in memory.
 		key:       strings.Clone(w.Key),
 		entry:     newEntry(w.Value, v),
-		score:     b.policy.Enter(),
+		score:     score,
 		insertion: v.Number,
 	}
 	b.items[it.key] = it

@@ -45,7 +45,11 @@ func (s *Store) applyArgs(b store.Batch, tag uint32) []any {
 		if w.Op != store.Delete {
 			attrs = string(w.Value.Kind) + " " + w.Value.ContentType
 		}
-		args = append(args, string(w.Op), w.Key, w.Value.Data, attrs, string(w.IfMatch), string(w.IfNoneMatch))
+		op := string(w.Op)
+		if w.Op == store.Restore {
+			op += strconv.FormatFloat(w.Place(), 'f', -1, 64)
+		}
+		args = append(args, op, w.Key, w.Value.Data, attrs, string(w.IfMatch), string(w.IfNoneMatch))
 	}
 	return args
 }

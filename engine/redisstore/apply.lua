@@ -1,8 +1,8 @@
 -- Runs a batch of writes in order, each with the evictions it needs.
 -- ARGV: batch number, what the writer knows, tag of the batch, channel,
 --   max_keys, max_bytes, eviction, '1' to put these limits in force,
---   then for each write: op, key, value, kind and content type, the versions
---   it must match, those it must not.
+--   then for each write: op (with 'r' the score behind it), key, value, kind and
+--   content type, the versions it must match, those it must not.
 -- Returns {write number, epoch, keys, bytes, over, mended, max_keys, max_bytes,
 --   eviction, answers, one a line, {evicted keys}, why the event was not
 --   published, 1 if the batch was recorded}.
@@ -116,8 +116,8 @@ local function forget(key)
   metas[key], values[key] = false, false
 end
 
-local function enter(key, insertion)
-  redis.call('ZADD', RANKS, policy.enter(), member(insertion, key))
+local function enter(key, insertion, score)
+  redis.call('ZADD', RANKS, score or policy.enter(), member(insertion, key))
 end
 
 -- Where the three structures disagree, the order may name what is gone, or
@@ -212,14 +212,14 @@ local function make_room(more_keys, more_bytes, spared)
   end
 end
 
-local function insert(key, value, attrs)
+local function insert(key, value, attrs, score)
   local err = begin_growing()
   if err then return 'refused ' .. err end
   number = number + 1
   local slow = make_room(1, #key + #value)
   if slow then return slow end
   local insertion = hex(number)
-  enter(key, insertion)
+  enter(key, insertion, score)
   values[key], metas[key] = value, insertion .. ' ' .. insertion .. ' ' .. ARGV[3] .. ' ' .. attrs
   keys, bytes = keys + 1, bytes + #key + #value
   changed('created', key)
@@ -265,7 +265,7 @@ local function run(op, key, value, attrs, match, none_match)
   if not meta and torn and values[key] == nil and redis.call('HEXISTS', VALUES, key) == 1 then
     meta = '' -- a value that nobody gave meta yet
   end
-  if op == 'c' and meta then return conflict(key, value, attrs, meta) end
+  if meta and op ~= 'p' and op ~= 'd' then return conflict(key, value, attrs, meta) end
   if op == 'd' and not meta then return 'absent' end
   if op ~= 'd' and max_bytes > 0 and #key + #value > max_bytes then return 'large' end
   if not allowed(meta, match, none_match) then
@@ -273,7 +273,7 @@ local function run(op, key, value, attrs, match, none_match)
   end
   if op == 'd' then return remove(key, meta) end
   if meta then return replace(key, value, attrs, meta) end
-  return insert(key, value, attrs)
+  return insert(key, value, attrs, tonumber(string.sub(op, 2)))
 end
 
 local first_keys = {}

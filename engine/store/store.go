@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -119,6 +120,9 @@ const (
 	Put Op = 'p'
 	// Delete removes an entry.
 	Delete Op = 'd'
+	// Restore is a Create that gives the entry a place in the eviction order,
+	// as one that was there before.
+	Restore Op = 'r'
 )
 
 // Write is one change asked for.
@@ -129,6 +133,21 @@ type Write struct {
 	// IfMatch and IfNoneMatch are looked at only where the write would
 	// otherwise change something, and by Put with IfMatch of an absent key.
 	IfMatch, IfNoneMatch VersionSet
+	// Score is for Restore: the score of the entry, relative to the clock of
+	// the policy. Under a policy without a clock it is the score itself.
+	Score float64
+}
+
+// maxScore bounds scores so that they are exact to a half.
+const maxScore = 1 << 52
+
+// Place is the Score of a Restore, which others may have sent, as a number
+// that every store can sort by.
+func (w *Write) Place() float64 {
+	if math.IsNaN(w.Score) {
+		return 0
+	}
+	return min(max(w.Score, -maxScore), maxScore)
 }
 
 // Size is what a write counts against limits in bytes.

@@ -26,7 +26,7 @@ func (m *model) write(w store.Write, tag uint32) store.Result {
 		version = &is.Version
 	}
 	switch {
-	case w.Op == store.Create && i >= 0:
+	case w.Op != store.Put && w.Op != store.Delete && i >= 0:
 		same := is.Kind == w.Value.Kind && is.ContentType == w.Value.ContentType && bytes.Equal(is.Data, w.Value.Data)
 		return store.Result{Outcome: store.Conflict, Version: is.Version, SameValue: same}
 	case w.Op == store.Delete && i < 0:
@@ -49,7 +49,11 @@ func (m *model) write(w store.Write, tag uint32) store.Result {
 		m.evict(w.Key)
 		return store.Result{Outcome: store.Replaced, Version: v}
 	}
-	m.rows = append(m.rows, Ranked{w.Key, m.policy.Enter(), m.number, entry})
+	score := m.policy.Enter()
+	if w.Op == store.Restore {
+		score = w.Score
+	}
+	m.rows = append(m.rows, Ranked{w.Key, score, m.number, entry})
 	m.evict(w.Key)
 	m.sort()
 	return store.Result{Outcome: store.Created, Version: v}

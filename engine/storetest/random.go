@@ -50,7 +50,7 @@ var (
 	)
 	someKinds = rapid.SampledFrom([]store.Kind{store.Raw, store.String, store.JSON})
 	someTypes = rapid.SampledFrom([]string{"", "text/plain", `a/b; c="d e"`})
-	someOps   = rapid.SampledFrom([]store.Op{store.Create, store.Put, store.Delete})
+	someOps   = rapid.SampledFrom([]store.Op{store.Create, store.Put, store.Delete, store.Restore})
 )
 
 func (c *comparison) start(t *rapid.T) {
@@ -75,6 +75,9 @@ func (c *comparison) someWrite(t *rapid.T) store.Write {
 		if w.Value.Kind == store.Raw {
 			w.Value.ContentType = someTypes.Draw(t, "type")
 		}
+	}
+	if w.Op == store.Restore {
+		w.Score = float64(rapid.IntRange(-3, 3).Draw(t, "score"))
 	}
 	if rapid.IntRange(0, 2).Draw(t, "conditions") == 0 {
 		w.IfMatch = c.someVersions(t, w.Key, "if-match")

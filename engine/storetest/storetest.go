@@ -61,6 +61,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"limits", limitTests},
 		{"batches", batchTests},
 		{"browsing", browseTests},
+		{"restoring", restoreTests},
 		{"life and errors", lifeTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
@@ -216,6 +217,10 @@ func create(key, data string) store.Write {
 
 func put(key, data string) store.Write {
 	return store.Write{Op: store.Put, Key: key, Value: text(data)}
+}
+
+func restore(key, data string, score float64) store.Write {
+	return store.Write{Op: store.Restore, Key: key, Value: text(data), Score: score}
 }
 
 func del(key string) store.Write { return store.Write{Op: store.Delete, Key: key} }

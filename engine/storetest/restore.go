@@ -1,0 +1,58 @@
+package storetest
+
+import (
+	"math"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+var restoreTests = []test{
+	{"a restored entry has the place that was asked for", func(f *fixture) {
+		f.apply(create("new", "1"), restore("often", "2", 7), restore("never", "3", 0), restore("half", "4", 0.5))
+		f.wantKeys("order", f.order(), "new", "never", "half", "often")
+		if s := f.score("often"); s != 7 {
+			f.Errorf("score %v", s)
+		}
+		f.fetch("often")
+		if s := f.score("often"); s != 8 {
+			f.Errorf("score %v after a fetch", s)
+		}
+	}},
+
+	{"a restore makes room as a create does", func(f *fixture) {
+		f.setLimits(store.Limits{MaxKeys: 2, Eviction: store.Rank.Name})
+		a := f.apply(restore("a", "1", 3), restore("b", "2", 2), restore("c", "3", 1))
+		f.wantKeys("evicted", a.Evicted, "b")
+		f.wantKeys("left", f.order(), "c", "a")
+		for i, res := range a.Results {
+			if res.Outcome != store.Created {
+				f.Errorf("write %d: %+v", i, res)
+			}
+		}
+	}},
+
+	{"a restore of an existing key is a conflict and changes nothing", func(f *fixture) {
+		first := f.write(create("a", "1"), store.Created)
+		before := f.inspect()
+		if res := f.write(restore("a", "1", 5), store.Conflict); !res.SameValue || res.Version != first.Version {
+			f.Errorf("%+v", res)
+		}
+		f.write(restore("a", "2", 5), store.Conflict)
+		f.sameRows(before)
+	}},
+
+	{"a restore obeys its conditions and the limit of bytes", func(f *fixture) {
+		f.limitBytes(4)
+		w := restore("a", "1", 1)
+		w.IfMatch = store.AnyVersion
+		f.write(w, store.PreconditionFailed)
+		f.write(restore("a", "1234", 1), store.TooLarge)
+		f.wantKeys("stored", f.order())
+	}},
+
+	{"a score that nothing sorts by becomes one", func(f *fixture) {
+		f.apply(restore("nan", "1", math.NaN()), restore("high", "2", math.Inf(1)), restore("low", "3", math.Inf(-1)))
+		f.wantKeys("order", f.order(), "low", "nan", "high")
+		f.fetch("nan", "high", "low")
+	}},
+}
