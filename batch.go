@@ -15,7 +15,7 @@ const maxBatchKeys = 100
 const batchHint = "; name 1 to 100 keys, as in ?key=a&key=b"
 
 // serveBatch answers GET of the collection, which names keys in its query.
-func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, rec *record) error {
+func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, rec *record, prefix string) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return h.fail(w, rec, http.StatusBadRequest, "the query is not what it has to be: "+err.Error()+batchHint)
@@ -27,20 +27,22 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, rec *record
 	case len(keys) > maxBatchKeys:
 		return h.fail(w, rec, http.StatusBadRequest, "the query names "+strconv.Itoa(len(keys))+" keys"+batchHint)
 	}
-	for _, key := range keys {
-		if err := h.checkKey(key); err != nil {
+	full := make([]string, len(keys))
+	for i, key := range keys {
+		if err := h.checkFullKey(prefix, key); err != nil {
 			return h.fail(w, rec, http.StatusBadRequest, strconv.Quote(key)+": "+err.Error())
 		}
+		full[i] = prefix + key
 	}
 
 	read := h.readOptions(r.Header["Cache-Control"])
 	rec.noCache = read.NoCache
-	answers, err := h.engine().GetAll(r.Context(), keys, read)
+	answers, err := h.engine().GetAll(r.Context(), full, read)
 	if err != nil {
 		return h.failEngine(w, r, rec, err)
 	}
 	rec.end(batchOutcome(answers))
-	body := appendBatch(nil, keys, answers)
+	body := appendBatch(nil, prefix, keys, answers)
 	header := w.Header()
 	h.addCacheStatus(header, batchCacheStatus(answers, read))
 	header.Set("Content-Type", typeJSON)
@@ -57,8 +59,8 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, rec *record
 }
 
 // appendBatch appends the entries, in the order of the keys, and the keys that
-// have none.
-func appendBatch(dst []byte, keys []string, answers []engine.Answer) []byte {
+// have none. The keys are without the prefix with which the store knows them.
+func appendBatch(dst []byte, prefix string, keys []string, answers []engine.Answer) []byte {
 	dst = append(dst, `{"entries":[`...)
 	var absent []string
 	sep := ""
@@ -68,7 +70,7 @@ func appendBatch(dst []byte, keys []string, answers []engine.Answer) []byte {
 			continue
 		}
 		dst = append(dst, sep...)
-		dst = appendBatchEntry(dst, keys[i], a.Entry.View.(*view))
+		dst = appendBatchEntry(dst, prefix, keys[i], a.Entry.View.(*view))
 		sep = ","
 	}
 	dst = append(dst, `],"absent":[`...)
@@ -83,16 +85,17 @@ func appendBatch(dst []byte, keys []string, answers []engine.Answer) []byte {
 
 // appendBatchEntry appends the envelope of a value with its etag; for one that
 // has no envelope, its bytes in base64 and its content type.
-func appendBatchEntry(dst []byte, key string, v *view) []byte {
+func appendBatchEntry(dst []byte, prefix, key string, v *view) []byte {
+	dst = append(dst, envelopeKey...)
+	dst = appendQuoted(dst, key)
 	if v.plain.isRaw {
-		dst = append(dst, envelopeKey...)
-		dst = appendQuoted(dst, key)
 		dst = append(dst, `,"base64":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, v.raw.body)
 		dst = append(dst, `","content_type":`...)
 		dst = appendQuoted(dst, v.raw.contentType)
 	} else {
-		dst = append(dst, v.plain.body[:len(v.plain.body)-1]...)
+		start := len(envelopeKey) + quotedLen(prefix) - len(`""`) + quotedLen(key)
+		dst = append(dst, v.plain.body[start:len(v.plain.body)-1]...)
 	}
 	if v.etag != "" {
 		dst = append(dst, `,"etag":`...)

@@ -130,6 +130,7 @@ func canMeet(pattern, prefix string) bool {
 //	    store            embedded|<url>
 //	    path_prefix      <path>
 //	    namespace        <name>
+//	    key_prefix       <text>
 //	    methods          <methods...>
 //	    max_keys         <number>
 //	    max_bytes        <size>
@@ -185,6 +186,15 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 		return unmarshalString(d, &h.PathPrefix, checkPathPrefix)
 	case "namespace":
 		return unmarshalString(d, &h.Namespace, checkNamespace)
+	case "key_prefix":
+		if !d.NextArg() {
+			return d.ArgErr()
+		}
+		h.KeyPrefix = d.Val()
+		if err := checkKeyPrefix(h.KeyPrefix); err != nil {
+			return d.Errf("%s: %v", name, err)
+		}
+		return nil
 	case "methods":
 		return unmarshalList(d, &h.Methods, func(names []string) error {
 			_, err := parseMethods(names)

@@ -90,6 +90,10 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"path_prefix, to escape", "path_prefix /käse", `path_prefix: "/käse" must not contain characters that a URL has to percent-encode, at Caddyfile:4`},
 		{"namespace, a brace", "namespace a}b", `namespace: "a}b" must be 1 to 64 of A-Z a-z 0-9 _ . : -, at Caddyfile:4`},
 		{"namespace, too long", "namespace " + strings.Repeat("n", 65), `must be 1 to 64 of A-Z a-z 0-9 _ . : -, at Caddyfile:4`},
+		{"key_prefix, no slash behind a placeholder", "key_prefix {host}", `key_prefix: "{http.request.host}" has a placeholder and must end with a slash, so that no value of it makes the prefix reach into another one's keys, at Caddyfile:4`},
+		{"key_prefix, half a placeholder", "key_prefix {host/", `key_prefix: "{host/" has a placeholder without its other brace, at Caddyfile:4`},
+		{"key_prefix, dots", "key_prefix a/../", `key_prefix: "a/../" must not have . or .. segments, at Caddyfile:4`},
+		{"key_prefix, a line feed", "key_prefix \"a\nb\"", `key_prefix: "a\nb" must not contain control characters`},
 		{"methods, unknown", "methods GET PATCH", `methods: unknown method "PATCH": expected GET, HEAD, POST, PUT, DELETE, at Caddyfile:4`},
 		{"methods, lower case", "methods get", `methods: unknown method "get": expected GET, HEAD, POST, PUT, DELETE, at Caddyfile:4`},
 		{"methods, twice", "methods GET GET", `methods: GET is there twice, at Caddyfile:4`},
@@ -166,7 +170,7 @@ func TestJSONRoundTrip(t *testing.T) {
 	for _, settings := range []string{
 		"",
 		"max_bytes 0\nlocal_ttl 0\ncache_control \"\"",
-		"store redis://localhost/3\npath_prefix /kv\nnamespace n\nmethods GET PUT\nmax_keys 2\nmax_bytes 1MB\neviction rank\nlocal_ttl 1m\n" +
+		"store redis://localhost/3\npath_prefix /kv\nnamespace n\nkey_prefix {host}/\nmethods GET PUT\nmax_keys 2\nmax_bytes 1MB\neviction rank\nlocal_ttl 1m\n" +
 			"local_max_bytes 1KiB\nmax_queue_jobs 3\nmax_queue_bytes 4\nmax_key_size 5\nmax_value_size 6\nredis_timeout 7s\ndrain_timeout 8ms\nstale_if_error 1h\nunsubscribed_ttl 0\n" +
 			"cache_control private\nclient_no_cache ignore\ntrusted_origins https://a.test\npass_errors",
 	} {

@@ -43,13 +43,18 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, rec *record, key
 	}
 	method := methodOf(r.Method)
 	switch {
-	case allowed.has(method) && method&(methodGet|methodHead) != 0:
-		if where == collection {
-			return h.serveBatch(w, r, rec)
-		}
-		return h.serveRead(w, r, rec, key)
 	case allowed.has(method):
-		return h.serveWrite(w, r, rec, method, key, where)
+		prefix, err := h.prefixOf(r)
+		if err != nil {
+			return h.failMistake(w, rec, err)
+		}
+		switch {
+		case method&(methodGet|methodHead) == 0:
+			return h.serveWrite(w, r, rec, method, prefix, key, where)
+		case where == collection:
+			return h.serveBatch(w, r, rec, prefix)
+		}
+		return h.serveRead(w, r, rec, prefix, key)
 	case r.Method == http.MethodOptions:
 		rec.end(outcomeOptions)
 		w.Header().Set("Allow", allowed.allow())
@@ -73,14 +78,14 @@ const countedByServer = 2000
 
 // serveRead answers GET and HEAD. It is the hot path: for an entry in the local
 // tier it formats nothing, and allocates little more than the header values.
-func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, rec *record, key string) error {
-	if err := h.checkKey(key); err != nil {
+func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, rec *record, prefix, key string) error {
+	if err := h.checkFullKey(prefix, key); err != nil {
 		return h.failKey(w, rec, err)
 	}
 	rec.key = key
 	read := h.readOptions(r.Header["Cache-Control"])
 	rec.noCache = read.NoCache
-	answer, err := h.engine().Get(r.Context(), key, read)
+	answer, err := h.engine().Get(r.Context(), prefix+key, read)
 	if err != nil {
 		return h.failEngine(w, r, rec, err)
 	}
@@ -99,6 +104,9 @@ func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, rec *record,
 	body := &v.plain
 	if r.URL.RawQuery != "" && wantsRaw(r.URL.RawQuery) {
 		body = &v.raw
+	}
+	if prefix != "" && !body.isRaw {
+		body = body.withoutPrefix(prefix)
 	}
 
 	// Two look-ups tell that nothing is conditional: without a time of

@@ -38,7 +38,8 @@ func init() {
 // configuration that had the old ones is gone.
 //
 // String fields take global placeholders such as `{env.REDIS_URL}`; one that is
-// empty or unknown is an error.
+// empty or unknown is an error. Those of `key_prefix` are replaced anew for
+// every request.
 type Handler struct {
 	// Where values live: `embedded` for this process (they end with it), or the
 	// URL of a Redis server: `redis://user:password@host:6379/0`, `rediss://…`
@@ -53,6 +54,13 @@ type Handler struct {
 	// The name under which Redis holds the entries: 1 to 64 of
 	// `A-Z a-z 0-9 _ . : -`. Default: `cache`.
 	Namespace string `json:"namespace,omitempty"`
+
+	// What is put before every key, so that tenants of one namespace do not see
+	// each other's entries; answers show the key without it. It may have
+	// placeholders of the request, such as `{http.request.host}/`; it must then
+	// end with a slash, and a request that leaves one of them empty, or puts a
+	// slash in its place, gets 400. Default: none.
+	KeyPrefix string `json:"key_prefix,omitempty"`
 
 	// The methods that are answered, of GET, HEAD, POST, PUT and DELETE; OPTIONS
 	// always is. Others get 405. Default: GET, HEAD and POST.
@@ -87,7 +95,8 @@ type Handler struct {
 	// `max_value_size` together. Default: 64 MiB.
 	MaxQueueBytes *int64 `json:"max_queue_bytes,omitempty"`
 
-	// The longest key in bytes. Default: 512.
+	// The longest key in bytes, with what `key_prefix` puts before it. Default:
+	// 512.
 	MaxKeySize *int `json:"max_key_size,omitempty"`
 
 	// The largest request body in bytes, as sent; larger ones get 413.

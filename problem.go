@@ -38,6 +38,15 @@ func (h *Handler) fail(w http.ResponseWriter, rec *record, status int, detail st
 	return h.answerProblem(w, rec, problem{Status: status, Detail: detail})
 }
 
+// failMistake answers a *statusError.
+func (h *Handler) failMistake(w http.ResponseWriter, rec *record, err error) error {
+	mistake, ok := errors.AsType[*statusError](err)
+	if !ok {
+		return err
+	}
+	return h.fail(w, rec, mistake.status, mistake.detail)
+}
+
 func (h *Handler) answerProblem(w http.ResponseWriter, rec *record, p problem) error {
 	rec.end(statusOutcome(p.Status))
 	header := w.Header()

@@ -2,6 +2,7 @@ package redisproxy
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,14 +11,21 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 )
 
-// Every Caddyfile of the README is one that Caddy takes. What is no site of its
-// own stands in one.
-func TestCaddyfilesOfTheREADMEAreValid(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+// Every Caddyfile of the documentation is one that Caddy takes. What is no site
+// of its own stands in one.
+func TestCaddyfilesOfTheDocumentationAreValid(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := strings.Split(string(readme), "```caddyfile\n")[1:]
+	var blocks []string
+	for _, page := range append(pages, "README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks = append(blocks, strings.Split(string(text), "```caddyfile\n")[1:]...)
+	}
 	adapted := 0
 	for _, block := range blocks {
 		block, _, _ = strings.Cut(block, "```")

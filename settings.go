@@ -138,6 +138,9 @@ func (h *Handler) Validate() error {
 	if err := checkNamespace(h.Namespace); err != nil {
 		return fmt.Errorf("namespace: %w", err)
 	}
+	if err := checkKeyPrefix(h.KeyPrefix); err != nil {
+		return fmt.Errorf("key_prefix: %w", err)
+	}
 	if _, err := parseMethods(h.Methods); err != nil {
 		return fmt.Errorf("methods: %w", err)
 	}
@@ -178,6 +181,9 @@ func (h *Handler) Validate() error {
 	}
 	if *h.MaxKeySize > mostKeySize {
 		return fmt.Errorf("max_key_size: must be at most %d", mostKeySize)
+	}
+	if !hasPlaceholder(h.KeyPrefix) && len(h.KeyPrefix) >= *h.MaxKeySize {
+		return fmt.Errorf("key_prefix: leaves no room for a key, since both together may have %d bytes, which is what max_key_size says", *h.MaxKeySize)
 	}
 	if largest := int64(*h.MaxKeySize) + *h.MaxValueSize; *h.MaxQueueBytes < largest {
 		return fmt.Errorf("max_queue_bytes: must be at least %d, max_key_size and max_value_size together: the largest values would never be taken", largest)

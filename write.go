@@ -12,12 +12,12 @@ import (
 )
 
 // serveWrite answers POST, PUT and DELETE.
-func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, rec *record, method methodSet, key string, where place) error {
+func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, rec *record, method methodSet, prefix, key string, where place) error {
 	if err := h.crossOrigin.Check(r); err != nil {
 		return h.fail(w, rec, http.StatusForbidden, err.Error()+"; `trusted_origins` in the configuration of redis_proxy allows other origins")
 	}
 	if where == item {
-		if err := h.checkKey(key); err != nil {
+		if err := h.checkFullKey(prefix, key); err != nil {
 			return h.failKey(w, rec, err)
 		}
 		rec.key = key
@@ -33,12 +33,12 @@ func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, rec *record
 
 	var result store.Result
 	if method == methodDelete {
-		result, err = h.engine().Delete(r.Context(), key, match, noneMatch)
+		result, err = h.engine().Delete(r.Context(), prefix+key, match, noneMatch)
 	} else {
 		var value store.Value
-		if key, value, err = h.readWrite(w, r, key, where); err != nil {
-			if mistake, ok := errors.AsType[*statusError](err); ok {
-				return h.fail(w, rec, mistake.status, mistake.detail)
+		if key, value, err = h.readWrite(w, r, prefix, key, where); err != nil {
+			if _, ok := errors.AsType[*statusError](err); ok {
+				return h.failMistake(w, rec, err)
 			}
 			if passed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 				rec.end(statusOutcome(passed.StatusCode))
@@ -48,9 +48,9 @@ func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, rec *record
 		}
 		rec.key = key
 		if method == methodPost {
-			result, err = h.engine().Create(r.Context(), key, value, match, noneMatch)
+			result, err = h.engine().Create(r.Context(), prefix+key, value, match, noneMatch)
 		} else {
-			result, err = h.engine().Put(r.Context(), key, value, match, noneMatch)
+			result, err = h.engine().Put(r.Context(), prefix+key, value, match, noneMatch)
 		}
 	}
 	if err != nil {
@@ -60,7 +60,7 @@ func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, rec *record
 }
 
 // readWrite reads key and value of a POST or PUT.
-func (h *Handler) readWrite(w http.ResponseWriter, r *http.Request, key string, where place) (string, store.Value, error) {
+func (h *Handler) readWrite(w http.ResponseWriter, r *http.Request, prefix, key string, where place) (string, store.Value, error) {
 	raw := r.URL.RawQuery != "" && wantsRaw(r.URL.RawQuery)
 	c, err := h.readContent(w, r, where, raw)
 	if err != nil {
@@ -74,7 +74,7 @@ func (h *Handler) readWrite(w http.ResponseWriter, r *http.Request, key string, 
 	case !c.hasKey:
 		return "", store.Value{}, badRequest("the body has no field key, and the path names none either")
 	}
-	if err := h.checkKey(c.key); err != nil {
+	if err := h.checkFullKey(prefix, c.key); err != nil {
 		return "", store.Value{}, badRequest("%v", err)
 	}
 	return c.key, c.value, nil

@@ -1,0 +1,152 @@
+package redisproxy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+)
+
+// ok is the answer to a GET or HEAD of an entry with an envelope.
+func ok(status, body string) string {
+	return "200 OK\nCache-Control: no-cache\nCache-Status: redis_proxy; " + status +
+		fmt.Sprintf("\nContent-Length: %d\nContent-Type: application/json\nEtag: \"<etag>\"\nX-Content-Type-Options: nosniff\n\n%s", len(body), body)
+}
+
+func TestTenantsDoNotSeeEachOthersEntries(t *testing.T) {
+	h := newHandler(t, "key_prefix {http.request.host}/\nmethods GET HEAD POST PUT DELETE")
+	s := serve(t, h)
+	created := func(location string) string {
+		return "201 Created\nContent-Length: 0\nEtag: \"<etag>\"\nLocation: " + location + "\n\n"
+	}
+	const long = `"` + "0123456789"
+	s.run(t, []step{
+		{"one creates", "POST /cache/k\nHost: a.test\nContent-Type: application/json\n\n{\"value\": \"of a\"}", created("/cache/k")},
+		{"another creates the same", "POST /cache/k\nHost: b.test:81\nContent-Type: application/json\n\n{\"value\": [\"of b\"]}", created("/cache/k")},
+		{"one reads", "GET /cache/k\nHost: a.test", ok("fwd=uri-miss; stored", `{"key":"k","value":"of a"}`)},
+		{"the other reads", "GET /cache/k\nHost: b.test", ok("fwd=uri-miss; stored", `{"key":"k","value":["of b"]}`)},
+		{"locally", "GET /cache/k\nHost: a.test:80", ok("hit; ttl=<ttl>", `{"key":"k","value":"of a"}`)},
+		{
+			"HEAD has the length of what GET answers", "HEAD /cache/k\nHost: a.test",
+			strings.TrimSuffix(ok("hit; ttl=<ttl>", `{"key":"k","value":"of a"}`), `{"key":"k","value":"of a"}`),
+		},
+		{
+			"the value alone", "GET /cache/k?raw\nHost: a.test\nRange: bytes=1-2",
+			"206 Partial Content\nAccept-Ranges: bytes\nCache-Control: no-cache\nCache-Status: redis_proxy; hit; ttl=<ttl>\nContent-Length: 2\n" +
+				"Content-Range: bytes 1-2/4\nContent-Type: text/plain; charset=utf-8\n" +
+				"Etag: \"<etag>\"\nX-Content-Type-Options: nosniff\n\nf ",
+		},
+		{"the key of another is absent", "GET /cache/b.test/k\nHost: a.test", problemAnswer(404, "no entry has this key; POST creates one", "Cache-Status: redis_proxy; fwd=uri-miss; detail=absent")},
+		{
+			"a key in the body", "POST /cache\nHost: a.test\nContent-Type: application/json\n\n{\"key\": \"in/body\", \"value\": 1}",
+			created("/cache/in/body"),
+		},
+		{"in a form", "POST /cache\nHost: b.test\nContent-Type: application/x-www-form-urlencoded\n\nkey=in/body&value=2", created("/cache/in/body")},
+		{"read back", "GET /cache/in/body\nHost: a.test", ok("fwd=uri-miss; stored", `{"key":"in/body","value":1}`)},
+		{"a key in path and body", "POST /cache/same\nHost: a.test\nContent-Type: application/json\n\n{\"key\": \"same\", \"value\": 1}", created("/cache/same")},
+		{
+			"not the whole key in path and body", "POST /cache/same\nHost: a.test\nContent-Type: application/json\n\n{\"key\": \"a.test/same\", \"value\": 1}",
+			problemAnswer(400, "the field key is not the key in the path; leave it out"),
+		},
+		{"a second creation", "POST /cache/k\nHost: a.test\n\nx", problemWith(409, "the key exists, its value was left as it is; PUT replaces it", `,"same_value":false`, `Etag: "<etag>"`)},
+		{"one deletes", "DELETE /cache/k\nHost: a.test", "204 No Content\n\n"},
+		{"which leaves the other's", "GET /cache/k\nHost: b.test", ok("hit; ttl=<ttl>", `{"key":"k","value":["of b"]}`)},
+		{"bytes", "PUT /cache/k\nHost: a.test\nContent-Type: image/png\n\n" + long, created("/cache/k")},
+	})
+
+	t.Run("batch read", func(t *testing.T) {
+		got := s.send("GET /cache?key=k&key=in/body&key=b.test/k&key=same\nHost: a.test")
+		_, body, _ := strings.Cut(got, "\n\n")
+		body = etagPattern.ReplaceAllString(strings.ReplaceAll(body, `\"`, `"`), `"<etag>"`)
+		const want = `{"entries":[{"key":"k","base64":"IjAxMjM0NTY3ODk=","content_type":"image/png","etag":""<etag>""},` +
+			`{"key":"in/body","value":1,"etag":""<etag>""},{"key":"same","value":1,"etag":""<etag>""}],"absent":["b.test/k"]}`
+		if body != want {
+			t.Errorf("got\n%s\nwant\n%s", body, want)
+		}
+	})
+	t.Run("the store knows the whole key", func(t *testing.T) {
+		answer, err := h.engine().Get(t.Context(), "b.test/k", engine.Read{})
+		if err != nil || answer.Entry == nil || string(answer.Entry.Data) != `["of b"]` {
+			t.Errorf("%+v, %v", answer, err)
+		}
+	})
+}
+
+func TestAPrefixIsCutOutOfTheEnvelopeAsItStandsThere(t *testing.T) {
+	s := newSite(t, "key_prefix {http.request.header.X-Tenant}/\nmethods GET POST")
+	for _, tenant := range []string{"plain", `qu"ote`, `back\slash`, "käse😀", "<&>", `\u0041`, `"`} {
+		t.Run(tenant, func(t *testing.T) {
+			key := `k"` + tenant
+			head := "\nX-Tenant: " + tenant
+			if got := s.send("POST /cache" + head + "\nContent-Type: application/json\n\n" + string(appendQuoted([]byte(`{"value":"v","key":`), key)) + "}"); !strings.HasPrefix(got, "201 ") {
+				t.Fatal(got)
+			}
+			path := "/cache/k%22" + escapeAll(tenant)
+			want := `{"key":` + string(appendQuoted(nil, key)) + `,"value":"v"}`
+			if got := s.send("GET " + path + head); got != ok("fwd=uri-miss; stored", want) {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+			_, got, _ := strings.Cut(s.send("GET /cache?key=k%22"+escapeAll(tenant)+head), "\n\n")
+			if !strings.HasPrefix(got, `{"entries":[`+strings.TrimSuffix(want, "}")+`,"etag":`) {
+				t.Errorf("in a batch: %s", got)
+			}
+		})
+	}
+}
+
+func escapeAll(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		fmt.Fprintf(&b, "%%%02x", c)
+	}
+	return b.String()
+}
+
+func TestARequestWithoutItsWholePrefixIsRefused(t *testing.T) {
+	s := newSite(t, "key_prefix {http.request.header.X-Tenant}/\nmax_key_size 10\nmethods GET POST PUT DELETE")
+	missing := problemAnswer(400, "the request has nothing to put in the place of {http.request.header.X-Tenant}, which key_prefix in the configuration of redis_proxy asks for")
+	slash := problemAnswer(400, "what stands for {http.request.header.X-Tenant}, which key_prefix in the configuration of redis_proxy asks for, must not contain a slash")
+	const large = "with what key_prefix puts before the key: the key has 11 bytes; max_key_size allows 10"
+	s.run(t, []step{
+		{"GET", "GET /cache/k", missing},
+		{"POST", "POST /cache/k\n\nv", missing},
+		{"PUT", "PUT /cache/k\n\nv", missing},
+		{"DELETE", "DELETE /cache/k", missing},
+		{"batch read", "GET /cache?key=k", missing},
+		{"empty", "GET /cache/k\nX-Tenant:", missing},
+		{"a key in the body", "POST /cache\nContent-Type: application/json\n\n{\"key\": \"k\", \"value\": 1}", missing},
+		{"a slash, which would reach into another one's keys", "GET /cache/k\nX-Tenant: a/b", slash},
+		{"a tenant that is a dot segment", "GET /cache/k\nX-Tenant: ..", problemAnswer(400, "with what key_prefix puts before the key: the key has a . or .. segment, which clients resolve before they send a path")},
+		{"a tenant that is not UTF-8", "GET /cache/k\nX-Tenant: \xff", problemAnswer(400, "with what key_prefix puts before the key: the key is not valid UTF-8")},
+		{"no key", "GET /cache/\nX-Tenant: a", problemAnswer(400, "the key is empty; name one in the path, /cache/{key}, or leave the last slash out to create an entry whose key is in the body")},
+		{"the largest key", "GET /cache/12345678\nX-Tenant: a", problemAnswer(404, "no entry has this key; POST creates one", "Cache-Status: redis_proxy; fwd=uri-miss; detail=absent")},
+		{"a larger one", "GET /cache/123456789\nX-Tenant: a", problemAnswer(400, large)},
+		{"to write", "PUT /cache/123456789\nX-Tenant: a\n\nv", problemAnswer(400, large)},
+		{"in a batch read", "GET /cache?key=123456789\nX-Tenant: a", problemAnswer(400, `"123456789": `+large)},
+		{"in a body", "POST /cache\nX-Tenant: a\nContent-Type: application/json\n\n{\"key\": \"123456789\", \"value\": 1}", problemAnswer(400, large)},
+	})
+	t.Run("a placeholder that nothing knows", func(t *testing.T) {
+		s := newSite(t, "key_prefix {http.reqest.host}/")
+		if got := s.send("GET /cache/k"); !strings.Contains(got, "400 Bad Request") || !strings.Contains(got, "{http.reqest.host}") {
+			t.Error(got)
+		}
+	})
+}
+
+func TestAPrefixMustLeaveRoomForAKey(t *testing.T) {
+	for settings, want := range map[string]string{
+		"key_prefix abc/\nmax_key_size 4": "key_prefix: leaves no room for a key, since both together may have 4 bytes, which is what max_key_size says",
+		"key_prefix abc/\nmax_key_size 5": "",
+	} {
+		h := parse(t, settings)
+		h.Namespace = uniqueNamespace(t)
+		err := h.Provision(newContext(t))
+		if got := fmt.Sprint(err); err != nil && got != want || err == nil && want != "" {
+			t.Errorf("%s: %v", settings, err)
+		}
+		if err := h.Cleanup(); err != nil {
+			t.Error(err)
+		}
+	}
+}
