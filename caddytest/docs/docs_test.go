@@ -91,7 +91,7 @@ func TestSnippetsAreValid(t *testing.T) {
 }
 
 // inSite begins what stands in a site.
-var inSite = regexp.MustCompile(`^(@|redis_proxy|handle|route|basic_auth|respond|header|metrics|tracing|log|encode)`)
+var inSite = regexp.MustCompile(`^(@|redis_proxy|map|handle|route|basic_auth|respond|header|metrics|tracing|log|encode)`)
 
 // syntax is how a directive is described, which is no example of it.
 var syntax = regexp.MustCompile(`(?m)^redis_proxy\w* \[<matcher>\]`)

@@ -14,6 +14,7 @@ const root = "../.."
 // block is a fenced block of a page.
 type block struct {
 	line     int // of its first fence
+	indent   string
 	language string
 	file     string // where to write it
 	needs    string // why it is not run
@@ -31,7 +32,7 @@ var needed = map[string]bool{
 	"ctrl-c":  true, // it goes on until it is interrupted
 }
 
-var fence = regexp.MustCompile("^```([a-z]*)((?: +[a-z]+=[^ ]+)*)$")
+var fence = regexp.MustCompile("^( *)```([a-z]*)((?: +[a-z]+=[^ ]+)*)$")
 
 // pages returns the documentation, by path from the root.
 func pages(t *testing.T) []string {
@@ -66,18 +67,18 @@ func blocks(text string) ([]*block, error) {
 	var open *block
 	for i, line := range strings.Split(text, "\n") {
 		switch {
-		case open != nil && line == "```":
+		case open != nil && line == open.indent+"```":
 			found = append(found, open)
 			open = nil
 		case open != nil:
-			open.lines = append(open.lines, line)
+			open.lines = append(open.lines, strings.TrimPrefix(line, open.indent))
 		case strings.HasPrefix(strings.TrimSpace(line), "```"):
 			m := fence.FindStringSubmatch(line)
 			if m == nil {
 				return nil, fmt.Errorf("line %d: unknown form of a block: %s", i+1, line)
 			}
-			open = &block{line: i + 1, language: m[1]}
-			for _, attribute := range strings.Fields(m[2]) {
+			open = &block{line: i + 1, indent: m[1], language: m[2]}
+			for _, attribute := range strings.Fields(m[3]) {
 				switch name, value, _ := strings.Cut(attribute, "="); name {
 				case "file":
 					open.file = value
