@@ -37,6 +37,9 @@ func TestTheUserOfTheREADMEMayDoAllThatIsNeeded(t *testing.T) {
 	f.apply(create("a", "1"), create("b", "2"), create("c", "3"), create("d", "4"), put("b", "5"), remove("b"), put("c", "6"))
 	f.fetch("c", "d")
 	f.browsed()
+	if _, _, err := f.store.Nodes(f.ctx()); err != nil {
+		t.Error(err)
+	}
 	f.observe()
 	// What repairs need: a value without meta, and an order that is gone.
 	f.do("HSET", "{cache}:values", "foreign", "v")

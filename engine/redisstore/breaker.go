@@ -68,3 +68,7 @@ func (b *breaker) do(f func() ([]any, error)) (reply []any, tripped bool, err er
 func isOpen(err error) bool {
 	return errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests)
 }
+
+// Breaker returns "closed" while Redis is asked, "open" while it is known to be
+// down, and "half-open" while one call tries whether it is back.
+func (s *Store) Breaker() string { return s.breaker.circuit.State().String() }

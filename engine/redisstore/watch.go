@@ -54,7 +54,9 @@ func (s *Store) Watch(ctx context.Context, o store.Observer) {
 func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	s.mu.Lock()
-	client := redis.NewClient(s.target.clientOptions(s.life))
+	options := s.target.clientOptions(s.life)
+	s.keys.nameConnections(options)
+	client := redis.NewClient(options)
 	s.resubscribe = cancel
 	s.mu.Unlock()
 	subscription := client.Subscribe(ctx)

@@ -1,0 +1,107 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Node is a process that subscribes to the events of a namespace.
+type Node struct {
+	Name      string
+	Connected time.Duration
+	This      bool // the process that asks
+}
+
+// nodeName names this process among those that use a namespace. A Redis client
+// name must not have spaces, and its colons separate.
+var nodeName = func() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	host = strings.Map(func(c rune) rune {
+		if c <= ' ' || c > '~' || c == ':' {
+			return '-'
+		}
+		return c
+	}, host)
+	return host + ":" + strconv.Itoa(os.Getpid())
+}()
+
+// clientName marks the connection that subscribes.
+func (k keyspace) clientName() string { return "redis_proxy:" + k.namespace + ":" + nodeName }
+
+// nameConnections gives the connections of o a name by which others find this
+// node. A user may lack the right to, which changes nothing else.
+func (k keyspace) nameConnections(o *redis.Options) {
+	o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
+		_ = cn.ClientSetName(ctx, k.clientName()).Err()
+		return nil
+	}
+}
+
+// Nodes lists the processes that subscribe to the events of the namespace, by
+// name, and counts the subscriptions. A user who may not see names gets the
+// count alone, and one who may see nothing an error.
+func (s *Store) Nodes(ctx context.Context) (nodes []Node, count int, err error) {
+	client, err := s.current()
+	if err != nil {
+		return nil, 0, err
+	}
+	var list, subscribed *redis.Cmd
+	channel := s.keys.events()
+	_, _ = client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		list = p.Do(ctx, "CLIENT", "LIST", "TYPE", "PUBSUB")
+		subscribed = p.Do(ctx, "PUBSUB", "NUMSUB", channel)
+		return nil
+	})
+	text, err := list.Text()
+	if err == nil {
+		nodes = s.keys.nodes(text)
+	}
+	counts, countErr := subscribed.Slice()
+	switch {
+	case countErr == nil && len(counts) == 2:
+		n, _ := counts[1].(int64)
+		return nodes, int(n), nil
+	case err != nil:
+		return nil, 0, fmt.Errorf("asking Redis for its subscribers: %w", err)
+	}
+	return nodes, len(nodes), nil
+}
+
+// nodes reads the answer to CLIENT LIST, in which each line is a connection.
+func (k keyspace) nodes(list string) []Node {
+	byName := make(map[string]Node)
+	for line := range strings.Lines(list) {
+		fields := make(map[string]string)
+		for field := range strings.FieldsSeq(line) {
+			name, value, _ := strings.Cut(field, "=")
+			fields[name] = value
+		}
+		name, ok := strings.CutPrefix(fields["name"], "redis_proxy:"+k.namespace+":")
+		// A namespace may hold colons, and begin as another one does.
+		if !ok || strings.Count(name, ":") != 1 || fields["db"] != strconv.Itoa(k.db) || fields["sub"] == "0" {
+			continue
+		}
+		age, _ := strconv.Atoi(fields["age"])
+		node := Node{Name: name, Connected: time.Duration(age) * time.Second, This: name == nodeName}
+		// A node that has just subscribed anew may have its old connection yet.
+		if old, twice := byName[name]; !twice || node.Connected < old.Connected {
+			byName[name] = node
+		}
+	}
+	nodes := make([]Node, 0, len(byName))
+	for _, node := range byName {
+		nodes = append(nodes, node)
+	}
+	slices.SortFunc(nodes, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
+	return nodes
+}
