@@ -156,6 +156,17 @@ func (p *pooledEngine) id() string {
 	return p.namespace + "." + hex.EncodeToString(sum[:4])
 }
 
+// inForce returns what the configuration in effect wants; nothing once the last
+// one has left.
+func (p *pooledEngine) inForce() shared {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.registrations) == 0 {
+		return shared{}
+	}
+	return p.registrations[0].shared
+}
+
 // Destruct closes the engine, which carries out the writes that wait.
 func (p *pooledEngine) Destruct() error {
 	p.history.stop()

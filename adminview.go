@@ -1,0 +1,210 @@
+package redisproxy
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"time"
+	"unicode/utf8"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// cacheView is a running cache as the admin API shows it.
+type cacheView struct {
+	ID           string           `json:"id"`
+	Namespace    string           `json:"namespace"`
+	Store        string           `json:"store"`
+	Settings     settingsView     `json:"settings"`
+	StoreState   storeStateView   `json:"store_state"`
+	Subscription subscriptionView `json:"subscription"`
+	Figures      figuresView      `json:"figures"`
+	History      historyView      `json:"history"`
+}
+
+// settingsView has the names of the directive; durations are written as there.
+type settingsView struct {
+	MaxKeys         int    `json:"max_keys"`
+	MaxBytes        int64  `json:"max_bytes"`
+	Eviction        string `json:"eviction"`
+	LocalTTL        string `json:"local_ttl"`
+	LocalMaxBytes   int64  `json:"local_max_bytes"`
+	MaxQueueJobs    int    `json:"max_queue_jobs"`
+	MaxQueueBytes   int64  `json:"max_queue_bytes"`
+	RedisTimeout    string `json:"redis_timeout"`
+	DrainTimeout    string `json:"drain_timeout"`
+	StaleIfError    string `json:"stale_if_error"`
+	UnsubscribedTTL string `json:"unsubscribed_ttl"`
+}
+
+// storeStateView is what the store says of itself. What is not known while it
+// cannot be reached is null; limits are then those of this node.
+type storeStateView struct {
+	Reachable bool   `json:"reachable"`
+	Error     string `json:"error"`
+	Breaker   string `json:"breaker,omitempty"`
+	Keys      *int   `json:"keys"`
+	MaxKeys   int    `json:"max_keys"`
+	Bytes     *int64 `json:"bytes"`
+	MaxBytes  int64  `json:"max_bytes"`
+	Eviction  string `json:"eviction"`
+}
+
+// subscriptionView says who hears of writes. Nodes may be fewer than Count where
+// Redis does not tell names.
+type subscriptionView struct {
+	Subscribed bool       `json:"subscribed"`
+	Count      int        `json:"count"`
+	Nodes      []nodeView `json:"nodes"`
+}
+
+type nodeView struct {
+	Name             string `json:"name"`
+	ConnectedSeconds int64  `json:"connected_seconds"`
+	This             bool   `json:"this"`
+}
+
+type pageView struct {
+	Keys   []listedView `json:"keys"`
+	Cursor string       `json:"cursor"`
+}
+
+type listedView struct {
+	Key         string  `json:"key"`
+	Rank        float64 `json:"rank"`
+	Age         uint64  `json:"age"`
+	Bytes       int64   `json:"bytes"`
+	Type        string  `json:"type"`
+	ContentType string  `json:"content_type,omitempty"`
+	ETag        string  `json:"etag,omitempty"`
+}
+
+// keyView has the value as JSON, or, where it is none, its bytes.
+type keyView struct {
+	listedView
+	Value  json.RawMessage `json:"value,omitempty"`
+	Base64 *string         `json:"base64,omitempty"`
+	Local  *localView      `json:"local"`
+}
+
+type localView struct {
+	TTLSeconds float64 `json:"ttl_seconds"`
+}
+
+type deletedView struct {
+	Deleted int `json:"deleted"`
+}
+
+type readyView struct {
+	Ready  bool         `json:"ready"`
+	Caches []cacheReady `json:"caches"`
+}
+
+type cacheReady struct {
+	ID    string `json:"id"`
+	Ready bool   `json:"ready"`
+	Error string `json:"error"`
+}
+
+// view asks the store, within redis_timeout.
+func (c cache) view(ctx context.Context) cacheView {
+	s := c.inForce()
+	v := cacheView{
+		ID:        c.id(),
+		Namespace: c.namespace,
+		Store:     redacted(s.store),
+		Settings: settingsView{
+			MaxKeys:         s.settings.Limits.MaxKeys,
+			MaxBytes:        s.settings.Limits.MaxBytes,
+			Eviction:        s.settings.Limits.Eviction,
+			LocalTTL:        s.settings.LocalTTL.String(),
+			LocalMaxBytes:   s.settings.LocalMaxBytes,
+			MaxQueueJobs:    s.settings.MaxQueueJobs,
+			MaxQueueBytes:   s.settings.MaxQueueBytes,
+			RedisTimeout:    s.settings.Timeout.String(),
+			DrainTimeout:    s.settings.DrainTimeout.String(),
+			StaleIfError:    s.settings.StaleIfError.String(),
+			UnsubscribedTTL: s.settings.UnsubscribedTTL.String(),
+		},
+		Figures: figures(c.pooledEngine),
+		History: c.history.view(),
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.settings.Timeout)
+	defer cancel()
+	v.StoreState = c.viewStore(ctx, s.settings.Limits)
+	v.Subscription = c.viewSubscription(ctx, v.Figures.Subscribed, v.StoreState.Reachable)
+	return v
+}
+
+func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
+	size, err := c.engine.Size(ctx)
+	v := storeStateView{Reachable: err == nil, Error: errorText(err)}
+	if c.redis != nil {
+		v.Breaker = c.redis.Breaker()
+	}
+	limits := own
+	if err == nil {
+		v.Keys, v.Bytes = &size.Keys, &size.Bytes
+		if size.Limits != (store.Limits{}) {
+			limits = size.Limits
+		}
+	}
+	v.MaxKeys, v.MaxBytes, v.Eviction = limits.MaxKeys, limits.MaxBytes, limits.Eviction
+	return v
+}
+
+func (c cache) viewSubscription(ctx context.Context, subscribed, reachable bool) subscriptionView {
+	v := subscriptionView{Subscribed: subscribed, Nodes: []nodeView{}}
+	if c.redis == nil || !reachable {
+		return v
+	}
+	var nodes []redisstore.Node
+	// Who may not see the others sees none.
+	nodes, v.Count, _ = c.redis.Nodes(ctx)
+	for _, n := range nodes {
+		v.Nodes = append(v.Nodes, nodeView{Name: n.Name, ConnectedSeconds: int64(n.Connected / time.Second), This: n.This})
+	}
+	return v
+}
+
+// redacted returns the setting `store` without its password.
+func redacted(setting string) string {
+	u, err := url.Parse(setting)
+	if err != nil {
+		return "" // which no setting in force is
+	}
+	return u.Redacted()
+}
+
+func viewListed(l *store.Listed) listedView {
+	v := listedView{Key: l.Key, Rank: l.Rank, Age: l.Age, Bytes: l.Size, ETag: etag(l.Entry.Version)}
+	switch l.Entry.Kind {
+	case store.String:
+		v.Type = "string"
+	case store.JSON:
+		v.Type = "json"
+	default:
+		v.Type, v.ContentType = "raw", l.Entry.ContentType
+	}
+	return v
+}
+
+func (c cache) viewKey(l *store.Listed) keyView {
+	v := keyView{listedView: viewListed(l)}
+	// Somebody else may have written what is not what its kind says.
+	switch data := l.Entry.Data; {
+	case l.Entry.Kind == store.String && utf8.Valid(data):
+		v.Value = appendQuoted(nil, data)
+	case l.Entry.Kind == store.JSON && utf8.Valid(data) && json.Valid(data):
+		v.Value = data
+	default:
+		text := base64.StdEncoding.EncodeToString(data)
+		v.Base64 = &text
+	}
+	if ttl, ok := c.engine.LookLocal(l.Key); ok {
+		v.Local = &localView{TTLSeconds: ttl.Round(time.Millisecond).Seconds()}
+	}
+	return v
+}
