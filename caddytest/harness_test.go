@@ -80,6 +80,7 @@ type server struct {
 	t           testing.TB
 	storage     string
 	http, https string // host and port
+	admin       string // host and port of the admin endpoint, or off
 	plain       *http.Client
 	http1       *http.Client // over TLS
 	http2       *http.Client // over TLS
@@ -89,7 +90,18 @@ type server struct {
 // of the test.
 func start(t testing.TB, site string) *server {
 	t.Helper()
-	s := &server{t: t, storage: t.TempDir(), http: freeAddr(t), https: freeAddr(t)}
+	return startWith(t, site, "off")
+}
+
+// startAdmin is start with Caddy's admin endpoint.
+func startAdmin(t testing.TB, site string) *server {
+	t.Helper()
+	return startWith(t, site, freeAddr(t))
+}
+
+func startWith(t testing.TB, site, admin string) *server {
+	t.Helper()
+	s := &server{t: t, storage: t.TempDir(), http: freeAddr(t), https: freeAddr(t), admin: admin}
 	s.reload(site)
 	t.Cleanup(s.stop)
 
@@ -135,7 +147,7 @@ func freeAddr(t testing.TB) string {
 func (s *server) config(site, more string) []byte {
 	s.t.Helper()
 	config := fmt.Sprintf(`{
-	admin off
+	admin %s
 	persist_config off
 	skip_install_trust
 	local_certs
@@ -151,7 +163,7 @@ http://%s, https://%s {
 %s
 }
 %s
-`, s.storage, s.http, s.https, site, more)
+`, s.admin, s.storage, s.http, s.https, site, more)
 	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
 	adapted, _, err := adapter.Adapt([]byte(config), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
