@@ -87,7 +87,7 @@ func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logg
 		registrations: []*registration{{config: config, shared: s, logger: logger, handlers: 1}},
 	}
 	log := p.log.logger()
-	options := engine.Options{Logger: log, Prepare: prepare}
+	options := engine.Options{Logger: log, Namespace: s.namespace, Prepare: prepare}
 	if s.target == nil {
 		log.Warn("values are kept in this process and end with it; set store to the URL of a Redis server to keep them",
 			zap.String("namespace", s.namespace))

@@ -18,9 +18,10 @@ import (
 // passes writes to one worker that applies them in arrival order. Its methods
 // may be called from any number of goroutines.
 type Engine struct {
-	store    store.Store
-	logger   *zap.Logger
-	settings atomic.Pointer[Settings]
+	store     store.Store
+	namespace string
+	logger    *zap.Logger
+	settings  atomic.Pointer[Settings]
 
 	local   *local
 	fetcher *fetcher
@@ -41,7 +42,7 @@ func New(st store.Store, s Settings, o Options) *Engine {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	e := &Engine{store: st, logger: o.Logger}
+	e := &Engine{store: st, namespace: o.Namespace, logger: o.Logger}
 	e.settings.Store(&s)
 	e.local = newLocal(&s)
 	if shared, ok := st.(store.Watchable); ok {
@@ -50,6 +51,7 @@ func New(st store.Store, s Settings, o Options) *Engine {
 	e.fetcher = newFetcher(st, e.local, e.watch, &e.settings, o.Prepare)
 	e.queue = newQueue()
 	e.worker = newWorker(st, e.queue, e.fetcher, &e.settings, o.Logger)
+	e.fetcher.namespace, e.worker.namespace = o.Namespace, o.Namespace
 	return e
 }
 
@@ -158,7 +160,10 @@ func (e *Engine) fetch(ctx context.Context, s *Settings, keys []string, answers 
 		return ErrClosed
 	}
 	e.start()
-	return e.fetcher.get(ctx, keys, answers, r.NoCache, s.Timeout)
+	wait := beginWait(ctx, spanFetch, e.namespace, attrKeys, len(keys))
+	err := e.fetcher.get(ctx, keys, answers, r.NoCache, s.Timeout, wait)
+	wait.endFetch(answers, err)
+	return err
 }
 
 // staleIfError returns what Settings.StaleIfError allows to answer after a
@@ -222,12 +227,21 @@ func (e *Engine) write(ctx context.Context, w store.Write) (store.Result, error)
 	return e.writeWithin(ctx, w, settings, settings.MaxQueueJobs, settings.MaxQueueBytes)
 }
 
-// writeWithin is write with bounds of its own on the queue.
+// writeWithin is write with bounds of its own on the queue. It shows in the
+// trace of the request, if there is one.
 func (e *Engine) writeWithin(ctx context.Context, w store.Write, settings *Settings, maxJobs int, maxBytes int64) (store.Result, error) {
+	wait := beginWait(ctx, spanApply, e.namespace, attrWrites, 1)
+	result, err := e.enqueue(ctx, w, settings, maxJobs, maxBytes, wait)
+	wait.endWrite(result, err)
+	return result, err
+}
+
+func (e *Engine) enqueue(ctx context.Context, w store.Write, settings *Settings, maxJobs int, maxBytes int64, wait *span) (store.Result, error) {
 	e.start()
 	timer := time.NewTimer(settings.Timeout)
 	defer timer.Stop()
 	j := newJob(w, settings.Timeout)
+	j.wait = wait
 	if err := e.queue.put(j, maxJobs, maxBytes); err != nil {
 		return store.Result{}, err
 	}

@@ -45,6 +45,8 @@ type fetcher struct {
 	running  sync.WaitGroup // lanes
 	pace     pace
 	calls    *calls
+	// namespace is for traces.
+	namespace string
 
 	mu      sync.Mutex
 	flights map[string]*flight // the ones that calls may join
@@ -77,9 +79,11 @@ type flight struct {
 	// fence is the number of the latest write to the key that became known
 	// after the flight was sent.
 	fence uint64
+	waits []*span // of the calls that are traced, until it is sent
 
-	done chan struct{} // closed when the rest is set
-	got  *kept         // nil: absent
+	done  chan struct{} // closed when the rest is set
+	batch *span         // in which it was sent, if that is traced
+	got   *kept         // nil: absent
 	// number is the store's write number as of the read.
 	number uint64
 	stored bool
@@ -91,13 +95,14 @@ func newFetcher(st store.Store, l *local, w *watch, s *atomic.Pointer[Settings],
 }
 
 // get fetches keys, and puts the answers into answers, which has the same
-// length. With fresh it joins no flight that is on its way.
-func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fresh bool, timeout time.Duration) error {
+// length. With fresh it joins no flight that is on its way. The call's span,
+// wait, is linked to those of the batches that it waits for.
+func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fresh bool, timeout time.Duration, wait *span) error {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	deadline := time.Now().Add(timeout)
 	var one [1]seat
-	seats, err := f.join(one[:0], keys, fresh, deadline, timeout)
+	seats, err := f.join(one[:0], keys, fresh, deadline, timeout, wait)
 	if err != nil {
 		return err
 	}
@@ -108,6 +113,7 @@ func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fres
 		select {
 		case <-s.flight.done:
 			err = s.flight.err
+			wait.waitedFor(s.flight.batch)
 			// The flight was sent before this call came. It failed in the time
 			// of those it was sent for; or the key was written, and the write
 			// acknowledged, since.
@@ -119,7 +125,7 @@ func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fres
 			err = ErrTimeout
 		}
 		if again {
-			if err = f.rejoin(seats[i:], keys[i:], fresh, deadline, timeout); err == nil {
+			if err = f.rejoin(seats[i:], keys[i:], fresh, deadline, timeout, wait); err == nil {
 				continue
 			}
 		}
@@ -146,7 +152,7 @@ type seat struct {
 
 // join appends a seat in a flight for each key. What is listed under one lock
 // is sent together, as far as it fits into one fetch.
-func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Time, timeout time.Duration) ([]seat, error) {
+func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Time, timeout time.Duration, wait *span) ([]seat, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -166,6 +172,9 @@ func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Ti
 			f.joined.Add(1)
 		}
 		fl.waiting++
+		if wait != nil && !fl.sent {
+			fl.waits = append(fl.waits, wait)
+		}
 		if deadline.After(fl.deadline) {
 			fl.deadline, fl.timeout = deadline, timeout
 		}
@@ -176,7 +185,7 @@ func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Ti
 
 // rejoin takes new seats for the first of the given ones, and for those behind
 // it whose flights have failed. One more chance is enough.
-func (f *fetcher) rejoin(seats []seat, keys []string, fresh bool, deadline time.Time, timeout time.Duration) error {
+func (f *fetcher) rejoin(seats []seat, keys []string, fresh bool, deadline time.Time, timeout time.Duration, wait *span) error {
 	again, places := keys[:1:1], []int{0}
 	for i := 1; i < len(seats); i++ {
 		select {
@@ -187,7 +196,7 @@ func (f *fetcher) rejoin(seats []seat, keys []string, fresh bool, deadline time.
 		default:
 		}
 	}
-	joined, err := f.join(nil, again, fresh, deadline, timeout)
+	joined, err := f.join(nil, again, fresh, deadline, timeout, wait)
 	if err != nil {
 		return err
 	}
@@ -232,9 +241,11 @@ func (f *fetcher) lane() {
 			return
 		}
 		ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
+		ctx, traced := beginBatch(ctx, spanFetchBatch, f.namespace, attrKeys, len(b.keys), waitsOfFlights(b.flights))
 		begin := time.Now()
 		fetched, err := f.store.Fetch(ctx, b.keys)
 		took := time.Since(begin)
+		traced.endFetches(b.flights, fetched, err)
 		cancel()
 		f.pace.note(took, err)
 		f.calls.add(took, len(b.keys), err)

@@ -42,6 +42,9 @@ type Settings struct {
 type Options struct {
 	Logger *zap.Logger
 
+	// Namespace is what traces call the store.
+	Namespace string
+
 	// Prepare, if set, is called once for each entry that is fetched, before
 	// anyone else sees it. What it returns becomes Entry.View, and size is
 	// counted as the bytes that the view needs beside the value. It may

@@ -14,6 +14,7 @@ type job struct {
 	deadline time.Time
 	timeout  time.Duration // the deadline counts from its arrival
 	place    *list.Element // in the queue; nil once taken or withdrawn
+	wait     *span         // of the call
 
 	done   chan struct{} // closed when the rest is set
 	result store.Result

@@ -29,8 +29,11 @@ type worker struct {
 	fetcher  *fetcher
 	settings *atomic.Pointer[Settings]
 	logger   *zap.Logger
-	done     chan struct{} // closed when the queue is closed and empty
-	pace     pace
+	// namespace is for traces.
+	namespace string
+
+	done chan struct{} // closed when the queue is closed and empty
+	pace pace
 
 	calls     *calls
 	evictions evictions
@@ -101,9 +104,11 @@ func (w *worker) apply(jobs []*job) {
 	}
 	seen := w.fetcher.seenNumber()
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	ctx, traced := beginBatch(ctx, spanApplyBatch, w.namespace, attrWrites, len(jobs), waitsOfJobs(jobs))
 	begin := time.Now()
 	applied, err := w.store.Apply(ctx, batch)
 	took := time.Since(begin)
+	traced.endApply(jobs, applied, err)
 	cancel()
 	w.pace.note(took, err)
 	w.calls.add(took, len(jobs), err)

@@ -65,9 +65,16 @@ func New(c Config) *Store {
 		target: c.Target,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.client = redis.NewClient(c.Target.clientOptions(s.life))
+	s.client = newClient(c.Target, s.life)
 	s.breaker = newBreaker(c.Logger)
 	return s
+}
+
+func newClient(t *Target, life context.Context) *redis.Client {
+	o := t.clientOptions(life)
+	client := redis.NewClient(o)
+	client.AddHook(newTracing(o))
+	return client
 }
 
 // SetTarget makes new connections go to t, which must have the identity of
@@ -88,7 +95,7 @@ func (s *Store) renewClient() {
 		return
 	}
 	_ = s.client.Close()
-	s.client = redis.NewClient(s.target.clientOptions(s.life))
+	s.client = newClient(s.target, s.life)
 }
 
 // leaveReadOnly makes new connections when a server says that it is read-only:
