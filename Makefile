@@ -1,5 +1,6 @@
 # Go 1.26 and make are all it takes; `make test` also needs redis-server and
-# gcc, `make bench` redis-server and wrk, and they install them where they may.
+# gcc, `make bench` redis-server and wrk, `make hitratio` redis-server, and they
+# install them where they may.
 
 MODULE        := github.com/redis-proxy/caddy-redis-proxy
 CADDY_VERSION := $(shell awk '$$1 == "github.com/caddyserver/caddy/v2" { print $$2 }' go.mod)
@@ -25,7 +26,7 @@ SOURCES := Makefile go.mod go.sum tools/go.mod \
 	$(shell find . \( -path './.*' -o -path ./caddytest -o -path ./bench -o -path ./tools \) -prune \
 		-o \( -name '*.go' ! -name '*_test.go' -o -name '*.lua' \) -print)
 
-.PHONY: help build app stop test soak lint bench bench-quick image clean
+.PHONY: help build app stop test soak lint bench bench-quick hitratio image clean
 
 help: ## Show this list.
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +68,10 @@ bench: caddy ## Measure what it costs, in about three minutes; see docs/performa
 bench-quick: caddy ## The same in about half a minute, for a first look.
 	@sh tools/need.sh redis-server wrk
 	@go run ./bench -quick
+
+hitratio: ## Compare the eviction policies on TRACES (../shared/traces); see docs/eviction.md.
+	@sh tools/need.sh redis-server
+	@go run ./bench/hitratio -traces '$(or $(TRACES),../shared/traces)'
 
 image: ## Build the container image (needs Docker).
 	@command -v docker >/dev/null || { echo "make image needs Docker: https://docs.docker.com/engine/install/" >&2; exit 1; }
