@@ -212,8 +212,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	// its modules get the same one: nothing else that a module can see tells
 	// which configuration it belongs to.
 	h.config = ctx.GetMetricsRegistry()
-	h.pooled, err = acquire(ctx, h.config, h.shared, h.logger)
-	return err
+	if h.pooled, err = acquire(ctx, h.config, h.shared, h.logger); err != nil {
+		return err
+	}
+	return h.pooled.collector.register(ctx.GetMetricsRegistry())
 }
 
 // Cleanup leaves the engine; the last handler to leave closes it. Requests in

@@ -34,8 +34,9 @@ type pooledEngine struct {
 	identity  string
 	namespace string
 	// What was counted survives reloads, with the engine.
-	tally   *tally
-	history *history
+	tally     *tally
+	history   *history
+	collector *collector
 
 	// The oldest registration is in effect. A configuration that Caddy goes on
 	// to reject provisions and cleans up like any other, while the one in use
@@ -86,6 +87,7 @@ func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logg
 		tally:         newTally(),
 		registrations: []*registration{{config: config, shared: s, logger: logger, handlers: 1}},
 	}
+	p.collector = newCollector(p, &s)
 	log := p.log.logger()
 	options := engine.Options{Logger: log, Namespace: s.namespace, Prepare: prepare}
 	if s.target == nil {

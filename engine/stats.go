@@ -35,6 +35,9 @@ type Stats struct {
 	Shared     bool   `json:"shared"`
 	Subscribed bool   `json:"subscribed"`
 	Events     uint64 `json:"events"`
+	// SubscriptionsLost counts how often the subscription ended, or could not be
+	// made at first.
+	SubscriptionsLost uint64 `json:"subscriptions_lost"`
 }
 
 // Calls are calls of one kind to the store.
@@ -86,6 +89,7 @@ func (e *Engine) Stats() Stats {
 	if e.watch != nil {
 		s.Subscribed = e.watch.alive(e.local.now())
 		s.Events = e.watch.events.Load()
+		s.SubscriptionsLost = e.watch.losses.Load()
 	}
 	return s
 }

@@ -24,6 +24,7 @@ type watch struct {
 	// 0 for never.
 	proven   atomic.Int64
 	events   atomic.Uint64
+	losses   atomic.Uint64
 	tryOnce  sync.Once
 	firstTry chan struct{} // closed after the first try to subscribe
 }
@@ -82,6 +83,7 @@ func (o *observer) Lost(err error) {
 	if !o.lost {
 		o.logger.Warn("no subscription to the store's events: local entries are kept for unsubscribed_ttl only", zap.Error(err))
 		o.lost = true
+		o.losses.Add(1)
 	}
 	o.tried()
 }

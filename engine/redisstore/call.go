@@ -48,8 +48,10 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		if err == nil {
 			return reply, nil
 		}
+		kind := retryUnreachable
 		switch {
 		case strings.HasPrefix(err.Error(), "REFUSED"):
+			kind = retryForgotten
 			if sent {
 				// Redis forgot this writer between two tries: nobody can tell
 				// whether the first one was applied.
@@ -59,6 +61,7 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 			*w = *newWriter()
 			w.number++
 		case isPassing(err):
+			kind = retryBusy
 		case isReply(err):
 			s.complain("Redis answers with an error, and what needs it is refused", err.Error())
 			if sent || isHalfWay(err) {
@@ -74,6 +77,7 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 				return nil, failure(false, err)
 			}
 		case !isUnsent(err):
+			kind = retryNoAnswer
 			sent = true
 		}
 		wait := min(backoff, lastBackoff)
@@ -85,6 +89,7 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		case <-ctx.Done():
 			return nil, failure(sent, err)
 		case <-time.After(wait):
+			s.retries.add(kind)
 		}
 	}
 }

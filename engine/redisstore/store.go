@@ -52,6 +52,8 @@ type Store struct {
 
 	policyChecked atomic.Bool
 	mended        atomic.Uint64
+	renewals      atomic.Uint64
+	retries       retries
 	complaints    complaints
 }
 
@@ -94,6 +96,7 @@ func (s *Store) renewClient() {
 	if s.closed {
 		return
 	}
+	s.renewals.Add(1)
 	_ = s.client.Close()
 	s.client = newClient(s.target, s.life)
 }

@@ -1,0 +1,267 @@
+package redisproxy
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+const (
+	// sizeFor is for how long a store's size is told without asking again, and
+	// sizeTimeout how long a scrape waits for it.
+	sizeFor     = time.Second
+	sizeTimeout = time.Second
+)
+
+// collector tells Prometheus of one engine. All is read when it is scraped, and
+// belongs to the engine: every configuration has a registry of its own, so that
+// what a registry holds would begin anew with each reload.
+type collector struct {
+	pooled *pooledEngine
+	size   sizeCache
+
+	descs []*prometheus.Desc
+
+	requests, duration, noCache                        *prometheus.Desc
+	queueJobs, maxQueueJobs, queueBytes, maxQueueBytes *prometheus.Desc
+	queueWait                                          *prometheus.Desc
+	storeDuration, storeErrors, batchSize, joined      *prometheus.Desc
+	up, keys, maxKeys, bytes, maxBytes                 *prometheus.Desc
+	evictions, unread, lostRaises                      *prometheus.Desc
+	localEntries, localBytes, localMax, localEvictions *prometheus.Desc
+	subscribed, events, subscriptionsLost              *prometheus.Desc
+	breaker, retries, clientRenewals, mended           *prometheus.Desc
+}
+
+func newCollector(p *pooledEngine, s *shared) *collector {
+	labels := prometheus.Labels{"namespace": s.namespace, "store": s.storeName()}
+	c := &collector{pooled: p}
+	desc := func(name, help string, variable ...string) *prometheus.Desc {
+		d := prometheus.NewDesc("caddy_redis_proxy_"+name, help, variable, labels)
+		c.descs = append(c.descs, d)
+		return d
+	}
+	c.requests = desc("requests_total", "Requests answered.", "operation", "outcome")
+	c.duration = desc("request_duration_seconds", "How long requests took until they were answered.", "operation")
+	c.noCache = desc("no_cache_requests_total", "Reads that skipped the local tier since the client asked for it.")
+
+	c.queueJobs = desc("queue_jobs", "Writes that are not answered yet.")
+	c.maxQueueJobs = desc("max_queue_jobs", "The most writes that may wait.")
+	c.queueBytes = desc("queue_bytes", "Bytes of writes that are not answered yet, and of bodies that are being read.")
+	c.maxQueueBytes = desc("max_queue_bytes", "The most bytes that writes which wait may have.")
+	c.queueWait = desc("queue_wait_seconds", "How long writes waited for the worker.")
+
+	c.storeDuration = desc("store_call_duration_seconds", "How long calls to the store took, failed ones too.", "call")
+	c.storeErrors = desc("store_errors_total", "Calls to the store that failed.", "call", "kind")
+	c.batchSize = desc("batch_size", "Keys or writes in a call to the store.", "call")
+	c.joined = desc("joined_fetches_total", "Reads that shared the fetch of another read of the same key.")
+
+	c.up = desc("up", "Whether the store answers.")
+	c.keys = desc("keys", "Entries in the store.")
+	c.maxKeys = desc("max_keys", "The most entries that the store may have.")
+	c.bytes = desc("bytes", "Bytes in the store, keys and values.")
+	c.maxBytes = desc("max_bytes", "The most bytes that the store may have; 0 is no limit.")
+	c.evictions = desc("evictions_total", "Entries that writes of this process evicted.")
+	c.unread = desc("evictions_unread_total", "Evicted entries that nobody had read.")
+	c.lostRaises = desc("lost_raises_total", "Reads that the store answered without counting them for eviction.")
+
+	c.localEntries = desc("local_entries", "Entries in the local tier.")
+	c.localBytes = desc("local_bytes", "Bytes that the local tier takes.")
+	c.localMax = desc("local_max_bytes", "The most bytes that the local tier may take.")
+	c.localEvictions = desc("local_evictions_total", "Entries that left the local tier for want of room.")
+
+	// These are of Redis only. They are described for the embedded store too:
+	// a collector may leave out what it described.
+	c.subscribed = desc("subscribed", "Whether this process is known to hear of other processes' writes.")
+	c.events = desc("events_total", "Events received from the store.")
+	c.subscriptionsLost = desc("subscriptions_lost_total", "How often the subscription to the store's events was lost.")
+	c.breaker = desc("breaker_state", "1 for the state that the circuit breaker is in.", "state")
+	c.retries = desc("store_retries_total", "Calls to Redis that were sent again.", "kind")
+	c.clientRenewals = desc("client_renewals_total", "How often all connections to Redis were given up for new ones.")
+	c.mended = desc("repairs_total", "Disagreements between the structures in Redis that were repaired.")
+	return c
+}
+
+// register makes the collector known to a configuration. Handlers that share an
+// engine share its collector.
+func (c *collector) register(r *prometheus.Registry) error {
+	err := r.Register(c)
+	if errors.As(err, new(prometheus.AlreadyRegisteredError)) {
+		return nil
+	}
+	return err
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(descs chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		descs <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(metrics chan<- prometheus.Metric) {
+	to := sink(metrics)
+	c.collectRequests(to)
+	stats := c.pooled.engine.Stats()
+	c.collectEngine(to, &stats)
+	c.collectSize(to)
+	if c.pooled.redis != nil {
+		c.collectRedis(to, &stats, c.pooled.redis.Stats())
+	}
+}
+
+func (c *collector) collectRequests(to sink) {
+	counts := c.pooled.tally.counts()
+	for op, byOutcome := range counts.requests {
+		total := uint64(0)
+		for o, n := range byOutcome {
+			total += n
+			if n > 0 || isUsual(operation(op), outcome(o)) {
+				to.counter(c.requests, n, operationNames[op], outcomeNames[o])
+			}
+		}
+		if total > 0 || operation(op) == opGet || operation(op) == opPost {
+			to.histogram(c.duration, counts.durations[op], operationNames[op])
+		}
+	}
+	to.counter(c.noCache, counts.noCache)
+}
+
+// isUsual reports whether an outcome is told also while it has never happened:
+// the first one would else be no increase for Prometheus.
+func isUsual(op operation, o outcome) bool {
+	switch op {
+	case opGet:
+		return o == outcomeLocal || o == outcomeStore || o == outcomeStale || o == outcomeAbsent || o.isError()
+	case opPost:
+		return o == outcomeCreated || o == outcomeConflict || o.isError()
+	}
+	return false
+}
+
+func (c *collector) collectEngine(to sink, s *engine.Stats) {
+	to.gauge(c.queueJobs, float64(s.QueueJobs))
+	to.gauge(c.maxQueueJobs, float64(s.MaxQueueJobs))
+	to.gauge(c.queueBytes, float64(s.QueueBytes))
+	to.gauge(c.maxQueueBytes, float64(s.MaxQueueBytes))
+	to.histogram(c.queueWait, s.QueueWait)
+
+	for _, call := range []struct {
+		name  string
+		calls *engine.Calls
+	}{{"fetch", &s.Fetches}, {"apply", &s.Applies}} {
+		to.histogram(c.storeDuration, call.calls.Duration, call.name)
+		to.histogram(c.batchSize, call.calls.Size, call.name)
+		for _, kind := range engine.ErrorKinds {
+			to.counter(c.storeErrors, call.calls.Errors[kind], call.name, kind)
+		}
+	}
+	to.counter(c.joined, s.Joined)
+	to.counter(c.evictions, s.Evicted)
+	to.counter(c.unread, s.EvictedUnread)
+	to.counter(c.lostRaises, s.LostRaises)
+
+	to.gauge(c.localEntries, float64(s.Local.Entries))
+	to.gauge(c.localBytes, float64(s.Local.Bytes))
+	to.gauge(c.localMax, float64(s.Local.MaxBytes))
+	to.counter(c.localEvictions, s.Local.Evictions)
+}
+
+// collectSize leaves out what a store that does not answer does not tell.
+func (c *collector) collectSize(to sink) {
+	size, err := c.size.get(c.pooled.engine)
+	if err != nil {
+		to.gauge(c.up, 0)
+		return
+	}
+	to.gauge(c.up, 1)
+	to.gauge(c.keys, float64(size.Keys))
+	to.gauge(c.bytes, float64(size.Bytes))
+	if size.Limits.MaxKeys > 0 { // else nothing was ever written
+		to.gauge(c.maxKeys, float64(size.Limits.MaxKeys))
+		to.gauge(c.maxBytes, float64(size.Limits.MaxBytes))
+	}
+}
+
+func (c *collector) collectRedis(to sink, s *engine.Stats, r redisstore.Stats) {
+	subscribed := 0.0
+	if s.Subscribed {
+		subscribed = 1
+	}
+	to.gauge(c.subscribed, subscribed)
+	to.counter(c.events, s.Events)
+	to.counter(c.subscriptionsLost, s.SubscriptionsLost)
+	for _, state := range redisstore.BreakerStates {
+		is := 0.0
+		if state == r.Breaker {
+			is = 1
+		}
+		to.gauge(c.breaker, is, state)
+	}
+	for _, kind := range redisstore.RetryKinds {
+		to.counter(c.retries, r.Retries[kind], kind)
+	}
+	to.counter(c.clientRenewals, r.ClientRenewals)
+	to.counter(c.mended, r.Mended)
+}
+
+// sink receives metrics.
+type sink chan<- prometheus.Metric
+
+func (s sink) gauge(d *prometheus.Desc, value float64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+func (s sink) counter(d *prometheus.Desc, value uint64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+}
+
+func (s sink) histogram(d *prometheus.Desc, h engine.Histogram, labels ...string) {
+	buckets := make(map[float64]uint64, len(h.Bounds))
+	count := uint64(0)
+	for i, bound := range h.Bounds {
+		count += h.Counts[i]
+		buckets[bound] = count
+	}
+	count += h.Counts[len(h.Bounds)]
+	s <- prometheus.MustNewConstHistogram(d, count, h.Sum, buckets, labels...)
+}
+
+// sizeCache bounds how often scrapes ask the store, however many there are.
+type sizeCache struct {
+	mu   sync.Mutex
+	at   time.Time
+	size store.Size
+	err  error
+}
+
+func (c *sizeCache) get(e *engine.Engine) (store.Size, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at.IsZero() || time.Since(c.at) > sizeFor {
+		ctx, cancel := context.WithTimeout(context.Background(), sizeTimeout)
+		defer cancel()
+		c.size, c.err = e.Size(ctx)
+		c.at = time.Now()
+	}
+	return c.size, c.err
+}
+
+// storeName names the store without credentials.
+func (s *shared) storeName() string {
+	if s.target == nil {
+		return storeEmbedded
+	}
+	return strings.TrimPrefix(s.target.Identity(), "tcp:")
+}
+
+var _ prometheus.Collector = (*collector)(nil)
