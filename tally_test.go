@@ -1,20 +1,43 @@
 package redisproxy
 
 import (
+	"sync"
 	"testing"
 	"time"
 )
 
-func BenchmarkTallyAdd(b *testing.B) {
-	t := newTally()
-	for b.Loop() {
-		t.add(opGet, outcomeLocal, false, 3*time.Microsecond)
+func TestTallyCountsFromManyGoroutines(t *testing.T) {
+	tally := newTally()
+	var running sync.WaitGroup
+	for range 8 {
+		running.Go(func() {
+			for range 1000 {
+				tally.add(opGet, outcomeLocal, false, 5*time.Microsecond)
+				tally.add(opPost, outcomeCreated, true, time.Minute)
+			}
+		})
+	}
+	running.Wait()
+	c := tally.counts()
+	if c.requests[opGet][outcomeLocal] != 8000 || c.requests[opPost][outcomeCreated] != 8000 || c.noCache != 8000 {
+		t.Errorf("%v, %d without the local tier", c.requests, c.noCache)
+	}
+	// A value that is a bound lies within it, and one beyond all in the last.
+	get, post := c.durations[opGet], c.durations[opPost]
+	if get.Counts[0] != 8000 || post.Counts[len(post.Counts)-1] != 8000 {
+		t.Errorf("%v, %v", get.Counts, post.Counts)
+	}
+	if post.Sum != 8000*60 {
+		t.Errorf("the sum is %v", post.Sum)
 	}
 }
 
-func BenchmarkTallyNow(b *testing.B) {
+func BenchmarkTally(b *testing.B) {
 	t := newTally()
-	for b.Loop() {
-		t.now()
-	}
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			begin := t.now()
+			t.add(opGet, outcomeLocal, false, t.now()-begin)
+		}
+	})
 }

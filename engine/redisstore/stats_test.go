@@ -1,0 +1,30 @@
+package redisstore
+
+import (
+	"testing"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+func TestStatsCountRetriesByKind(t *testing.T) {
+	f := newFixture(t)
+	proxy := faultproxy.Start(t, f.server.Addr)
+	st, _ := f.open(proxy.URL())
+	create := func(key string) {
+		t.Helper()
+		a, err := st.Apply(f.ctx(), store.Batch{Writes: []store.Write{{Op: store.Create, Key: key}}, Limits: f.limits})
+		if err != nil || a.Results[0].Outcome != store.Created {
+			t.Fatalf("%+v, %v", a, err)
+		}
+	}
+	create("first")
+	if s := st.Stats(); len(s.Retries) != 0 || s.Breaker != "closed" || s.ClientRenewals != 0 {
+		t.Errorf("nothing went wrong, and the stats are %+v", s)
+	}
+	proxy.Next(faultproxy.Fault{Ending: faultproxy.Lose})
+	create("lost")
+	if n := st.Stats().Retries[retryNoAnswer]; n != 1 {
+		t.Errorf("%d answers were lost", n)
+	}
+}

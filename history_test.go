@@ -1,0 +1,134 @@
+package redisproxy
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestHistoryHasTheDifferencesOfTheLastTenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var done sample
+		h := startHistory(func() sample {
+			mu.Lock()
+			defer mu.Unlock()
+			now := done
+			now.At = time.Now()
+			return now
+		})
+		defer h.stop()
+		begin := time.Now()
+		happen := func(local uint64) {
+			mu.Lock()
+			done.Local += local
+			done.StoreSeconds += .5
+			mu.Unlock()
+			time.Sleep(sampleEvery)
+			synctest.Wait()
+		}
+		if v := h.view(); v.IntervalSeconds != 5 || v.Samples == nil || len(v.Samples) != 0 {
+			t.Errorf("at first: %+v", v)
+		}
+		happen(3)
+		happen(4)
+		v := h.view()
+		if len(v.Samples) != 2 || v.Samples[0].Local != 3 || v.Samples[1].Local != 4 || v.Samples[1].StoreSeconds != .5 {
+			t.Errorf("%+v", v.Samples)
+		}
+		if at := v.Samples[1].At.Sub(begin); at != 10*time.Second {
+			t.Errorf("the second sample is of %v", at)
+		}
+		for i := range uint64(200) {
+			happen(i)
+		}
+		v = h.view()
+		if len(v.Samples) != 120 || v.Samples[0].Local != 80 || v.Samples[119].Local != 199 {
+			t.Errorf("%d samples, from %d to %d", len(v.Samples), v.Samples[0].Local, v.Samples[len(v.Samples)-1].Local)
+		}
+	})
+}
+
+func TestTotalsOfRequests(t *testing.T) {
+	h := newHandler(t, "methods GET POST PUT DELETE\nmax_keys 1")
+	s := serve(t, h)
+	for _, request := range []string{
+		"GET /cache/a", "POST /cache/a\n\nv", "POST /cache/a\n\nv", "GET /cache/a", "GET /cache/a", "GET /cache?key=a",
+		"POST /cache/b\n\nv", "PUT /cache/b\n\nv", "DELETE /cache/b", "DELETE /cache/b", "GET /cache/",
+	} {
+		s.send(request)
+	}
+	got := h.pooled.totals()
+	if got.StoreCalls == 0 || got.StoreSeconds <= 0 {
+		t.Errorf("calls to the store: %+v", got)
+	}
+	got.At, got.StoreCalls, got.StoreSeconds = time.Time{}, 0, 0
+	if want := (sample{Local: 2, Store: 1, Absent: 1, Writes: 4, Evicted: 1}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestFiguresAsJSON: other programs read this.
+func TestFiguresAsJSON(t *testing.T) {
+	h := newHandler(t, "")
+	serve(t, h).send("GET /cache/k")
+	b, err := json.Marshal(figures(h.pooled))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]json.RawMessage
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"since", "requests", "durations", "no_cache_requests",
+		"queue_jobs", "queue_bytes", "queue_wait", "fetches", "applies", "joined", "evicted", "evicted_unread",
+		"last_evictions", "lost_raises", "local", "subscribed", "events",
+	} {
+		if got[name] == nil {
+			t.Errorf("there is no %s in %s", name, b)
+		}
+	}
+	if string(got["requests"]) != `{"get":{"absent":1}}` {
+		t.Errorf("the requests are %s", got["requests"])
+	}
+	var durations map[string]struct {
+		Bounds []float64
+		Counts []uint64
+		Sum    float64
+	}
+	if err := json.Unmarshal(got["durations"], &durations); err != nil {
+		t.Fatal(err)
+	}
+	d := durations["get"]
+	n := uint64(0)
+	for _, count := range d.Counts {
+		n += count
+	}
+	if n != 1 || d.Sum <= 0 || len(d.Counts) != len(d.Bounds)+1 {
+		t.Errorf("the durations are %s", got["durations"])
+	}
+}
+
+func TestCacheIDsTellIdentitiesApart(t *testing.T) {
+	ids := make(map[string]bool)
+	for _, settings := range []string{
+		"namespace a", "namespace b",
+		"namespace a\nstore redis://u:secret@127.0.0.1:1", "namespace a\nstore redis://127.0.0.1:1/1",
+	} {
+		h := newHandler(t, settings+"\nredis_timeout 50ms")
+		id := h.pooled.id()
+		namespace, hash, _ := strings.Cut(id, ".")
+		if ids[id] || namespace != h.Namespace || len(hash) != 8 {
+			t.Errorf("%s has the id %s", settings, id)
+		}
+		ids[id] = true
+	}
+	other := newHandler(t, "namespace a\nstore redis://v:other@127.0.0.1:1\nredis_timeout 50ms")
+	if id := other.pooled.id(); !ids[id] {
+		t.Errorf("other credentials made the id %s", id)
+	}
+}
