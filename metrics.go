@@ -186,7 +186,7 @@ func (c *collector) collectSize(to sink) {
 	to.gauge(c.up, 1)
 	to.gauge(c.keys, float64(size.Keys))
 	to.gauge(c.bytes, float64(size.Bytes))
-	if size.Limits.MaxKeys > 0 { // else nothing was ever written
+	if size.Limits.MaxKeys > 0 { // else nobody ever asked for anything
 		to.gauge(c.maxKeys, float64(size.Limits.MaxKeys))
 		to.gauge(c.maxBytes, float64(size.Limits.MaxBytes))
 	}

@@ -62,6 +62,24 @@ func allMetrics(t *testing.T) map[string]metricFamily {
 	return gather(t, ctx)
 }
 
+// TestAScrapeBeginsNothing: a configuration that nobody has used changes nothing
+// in the store, though it is scraped.
+func TestAScrapeBeginsNothing(t *testing.T) {
+	redis := redistest.Start(t)
+	ctx := newContext(t)
+	provision(t, ctx, parse(t, "store "+redis.URL()))
+	there := gather(t, ctx)
+	if _, ok := there["caddy_redis_proxy_keys"]; !ok {
+		t.Error("the number of keys is not told")
+	}
+	if _, ok := there["caddy_redis_proxy_max_keys"]; ok {
+		t.Error("a limit is told that is not in force")
+	}
+	if n, err := redis.Client().DBSize(t.Context()).Result(); n != 0 || err != nil {
+		t.Errorf("Redis has %d keys, %v", n, err)
+	}
+}
+
 var metricRow = regexp.MustCompile("(?m)^\\| `(caddy_redis_proxy_[a-z_]+)` \\| (\\w+) \\| (.*?) ?\\|")
 
 func TestDocsListTheMetricsThatThereAre(t *testing.T) {

@@ -42,7 +42,7 @@ var BreakerStates = []string{
 func (s *Store) Stats() Stats {
 	return Stats{
 		Retries:        s.retries.snapshot(),
-		Breaker:        s.breaker.circuit.State().String(),
+		Breaker:        s.Breaker(),
 		Mended:         s.Mended(),
 		ClientRenewals: s.renewals.Load(),
 	}

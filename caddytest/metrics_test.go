@@ -1,0 +1,286 @@
+package integration
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+)
+
+// scrape returns our lines of Caddy's metrics, by name and labels, without
+// the buckets.
+func (s *server) scrape() map[string]string {
+	s.t.Helper()
+	a := do(s.t, s.plain, "GET", "http://"+s.admin+"/metrics", "")
+	a.expectStatus(s.t, http.StatusOK)
+	values := make(map[string]string)
+	for line := range strings.Lines(a.body) {
+		if name, ok := strings.CutPrefix(line, "caddy_redis_proxy_"); ok && !strings.Contains(name, "_bucket{") {
+			name, value, _ := strings.Cut(strings.TrimSpace(name), "} ")
+			values[name+"}"] = value
+		}
+	}
+	return values
+}
+
+// expectMetrics compares lines of the metrics; an empty value is a line that
+// must not be there. Labels come without those of the cache, after ours.
+func (s *server) expectMetrics(cache string, want map[string]string) {
+	s.t.Helper()
+	got := s.scrape()
+	for name, value := range want {
+		metric, labels, _ := strings.Cut(name, "{")
+		// Prometheus sorts labels by name.
+		all := cache
+		for _, label := range strings.Split(strings.TrimSuffix(labels, "}"), ",") {
+			switch {
+			case label == "":
+			case label < "namespace":
+				before, _, _ := strings.Cut(all, "namespace=")
+				all = before + label + "," + all[len(before):]
+			default:
+				before, after, _ := strings.Cut(all, ",store=")
+				all = before + "," + label + ",store=" + after
+			}
+		}
+		if full := metric + "{" + all + "}"; got[full] != value {
+			s.t.Errorf("%s is %q, want %q", full, got[full], value)
+		}
+	}
+	if s.t.Failed() {
+		s.t.Logf("%v", got)
+	}
+}
+
+func TestMetricsSurviveReloads(t *testing.T) {
+	redis := redistest.Start(t)
+	for store, label := range map[string]string{
+		"embedded": "embedded",
+		"redis://:s3cret@" + strings.TrimPrefix(redis.URL(), "redis://") + "?protocol=3": redis.Addr + "/0",
+	} {
+		t.Run(label[:3], func(t *testing.T) {
+			if label != "embedded" {
+				if err := redis.Client().ConfigSet(t.Context(), "requirepass", "s3cret").Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Two handlers of one cache, and another cache.
+			site := func(more string) string {
+				block := "store " + store + "\nmax_keys 2\n" + more
+				return "redis_proxy {\n" + block + "\n}\nredis_proxy /kv/* {\n" + block + "\n}\nredis_proxy /other/* {\nnamespace other\n}"
+			}
+			s := startAdmin(t, site(""))
+			cache := `namespace="cache",store="` + label + `"`
+			at := "http://" + s.http
+			for _, key := range []string{"a", "b", "c"} {
+				do(t, s.plain, "POST", at+"/cache/"+key, "v").expectStatus(t, http.StatusCreated)
+			}
+			do(t, s.plain, "GET", at+"/kv/c", "").expectStatus(t, http.StatusOK)
+			do(t, s.plain, "GET", at+"/cache/c", "").expectStatus(t, http.StatusOK)
+			do(t, s.plain, "GET", at+"/other/c", "").expectStatus(t, http.StatusNotFound)
+			want := map[string]string{
+				`requests_total{operation="post",outcome="created"}`: "3",
+				`requests_total{operation="get",outcome="store"}`:    "1",
+				`requests_total{operation="get",outcome="local"}`:    "1",
+				`requests_total{operation="get",outcome="absent"}`:   "0",
+				`request_duration_seconds_count{operation="get"}`:    "2",
+				`store_call_duration_seconds_count{call="fetch"}`:    "1",
+				`store_errors_total{call="fetch",kind="timeout"}`:    "0",
+				`queue_jobs{}`: "0", `evictions_total{}`: "1", `local_entries{}`: "1",
+				`up{}`: "1", `keys{}`: "2", `max_keys{}`: "2",
+			}
+			if label != "embedded" {
+				want[`breaker_state{state="closed"}`] = "1"
+				want[`breaker_state{state="open"}`] = "0"
+				want[`subscribed{}`] = "1"
+			} else {
+				want[`subscribed{}`] = ""
+			}
+			s.expectMetrics(cache, want)
+			s.expectMetrics(`namespace="other",store="embedded"`, map[string]string{
+				`requests_total{operation="get",outcome="absent"}`: "1", `keys{}`: "0", `max_keys{}`: "10000",
+			})
+
+			s.reload(site("max_queue_jobs 7"))
+			want[`max_queue_jobs{}`] = "7"
+			s.expectMetrics(cache, want)
+			s.validate(site("max_queue_jobs 8"))
+			do(t, s.plain, "GET", at+"/cache/c", "").expectStatus(t, http.StatusOK)
+			want[`requests_total{operation="get",outcome="local"}`] = "2"
+			want[`request_duration_seconds_count{operation="get"}`] = "3"
+			s.expectMetrics(cache, want)
+
+			for name := range s.scrape() {
+				if strings.Contains(name, "s3cret") {
+					t.Errorf("a password is in %s", name)
+				}
+			}
+		})
+	}
+}
+
+func TestMetricsWhileRedisIsDown(t *testing.T) {
+	redis := redistest.Start(t)
+	s := startAdmin(t, "redis_proxy {\nstore "+redis.URL()+"\nredis_timeout 200ms\n}")
+	cache := `namespace="cache",store="` + redis.Addr + `/0"`
+	do(t, s.plain, "POST", "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
+	s.expectMetrics(cache, map[string]string{`up{}`: "1", `keys{}`: "1"})
+	redis.Kill()
+	do(t, s.plain, "GET", "http://"+s.http+"/cache/x", "").expectStatus(t, http.StatusServiceUnavailable)
+	eventually(t, "it is told that Redis is down", func() bool { return s.scrape()[`up{`+cache+`}`] == "0" })
+	s.expectMetrics(cache, map[string]string{
+		`keys{}`: "", `max_keys{}`: "",
+		`requests_total{operation="post",outcome="created"}`: "1",
+	})
+	if err := redis.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is told that Redis is back", func() bool { return s.scrape()[`up{`+cache+`}`] == "1" })
+	s.expectMetrics(cache, map[string]string{`keys{}`: "0"})
+}
+
+func TestPlaceholdersAndAccessLog(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "access.log")
+	s := start(t, `
+	log {
+		output file `+log+`
+		format json
+	}
+	header >X-Redis-Proxy "{http.redis_proxy.status} {http.redis_proxy.key}"
+	redis_proxy {
+		placeholders
+		pass_errors
+	}
+	redis_proxy /quiet/* {
+		namespace quiet
+	}
+	handle_errors {
+		respond "{http.redis_proxy.status} {http.redis_proxy.key}" {err.status_code}
+	}`)
+	at := "http://" + s.http
+	do(t, s.plain, "GET", at+"/cache/k", "").expect(t, http.StatusNotFound, "absent k")
+	created := postJSON(t, s.plain, at+"/cache/k", "1")
+	if got := created.Header.Get("X-Redis-Proxy"); got != "created k" {
+		t.Errorf("the header is %q", got)
+	}
+	do(t, s.plain, "GET", at+"/cache/k", "").expectStatus(t, http.StatusOK)
+	do(t, s.plain, "GET", at+"/cache/k", "").expectStatus(t, http.StatusOK)
+	do(t, s.plain, "GET", at+"/quiet/k", "").expectStatus(t, http.StatusNotFound)
+
+	type line struct {
+		Request    struct{ Method, URI string }
+		RedisProxy *struct {
+			Status, Key string
+			TTL         *int
+		} `json:"redis_proxy"`
+	}
+	var lines []line
+	eventually(t, "the log has all requests", func() bool {
+		lines = nil
+		file, err := os.ReadFile(log)
+		for text := range strings.Lines(string(file)) {
+			var l line
+			if json.Unmarshal([]byte(text), &l) == nil && strings.HasSuffix(l.Request.URI, "/k") {
+				lines = append(lines, l)
+			}
+		}
+		return err == nil && len(lines) == 5
+	})
+	for i, want := range []string{"absent", "created", "store", "local"} {
+		l := lines[i].RedisProxy
+		if l == nil || l.Status != want || l.Key != "k" || (l.TTL != nil) != (want == "local") {
+			t.Errorf("%s: the log has %+v", want, l)
+		}
+	}
+	if lines[4].RedisProxy != nil {
+		t.Errorf("unasked, the log has %+v", lines[4].RedisProxy)
+	}
+}
+
+// TestLogs reads all that Caddy logs while Redis goes away and comes back.
+func TestLogs(t *testing.T) {
+	redis := redistest.Start(t)
+	if err := redis.Client().ConfigSet(t.Context(), "requirepass", "s3cret-word").Err(); err != nil {
+		t.Fatal(err)
+	}
+	log := filepath.Join(t.TempDir(), "caddy.log")
+	s := start(t, "respond ok")
+	var config map[string]any
+	// Caddy itself logs its configuration at DEBUG.
+	t.Setenv("TEST_REDIS_URL", "redis://:s3cret-word@"+redis.Addr)
+	site := "redis_proxy {\nstore {env.TEST_REDIS_URL}\nredis_timeout 300ms\nlocal_ttl 0\n}"
+	if err := json.Unmarshal(s.config(site, ""), &config); err != nil {
+		t.Fatal(err)
+	}
+	config["logging"] = map[string]any{"logs": map[string]any{"default": map[string]any{
+		"level": "DEBUG", "writer": map[string]any{"output": "file", "filename": log}, "encoder": map[string]any{"format": "json"},
+	}}}
+	b, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(b, true); err != nil {
+		t.Fatal(err)
+	}
+	s.settle()
+	url := "http://" + s.http + "/cache/s3cret-key"
+	postJSON(t, s.plain, url, `"s3cret-value"`).expectStatus(t, http.StatusCreated)
+
+	type line struct{ Level, Logger, Msg, text string }
+	read := func() (lines []line) {
+		file, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text := range strings.Lines(string(file)) {
+			l := line{text: text}
+			if json.Unmarshal([]byte(text), &l) == nil {
+				lines = append(lines, l)
+			}
+		}
+		return lines
+	}
+	count := func(level, logger, message string) (n int) {
+		for _, l := range read() {
+			if l.Level == level && strings.HasPrefix(l.Logger, logger) && strings.Contains(l.Msg, message) {
+				n++
+			}
+		}
+		return n
+	}
+	const ours = "http.handlers.redis_proxy"
+	redis.Kill()
+	eventually(t, "it is logged that Redis is lost", func() bool {
+		do(t, s.plain, "GET", url, "").expectStatus(t, http.StatusServiceUnavailable)
+		return count("warn", ours, "Redis does not answer") > 0
+	})
+	for range 20 {
+		do(t, s.plain, "GET", url, "").expectStatus(t, http.StatusServiceUnavailable)
+	}
+	eventually(t, "go-redis has something to say", func() bool {
+		do(t, s.plain, "GET", url, "")
+		return count("debug", "redis", "go-redis") > 0
+	})
+	if err := redis.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is logged that Redis is back", func() bool {
+		_, _ = try(t.Context(), s.plain, "GET", url, "")
+		return count("info", ours, "Redis answers again") > 0
+	})
+	if lost, back := count("warn", ours, "Redis does not answer"), count("info", ours, "Redis answers again"); lost != 1 || back != 1 {
+		t.Errorf("%d lines that Redis is lost, %d that it is back", lost, back)
+	}
+	for _, l := range read() {
+		if strings.Contains(l.text, "s3cret-word") || strings.Contains(l.text, "s3cret-value") ||
+			l.Level != "debug" && strings.Contains(l.text, "s3cret-key") {
+			t.Errorf("this should not be logged: %s", l.text)
+		}
+	}
+}
