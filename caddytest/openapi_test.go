@@ -1,0 +1,244 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+)
+
+// described is a client that holds every request and answer to docs/openapi.yaml,
+// and remembers which operations and statuses it has seen.
+type described struct {
+	t      *testing.T
+	doc    *openapi3.T
+	router routers.Router
+	next   http.RoundTripper
+	seen   map[string]bool
+}
+
+func newDescribed(t *testing.T, s *server) *described {
+	t.Helper()
+	openapi3filter.RegisterBodyDecoder("image/svg+xml", openapi3filter.FileBodyDecoder)
+	doc, err := openapi3.NewLoader().LoadFromFile("../docs/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	doc.Servers = openapi3.Servers{{URL: "http://" + s.http}}
+	for path, item := range doc.Paths.Map() {
+		if strings.HasPrefix(path, "/redis_proxy/") {
+			item.Servers = openapi3.Servers{{URL: "http://" + s.admin}}
+		}
+	}
+	router, err := gorillamux.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &described{t: t, doc: doc, router: router, next: s.plain.Transport, seen: make(map[string]bool)}
+}
+
+func (d *described) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	resp, err := d.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(answer))
+	if err != nil {
+		return nil, err
+	}
+
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	what := fmt.Sprintf("%s %s: %d %q", r.Method, r.URL, resp.StatusCode, answer)
+	route, params, err := d.router.FindRoute(r)
+	if err != nil {
+		d.t.Errorf("%s: %v", what, err)
+		return resp, nil
+	}
+	d.seen[fmt.Sprintf("%s %s %d", route.Method, route.Path, resp.StatusCode)] = true
+	request := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route}
+	if resp.StatusCode < 300 {
+		if err := openapi3filter.ValidateRequest(r.Context(), request); err != nil {
+			d.t.Errorf("%s: the request was answered, and is not described: %v", what, err)
+		}
+	}
+	if route.Operation.Responses.Status(resp.StatusCode) == nil {
+		d.t.Errorf("%s: the status is not described", what)
+	}
+	err = openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: request,
+		Status:                 resp.StatusCode,
+		Header:                 resp.Header,
+		Body:                   io.NopCloser(bytes.NewReader(answer)),
+	})
+	if err != nil {
+		d.t.Errorf("%s: %v", what, err)
+	}
+	return resp, nil
+}
+
+// unseen lists what is described and was not met.
+func (d *described) unseen() []string {
+	var all []string
+	for path, item := range d.doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			for status := range operation.Responses.Map() {
+				if what := method + " " + path + " " + status; !d.seen[what] {
+					all = append(all, what)
+				}
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// TestTheServerDoesWhatItsDescriptionSays meets every operation and every status
+// in docs/openapi.yaml.
+func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
+	redis := redistest.Start(t)
+	site := func(methods string) string {
+		return "redis_proxy {\nstore " + redis.URL() + "\nmethods " + methods + "\nmax_value_size 1KiB\nredis_timeout 300ms\n}"
+	}
+	s := startAdmin(t, site("GET HEAD POST PUT DELETE"))
+	d := newDescribed(t, s)
+	client := &http.Client{Transport: d, Timeout: patience}
+	at, admin := "http://"+s.http+"/cache", "http://"+s.admin+"/redis_proxy/"
+	send := func(status int, method, url, body string, headers ...string) answer {
+		t.Helper()
+		a := do(t, client, method, url, body, headers...)
+		a.expectStatus(t, status)
+		return a
+	}
+	public := func(status int, method, path, body string, headers ...string) answer {
+		t.Helper()
+		return send(status, method, at+path, body, headers...)
+	}
+	json := []string{"Content-Type", "application/json"}
+	form := []string{"Content-Type", "application/x-www-form-urlencoded"}
+	text := []string{"Content-Type", "text/plain"}
+	crossSite := []string{"Sec-Fetch-Site", "cross-site"}
+	large := strings.Repeat("x", 1025)
+
+	public(201, "POST", "/text", `{"value": "world"}`, json...)
+	public(201, "POST", "/form", "value=world", form...)
+	public(201, "POST", "/number", `{"value": 42}`, json...)
+	public(201, "POST", "/logo", "<svg/>", "Content-Type", "image/svg+xml")
+	public(201, "POST", "/a%2Fb?raw", "[1]", json...)
+	public(201, "POST", "", `{"key": "named", "value": null}`, json...)
+	public(201, "POST", "", "key=named2&value=1", form...)
+	for _, path := range []string{"/text", ""} {
+		public(400, "POST", path, "{", json...)
+		public(403, "POST", path, `{"key": "text", "value": 1}`, append(json, crossSite...)...)
+		public(409, "POST", path, `{"key": "text", "value": 1}`, json...)
+		public(413, "POST", path, large, json...)
+		public(415, "POST", path, "{}", append(json, "Content-Encoding", "gzip")...)
+	}
+
+	tag := public(200, "GET", "/text", "").Header.Get("Etag")
+	for _, path := range []string{"/text", "/text?raw", "/number", "/number?raw", "/logo", "/logo?raw", "/a%2Fb"} {
+		public(200, "GET", path, "")
+		public(200, "HEAD", path, "")
+	}
+	public(206, "GET", "/logo", "", "Range", "bytes=0-2")
+	public(304, "GET", "/text", "", "If-None-Match", tag)
+	public(304, "HEAD", "/text", "", "If-None-Match", tag)
+	public(400, "GET", "/%00", "")
+	public(404, "GET", "/absent", "")
+	public(404, "HEAD", "/absent", "")
+	public(412, "GET", "/text", "", "If-Match", `"1"`)
+	public(416, "GET", "/logo", "", "Range", "bytes=9-")
+	public(504, "GET", "/form", "", "Cache-Control", "only-if-cached")
+	public(200, "GET", "?key=text&key=logo&key=absent", "")
+	public(200, "HEAD", "?key=text", "")
+	public(400, "GET", "", "")
+	public(400, "HEAD", "", "")
+	public(504, "GET", "?key=form", "", "Cache-Control", "only-if-cached")
+	public(204, "OPTIONS", "", "")
+	public(204, "OPTIONS", "/text", "")
+
+	public(201, "PUT", "/put", "1", text...)
+	public(200, "PUT", "/put", `{"value": 2}`, json...)
+	public(400, "PUT", "/put", "{", json...)
+	public(403, "PUT", "/put", "1", crossSite...)
+	public(412, "PUT", "/put", "1", "If-Match", `"1"`)
+	public(413, "PUT", "/put", large, text...)
+	public(415, "PUT", "/put", "1", "Content-Encoding", "gzip")
+	public(400, "DELETE", "/put", "", "If-Match", "broken")
+	public(403, "DELETE", "/put", "", crossSite...)
+	public(412, "DELETE", "/put", "", "If-Match", `"1"`)
+	public(204, "DELETE", "/put", "")
+	public(404, "DELETE", "/put", "")
+
+	cache := admin + s.cache()
+	send(200, "GET", admin+"caches", "")
+	send(200, "GET", cache, "")
+	send(200, "GET", cache+"/keys?limit=2&order=valued", "")
+	send(200, "GET", cache+"/keys", "")
+	send(400, "GET", cache+"/keys?limit=0", "")
+	for _, key := range []string{"text", "number", "logo", "a%2Fb", "named"} {
+		send(200, "GET", cache+"/keys/"+key, "")
+	}
+	send(404, "GET", cache+"/keys/absent", "")
+	send(200, "DELETE", cache+"/keys/form", "")
+	send(404, "DELETE", cache+"/keys/form", "")
+	send(204, "DELETE", cache+"/local/text", "")
+	send(204, "DELETE", cache+"/local", "")
+	send(200, "DELETE", cache+"/keys?prefix=named", "")
+	send(200, "DELETE", cache+"/keys?confirm=cache", "")
+	send(400, "DELETE", cache+"/keys", "")
+	none := admin + "caches/none"
+	for _, what := range []string{"GET ", "GET /keys", "GET /keys/k", "DELETE /keys?prefix=k", "DELETE /keys/k", "DELETE /local", "DELETE /local/k"} {
+		method, path, _ := strings.Cut(what, " ")
+		send(404, method, none+path, "")
+	}
+	send(200, "GET", admin+"live", "")
+	send(200, "GET", admin+"ready", "")
+
+	redis.Pause()
+	for _, what := range []string{"GET ?key=k", "GET /k", "PUT /k", "DELETE /k"} {
+		method, path, _ := strings.Cut(what, " ")
+		public(503, method, path, "")
+	}
+	for _, path := range []string{"/k", ""} {
+		public(503, "POST", path, `{"key": "k", "value": 1}`, json...)
+	}
+	for _, what := range []string{"GET /keys", "GET /keys/k", "DELETE /keys?prefix=k", "DELETE /keys/k"} {
+		method, path, _ := strings.Cut(what, " ")
+		send(503, method, cache+path, "")
+	}
+	send(503, "GET", admin+"ready", "")
+	send(200, "GET", admin+"caches", "")
+	redis.Resume()
+
+	s.reload(site("HEAD"))
+	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+		public(405, method, "/k", "")
+	}
+	for _, method := range []string{"GET", "POST"} {
+		public(405, method, "", "")
+	}
+
+	for _, what := range d.unseen() {
+		t.Errorf("docs/openapi.yaml describes %s, which never came", what)
+	}
+}
