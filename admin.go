@@ -265,7 +265,7 @@ func (c cache) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 	case prefix != "" && confirm != "":
 		return badAdminRequest("prefix and confirm exclude each other")
 	case prefix == "" && confirm == "":
-		return badAdminRequest("say what to delete: prefix=… what begins with it, confirm=<namespace> everything")
+		return badAdminRequest("say what to delete: prefix=… for the keys that begin with it, confirm=… with the namespace for all")
 	case prefix == "" && confirm != c.namespace:
 		return badAdminRequest("confirm is not the namespace of this cache, nothing was deleted")
 	}
