@@ -67,14 +67,14 @@ func fromArguments(paths []string, capacities []int) (loads, error) {
 func invented() loads {
 	const loop = 1100
 	l := loads{title: "Synthetic loads:", file: "eviction-synthetic.svg"}
-	for _, t := range synthetic(100_000, 20_000, loop) {
+	for _, t := range synthetic(200_000, 20_000, loop) {
 		if t.name == "loop" {
 			l.rows = append(l.rows, rows(t, []int{500, 1000})...)
 			l.points = append(l.points, rows(t, []int{125, 250, 500, 1000, loop, 2000})...)
 			continue
 		}
 		l.rows = append(l.rows, rows(t, []int{200, 1000, 5000})...)
-		l.points = append(l.points, rows(t, []int{125, 250, 500, 1000, 2000, 4000, 8000})...)
+		l.points = append(l.points, rows(t, []int{125, 250, 500, 1000, 2000, 4000})...)
 	}
 	return l
 }
