@@ -33,7 +33,7 @@ func (s *Store) Page(ctx context.Context, after store.Cursor, n int, order store
 			return store.Page{}, err
 		}
 	}
-	var page store.Page
+	page := store.Page{Number: s.number}
 	last := place
 	list := func(it *item) bool {
 		switch {

@@ -77,7 +77,7 @@ func readPage(reply []any, order store.Order) (store.Page, error) {
 	if order == store.Valued {
 		slices.Reverse(rows)
 	}
-	var page store.Page
+	page := store.Page{Number: number}
 	for _, row := range rows {
 		insertion, key, ok := cutMember(row.member)
 		if !ok || !row.hasMeta {

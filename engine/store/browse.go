@@ -47,6 +47,9 @@ type Page struct {
 	Entries []Listed
 	// Next leads to what follows; it is empty at the end.
 	Next Cursor
+	// Number is the store's write number as of the page: less Listed.Age, it is
+	// that of the write that created the entry, which no other entry has.
+	Number uint64
 }
 
 // Cursor is a place in the eviction order. It stays good while entries come,

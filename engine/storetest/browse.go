@@ -57,6 +57,9 @@ var browseTests = []test{
 			len(got.Entry.Data) != 0 || got.Entry.Kind != want.Kind || got.Entry.ContentType != want.ContentType || got.Entry.Version != want.Version {
 			f.Errorf("%+v, entry %+v", got, got.Entry)
 		}
+		if got := page.Number - got.Age; got != raw.Version.Number {
+			f.Errorf("created by write %d, want %d", got, raw.Version.Number)
+		}
 		if got := page.Entries[1]; got.Key != "c" || got.Rank != 0 || got.Age != 0 || got.Size != 2 || got.Entry.Kind != store.String {
 			f.Errorf("%+v, entry %+v", got, got.Entry)
 		}

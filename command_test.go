@@ -1,0 +1,456 @@
+package redisproxy
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// runCaddy makes this test binary a Caddy.
+const runCaddy = "RUN_CADDY"
+
+// command prepares `caddy redis-proxy …` in a process of its own.
+func command(t testing.TB, args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
+	t.Helper()
+	cmd = exec.CommandContext(t.Context(), os.Args[0], append([]string{"redis-proxy"}, args...)...)
+	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Env = append(os.Environ(), runCaddy+"=1")
+	cmd.Dir = t.TempDir() // no Caddyfile there
+	return cmd, stdout, stderr
+}
+
+// runCommand runs `caddy redis-proxy …` to its end.
+func runCommand(t testing.TB, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	cmd, out, errs := command(t, args...)
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// succeed runs a command that must exit with 0.
+func succeed(t testing.TB, args ...string) (stdout, stderr string) {
+	t.Helper()
+	code, stdout, stderr := runCommand(t, args...)
+	if code != 0 {
+		t.Fatalf("%v exited with %d:\n%s", args, code, stderr)
+	}
+	return stdout, stderr
+}
+
+// namespace is one that a test looks into.
+type namespace struct {
+	*redisstore.Store
+	t testing.TB
+}
+
+func openNamespace(t testing.TB, server *redistest.Server, name string) namespace {
+	t.Helper()
+	target, err := redisstore.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := redisstore.New(redisstore.Config{Target: target, Namespace: name, Logger: zap.NewNop()})
+	t.Cleanup(func() { _ = st.Close() })
+	return namespace{st, t}
+}
+
+func (n namespace) within() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(n.t.Context(), 20*time.Second)
+}
+
+func (n namespace) size() store.Size {
+	n.t.Helper()
+	ctx, cancel := n.within()
+	defer cancel()
+	size, err := n.Size(ctx)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return size
+}
+
+func (n namespace) apply(limits store.Limits, writes ...store.Write) {
+	n.t.Helper()
+	for part := range slices.Chunk(writes, store.MaxBatch) {
+		ctx, cancel := n.within()
+		defer cancel()
+		if _, err := n.Apply(ctx, store.Batch{Writes: part, Limits: limits}); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+}
+
+func (n namespace) fetch(keys ...string) {
+	n.t.Helper()
+	for _, key := range keys {
+		ctx, cancel := n.within()
+		defer cancel()
+		if _, err := n.Fetch(ctx, []string{key}); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+}
+
+// entries shows all entries in eviction order.
+func (n namespace) entries() []string {
+	n.t.Helper()
+	var shown []string
+	for after := store.Cursor(""); ; {
+		ctx, cancel := n.within()
+		defer cancel()
+		page, err := n.Page(ctx, after, store.MaxBatch, store.Next)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		for _, l := range page.Entries {
+			e, err := n.Look(ctx, l.Key)
+			if err != nil || e == nil {
+				n.t.Fatalf("looking at %q: %v", l.Key, err)
+			}
+			shown = append(shown, fmt.Sprintf("%s %v %c %q %q", l.Key, l.Rank, e.Entry.Kind, e.Entry.ContentType, e.Entry.Data))
+		}
+		if after = page.Next; after == "" {
+			return shown
+		}
+	}
+}
+
+func createOf(key, data string, kind store.Kind, contentType string) store.Write {
+	return store.Write{Op: store.Create, Key: key, Value: store.Value{Data: []byte(data), Kind: kind, ContentType: contentType}}
+}
+
+var hundred = store.Limits{MaxKeys: 100, Eviction: "rank"}
+
+func TestARestoredNamespaceIsTheOldOne(t *testing.T) {
+	server := redistest.Start(t)
+	old := openNamespace(t, server, "old")
+	old.apply(hundred,
+		createOf("text", "world <é> \"quoted\"\n", store.String, ""),
+		createOf("empty", "", store.String, ""),
+		createOf("number", "1.0e+2", store.JSON, ""),
+		createOf("null", "null", store.JSON, ""),
+		createOf("list", `[1,  "a<b", {"b":2,"a":"\u00e9\ud83d\ude00"}]`, store.JSON, ""),
+		createOf("lines", "{\n\t\"a\": 1\r\n}", store.JSON, ""),
+		createOf("bytes", "\xff\x00\n", store.Raw, "image/png"),
+		createOf("untyped", "", store.Raw, ""),
+		createOf("not UTF-8", "a\xff", store.String, ""),
+		createOf(`k/"ey" é`, "v", store.String, ""),
+	)
+	old.fetch("bytes", "empty", "empty", "number", "list")
+
+	export, progress := succeed(t, "export", "--store", server.URL(), "--namespace", "old")
+	if !strings.Contains(progress, "exported 10 of 10 entries, ") {
+		t.Errorf("progress: %s", progress)
+	}
+	file := filepath.Join(t.TempDir(), "cache.jsonl")
+	if err := os.WriteFile(file, []byte(export), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, progress = succeed(t, "import", "--store", server.URL(), "--namespace", "new", "--input", file)
+	if !strings.Contains(progress, "imported 10 of 10 entries: 10 restored\n") {
+		t.Errorf("progress: %s", progress)
+	}
+	restored := openNamespace(t, server, "new")
+	same := func(when string) {
+		t.Helper()
+		if got, want := restored.entries(), old.entries(); !slices.Equal(got, want) {
+			t.Errorf("%s\n%s\nwant\n%s", when, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	same("restored")
+	// bytes is younger than empty was when it got there: ages count too.
+	old.fetch("bytes", "text", "lines")
+	restored.fetch("bytes", "text", "lines")
+	same("after more reads")
+
+	if size := restored.size(); size.Limits != hundred {
+		t.Errorf("limits %+v", size.Limits)
+	}
+	t.Run("again", func(t *testing.T) {
+		_, progress := succeed(t, "import", "--store", server.URL(), "--namespace", "new", "--input", file)
+		if !strings.Contains(progress, "imported 10 of 10 entries: 0 restored, 10 were there already\n") {
+			t.Errorf("progress: %s", progress)
+		}
+		same("restored twice")
+	})
+	t.Run("over other values", func(t *testing.T) {
+		other := openNamespace(t, server, "other")
+		other.apply(hundred, createOf("text", "mine", store.String, ""))
+		_, progress := succeed(t, "import", "--store", server.URL(), "--namespace", "other", "--input", file)
+		if !strings.Contains(progress, ": 9 restored, 1 exist with another value, which stays\n") {
+			t.Errorf("progress: %s", progress)
+		}
+		if got := strings.Join(other.entries(), "\n"); !strings.Contains(got, `text 0 s "" "mine"`) {
+			t.Error(got)
+		}
+	})
+	t.Run("with less room", func(t *testing.T) {
+		_, progress := succeed(t, "import", "--store", server.URL(), "--namespace", "small", "--input", file, "--max-keys", "3")
+		if !strings.Contains(progress, ": 3 restored, 7 have no room\n") {
+			t.Errorf("progress: %s", progress)
+		}
+		var keys []string
+		for _, e := range openNamespace(t, server, "small").entries() {
+			key, _, _ := strings.Cut(e, " ")
+			keys = append(keys, key)
+		}
+		if want := []string{"list", "bytes", "empty"}; !slices.Equal(keys, want) {
+			t.Errorf("%v, want %v", keys, want)
+		}
+	})
+	t.Run("from the standard input, into a store of a configuration", func(t *testing.T) {
+		config := filepath.Join(t.TempDir(), "Caddyfile")
+		caddyfile := ":8080 {\n\tredis_proxy {\n\t\tstore " + server.URL() + "\n\t\tnamespace fromconfig\n\t\tmax_keys 50\n\t}\n}\n:8081 {\n\tredis_proxy {\n\t\tnamespace here\n\t}\n}\n"
+		if err := os.WriteFile(config, []byte(caddyfile), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd, _, stderr := command(t, "import", "--config", config, "-q")
+		cmd.Stdin = strings.NewReader(export)
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%v: %s", err, stderr)
+		}
+		if strings.Contains(stderr.String(), "imported") {
+			t.Errorf("not quiet: %s", stderr)
+		}
+		n := openNamespace(t, server, "fromconfig")
+		if size := n.size(); size.Limits.MaxKeys != 50 || size.Keys != 10 {
+			t.Errorf("%+v", size)
+		}
+		again, _ := succeed(t, "export", "--config", config, "--namespace", "fromconfig")
+		if head, _, _ := strings.Cut(again, "\n"); !strings.Contains(head, `"namespace":"fromconfig","eviction":"rank","max_keys":50,`) {
+			t.Error(head)
+		}
+	})
+}
+
+func TestExportAndImportGoOnAfterTheyWereKilled(t *testing.T) {
+	server := redistest.Start(t)
+	const entries = 6000
+	old := openNamespace(t, server, "old")
+	var writes []store.Write
+	for i := range entries {
+		writes = append(writes, createOf(fmt.Sprintf("key-%d", i), strings.Repeat("v", 1000)+fmt.Sprint(i), store.String, ""))
+	}
+	old.apply(store.Limits{MaxKeys: entries, Eviction: "rank"}, writes...)
+	old.fetch("key-1", "key-2", "key-2")
+
+	file := filepath.Join(t.TempDir(), "cache.jsonl")
+	arguments := []string{"export", "--store", server.URL(), "--namespace", "old", "--output", file}
+	kill(t, func() bool {
+		info, err := os.Stat(file)
+		return err == nil && info.Size() > 500_000
+	}, arguments...)
+	if code, _, stderr := runCommand(t, arguments...); code != 2 || !strings.Contains(stderr, "--resume continues it") {
+		t.Errorf("without --resume: %d, %s", code, stderr)
+	}
+	_, progress := succeed(t, append(arguments, "--resume")...)
+	if want := fmt.Sprintf("exported %d of %d entries", entries, entries); !strings.Contains(progress, want) {
+		t.Errorf("progress: %s", progress)
+	}
+	succeed(t, append(arguments, "--resume")...) // changes nothing any more
+
+	restored := openNamespace(t, server, "new")
+	arguments = []string{"import", "--store", server.URL(), "--namespace", "new", "--input", file}
+	kill(t, func() bool {
+		return restored.size().Keys >= 500
+	}, arguments...)
+	_, progress = succeed(t, arguments...)
+	if !strings.Contains(progress, "were there already") {
+		t.Errorf("progress: %s", progress)
+	}
+	if got, want := restored.entries(), old.entries(); !slices.Equal(got, want) {
+		t.Errorf("%d entries are there, or others than the %d", len(got), len(want))
+	}
+}
+
+// kill starts a command and ends it, as a crash does, as soon as it has done
+// something.
+func kill(t *testing.T, hasDone func() bool, args ...string) {
+	t.Helper()
+	cmd, _, stderr := command(t, args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !hasDone() {
+		select {
+		case <-tick.C:
+		case <-ended:
+			t.Fatalf("%v ended before it was killed: %s", args, stderr)
+		case <-deadline:
+			t.Fatalf("%v did nothing: %s", args, stderr)
+		}
+	}
+	_ = cmd.Process.Kill()
+	<-ended
+	if cmd.ProcessState.Success() {
+		t.Fatalf("%v ended before it was killed", args)
+	}
+}
+
+func TestAnImportOfTheOriginal(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client()
+	ctx := t.Context()
+	client.HSet(ctx, "LRU-STORE", "often", "a", "never", "b", "bytes", "\xff", "also never", "c", "unranked", "d", "bad\nkey", "e")
+	client.ZAdd(ctx, "LRU-KEYS", redisZ(7, "often"), redisZ(0, "never"), redisZ(2, "bytes"), redisZ(0, "also never"), redisZ(1, "no value"), redisZ(1, "bad\nkey"))
+	before := client.DBSize(ctx).Val()
+	_, progress := succeed(t, "import", "--original", "--store", server.URL(), "--namespace", "new")
+	if !strings.Contains(progress, "imported 6 of 6 entries: 5 restored, 1 cannot be entries\n") {
+		t.Errorf("progress: %s", progress)
+	}
+	want := []string{
+		`also never 0 s "" "c"`, `never 0 s "" "b"`, `unranked 0 s "" "d"`,
+		`bytes 2 r "application/octet-stream" "\xff"`, `often 7 s "" "a"`,
+	}
+	if got := openNamespace(t, server, "new").entries(); !slices.Equal(got, want) {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+	if n := client.HLen(ctx, "LRU-STORE").Val(); n != 6 || before != 2 {
+		t.Errorf("the original has %d values", n)
+	}
+	_, progress = succeed(t, "import", "--original", "--store", server.URL(), "--namespace", "new", "--from", server.URL())
+	if !strings.Contains(progress, "0 restored, 5 were there already") {
+		t.Errorf("again: %s", progress)
+	}
+	client.Del(ctx, "LRU-KEYS")
+	client.Set(ctx, "LRU-KEYS", "x", 0)
+	code, _, stderr := runCommand(t, "import", "--original", "--store", server.URL())
+	if code != 2 || !strings.Contains(stderr, "LRU-KEYS is a string, and a zset was expected") {
+		t.Errorf("%d, %s", code, stderr)
+	}
+}
+
+func redisZ(score float64, member string) redis.Z { return redis.Z{Score: score, Member: member} }
+
+func TestWhatCommandsRefuse(t *testing.T) {
+	server := redistest.Start(t)
+	n := openNamespace(t, server, "cache")
+	n.apply(hundred, createOf("k", "v", store.String, ""))
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	site := func(settings string) string { return ":0 {\n\tredis_proxy {\n\t\t" + settings + "\n\t}\n}\n" }
+	embedded := write("embedded.Caddyfile", site("max_keys 1"))
+	several := write("several.Caddyfile", site("store redis://user:secret@one/1")+strings.ReplaceAll(site("store redis://two\n\t\tnamespace b"), ":0", ":1"))
+	none := write("none.Caddyfile", ":0 {\n\trespond hello\n}\n")
+	const header = `{"redis_proxy_export":1,"namespace":"cache","eviction":"rank","max_keys":10,"keys":2}` + "\n"
+	const first = `{"key":"new","type":"string","value":"v","rank":1,"age":2}` + "\n"
+	const end = `{"end":true,"entries":2}` + "\n"
+	bad := func(line string) []string {
+		return []string{"import", "--store", server.URL(), "--input", write(fmt.Sprintf("%x.jsonl", line)[:min(60, 2*len(line)+6)], header+first+line+"\n"+end)}
+	}
+	t.Setenv("REDIS_URL", "redis://user:secret@127.0.0.1:1")
+
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"no such command", []string{"exprt"}, 2, `unknown command \"exprt\": expected export or import`},
+		{"no such flag", []string{"export", "--foo"}, 2, "unknown flag: --foo"},
+		{"an argument", []string{"export", "cache"}, 2, `unexpected argument \"cache\"`},
+		{"nothing to go by", []string{"export"}, 2, "give --config, or --store and --namespace"},
+		{"both", []string{"export", "--store", "redis://h", "--config", embedded}, 2, "--config and --store both say"},
+		{"an embedded store", []string{"export", "--config", embedded}, 2, "the entries of an embedded store are in the memory of the running Caddy"},
+		{"an embedded store by name", []string{"export", "--store", "embedded"}, 2, "the entries of an embedded store"},
+		{"several namespaces", []string{"export", "--config", several}, 2, "(b in tcp:two:6379/0, cache in tcp:one:6379/1): choose with --namespace"},
+		{"none of them", []string{"export", "--config", several, "--namespace", "c"}, 2, `has no redis_proxy with the namespace \"c\"`},
+		{"no handler", []string{"export", "--config", none}, 2, "the configuration has no redis_proxy"},
+		{"no configuration", []string{"export", "--config", dir + "/nothing"}, 2, "no such file"},
+		{"not a URL", []string{"export", "--store", "http://user:secret@h"}, 2, "unknown scheme"},
+		{"a variable that is not set", []string{"export", "--store", "{env.NO_SUCH_URL}"}, 2, "{env.NO_SUCH_URL} is empty"},
+		{"a namespace that is none", []string{"export", "--store", server.URL(), "--namespace", "a b"}, 2, "must be 1 to 64"},
+		{"a namespace without anything", []string{"export", "--store", server.URL(), "--namespace", "typo"}, 2, `this Redis has no namespace \"typo\"`},
+		{"no Redis", []string{"export", "--store", "{env.REDIS_URL}"}, 1, "connection refused"},
+		{"to resume nothing", []string{"export", "--store", server.URL(), "--resume"}, 2, "--resume needs --output"},
+		{"a directory that is not there", []string{"export", "--store", server.URL(), "--output", dir + "/no/file"}, 2, "no such file"},
+
+		{"no file", []string{"import", "--store", server.URL(), "--input", dir + "/nothing"}, 2, "no such file"},
+		{"an empty file", []string{"import", "--store", server.URL(), "--input", write("empty", "")}, 2, "line 1: the file is empty, or not an export"},
+		{"another file", []string{"import", "--store", server.URL(), "--input", none}, 2, "line 1: the file is not an export"},
+		{"a later version", []string{"import", "--store", server.URL(), "--input", write("later", `{"redis_proxy_export":2}`+"\n")}, 2, "line 1: the file has version 2"},
+		{"cut off", []string{"import", "--store", server.URL(), "--input", write("cut", header+first+`{"key":"b"`)}, 2, "the export was cut off before its end"},
+		{"lines that are missing", []string{"import", "--store", server.URL(), "--input", write("less", header+first+end)}, 2, "line 3: the export had 2 entries, and 1 are there"},
+		{"lines behind the end", []string{"import", "--store", server.URL(), "--input", write("more", header+first+first+end+first)}, 2, "line 5: there is something behind"},
+		{"no JSON", bad("{"), 2, "line 3: "},
+		{"no key", bad(`{"value":1}`), 2, "line 3: there is no key"},
+		{"no value", bad(`{"key":"b"}`), 2, "line 3: there must be value or base64"},
+		{"an unknown field", bad(`{"key":"b","value":1,"ttl":3}`), 2, `line 3: json: unknown field \"ttl\"`},
+		{"a value of another type", bad(`{"key":"b","value":1,"type":"string"}`), 2, "line 3: a value of the type string is a JSON string, or in base64"},
+		{"an unknown type", bad(`{"key":"b","base64":"","type":"text"}`), 2, `line 3: unknown type \"text\"`},
+		{"a key that no request can name", bad(`{"key":"a/../b","value":1}`), 2, "line 3: the key has a . or .. segment"},
+		{"a policy that nobody knows", []string{"import", "--store", server.URL(), "--eviction", "fifo", "--input", none}, 2, `unknown policy \"fifo\"`},
+		{"two sources", []string{"import", "--store", server.URL(), "--original", "--input", none}, 2, "give one of both"},
+		{"no original", []string{"import", "--store", server.URL(), "--original"}, 2, "there is no LRU-STORE in this database"},
+		{"no Redis to write to", []string{"import", "--store", "{env.REDIS_URL}", "--input", write("whole", header+first+first+end)}, 1, "connection refused"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, stdout, stderr := runCommand(t, c.args...)
+			if code != c.code || !strings.Contains(stderr, c.want) && !strings.Contains(stderr, strings.ReplaceAll(c.want, `\"`, `"`)) {
+				t.Errorf("exit code %d, want %d with %s; got\n%s", code, c.code, c.want, stderr)
+			}
+			if strings.Contains(stdout+stderr, "secret") {
+				t.Errorf("a password is shown: %s", stderr)
+			}
+		})
+	}
+	if got := n.entries(); len(got) != 1 {
+		t.Errorf("something was changed: %v", got)
+	}
+	t.Run("what is there of a file", func(t *testing.T) {
+		_, progress := succeed(t, "import", "--store", server.URL(), "--input", filepath.Join(dir, "cut"), "--partial")
+		if !strings.Contains(progress, "imported 1 of 1 entries: 1 restored") {
+			t.Error(progress)
+		}
+	})
+}
+
+func TestHelpSaysWhatThereIs(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"--help"}, []string{"export", "import"}},
+		{nil, []string{"export", "import"}},
+		{[]string{"export", "--help"}, []string{"--config", "--store", "--namespace", "--output", "--resume", "--quiet", "Exit codes: 0"}},
+		{[]string{"import", "--help"}, []string{"--input", "--original", "--from", "--partial", "--max-keys", "Exit codes: 0"}},
+	} {
+		stdout, _ := succeed(t, c.args...)
+		for _, want := range c.want {
+			if !strings.Contains(stdout, want) {
+				t.Errorf("%v does not say %s:\n%s", c.args, want, stdout)
+			}
+		}
+	}
+}

@@ -1,0 +1,256 @@
+package dump
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+const (
+	pageEntries = 500
+	// What is read at once, and so held in memory: as many entries, or as many
+	// bytes, or one larger entry.
+	readEntries = 64
+	readBytes   = 4 << 20
+	readers     = 4
+	// callTimeout bounds each call to the store.
+	callTimeout = 10 * time.Second
+)
+
+// ErrNothing says that there is nothing to export, not even an empty store.
+var ErrNothing = errors.New("this Redis has no namespace")
+
+// ErrOther says that an export cannot go on, since the store is not the one
+// that the file was begun with, or was emptied since.
+var ErrOther = errors.New("the file was begun with another state of the store; begin a new one")
+
+// Source is what an export needs of a store.
+type Source interface {
+	Size(context.Context) (store.Size, error)
+	Page(ctx context.Context, after store.Cursor, n int, order store.Order) (store.Page, error)
+	Look(ctx context.Context, key string) (*store.Listed, error)
+}
+
+// Export writes the entries of a store, next to leave first. It changes nothing
+// in the store, and holds up nobody for longer than a short page takes.
+//
+// An entry that is there from begin to end of the export is in the file, once.
+// One that is created meanwhile is not, and one that leaves meanwhile may be.
+// Each has the value of the moment it was read.
+type Export struct {
+	Source    Source
+	Namespace string
+	// Check, if set, says which keys are left out.
+	Check func(key string) error
+	// Progress, if set, is called with what is in the file by then.
+	Progress func(ExportCounts)
+
+	counts  ExportCounts
+	header  Header
+	after   store.Cursor
+	written map[uint64]struct{} // ages of the entries that are done; no two have the same
+}
+
+// ExportCounts say how far an export is.
+type ExportCounts struct {
+	Entries int
+	Total   int   // roughly
+	Bytes   int64 // written
+	// Left counts entries whose keys Check refused.
+	Left int
+}
+
+// Resume comes after Begin, and makes Run go on with the file that it has begun. It returns what the
+// file holds; what lies behind Contents.End has to be cut off.
+func (x *Export) Resume(file io.Reader) (Contents, error) {
+	x.written = make(map[uint64]struct{})
+	c, err := read(file, func(_ int, _ span, e Entry) error {
+		x.written[e.Age] = struct{}{}
+		return nil
+	})
+	if errors.Is(err, errEmpty) {
+		x.written = nil // not even the first line is there
+		return c, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	h := c.Header
+	if h.Namespace != x.header.Namespace || h.Eviction != x.header.Eviction || h.Number > x.header.Number {
+		return c, ErrOther
+	}
+	x.header, x.after = h, c.After
+	x.counts.Entries, x.counts.Bytes = c.Entries, c.End
+	return c, nil
+}
+
+// Run writes the file, or the rest of it. When it fails, or ctx ends, what was
+// written is whole lines, with which another Export may go on.
+func (x *Export) Run(ctx context.Context, w io.Writer) (ExportCounts, error) {
+	out := bufio.NewWriterSize(w, 64<<10)
+	err := x.writeHeader(out)
+	for more := true; err == nil && more; {
+		more, err = x.page(ctx, out)
+		if err == nil && more {
+			err = x.write(out, fmt.Appendf(nil, "{\"after\":%q}\n", x.after))
+		}
+		// So that another try finds all that was done.
+		err = errors.Join(err, out.Flush())
+	}
+	if err == nil {
+		err = x.write(out, fmt.Appendf(nil, "{\"end\":true,\"entries\":%d}\n", x.counts.Entries))
+	}
+	return x.counts, errors.Join(err, out.Flush())
+}
+
+// Begin comes first: the export is of what is there by then.
+func (x *Export) Begin(ctx context.Context) error {
+	size, err := bounded(ctx, x.Source.Size)
+	switch {
+	case err != nil:
+		return err
+	case size.Limits.MaxKeys == 0:
+		return fmt.Errorf("%w %q", ErrNothing, x.Namespace)
+	}
+	x.counts.Total = size.Keys
+	x.header = Header{
+		Version: Version, Namespace: x.Namespace, Keys: size.Keys, Number: size.Number,
+		Eviction: size.Limits.Eviction, MaxKeys: size.Limits.MaxKeys, MaxBytes: size.Limits.MaxBytes,
+	}
+	return nil
+}
+
+// writeHeader writes the first line, unless it is there.
+func (x *Export) writeHeader(out io.Writer) error {
+	if x.written != nil {
+		return nil
+	}
+	x.written = make(map[uint64]struct{})
+	b, err := json.Marshal(x.header)
+	if err != nil {
+		return err
+	}
+	return x.write(out, append(b, '\n'))
+}
+
+func (x *Export) page(ctx context.Context, out io.Writer) (more bool, err error) {
+	page, err := bounded(ctx, func(ctx context.Context) (store.Page, error) {
+		return x.Source.Page(ctx, x.after, pageEntries, store.Next)
+	})
+	if err != nil {
+		return false, err
+	}
+	if page.Number < x.header.Number {
+		return false, ErrOther
+	}
+	var group []*Entry
+	var bytes int64
+	for i := range page.Entries {
+		e, ok := x.entry(&page.Entries[i], page.Number)
+		if ok {
+			group = append(group, e)
+			bytes += page.Entries[i].Size
+		}
+		if len(group) == readEntries || bytes >= readBytes || i == len(page.Entries)-1 {
+			if err := x.writeGroup(ctx, out, group); err != nil {
+				return false, err
+			}
+			group, bytes = group[:0], 0
+		}
+	}
+	x.after = page.Next
+	return page.Next != "", nil
+}
+
+// entry is one that belongs into the file, still without its value.
+func (x *Export) entry(l *store.Listed, number uint64) (*Entry, bool) {
+	created := number - l.Age
+	if created > x.header.Number {
+		return nil, false
+	}
+	age := x.header.Number - created
+	// A read raises an entry, which then comes a second time.
+	if _, isWritten := x.written[age]; isWritten {
+		return nil, false
+	}
+	if x.Check != nil && x.Check(l.Key) != nil {
+		x.counts.Left++
+		x.written[age] = struct{}{}
+		return nil, false
+	}
+	return &Entry{Key: l.Key, Rank: l.Rank, Age: age, HasAge: true}, true
+}
+
+func (x *Export) writeGroup(ctx context.Context, out io.Writer, group []*Entry) error {
+	found := make([]bool, len(group))
+	errs := make([]error, len(group))
+	next := make(chan int, len(group))
+	for i := range group {
+		next <- i
+	}
+	close(next)
+	var reading sync.WaitGroup
+	for range readers {
+		reading.Go(func() {
+			for i := range next {
+				listed, err := bounded(ctx, func(ctx context.Context) (*store.Listed, error) {
+					return x.Source.Look(ctx, group[i].Key)
+				})
+				if err == nil && listed != nil {
+					group[i].Value, found[i] = listed.Entry.Value, true
+				}
+				errs[i] = err
+			}
+		})
+	}
+	reading.Wait()
+	var b []byte
+	for i, e := range group {
+		if errs[i] != nil {
+			return errs[i]
+		}
+		if !found[i] {
+			continue // it has left since it was listed
+		}
+		b = appendEntry(b[:0], e)
+		if err := x.write(out, b); err != nil {
+			return err
+		}
+		x.written[e.Age] = struct{}{}
+		x.counts.Entries++
+		if x.Progress != nil {
+			x.Progress(x.counts)
+		}
+	}
+	return nil
+}
+
+func (x *Export) write(out io.Writer, b []byte) error {
+	_, err := out.Write(b)
+	x.counts.Bytes += int64(len(b))
+	return err
+}
+
+// bounded calls the store with a deadline.
+func bounded[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return call(ctx)
+}
+
+// String says how far the export is.
+func (c ExportCounts) String() string {
+	s := "exported " + strconv.Itoa(c.Entries) + " of " + strconv.Itoa(max(c.Total, c.Entries)) + " entries, " + strconv.FormatInt(c.Bytes, 10) + " bytes"
+	if c.Left > 0 {
+		s += "; " + strconv.Itoa(c.Left) + " left out, since no request can name their keys"
+	}
+	return s
+}

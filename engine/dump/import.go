@@ -1,0 +1,187 @@
+package dump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+const (
+	applyWrites = 500
+	applyBytes  = 1 << 20
+)
+
+// ErrCutOff says that the end of a file is missing.
+var ErrCutOff = errors.New("the export was cut off before its end")
+
+// Target is what an import needs of a store.
+type Target interface {
+	Size(context.Context) (store.Size, error)
+	Apply(context.Context, store.Batch) (store.Applied, error)
+}
+
+// Import puts entries into a store, with their places in the eviction order.
+// It never overwrites, so that one that was interrupted can be run again.
+type Import struct {
+	Target Target
+	// Limits are put in force if the store has none yet.
+	Limits store.Limits
+	// Progress, if set, is called with what has been done by then.
+	Progress func(ImportCounts)
+
+	counts  ImportCounts
+	limits  store.Limits // in force
+	writes  []store.Write
+	pending int64 // bytes of writes
+}
+
+// ImportCounts say how far an import is.
+type ImportCounts struct {
+	Total    int
+	Restored int
+	// Same and Other are entries that were there already, with the same value
+	// or another one.
+	Same, Other int
+	// NoRoom are entries for which the store is too small.
+	NoRoom int
+	// Evicted are entries that left for the restored ones.
+	Evicted int
+	// Unusable are entries of a Redis that cannot be entries of a store.
+	Unusable int
+}
+
+// File restores the entries of a file. Those worth most are restored if there is
+// not room for all. Where the eviction policy is not the one of the file, ranks
+// mean nothing, and the order alone is kept.
+func (i *Import) File(ctx context.Context, f *File) (ImportCounts, error) {
+	if err := i.begin(ctx); err != nil {
+		return i.counts, err
+	}
+	i.counts.Total = len(f.rows)
+	i.counts.NoRoom = max(0, len(f.rows)-i.limits.MaxKeys)
+	isSame := f.Contents.Header.Eviction == i.limits.Eviction
+	return i.run(ctx, f.entries(i.limits.MaxKeys, isSame), isSame)
+}
+
+// Ranked restores entries with ranks, next to leave first, of which there are
+// about total. Entries that unusable refuses are counted and left out.
+func (i *Import) Ranked(ctx context.Context, total int, entries iter.Seq2[Entry, error], unusable func(*Entry) error) (ImportCounts, error) {
+	if err := i.begin(ctx); err != nil {
+		return i.counts, err
+	}
+	i.counts.Total = total
+	usable := func(yield func(Entry, error) bool) {
+		for e, err := range entries {
+			if err == nil && unusable(&e) != nil {
+				i.counts.Unusable++
+				continue
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+	return i.run(ctx, usable, i.limits.Eviction == store.Rank.Name)
+}
+
+func (i *Import) begin(ctx context.Context) error {
+	size, err := bounded(ctx, i.Target.Size)
+	if err != nil {
+		return err
+	}
+	i.limits = size.Limits
+	if i.limits.MaxKeys == 0 {
+		i.limits = i.Limits
+	}
+	return nil
+}
+
+func (i *Import) run(ctx context.Context, entries iter.Seq2[Entry, error], keepRanks bool) (ImportCounts, error) {
+	for e, err := range entries {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return i.counts, err
+		}
+		w := store.Write{Op: store.Restore, Key: e.Key, Value: e.Value}
+		if keepRanks {
+			w.Score = e.Rank
+		}
+		if len(i.writes) > 0 && i.pending+w.Size() > applyBytes || len(i.writes) == applyWrites {
+			if err := i.apply(ctx); err != nil {
+				return i.counts, err
+			}
+		}
+		i.writes = append(i.writes, w)
+		i.pending += w.Size()
+	}
+	if len(i.writes) == 0 {
+		return i.counts, nil
+	}
+	return i.counts, i.apply(ctx)
+}
+
+// apply restores what is pending.
+func (i *Import) apply(ctx context.Context) error {
+	for len(i.writes) > 0 {
+		applied, err := bounded(ctx, func(ctx context.Context) (store.Applied, error) {
+			return i.Target.Apply(ctx, store.Batch{Writes: i.writes, Limits: i.Limits})
+		})
+		if err != nil {
+			return err
+		}
+		i.counts.Evicted += len(applied.Evicted)
+		var again []store.Write
+		for n, r := range applied.Results {
+			switch {
+			case r.Outcome == store.Created:
+				i.counts.Restored++
+			case r.Outcome == store.Conflict && r.SameValue:
+				i.counts.Same++
+			case r.Outcome == store.Conflict:
+				i.counts.Other++
+			case r.Outcome == store.TooLarge:
+				i.counts.NoRoom++
+			case r.Outcome == store.TooMuchAtOnce:
+				again = append(again, i.writes[n])
+			case r.Outcome == store.Refused:
+				return fmt.Errorf("%w: %s", store.ErrRefused, r.Reason)
+			default:
+				return fmt.Errorf("the store answered a restore with outcome %d", r.Outcome)
+			}
+		}
+		i.writes = append(i.writes[:0], again...)
+		if i.Progress != nil {
+			i.Progress(i.counts)
+		}
+	}
+	i.pending = 0
+	return nil
+}
+
+// String says how far the import is.
+func (c ImportCounts) String() string {
+	done := c.Restored + c.Same + c.Other + c.NoRoom + c.Unusable
+	parts := []string{"imported " + strconv.Itoa(done) + " of " + strconv.Itoa(max(c.Total, done)) + " entries: " + strconv.Itoa(c.Restored) + " restored"}
+	for _, p := range []struct {
+		n    int
+		what string
+	}{
+		{c.Same, "were there already"},
+		{c.Other, "exist with another value, which stays"},
+		{c.NoRoom, "have no room"},
+		{c.Unusable, "cannot be entries"},
+		{c.Evicted, "left for them"},
+	} {
+		if p.n > 0 {
+			parts = append(parts, strconv.Itoa(p.n)+" "+p.what)
+		}
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,87 @@
+package dump
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// A LineError is a mistake in a file.
+type LineError struct {
+	Line int
+	Err  error
+}
+
+func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
+
+func (e *LineError) Unwrap() error { return e.Err }
+
+var errEmpty = errors.New("the file is empty, or not an export")
+
+// Contents is what a file is known to hold.
+type Contents struct {
+	Header Header
+	// Entries is the number of them.
+	Entries int
+	// IsWhole says that the last line of a finished export is there.
+	IsWhole bool
+	// After is where an export goes on.
+	After store.Cursor
+	// End is the length of all complete lines in bytes.
+	End int64
+}
+
+// span is where a line lies in a file.
+type span struct{ offset, length int64 }
+
+// read calls visit for each entry of a file. What lies behind its last line
+// feed was being written when the export ended, and is not looked at.
+func read(r io.Reader, visit func(number int, at span, e Entry) error) (Contents, error) {
+	var c Contents
+	lines := bufio.NewReaderSize(r, 1<<20)
+	for number := 1; ; number++ {
+		b, err := lines.ReadBytes('\n')
+		switch {
+		case errors.Is(err, io.EOF) && number == 1:
+			return c, &LineError{1, errEmpty}
+		case errors.Is(err, io.EOF):
+			return c, nil
+		case err != nil:
+			return c, err
+		}
+		at := span{c.End, int64(len(b))}
+		c.End += at.length
+		if number == 1 {
+			if c.Header, err = decodeHeader(b); err != nil {
+				return c, &LineError{number, err}
+			}
+			continue
+		}
+		if c.IsWhole {
+			return c, &LineError{number, errors.New("there is something behind the last line of the export")}
+		}
+		if len(bytes.TrimSpace(b)) == 0 {
+			continue
+		}
+		l, e, err := decodeLine(b)
+		switch {
+		case err != nil:
+			return c, &LineError{number, err}
+		case l.Key != nil:
+			c.Entries++
+			if err := visit(number, at, e); err != nil {
+				return c, &LineError{number, err}
+			}
+		case l.After != nil:
+			c.After = *l.After
+		case l.Entries != c.Entries:
+			return c, &LineError{number, fmt.Errorf("the export had %d entries, and %d are there", l.Entries, c.Entries)}
+		default:
+			c.IsWhole = true
+		}
+	}
+}

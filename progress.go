@@ -1,0 +1,52 @@
+package redisproxy
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// progress shows how far a command is: one line that changes on a terminal, a
+// line every few seconds elsewhere.
+type progress struct {
+	to         io.Writer
+	isTerminal bool
+	isQuiet    bool
+	every      time.Duration
+	shown      time.Time
+}
+
+func newProgress(to io.Writer, quiet bool) *progress {
+	p := &progress{to: to, isQuiet: quiet, every: 5 * time.Second, shown: time.Now()}
+	if file, ok := to.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		p.isTerminal, p.every = true, 200*time.Millisecond
+	}
+	return p
+}
+
+// show shows the state, if it is time to.
+func (p *progress) show(state fmt.Stringer) {
+	if p.isQuiet || time.Since(p.shown) < p.every {
+		return
+	}
+	p.shown = time.Now()
+	p.print(state, "")
+}
+
+// end shows the last state.
+func (p *progress) end(state fmt.Stringer) {
+	if !p.isQuiet {
+		p.print(state, "\n")
+	}
+}
+
+func (p *progress) print(state fmt.Stringer, end string) {
+	if p.isTerminal {
+		fmt.Fprintf(p.to, "\r\x1b[K%s%s", state, end)
+		return
+	}
+	fmt.Fprintln(p.to, state)
+}
