@@ -1,0 +1,297 @@
+package dump_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/dump"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/memstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// filled returns a store with so many entries, of which every third was read.
+func filled(t testing.TB, entries int) *memstore.Store {
+	t.Helper()
+	st := memstore.New()
+	t.Cleanup(func() { _ = st.Close() })
+	for i := range entries {
+		apply(t, st, entries, store.Write{Op: store.Create, Key: fmt.Sprint("k", i), Value: text(strings.Repeat("v", i%7))})
+		if i%3 == 0 {
+			fetch(t, st, fmt.Sprint("k", i))
+		}
+	}
+	return st
+}
+
+func text(s string) store.Value { return store.Value{Data: []byte(s), Kind: store.String} }
+
+func apply(t testing.TB, st store.Store, maxKeys int, writes ...store.Write) {
+	t.Helper()
+	b := store.Batch{Writes: writes, Limits: store.Limits{MaxKeys: maxKeys, Eviction: "rank"}, SetLimits: true}
+	if _, err := st.Apply(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fetch(t testing.TB, st store.Store, key string) {
+	t.Helper()
+	if _, err := st.Fetch(t.Context(), []string{key}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// export exports all of st, or what is missing from what had been exported.
+func export(t testing.TB, st dump.Source, had []byte) ([]byte, error) {
+	t.Helper()
+	x := &dump.Export{Source: st, Namespace: "n"}
+	if err := x.Begin(t.Context()); err != nil {
+		return nil, err
+	}
+	c, err := x.Resume(bytes.NewReader(had))
+	if err != nil {
+		return nil, err
+	}
+	if c.IsWhole {
+		return had, nil
+	}
+	out := bytes.NewBuffer(slices.Clone(had[:c.End]))
+	_, err = x.Run(t.Context(), out)
+	return out.Bytes(), err
+}
+
+// open reads an export that must be right.
+func open(t testing.TB, exported []byte) *dump.File {
+	t.Helper()
+	f, err := dump.Open(bytes.NewReader(exported), int64(len(exported)), nil)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, exported)
+	}
+	return f
+}
+
+// restored returns a new store with what was exported.
+func restored(t testing.TB, exported []byte) *memstore.Store {
+	t.Helper()
+	st := memstore.New()
+	t.Cleanup(func() { _ = st.Close() })
+	i := &dump.Import{Target: st, Limits: store.Limits{MaxKeys: 1000, Eviction: "rank"}}
+	if _, err := i.File(t.Context(), open(t, exported)); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// order shows the keys with their ranks, next to leave first.
+func order(t testing.TB, st store.Store) (keys []string) {
+	t.Helper()
+	page, err := st.Page(t.Context(), "", store.MaxBatch, store.Next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range page.Entries {
+		keys = append(keys, fmt.Sprint(l.Key, " ", l.Rank))
+	}
+	return keys
+}
+
+func TestAnExportThatWasCutOffAnywhereIsContinued(t *testing.T) {
+	st := filled(t, 40)
+	whole, err := export(t, st, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := range len(whole) {
+		again, err := export(t, st, whole[:cut])
+		if err != nil || !bytes.Equal(again, whole) {
+			t.Fatalf("cut at %d: %v\n%s\nwant\n%s", cut, err, again, whole)
+		}
+	}
+}
+
+// moving is a store that changes while it is exported.
+type moving struct {
+	*memstore.Store
+	before func(call int)
+	calls  int
+}
+
+func (m *moving) Page(ctx context.Context, after store.Cursor, n int, o store.Order) (store.Page, error) {
+	m.before(m.calls)
+	m.calls++
+	return m.Store.Page(ctx, after, min(n, 5), o)
+}
+
+func TestWhatStaysDuringAnExportIsInItOnce(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		st := filled(t, 30)
+		stays := make(map[string]bool)
+		for i := range 30 {
+			stays[fmt.Sprint("k", i)] = true
+		}
+		key := rapid.Custom(func(r *rapid.T) string { return fmt.Sprint("k", rapid.IntRange(0, 29).Draw(r, "key")) })
+		m := &moving{Store: st, before: func(call int) {
+			for range rapid.IntRange(0, 6).Draw(r, "changes") {
+				k := key.Draw(r, "k")
+				switch rapid.IntRange(0, 3).Draw(r, "what") {
+				case 0:
+					fetch(t, st, k)
+				case 1:
+					apply(t, st, 1000, store.Write{Op: store.Put, Key: k, Value: text("new")})
+				case 2:
+					apply(t, st, 1000, store.Write{Op: store.Delete, Key: k})
+					delete(stays, k)
+				default:
+					apply(t, st, 1000, store.Write{Op: store.Create, Key: fmt.Sprint("new", call), Value: text("new")})
+				}
+			}
+		}}
+		exported, err := export(t, m, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rapid.Bool().Draw(r, "interrupted") {
+			cut := rapid.IntRange(0, len(exported)-1).Draw(r, "cut")
+			if exported, err = export(t, m, exported[:cut]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		seen := make(map[string]int)
+		for _, k := range order(t, restored(t, exported)) {
+			name, _, _ := strings.Cut(k, " ")
+			seen[name]++
+		}
+		if got := bytes.Count(exported, []byte(`{"key":`)); got != len(seen) {
+			r.Errorf("%d lines for %d keys", got, len(seen))
+		}
+		for k := range stays {
+			if seen[k] != 1 {
+				r.Errorf("%s is there %d times", k, seen[k])
+			}
+		}
+	})
+}
+
+func TestARestoredStoreGoesOnAsTheOldOne(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		key := rapid.Custom(func(r *rapid.T) string { return fmt.Sprint("k", rapid.IntRange(0, 29).Draw(r, "key")) })
+		old := filled(t, 20)
+		for range rapid.IntRange(0, 20).Draw(r, "reads") {
+			fetch(t, old, key.Draw(r, "k"))
+		}
+		exported, err := export(t, old, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := restored(t, exported)
+		for range rapid.IntRange(0, 40).Draw(r, "steps") {
+			k, isRead := key.Draw(r, "k"), rapid.Bool().Draw(r, "read")
+			for _, st := range []store.Store{old, next} {
+				if isRead {
+					fetch(t, st, k)
+				} else {
+					apply(t, st, 20, store.Write{Op: store.Create, Key: k, Value: text("v")})
+				}
+			}
+			if got, want := order(t, next), order(t, old); !slices.Equal(got, want) {
+				r.Fatalf("got %v\nwant %v", got, want)
+			}
+		}
+	})
+}
+
+func TestUnderAnotherPolicyTheOrderIsKept(t *testing.T) {
+	old := filled(t, 10)
+	exported, err := export(t, old, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := bytes.Replace(exported, []byte(`"eviction":"rank"`), []byte(`"eviction":"another"`), 1)
+	var want []string
+	for _, k := range order(t, old) {
+		name, _, _ := strings.Cut(k, " ")
+		want = append(want, name+" 0")
+	}
+	if got := order(t, restored(t, other)); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestAnExportOfAnotherStoreIsNotContinued(t *testing.T) {
+	whole, err := export(t, filled(t, 10), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := export(t, filled(t, 3), whole[:len(whole)-30]); !errors.Is(err, dump.ErrOther) {
+		t.Error(err)
+	}
+	if _, err := export(t, filled(t, 10), bytes.Replace(whole[:len(whole)-30], []byte(`"n"`), []byte(`"m"`), 1)); !errors.Is(err, dump.ErrOther) {
+		t.Error(err)
+	}
+	if _, err := export(t, memstore.New(), nil); !errors.Is(err, dump.ErrNothing) {
+		t.Error(err)
+	}
+}
+
+// limping is a store whose calls fail at times.
+type limping struct {
+	*memstore.Store
+	applies int
+}
+
+func (l *limping) Apply(ctx context.Context, b store.Batch) (store.Applied, error) {
+	l.applies++
+	if l.applies == 2 {
+		return store.Applied{}, store.ErrFateUnknown
+	}
+	return l.Store.Apply(ctx, b)
+}
+
+func TestAnImportThatFailedIsRepeated(t *testing.T) {
+	old := filled(t, 900) // two batches
+	exported, err := export(t, old, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// From a file, as the command does.
+	path := filepath.Join(t.TempDir(), "export")
+	if err := os.WriteFile(path, exported, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	f, err := dump.Open(file, int64(len(exported)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := &limping{Store: memstore.New()}
+	defer st.Close()
+	limits := store.Limits{MaxKeys: 1000, Eviction: "rank"}
+	first := &dump.Import{Target: st, Limits: limits}
+	counts, err := first.File(t.Context(), f)
+	if !errors.Is(err, store.ErrFateUnknown) || counts.Restored != 500 {
+		t.Errorf("%+v, %v", counts, err)
+	}
+	second := &dump.Import{Target: st, Limits: limits}
+	counts, err = second.File(t.Context(), f)
+	if err != nil || counts.Restored != 400 || counts.Same != 500 {
+		t.Errorf("%+v, %v", counts, err)
+	}
+	if !slices.Equal(order(t, st), order(t, old)) {
+		t.Error("the order is another one")
+	}
+}
