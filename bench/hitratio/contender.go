@@ -30,10 +30,10 @@ var plainLRU = &contender{"LRU", func(_ context.Context, t *trace, capacity int)
 	return t.ratio(lru(t, capacity)), nil
 }}
 
-// wTinyLFU is the mean of several runs where a trace is short, and chance
-// therefore large.
+// wTinyLFU is the mean of several runs, of more where a trace is short and
+// chance therefore large.
 var wTinyLFU = &contender{"W-TinyLFU", func(_ context.Context, t *trace, capacity int) (float64, error) {
-	runs := min(max(1, 500_000/len(t.requests)), 9)
+	runs := min(max(3, 500_000/len(t.requests)), 9)
 	hits := 0
 	for range runs {
 		hits += tinyLFU(t, capacity)

@@ -44,7 +44,7 @@ func bestOfAll(requests []int32, capacity int, held uint) int {
 }
 
 func TestNobodyIsAboveTheOptimum(t *testing.T) {
-	tr := mixed(5000)
+	tr := mixed(2000)
 	for _, capacity := range []int{1, 10, 50, 200} {
 		most, err := bound.play(t.Context(), tr, capacity)
 		if err != nil {

@@ -22,7 +22,7 @@ func mixed(requests int) *trace {
 }
 
 func TestHitsAreTheSameThroughTheEngineTheStoreAndRedis(t *testing.T) {
-	tr := mixed(1500)
+	tr := mixed(800)
 	server := redistest.Start(t)
 	throughEngine, throughStore, throughRedis := inMemory(len(tr.requests)), inMemory(0), inRedis(server.URL())
 	for i, c := range throughEngine {
