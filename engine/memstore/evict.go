@@ -22,6 +22,9 @@ func (s *Store) setLimits(l store.Limits) error {
 	case l.MaxBytes < 0:
 		return fmt.Errorf("%w: a limit of %d bytes", store.ErrUnavailable, l.MaxBytes)
 	}
+	if s.limits.Eviction != "" && s.limits.Eviction != l.Eviction {
+		s.order.handOver()
+	}
 	s.limits, s.policy = l, p
 	return nil
 }
@@ -68,11 +71,14 @@ func (b *batch) makeRoom(keys int, bytes int64) {
 
 // evict removes the next entry to leave; false if there is none.
 func (b *batch) evict() bool {
-	it, ok := b.order.Min()
+	leaves, ok := b.turn.Leaves()
 	if !ok {
 		return false
 	}
-	b.remove(it)
-	b.evicted = append(b.evicted, it.key)
+	b.remove(b.items[leaves.Key])
+	b.evicted = append(b.evicted, leaves.Key)
+	if leaves.Unread() {
+		b.unread++
+	}
 	return true
 }

@@ -8,8 +8,6 @@ import (
 	"math/rand/v2"
 	"sync"
 
-	"github.com/tidwall/btree"
-
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
@@ -26,8 +24,8 @@ type Store struct {
 	closed bool
 
 	items map[string]*item
-	order *btree.BTreeG[*item] // of all items, the next to leave first
-	bytes int64                // of all keys and values
+	order *order
+	bytes int64 // of all keys and values
 
 	number  uint64       // of the last write
 	fetches uint64       // how many there were
@@ -40,8 +38,7 @@ type item struct {
 	key   string
 	entry *store.Entry // replaced, never changed, since others may hold it
 
-	// score and insertion are the key in Store.order: who changes one must
-	// take the item out first.
+	// score and insertion are the key in Store.order, which alone changes them.
 	score     float64
 	insertion uint64
 
@@ -50,20 +47,10 @@ type item struct {
 
 func (it *item) size() int64 { return int64(len(it.key) + len(it.entry.Data)) }
 
-// leavesBefore is the eviction order: by score, then by age.
-func leavesBefore(a, b *item) bool {
-	if a.score != b.score {
-		return a.score < b.score
-	}
-	return a.insertion < b.insertion
-}
-
 // New returns an empty store without limits; the first Apply brings them.
 func New() *Store {
-	return &Store{
-		items: make(map[string]*item),
-		order: btree.NewBTreeGOptions(leavesBefore, btree.Options{NoLocks: true}),
-	}
+	items := make(map[string]*item)
+	return &Store{items: items, order: newOrder(items)}
 }
 
 // Fetch implements store.Store. It never loses a raise.
@@ -76,6 +63,11 @@ func (s *Store) Fetch(ctx context.Context, keys []string) (store.Fetched, error)
 	}
 	s.fetches++
 	entries := make([]*store.Entry, len(keys))
+	if len(s.items) == 0 { // perhaps there is no policy yet
+		return store.Fetched{Entries: entries, Number: s.number}, nil
+	}
+	turn := s.policy.Begin(s.order)
+	defer turn.End()
 	for i, key := range keys {
 		it := s.items[key]
 		if it == nil {
@@ -84,7 +76,7 @@ func (s *Store) Fetch(ctx context.Context, keys []string) (store.Fetched, error)
 		entries[i] = it.entry
 		if it.fetched != s.fetches { // else the key is in keys twice
 			it.fetched = s.fetches
-			s.rescore(it, s.policy.Fetch(it.score))
+			s.order.move(it, turn.Fetch(key, it.score))
 		}
 	}
 	return store.Fetched{Entries: entries, Number: s.number}, nil
@@ -104,20 +96,22 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 		}
 	}
 
-	run := batch{Store: s, tag: rand.Uint32()}
+	run := batch{Store: s, turn: s.policy.Begin(s.order), tag: rand.Uint32()}
 	run.workOff()
 	results := make([]store.Result, len(b.Writes))
 	for i := range b.Writes {
 		results[i] = run.write(&b.Writes[i])
 	}
+	run.turn.End()
 	return store.Applied{
-		Results: results,
-		Evicted: run.evicted,
-		Number:  s.number,
-		Limits:  s.limits,
-		Over:    s.over(),
-		Keys:    len(s.items),
-		Bytes:   s.bytes,
+		Results:       results,
+		Evicted:       run.evicted,
+		EvictedUnread: run.unread,
+		Number:        s.number,
+		Limits:        s.limits,
+		Over:          s.over(),
+		Keys:          len(s.items),
+		Bytes:         s.bytes,
 	}, nil
 }
 
@@ -144,14 +138,4 @@ func (s *Store) ready(ctx context.Context, n int) error {
 		return fmt.Errorf("%w: %d at once, where %d is the most", store.ErrUnavailable, n, store.MaxBatch)
 	}
 	return nil
-}
-
-// rescore moves it to its place by a new score.
-func (s *Store) rescore(it *item, score float64) {
-	if score == it.score {
-		return
-	}
-	s.order.Delete(it)
-	it.score = score
-	s.order.Set(it)
 }

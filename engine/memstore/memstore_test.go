@@ -36,7 +36,7 @@ func inspect(s *Store) ([]storetest.Ranked, error) {
 			return nil, fmt.Errorf("%q: created by %d, version %s, last write %d", r.Key, r.Insertion, r.Entry.Version, s.number)
 		}
 	}
-	if len(rows) != len(s.items) || s.order.Len() != len(s.items) {
+	if len(rows) != len(s.items) || s.order.tree.Len() != len(s.items) {
 		return nil, fmt.Errorf("%d items, %d in the order", len(s.items), len(rows))
 	}
 	if size != s.bytes {

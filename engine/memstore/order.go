@@ -1,6 +1,86 @@
 package memstore
 
-import "github.com/redis-proxy/caddy-redis-proxy/engine/store"
+import (
+	"github.com/tidwall/btree"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// order has the items by score, then by age, with what a policy keeps beside
+// them. It is the store.Order of the policies.
+type order struct {
+	items map[string]*item // those of the store, also one that was taken out
+	tree  *btree.BTreeG[*item]
+	apart int // of the tree, below store.Edge
+
+	state          store.State
+	ghosts, shadow *notes
+}
+
+func newOrder(items map[string]*item) *order {
+	return &order{
+		items:  items,
+		tree:   btree.NewBTreeGOptions(leavesBefore, btree.Options{NoLocks: true}),
+		ghosts: newNotes(),
+		shadow: newNotes(),
+	}
+}
+
+func leavesBefore(a, b *item) bool {
+	if a.score != b.score {
+		return a.score < b.score
+	}
+	return a.insertion < b.insertion
+}
+
+func (o *order) put(it *item) {
+	o.tree.Set(it)
+	if it.score < store.Edge {
+		o.apart++
+	}
+}
+
+func (o *order) take(it *item) {
+	o.tree.Delete(it)
+	if it.score < store.Edge {
+		o.apart--
+	}
+}
+
+func (o *order) move(it *item, score float64) {
+	if score == it.score {
+		return
+	}
+	o.take(it)
+	it.score = score
+	o.put(it)
+}
+
+// handOver leaves the items to another policy.
+func (o *order) handOver() {
+	var top float64
+	if it, ok := o.tree.Max(); ok {
+		top = it.score
+	}
+	o.state.Switch(top, o.tree.Len())
+	o.ghosts, o.shadow = newNotes(), newNotes()
+}
+
+func (o *order) State() *store.State { return &o.state }
+func (o *order) Held() int           { return len(o.items) }
+func (o *order) Apart() int          { return o.apart }
+
+func (o *order) Lowest(from float64) (p store.Place, ok bool) {
+	o.tree.Ascend(&item{score: from}, func(it *item) bool {
+		p, ok = store.Place{Key: it.key, Score: it.score}, true
+		return false
+	})
+	return p, ok
+}
+
+func (o *order) Move(key string, score float64) { o.move(o.items[key], score) }
+func (o *order) Ghosts() store.Notes            { return o.ghosts }
+func (o *order) Shadow() store.Notes            { return o.shadow }
 
 // Ranked is an entry with its place in the eviction order.
 type Ranked struct {
@@ -24,7 +104,7 @@ func (s *Store) Order(n int) []Ranked {
 		n = len(s.items)
 	}
 	ranked := make([]Ranked, 0, n)
-	s.order.Scan(func(it *item) bool {
+	s.order.tree.Scan(func(it *item) bool {
 		ranked = append(ranked, Ranked{it.key, it.score, it.insertion, it.entry})
 		return len(ranked) < n
 	})

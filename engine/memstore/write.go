@@ -10,8 +10,10 @@ import (
 // batch is one Apply under way. It holds the store's lock.
 type batch struct {
 	*Store
+	turn    store.Turn
 	tag     uint32
 	evicted []string
+	unread  int // of evicted
 }
 
 // next returns the version of a write that changes the store.
@@ -47,9 +49,11 @@ func (b *batch) write(w *store.Write) store.Result {
 func (b *batch) create(w *store.Write) store.Result {
 	b.makeRoom(1, w.Size())
 	v := b.next()
-	score := b.policy.Enter()
+	var score float64
 	if w.Op == store.Restore {
-		score = w.Place()
+		score = b.order.state.Clock + w.Relative()
+	} else {
+		score = b.turn.Enter(w.Key)
 	}
 	it := &item{
 		// A key is often a piece of a request, which it would keep in memory.
@@ -59,7 +63,7 @@ func (b *batch) create(w *store.Write) store.Result {
 		insertion: v.Number,
 	}
 	b.items[it.key] = it
-	b.order.Set(it)
+	b.order.put(it)
 	b.bytes += it.size()
 	return store.Result{Outcome: store.Created, Version: v}
 }
@@ -68,9 +72,9 @@ func (b *batch) replace(w *store.Write, it *item) store.Result {
 	grows := w.Size() - it.size()
 	if grows > 0 {
 		// Out of the order, so that it is not evicted to make its own room.
-		b.order.Delete(it)
+		b.order.take(it)
 		b.makeRoom(0, grows)
-		b.order.Set(it)
+		b.order.put(it)
 	}
 	v := b.next()
 	it.entry = newEntry(w.Value, v)
@@ -86,12 +90,13 @@ func (b *batch) delete(w *store.Write, it *item) store.Result {
 		return res
 	}
 	b.remove(it)
+	b.turn.Forget(w.Key)
 	return store.Result{Outcome: store.Deleted, Version: b.next()}
 }
 
 // remove takes an item out, whether it was deleted or evicted.
 func (s *Store) remove(it *item) {
-	s.order.Delete(it)
+	s.order.take(it)
 	delete(s.items, it.key)
 	s.bytes -= it.size()
 }

@@ -47,7 +47,7 @@ func (s *Store) applyArgs(b store.Batch, tag uint32) []any {
 		}
 		op := string(w.Op)
 		if w.Op == store.Restore {
-			op += strconv.FormatFloat(w.Place(), 'f', -1, 64)
+			op += strconv.FormatFloat(w.Relative(), 'f', -1, 64)
 		}
 		args = append(args, op, w.Key, w.Value.Data, attrs, string(w.IfMatch), string(w.IfNoneMatch))
 	}
@@ -61,6 +61,7 @@ func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, 
 	a.Limits = store.Limits{MaxKeys: int(r.int()), MaxBytes: r.int(), Eviction: r.string()}
 	answers := r.string()
 	a.Evicted = r.strings()
+	a.EvictedUnread = int(r.int())
 	unpublished := r.string()
 	recorded := r.int() == 1
 	w.recorded = recorded || w.recorded

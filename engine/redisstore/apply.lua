@@ -4,8 +4,8 @@
 --   then for each write: op (with 'r' the score behind it), key, value, kind and
 --   content type, the versions it must match, those it must not.
 -- Returns {write number, epoch, keys, bytes, over, mended, max_keys, max_bytes,
---   eviction, answers, one a line, {evicted keys}, why the event was not
---   published, 1 if the batch was recorded}.
+--   eviction, answers, one a line, {evicted keys}, how many of them were never
+--   fetched, why the event was not published, 1 if the batch was recorded}.
 --
 -- A script has no way back, so everything that can fail comes before the first
 -- write: the reads below touch every key and so check its type, and the first
@@ -19,7 +19,7 @@ local repeated, refusal, remembered = recall()
 if refusal then return redis.error_reply(refusal) end
 if repeated then return cmsgpack.unpack(remembered) end
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'epoch')
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'epoch', 'clock', 'window')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
 -- The tag of the first batch tells a namespace from one that was emptied.
@@ -36,6 +36,7 @@ local keys = redis.call('HLEN', VALUES)
 local torn = keys ~= redis.call('HLEN', META)
 torn = redis.call('ZCARD', RANKS) ~= keys or torn
 if keys == 0 then bytes = 0 end
+local order = { keys = keys, clock = tonumber(state[8] or 0), window = tonumber(state[9] or 0) }
 
 -- Until one write went through, a write may be refused: READONLY always, OOM
 -- for commands that need memory. Redis looks for OOM only before the first
@@ -65,6 +66,22 @@ local function begin(...)
   if grows then begin_growing() end
   return try(...)
 end
+
+-- Another policy takes the order over as it is, and starts its clock above the
+-- scores: what is used from now on stays longer than what is not. See
+-- State.Switch in Go.
+if sets_limits and state[6] and state[6] ~= eviction then
+  if begin_growing() then
+    policy, unknown = policy_named(state[6])
+    if unknown then return redis.error_reply(unknown) end
+  else
+    local top = redis.call('ZRANGE', RANKS, -1, -1, 'WITHSCORES')[2]
+    order.clock = top and math.max(order.clock, math.ceil(top)) or 0
+    order.window = 0
+    redis.pcall('UNLINK', GHOSTS, SHADOW)
+  end
+end
+policy = policy(order)
 
 -- Values and meta are written at the end, all at once. Until then these
 -- tables say what has become of a key: its new meta and value, or false.
@@ -105,7 +122,7 @@ local function write_back()
   metas, values = {}, {}
 end
 
-local changes, evicted = {}, {}
+local changes, evicted, unread = {}, {}, 0
 local function changed(what, key)
   changes[#changes + 1] = { what, key, number }
 end
@@ -116,43 +133,50 @@ local function forget(key)
   metas[key], values[key] = false, false
 end
 
-local function enter(key, insertion, score)
-  redis.call('ZADD', RANKS, score or policy.enter(), member(insertion, key))
+local function moved()
+  if policy.moved then policy.moved() end
+end
+local function place(m, score)
+  redis.call('ZADD', RANKS, score, m)
+  moved()
+end
+local function enter(key, insertion)
+  redis.call('ZADD', RANKS, policy.enter(key), member(insertion, key))
 end
 
 -- Where the three structures disagree, the order may name what is gone, or
 -- miss what is there.
-local function lowest_of_torn(spared)
+local spared -- a key that must stay
+local function leaves_torn()
   write_back()
+  moved()
   for _ = 1, TRIM_STEP do
-    local found = redis.call('ZRANGE', RANKS, 0, 1)
-    local m = found[1]
-    if m and string.sub(m, 17) == spared then m = found[2] end
+    local m = redis.call('ZPOPMIN', RANKS)[1]
     if not m then break end
-    redis.call('ZREM', RANKS, m)
     local key = string.sub(m, 17)
-    if redis.call('HEXISTS', VALUES, key) == 1 then return key end
+    if key ~= spared and redis.call('HEXISTS', VALUES, key) == 1 then return key end
   end
   local any = redis.call('HRANDFIELD', VALUES, 2)
   return any[1] ~= spared and any[1] or any[2]
 end
 
-local function lowest(spared)
-  if torn then return lowest_of_torn(spared) end
-  local m
-  if spared then
-    local found = redis.call('ZRANGE', RANKS, 0, 1)
-    m = found[1]
-    if m and string.sub(m, 17) == spared then m = found[2] end
-    if m then redis.call('ZREM', RANKS, m) end
+local function leaves()
+  if torn then return leaves_torn() end
+  local m, score
+  if policy.leaves then
+    m, score = policy.leaves()
   else
-    m = redis.call('ZPOPMIN', RANKS)[1]
+    local lowest = redis.call('ZPOPMIN', RANKS)
+    m, score = lowest[1], tonumber(lowest[2])
   end
-  return m and string.sub(m, 17)
+  if not m then return end
+  -- Place.Unread in Go
+  if score == 0 or score % 1 ~= 0 then unread = unread + 1 end
+  return string.sub(m, 17)
 end
 
-local function evict(spared)
-  local key = lowest(spared)
+local function evict()
+  local key = leaves()
   if not key then return false end
   forget(key)
   evicted[#evicted + 1] = key
@@ -173,6 +197,7 @@ end
 local mended = 0
 if torn and not begin_growing() then
   write_back()
+  moved()
   mended = repair(function(key, insertion)
     if not insertion then
       number = number + 1
@@ -201,15 +226,30 @@ end
 -- make_room evicts until so much more fits, and returns a refusal if that takes
 -- longer than others may be held up: what was evicted is gone, and a later try
 -- finds the rest of the way shorter.
-local function make_room(more_keys, more_bytes, spared)
+local function make_room(more_keys, more_bytes)
   local most_keys = math.max(max_keys, keys)
   local most_bytes = max_bytes > 0 and math.max(max_bytes, bytes) or math.huge
   while keys + more_keys > most_keys or bytes + more_bytes > most_bytes do
     if #evicted >= MAX_EVICTIONS then
       return 'slow'
     end
-    if not evict(spared) then return end
+    if not evict() then return end
   end
+end
+
+-- An entry that grows is out of the order meanwhile, so that it is not evicted
+-- to make its own room.
+local function make_room_to_grow(key, insertion, growth)
+  if growth <= 0 or max_bytes == 0 then return end
+  local m = insertion and member(insertion, key)
+  local score = m and redis.call('ZSCORE', RANKS, m)
+  if score then redis.call('ZREM', RANKS, m) end
+  moved()
+  spared = key
+  local slow = make_room(0, growth)
+  spared = nil
+  if score then place(m, score) end
+  return slow
 end
 
 local function insert(key, value, attrs, score)
@@ -219,7 +259,7 @@ local function insert(key, value, attrs, score)
   local slow = make_room(1, #key + #value)
   if slow then return slow end
   local insertion = hex(number)
-  enter(key, insertion, score)
+  if score then place(member(insertion, key), order.clock + score) else enter(key, insertion) end
   values[key], metas[key] = value, insertion .. ' ' .. insertion .. ' ' .. ARGV[3] .. ' ' .. attrs
   keys, bytes = keys + 1, bytes + #key + #value
   changed('created', key)
@@ -231,9 +271,9 @@ local function replace(key, value, attrs, meta)
   if err then return 'refused ' .. err end
   number = number + 1
   local growth = #key + #value - size_of(key)
-  local slow = make_room(0, growth, key)
-  if slow then return slow end
   local insertion = parse(meta)
+  local slow = make_room_to_grow(key, insertion, growth)
+  if slow then return slow end
   if not insertion then
     insertion = hex(number)
     enter(key, insertion)
@@ -250,6 +290,7 @@ local function remove(key, meta)
   if err then return 'refused ' .. err end
   number = number + 1
   forget(key)
+  if policy.forget then policy.forget(key) end
   changed('deleted', key)
   return 'deleted ' .. hex(number) .. ARGV[3]
 end
@@ -294,11 +335,11 @@ if sets_limits then
   if begin_growing() then
     max_keys, max_bytes, eviction = tonumber(state[4] or 0), tonumber(state[5] or 0), state[6] or ''
   else
-    redis.call('HSET', STATE, 'max_keys', max_keys, 'max_bytes', ARGV[6], 'eviction', eviction)
+    redis.call('HSET', STATE, 'max_keys', max_keys, 'max_bytes', ARGV[6], 'eviction', eviction, 'clock', order.clock, 'window', order.window)
   end
 end
 
-local reply = { number, epoch, keys, bytes, over() and 1 or 0, mended, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, '', 0 }
+local reply = { number, epoch, keys, bytes, over() and 1 or 0, mended, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, unread, '', 0 }
 if not writing then
   -- An earlier try may come yet, when the writes would change something: it
   -- must meet this answer.
@@ -308,14 +349,19 @@ if not writing then
 else
   write_back()
   redis.call('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'number', number, 'bytes', bytes)
+  if policy.finish then
+    order.keys = keys
+    policy.finish()
+    redis.call('HSET', STATE, 'clock', order.clock, 'window', order.window, 'held', keys)
+  end
 end
-reply[13] = 1
+reply[14] = 1
 redis.call('HSET', WRITER, 'number', ARGV[1], 'answers', cmsgpack.pack(reply))
 redis.call('PEXPIRE', WRITER, WRITER_TTL)
 if #changes > 0 then
   local event = '{"version":1,"number":' .. string.format('%.0f', number) ..
     ',"tag":"' .. ARGV[3] .. '","epoch":"' .. epoch .. '","changes":' .. cjson.encode(changes) .. '}'
   local published = redis.pcall('PUBLISH', ARGV[4], event)
-  if type(published) == 'table' and published.err then reply[12] = published.err end
+  if type(published) == 'table' and published.err then reply[13] = published.err end
 end
 return reply

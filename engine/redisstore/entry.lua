@@ -1,10 +1,21 @@
 -- Names and forms that both scripts share. The scripts are put together as
 -- entry.lua, the policies, repair.lua (apply only), and the script itself.
 
-local VALUES, META, RANKS, STATE, WRITER = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local VALUES, META, RANKS, STATE, WRITER, GHOSTS, SHADOW = unpack(KEYS)
 local LAYOUT = '1'
 local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
 
+-- policies has for each policy a function that opens it, for a fetch or a
+-- batch, on an order: { keys, clock, window, fetching }. It returns
+--   enter(key): the score of an entry that is about to be created
+--   fetch(score, key): the new score of an entry that was fetched
+-- and, if it needs them,
+--   leaves(): takes a member out of RANKS; returns it and its score. Without
+--     it, the lowest leaves.
+--   moved(): others moved members.
+--   forget(key): a key was deleted.
+--   finish(): brings clock and window of the order up to date; order.keys are
+--     those of the end by then.
 local policies = {}
 
 local function hex(n) return string.format('%x', n) end

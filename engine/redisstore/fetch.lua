@@ -5,7 +5,7 @@
 local repeated, refusal = recall()
 if refusal then return redis.error_reply(refusal) end
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'epoch', 'eviction')
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'epoch', 'eviction', 'clock', 'window', 'held')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
 local policy, unknown = policy_named(state[4] or ARGV[3])
@@ -15,22 +15,25 @@ local values = redis.call('HMGET', VALUES, unpack(ARGV, 4))
 local metas = redis.call('HMGET', META, unpack(ARGV, 4))
 
 local reply = { tonumber(state[2] or 0), state[3] or '', 0, '' }
-local members = {}
+local keys, members = {}, {}
 for i = 1, #values do
   reply[2 * i + 3], reply[2 * i + 4] = values[i], metas[i]
   if values[i] and metas[i] and not repeated then
     local insertion = parse(metas[i])
     if insertion then
-      members[#members + 1] = member(insertion, ARGV[i + 3])
+      local key = ARGV[i + 3]
+      keys[#keys + 1], members[#members + 1] = key, member(insertion, key)
     end
   end
 end
 if #members == 0 then return reply end
 
+local order = { fetching = true, clock = tonumber(state[5] or 0), window = tonumber(state[6] or 0), keys = tonumber(state[7] or 0) }
+policy = policy(order)
 local scores = redis.call('ZMSCORE', RANKS, unpack(members))
 local raised = {}
 for i = 1, #members do
-  raised[2 * i - 1] = policy.fetch(tonumber(scores[i] or policy.enter()))
+  raised[2 * i - 1] = policy.fetch(tonumber(scores[i] or 0), keys[i])
   raised[2 * i] = members[i]
 end
 -- A store that is full or read-only still answers; the raises are lost then.
@@ -38,6 +41,10 @@ local result = redis.pcall('ZADD', RANKS, unpack(raised))
 if type(result) == 'table' and result.err then
   reply[3], reply[4] = #members, result.err
   return reply
+end
+if policy.finish then
+  policy.finish()
+  redis.call('HSET', STATE, 'clock', order.clock, 'window', order.window)
 end
 redis.call('HSET', WRITER, 'number', ARGV[1])
 redis.call('PEXPIRE', WRITER, WRITER_TTL)

@@ -1,5 +1,15 @@
--- rank: a new entry is worth nothing, and one more with every fetch.
-policies.rank = {
-  enter = function() return 0 end,
-  fetch = function(score) return score + 1 end,
-}
+-- rank: a new entry is worth nothing, and one more with every fetch. The clock
+-- stands still; it is 0 but where another policy ordered the entries before.
+policies.rank = function(order)
+  local clock = order.clock
+  return {
+    enter = function()
+      if clock > 0 then return clock + 0.5 end
+      return 0
+    end,
+    fetch = function(score)
+      if score < clock then score = clock end
+      return score - score % 1 + 1
+    end,
+  }
+end

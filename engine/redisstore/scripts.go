@@ -11,6 +11,10 @@ var (
 	entryLua string
 	//go:embed rank.lua
 	rankLua string
+	//go:embed lru.lua
+	lruLua string
+	//go:embed adaptive.lua
+	adaptiveLua string
 	//go:embed repair.lua
 	repairLua string
 	//go:embed apply.lua
@@ -20,7 +24,7 @@ var (
 )
 
 var (
-	policiesLua = rankLua
+	policiesLua = rankLua + lruLua + adaptiveLua
 	applyScript = redis.NewScript(entryLua + policiesLua + repairLua + applyLua)
 	fetchScript = redis.NewScript(entryLua + policiesLua + fetchLua)
 )

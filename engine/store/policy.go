@@ -1,31 +1,100 @@
 package store
 
-// Policy says how an entry's score comes about. The entry with the lowest
-// score leaves a store first; among equal scores, the one that was created
-// first.
+import "math"
+
+// Policy decides which entry leaves a store when others need its room. It
+// orders the entries by score: the lowest is the next to leave, and among
+// equal scores the one that was created first.
 //
 // A store that keeps its order elsewhere has a fragment of the same name with
-// the same functions (redisstore: a table in a Lua file). The suite in
-// storetest runs every policy on every store.
+// the same functions (redisstore: a Lua file). The suite in storetest runs
+// every policy on every store, and compares all scores.
 type Policy struct {
 	// Name is the word in Limits.Eviction.
 	Name string
-	// Enter returns the score of an entry that is created.
-	Enter func() float64
-	// Fetch returns the new score of an entry that was fetched.
-	Fetch func(score float64) float64
+	// Begin opens a turn, in which one fetch or one batch moves the order.
+	Begin func(o Order) Turn
 }
 
-// Rank keeps what is fetched most often: an entry enters with 0, and each
-// fetch adds 1.
-var Rank = Policy{
-	Name:  "rank",
-	Enter: func() float64 { return 0 },
-	Fetch: func(score float64) float64 { return score + 1 },
+// Turn is a policy at work on an order.
+type Turn interface {
+	// Enter returns the score of an entry that is about to be created.
+	Enter(key string) float64
+	// Fetch returns the new score of an entry that was fetched.
+	Fetch(key string, score float64) float64
+	// Leaves chooses the entry that leaves next; false if there is none.
+	Leaves() (Place, bool)
+	// Forget is told of a key that was deleted.
+	Forget(key string)
+	// End comes last.
+	End()
+}
+
+// Order is what a store lets a policy see and move.
+type Order interface {
+	// State is kept with the entries from turn to turn.
+	State() *State
+	// Held is the number of entries.
+	Held() int
+	// Apart is the number of entries with scores below Edge.
+	Apart() int
+	// Lowest returns the first entry whose score is not below from.
+	Lowest(from float64) (Place, bool)
+	// Move gives an entry another score.
+	Move(key string, score float64)
+	// Ghosts and Shadow are notes that a policy may keep on keys, whether
+	// they are stored or not.
+	Ghosts() Notes
+	Shadow() Notes
+}
+
+// Edge divides the scores: a policy may let entries stand apart, below it.
+const Edge = -1 << 50
+
+// Place is an entry of an order. Its score does not change with it.
+type Place struct {
+	Key   string
+	Score float64
+}
+
+// Unread reports whether the entry was never fetched: its score has a
+// fraction, or is what Rank lets entries begin with. A policy keeps that.
+func (p Place) Unread() bool { return p.Score == 0 || fraction(p.Score) != 0 }
+
+// Notes are numbers that are kept under keys.
+type Notes interface {
+	Get(key string) (float64, bool)
+	// Set reports whether the key had no number.
+	Set(key string, number float64) (added bool)
+	Drop(key string)
+	// Trim drops the lowest numbers until n are left; among equal ones, the
+	// key that sorts first.
+	Trim(n int)
+}
+
+// State is what a policy keeps beside the scores.
+type State struct {
+	// Clock is what scores count from: it never falls while there are entries,
+	// and those of other policies' making are not above it.
+	Clock float64
+	// Window is how many entries Adaptive lets stand apart.
+	Window float64
+}
+
+// Switch hands an order over to another policy, top being its highest score
+// unless there are no entries. The scores stay. The new policy starts its
+// clock above them, so that what is fetched or created from now on stays
+// longer than what is not, and the rest leave in the order they had.
+func (s *State) Switch(top float64, held int) {
+	if held == 0 {
+		*s = State{}
+		return
+	}
+	*s = State{Clock: max(s.Clock, math.Ceil(top))}
 }
 
 // Policies are all policies there are, the default first.
-var Policies = []Policy{Rank}
+var Policies = []Policy{Rank, LRU, Adaptive}
 
 // PolicyByName returns the policy with the given name.
 func PolicyByName(name string) (Policy, bool) {
@@ -36,3 +105,12 @@ func PolicyByName(name string) (Policy, bool) {
 	}
 	return Policy{}, false
 }
+
+// lowestFirst is the part of a turn that has nothing to say but scores.
+type lowestFirst struct{ Order }
+
+func (t lowestFirst) Leaves() (Place, bool) { return t.Lowest(math.Inf(-1)) }
+func (lowestFirst) Forget(string)           {}
+func (lowestFirst) End()                    {}
+
+func fraction(x float64) float64 { return x - math.Floor(x) }

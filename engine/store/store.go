@@ -133,21 +133,18 @@ type Write struct {
 	// IfMatch and IfNoneMatch are looked at only where the write would
 	// otherwise change something, and by Put with IfMatch of an absent key.
 	IfMatch, IfNoneMatch VersionSet
-	// Score is for Restore: the score of the entry, relative to the clock of
-	// the policy. Under a policy without a clock it is the score itself.
+	// Score is for Restore: the score of the entry, less the clock of the policy
+	// (see State). Rank has none to begin with.
 	Score float64
 }
 
-// maxScore bounds scores so that they are exact to a half.
-const maxScore = 1 << 52
-
-// Place is the Score of a Restore, which others may have sent, as a number
-// that every store can sort by.
-func (w *Write) Place() float64 {
+// Relative is the Score of a Restore, which others may have sent, as a number
+// that is exact to a half after a clock was added.
+func (w *Write) Relative() float64 {
 	if math.IsNaN(w.Score) {
 		return 0
 	}
-	return min(max(w.Score, -maxScore), maxScore)
+	return min(max(w.Score, -1<<52), 1<<48)
 }
 
 // Size is what a write counts against limits in bytes.
@@ -193,6 +190,8 @@ type Result struct {
 type Applied struct {
 	Results []Result // one a write
 	Evicted []string // keys that left for want of room, also those of this batch
+	// EvictedUnread is how many of those were never fetched.
+	EvictedUnread int
 	// Number is the store's write number after the batch.
 	Number uint64
 	// Epoch is another one when the store was emptied, and counts anew.

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
@@ -10,15 +9,30 @@ import (
 
 // model is the semantics of a store, written as plainly as can be.
 type model struct {
-	limits  store.Limits
-	policy  store.Policy
-	number  uint64
-	rows    []Ranked // in eviction order
-	evicted []string // since the batch began
+	order
+	limits store.Limits
+	policy store.Policy
+	turn   store.Turn // of the batch or fetch under way
+	number uint64
+	// What the batch evicted, and how many of it nobody had fetched.
+	evicted []string
+	unread  int
+}
+
+// batch runs writes, whose versions have the given tag.
+func (m *model) batch(writes []store.Write, tag uint32) []store.Result {
+	m.evicted, m.unread = nil, 0
+	m.turn = m.policy.Begin(&m.order)
+	results := make([]store.Result, len(writes))
+	for i, w := range writes {
+		results[i] = m.write(w, tag)
+	}
+	m.turn.End()
+	return results
 }
 
 func (m *model) write(w store.Write, tag uint32) store.Result {
-	i := slices.IndexFunc(m.rows, func(r Ranked) bool { return r.Key == w.Key })
+	i := slices.IndexFunc(m.rows, func(r row) bool { return r.Key == w.Key })
 	var is store.Entry
 	var version *store.Version
 	if i >= 0 {
@@ -40,32 +54,50 @@ func (m *model) write(w store.Write, tag uint32) store.Result {
 	m.number++
 	v := store.Version{Number: m.number, Tag: tag}
 	entry := store.Entry{Value: w.Value, Version: v}
+	var old row
+	if i >= 0 {
+		old = m.rows[i]
+		m.rows = slices.Delete(m.rows, i, i+1)
+	}
 	switch {
 	case w.Op == store.Delete:
-		m.rows = slices.Delete(m.rows, i, i+1)
+		m.turn.Forget(w.Key)
 		return store.Result{Outcome: store.Deleted, Version: v}
 	case i >= 0:
-		m.rows[i].Entry = entry
-		m.evict(w.Key)
+		m.makeRoom(w.Size())
+		old.Entry = entry
+		m.rows = append(m.rows, old)
+		m.sort()
 		return store.Result{Outcome: store.Replaced, Version: v}
 	}
-	score := m.policy.Enter()
+	m.makeRoom(w.Size())
+	r := row{Ranked: Ranked{Key: w.Key, Insertion: m.number, Entry: entry}, unread: true}
 	if w.Op == store.Restore {
-		score = w.Score
+		r.Score = m.state.Clock + w.Score
+		r.unread = store.Place{Score: r.Score}.Unread()
+	} else {
+		r.Score = m.turn.Enter(w.Key)
 	}
-	m.rows = append(m.rows, Ranked{w.Key, score, m.number, entry})
-	m.evict(w.Key)
+	m.rows = append(m.rows, r)
 	m.sort()
 	return store.Result{Outcome: store.Created, Version: v}
 }
 
-// evict removes the lowest until the limits are kept, but never spared.
-func (m *model) evict(spared string) {
-	for m.over() {
-		i := slices.IndexFunc(m.rows, func(r Ranked) bool { return r.Key != spared })
-		m.evicted = append(m.evicted, m.rows[i].Key)
-		m.rows = slices.Delete(m.rows, i, i+1)
+// makeRoom evicts until an entry more, of that size, keeps the limits.
+func (m *model) makeRoom(size int64) {
+	for len(m.rows)+1 > m.limits.MaxKeys || m.limits.MaxBytes > 0 && m.bytes()+size > m.limits.MaxBytes {
+		m.evict()
 	}
+}
+
+func (m *model) evict() {
+	p, _ := m.turn.Leaves()
+	i := slices.IndexFunc(m.rows, func(r row) bool { return r.Key == p.Key })
+	if m.rows[i].unread {
+		m.unread++
+	}
+	m.evicted = append(m.evicted, p.Key)
+	m.rows = slices.Delete(m.rows, i, i+1)
 }
 
 func (m *model) over() bool {
@@ -80,30 +112,40 @@ func (m *model) bytes() (n int64) {
 }
 
 func (m *model) setLimits(l store.Limits) {
+	if l.Eviction != m.limits.Eviction {
+		var top float64
+		if len(m.rows) > 0 {
+			top = m.rows[len(m.rows)-1].Score
+		}
+		m.state.Switch(top, len(m.rows))
+		m.ghosts, m.shadow = nil, nil
+		m.policy, _ = store.PolicyByName(l.Eviction)
+	}
 	m.limits = l
-	m.evicted = nil
+	m.evicted, m.unread = nil, 0
+	m.turn = m.policy.Begin(&m.order)
 	if m.over() {
 		m.number++ // evictions that no write causes have a number of their own
-		m.evict("")
+		for m.over() {
+			m.evict()
+		}
 	}
+	m.turn.End()
 }
 
 func (m *model) fetch(keys []string) []*store.Entry {
+	m.turn = m.policy.Begin(&m.order)
 	entries := make([]*store.Entry, len(keys))
 	for i, key := range keys {
 		for j := range m.rows {
 			if r := &m.rows[j]; r.Key == key {
 				entries[i] = &store.Entry{Value: r.Entry.Value, Version: r.Entry.Version}
-				r.Score = m.policy.Fetch(r.Score)
+				r.Score = m.turn.Fetch(key, r.Score)
+				r.unread = false
 			}
 		}
 	}
 	m.sort()
+	m.turn.End()
 	return entries
-}
-
-func (m *model) sort() {
-	slices.SortFunc(m.rows, func(a, b Ranked) int {
-		return cmp.Or(cmp.Compare(a.Score, b.Score), cmp.Compare(a.Insertion, b.Insertion))
-	})
 }

@@ -13,31 +13,39 @@ import (
 
 // RunModel runs random operations on stores and on a model, and compares
 // answers, evictions and what is stored after every step; once for each
-// eviction policy. It closes each store that it opens.
+// eviction policy, and once with policies that take turns. It closes each store
+// that it opens.
 func RunModel(t *testing.T, open func(t *testing.T) Harness) {
+	var all []string
 	for _, policy := range store.Policies {
-		t.Run(policy.Name, func(t *testing.T) {
-			rapid.Check(t, func(rt *rapid.T) {
-				h := open(t)
-				defer h.Store.Close()
-				c := &comparison{Harness: h, model: model{policy: policy}}
-				c.start(rt)
-				rt.Repeat(map[string]func(*rapid.T){
-					"":       c.check,
-					"write":  c.write,
-					"batch":  c.batch,
-					"fetch":  c.fetch,
-					"limits": c.setLimits,
-				})
-			})
-		})
+		all = append(all, policy.Name)
+		t.Run(policy.Name, func(t *testing.T) { runModel(t, open, policy.Name) })
 	}
+	t.Run("switching", func(t *testing.T) { runModel(t, open, all...) })
+}
+
+func runModel(t *testing.T, open func(t *testing.T) Harness, policies ...string) {
+	rapid.Check(t, func(rt *rapid.T) {
+		h := open(t)
+		defer h.Store.Close()
+		c := &comparison{Harness: h, policies: rapid.SampledFrom(policies)}
+		c.start(rt)
+		rt.Repeat(map[string]func(*rapid.T){
+			"":       c.check,
+			"write":  c.write,
+			"batch":  c.batch,
+			"fetch":  c.fetch,
+			"read":   c.read,
+			"limits": c.setLimits,
+		})
+	})
 }
 
 // comparison is a store and the model that it should equal.
 type comparison struct {
 	Harness
-	model model
+	model    model
+	policies *rapid.Generator[string]
 	// versions are all that were ever given, for conditions.
 	versions []store.Version
 }
@@ -56,12 +64,13 @@ var (
 func (c *comparison) start(t *rapid.T) {
 	l := c.someLimits(t)
 	c.model.limits = l
+	c.model.policy, _ = store.PolicyByName(l.Eviction)
 	// A store may begin to count where it likes.
 	c.model.number = c.apply(t, store.Batch{Limits: l}).Number
 }
 
 func (c *comparison) someLimits(t *rapid.T) store.Limits {
-	l := store.Limits{MaxKeys: rapid.IntRange(1, 5).Draw(t, "max_keys"), Eviction: c.model.policy.Name}
+	l := store.Limits{MaxKeys: rapid.IntRange(1, 5).Draw(t, "max_keys"), Eviction: c.policies.Draw(t, "eviction")}
 	if rapid.Bool().Draw(t, "limit bytes") {
 		l.MaxBytes = rapid.Int64Range(1, 40).Draw(t, "max_bytes")
 	}
@@ -123,9 +132,8 @@ func (c *comparison) run(t *rapid.T, writes []store.Write) {
 			c.versions = append(c.versions, res.Version)
 		}
 	}
-	c.model.evicted = nil
-	for i, w := range writes {
-		if want := c.model.write(w, tag); a.Results[i] != want {
+	for i, want := range c.model.batch(writes, tag) {
+		if w := writes[i]; a.Results[i] != want {
 			t.Fatalf("write %d, %c %q: %+v, want %+v", i, w.Op, w.Key, a.Results[i], want)
 		}
 	}
@@ -139,7 +147,18 @@ func (c *comparison) setLimits(t *rapid.T) {
 }
 
 func (c *comparison) fetch(t *rapid.T) {
-	keys := rapid.SliceOfNDistinct(someKeys, 1, 4, rapid.ID).Draw(t, "keys")
+	c.fetchKeys(t, rapid.SliceOfNDistinct(someKeys, 1, 4, rapid.ID).Draw(t, "keys"))
+}
+
+// read is what a cache does most: it fetches, and creates what is absent.
+func (c *comparison) read(t *rapid.T) {
+	for _, key := range rapid.SliceOfN(someKeys, 1, 20).Draw(t, "keys") {
+		c.fetchKeys(t, []string{key})
+		c.run(t, []store.Write{{Op: store.Create, Key: key, Value: text("")}})
+	}
+}
+
+func (c *comparison) fetchKeys(t *rapid.T, keys []string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	got, err := c.Store.Fetch(ctx, keys)
@@ -177,6 +196,9 @@ func (c *comparison) compare(t *rapid.T, a store.Applied) {
 	m := &c.model
 	if !slices.Equal(a.Evicted, m.evicted) {
 		t.Fatalf("evicted %q, want %q", a.Evicted, m.evicted)
+	}
+	if a.EvictedUnread != m.unread {
+		t.Fatalf("%d of the evicted %q were never fetched, want %d", a.EvictedUnread, a.Evicted, m.unread)
 	}
 	if a.Number != m.number || a.Limits != m.limits || a.Keys != len(m.rows) || a.Bytes != m.bytes() || a.Over {
 		t.Fatalf("number %d, %+v, %d keys, %d bytes, over %v; want number %d, %+v, %d keys, %d bytes",

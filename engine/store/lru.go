@@ -1,0 +1,17 @@
+package store
+
+// LRU keeps what was created or fetched last. Its clock counts creates and
+// entries fetched.
+var LRU = Policy{Name: "lru", Begin: func(o Order) Turn { return lru{lowestFirst{o}} }}
+
+type lru struct{ lowestFirst }
+
+func (t lru) Enter(string) float64 { return t.tick() - 0.5 }
+
+func (t lru) Fetch(string, float64) float64 { return t.tick() }
+
+func (t lru) tick() float64 {
+	s := t.State()
+	s.Clock++
+	return s.Clock
+}

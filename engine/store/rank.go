@@ -1,0 +1,21 @@
+package store
+
+// Rank keeps what is fetched most often: an entry enters with 0, and each
+// fetch adds 1.
+var Rank = Policy{Name: "rank", Begin: func(o Order) Turn { return rank{lowestFirst{o}} }}
+
+// rank counts from a clock that stands still. It is 0 but where another policy
+// ordered the entries before.
+type rank struct{ lowestFirst }
+
+func (t rank) Enter(string) float64 {
+	if clock := t.State().Clock; clock > 0 {
+		return clock + 0.5
+	}
+	return 0
+}
+
+func (t rank) Fetch(_ string, score float64) float64 {
+	score = max(score, t.State().Clock)
+	return score - fraction(score) + 1
+}
