@@ -78,6 +78,7 @@ if sets_limits and state[6] and state[6] ~= eviction then
     local top = redis.call('ZRANGE', RANKS, -1, -1, 'WITHSCORES')[2]
     order.clock = top and math.max(order.clock, math.ceil(top)) or 0
     order.window = 0
+    redis.call('HSET', STATE, 'clock', order.clock, 'window', order.window)
     redis.pcall('UNLINK', GHOSTS, SHADOW)
   end
 end
@@ -335,7 +336,7 @@ if sets_limits then
   if begin_growing() then
     max_keys, max_bytes, eviction = tonumber(state[4] or 0), tonumber(state[5] or 0), state[6] or ''
   else
-    redis.call('HSET', STATE, 'max_keys', max_keys, 'max_bytes', ARGV[6], 'eviction', eviction, 'clock', order.clock, 'window', order.window)
+    redis.call('HSET', STATE, 'max_keys', max_keys, 'max_bytes', ARGV[6], 'eviction', eviction)
   end
 end
 
@@ -348,11 +349,12 @@ if not writing then
   if err then return redis.error_reply(err) end
 else
   write_back()
-  redis.call('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'number', number, 'bytes', bytes)
   if policy.finish then
     order.keys = keys
     policy.finish()
-    redis.call('HSET', STATE, 'clock', order.clock, 'window', order.window, 'held', keys)
+    redis.call('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'number', number, 'bytes', bytes, 'clock', order.clock, 'window', order.window, 'held', keys)
+  else
+    redis.call('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'number', number, 'bytes', bytes)
   end
 end
 reply[14] = 1

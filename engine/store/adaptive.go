@@ -109,7 +109,7 @@ func (t *adaptive) End() {
 	if t.created {
 		had = len(t.used)
 	}
-	if len(t.used) > 0 {
+	if had > 0 || added > 0 {
 		t.judge(float64(had-added), float64(added), float64(max(c, 1)))
 	}
 }
