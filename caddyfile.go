@@ -134,7 +134,7 @@ func canMeet(pattern, prefix string) bool {
 //	    methods          <methods...>
 //	    max_keys         <number>
 //	    max_bytes        <size>
-//	    eviction         rank
+//	    eviction         rank|lru|adaptive
 //	    local_ttl        <duration>
 //	    local_max_bytes  <size>
 //	    max_queue_jobs   <number>

@@ -104,7 +104,7 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"max_bytes, no size", "max_bytes many", "max_bytes: parsing 'many': invalid syntax, at Caddyfile:4"},
 		{"max_bytes, no unit", "max_bytes 1XB", "max_bytes: parsing '1XB': unhandled size name: xb, at Caddyfile:4"},
 		{"max_bytes, too large", "max_bytes 15EiB", "max_bytes: parsing '15EiB': too large, at Caddyfile:4"},
-		{"eviction", "eviction lru", `eviction: unknown policy "lru": expected rank`},
+		{"eviction", "eviction fifo", `eviction: unknown policy "fifo": expected rank, lru, adaptive`},
 		{"local_ttl, no unit", "local_ttl 30", "local_ttl: parsing '30': time: missing unit in duration \"30\", at Caddyfile:4"},
 		{"local_ttl, negative", "local_ttl -1s", "local_ttl: must not be negative, at Caddyfile:4"},
 		{"local_max_bytes", "local_max_bytes 0", "local_max_bytes: must be greater than 0, at Caddyfile:4"},

@@ -66,16 +66,20 @@ type Handler struct {
 	// always is. Others get 405. Default: GET, HEAD and POST.
 	Methods []string `json:"methods,omitempty"`
 
-	// The largest number of entries. Lowering it evicts, lowest rank first, in
-	// bounded steps. Default: 10000.
+	// The largest number of entries. Lowering it evicts, in the order of the
+	// policy and in bounded steps. Default: 10000.
 	MaxKeys *int `json:"max_keys,omitempty"`
 
 	// The largest number of bytes, keys and values together; 0 is no limit.
 	// Default: 0, and 256 MiB for the embedded store.
 	MaxBytes *int64 `json:"max_bytes,omitempty"`
 
-	// Which entry leaves when there is no room: `rank` is the one read least
-	// often. Default: `rank`.
+	// Which entry leaves when there is no room: with `rank` the one that the
+	// store was asked for least often, with `lru` the one that was created or
+	// asked for longest ago, with `adaptive`, which is recommended, the one
+	// least worth keeping by how often and how lately, weighed as the load
+	// demands. It may be changed at any time; no entry is lost by that.
+	// Default: `rank`.
 	Eviction string `json:"eviction,omitempty"`
 
 	// How long a value that was read is answered from local memory; 0 switches

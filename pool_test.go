@@ -29,7 +29,7 @@ func TestProvisionErrors(t *testing.T) {
 		{`{"store": "http://localhost"}`, `store: unknown scheme: expected`},
 		{`{"path_prefix": "cache"}`, `path_prefix: "cache" must begin with a slash`},
 		{`{"namespace": "a b"}`, `namespace: "a b" must be 1 to 64 of`},
-		{`{"eviction": "lru"}`, `eviction: unknown policy "lru"`},
+		{`{"eviction": "fifo"}`, `eviction: unknown policy "fifo"`},
 		{`{"client_no_cache": "no"}`, `client_no_cache: unknown value "no"`},
 		{`{"cache_control": "a\nb"}`, "cache_control: "},
 		{`{"trusted_origins": ["example.com"]}`, `trusted_origins: invalid origin "example.com"`},

@@ -117,7 +117,7 @@ func (w *worker) apply(jobs []*job) {
 		w.failed(batch, jobs, err)
 		return
 	}
-	w.evictions.add(applied.Evicted, 0)
+	w.evictions.add(applied.Evicted, applied.EvictedUnread)
 	w.over = applied.Over
 	if batch.SetLimits && applied.Limits != settings.Limits {
 		w.limitsDue.Store(true) // the store is read-only, or full

@@ -52,13 +52,13 @@ func (s *Store) Page(ctx context.Context, after store.Cursor, n int, order store
 	}
 	switch {
 	case order == store.Next && after == "":
-		s.order.Scan(list)
+		s.order.tree.Scan(list)
 	case order == store.Next:
-		s.order.Ascend(place, list)
+		s.order.tree.Ascend(place, list)
 	case after == "":
-		s.order.Reverse(list)
+		s.order.tree.Reverse(list)
 	default:
-		s.order.Descend(place, list)
+		s.order.tree.Descend(place, list)
 	}
 	return page, nil
 }
@@ -80,7 +80,7 @@ func (s *Store) Look(ctx context.Context, key string) (*store.Listed, error) {
 }
 
 func (s *Store) listed(it *item) store.Listed {
-	return store.Listed{Key: it.key, Rank: it.score, Age: s.number - it.insertion, Size: it.size(), Entry: it.entry}
+	return store.Listed{Key: it.key, Rank: it.score - s.order.state.Clock, Age: s.number - it.insertion, Size: it.size(), Entry: it.entry}
 }
 
 // Scan implements store.Store. One step goes through all of a copy, which costs
@@ -91,7 +91,7 @@ func (s *Store) Scan(ctx context.Context, prefix, _ string) (keys []string, next
 		s.mu.Unlock()
 		return nil, "", err
 	}
-	order := s.order.Copy()
+	order := s.order.tree.Copy()
 	s.mu.Unlock()
 
 	order.Scan(func(it *item) bool {

@@ -7,7 +7,7 @@ import (
 )
 
 // order has the items by score, then by age, with what a policy keeps beside
-// them. It is the store.Order of the policies.
+// them. It is the store.Ranking of the policies.
 type order struct {
 	items map[string]*item // those of the store, also one that was taken out
 	tree  *btree.BTreeG[*item]

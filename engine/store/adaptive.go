@@ -22,15 +22,15 @@ import "math"
 // There is no chance in it and no time of day, and nothing but + - * / and
 // floor, so that each store computes the same to the last bit. Where Go might
 // fuse a product and a sum, a conversion keeps it from that.
-var Adaptive = Policy{Name: "adaptive", Begin: func(o Order) Turn {
+var Adaptive = Policy{Name: "adaptive", Begin: func(o Ranking) Turn {
 	c := float64(max(o.Held(), 1))
 	return &adaptive{
-		Order: o,
-		State: o.State(),
-		half:  half * c,
-		grain: max(1, math.Floor(c/grains)),
-		used:  make(map[string]float64),
-		left:  make(map[string]float64),
+		Ranking: o,
+		State:   o.State(),
+		half:    half * c,
+		grain:   max(1, math.Floor(c/grains)),
+		used:    make(map[string]float64),
+		left:    make(map[string]float64),
 	}
 }}
 
@@ -45,7 +45,7 @@ const (
 )
 
 type adaptive struct {
-	Order
+	Ranking
 	*State
 	half, grain float64
 	created     bool

@@ -31,7 +31,8 @@ const (
 // Listed is an entry with its place in the eviction order.
 type Listed struct {
 	Key string
-	// Rank is the score by which the eviction policy orders the entry.
+	// Rank is the score by which the eviction policy orders the entry, less
+	// the clock of the policy: what a Restore takes.
 	Rank float64
 	// Age is how many writes changed the store since the one that created the
 	// entry: insertions, as long as nothing is replaced or deleted.

@@ -13,7 +13,7 @@ type Policy struct {
 	// Name is the word in Limits.Eviction.
 	Name string
 	// Begin opens a turn, in which one fetch or one batch moves the order.
-	Begin func(o Order) Turn
+	Begin func(o Ranking) Turn
 }
 
 // Turn is a policy at work on an order.
@@ -30,8 +30,8 @@ type Turn interface {
 	End()
 }
 
-// Order is what a store lets a policy see and move.
-type Order interface {
+// Ranking is what a store lets a policy see and move.
+type Ranking interface {
 	// State is kept with the entries from turn to turn.
 	State() *State
 	// Held is the number of entries.
@@ -51,7 +51,7 @@ type Order interface {
 // Edge divides the scores: a policy may let entries stand apart, below it.
 const Edge = -1 << 50
 
-// Place is an entry of an order. Its score does not change with it.
+// Place is an entry of a ranking. Its score does not change with it.
 type Place struct {
 	Key   string
 	Score float64
@@ -107,7 +107,7 @@ func PolicyByName(name string) (Policy, bool) {
 }
 
 // lowestFirst is the part of a turn that has nothing to say but scores.
-type lowestFirst struct{ Order }
+type lowestFirst struct{ Ranking }
 
 func (t lowestFirst) Leaves() (Place, bool) { return t.Lowest(math.Inf(-1)) }
 func (lowestFirst) Forget(string)           {}

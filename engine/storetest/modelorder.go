@@ -8,7 +8,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// order is the store.Order of the model.
+// order is the store.Ranking of the model.
 type order struct {
 	rows           []row // the next to leave first
 	state          store.State

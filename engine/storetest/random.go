@@ -31,7 +31,7 @@ func runModel(t *testing.T, open func(t *testing.T) Harness, policies ...string)
 		c := &comparison{Harness: h, policies: rapid.SampledFrom(policies)}
 		c.start(rt)
 		rt.Repeat(map[string]func(*rapid.T){
-			"":       c.check,
+			"":       func(rt *rapid.T) { c.check(rt) },
 			"write":  c.write,
 			"batch":  c.batch,
 			"fetch":  c.fetch,
@@ -119,7 +119,7 @@ func (c *comparison) batch(t *rapid.T) {
 	c.run(t, rapid.SliceOfN(rapid.Custom(c.someWrite), 0, 12).Draw(t, "writes"))
 }
 
-func (c *comparison) run(t *rapid.T, writes []store.Write) {
+func (c *comparison) run(t rapid.TB, writes []store.Write) {
 	a := c.apply(t, store.Batch{Writes: writes, Limits: c.model.limits})
 	if len(a.Results) != len(writes) {
 		t.Fatalf("%d answers to %d writes", len(a.Results), len(writes))
@@ -158,8 +158,8 @@ func (c *comparison) read(t *rapid.T) {
 	}
 }
 
-func (c *comparison) fetchKeys(t *rapid.T, keys []string) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+func (c *comparison) fetchKeys(t rapid.TB, keys []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	got, err := c.Store.Fetch(ctx, keys)
 	if err != nil {
@@ -181,8 +181,8 @@ func (c *comparison) fetchKeys(t *rapid.T, keys []string) {
 	}
 }
 
-func (c *comparison) apply(t *rapid.T, b store.Batch) store.Applied {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+func (c *comparison) apply(t rapid.TB, b store.Batch) store.Applied {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	a, err := c.Store.Apply(ctx, b)
 	if err != nil {
@@ -192,7 +192,7 @@ func (c *comparison) apply(t *rapid.T, b store.Batch) store.Applied {
 }
 
 // compare checks what an answer says of the whole store.
-func (c *comparison) compare(t *rapid.T, a store.Applied) {
+func (c *comparison) compare(t rapid.TB, a store.Applied) {
 	m := &c.model
 	if !slices.Equal(a.Evicted, m.evicted) {
 		t.Fatalf("evicted %q, want %q", a.Evicted, m.evicted)
@@ -207,7 +207,7 @@ func (c *comparison) compare(t *rapid.T, a store.Applied) {
 }
 
 // check compares what is stored, after every step.
-func (c *comparison) check(t *rapid.T) {
+func (c *comparison) check(t rapid.TB) {
 	rows, err := c.Inspect()
 	if err != nil {
 		t.Fatalf("the store is at odds with itself: %v", err)

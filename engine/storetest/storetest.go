@@ -57,6 +57,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"versions and conditions", versionTests},
 		{"values and keys", valueTests},
 		{"the eviction order", orderTests},
+		{"policies", policyTests},
 		{"capacity in bytes", byteTests},
 		{"limits", limitTests},
 		{"batches", batchTests},

@@ -1,0 +1,244 @@
+package storetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// policyTests are those of policies other than rank, of which orderTests are,
+// and of what holds for all of them.
+var policyTests = []test{
+	{"lru: what was created or fetched last stays, and a put counts nothing", func(f *fixture) {
+		f.setLimits(store.Limits{MaxKeys: 3, Eviction: store.LRU.Name})
+		f.apply(create("a", "1"), create("b", "1"), create("c", "1"))
+		f.fetch("a")
+		f.fetch("a")
+		f.fetch("b")
+		f.apply(put("c", "2"))
+		f.wantKeys("order", f.order(), "c", "a", "b")
+		f.wantKeys("evicted", f.apply(create("d", "1")).Evicted, "c")
+		f.wantKeys("evicted", f.apply(create("e", "1")).Evicted, "a")
+		f.wantKeys("order", f.order(), "b", "d", "e")
+	}},
+
+	{"lru: a fetch of several keys uses them in the order given", func(f *fixture) {
+		f.setLimits(store.Limits{MaxKeys: 10, Eviction: store.LRU.Name})
+		f.apply(numbered("k", 3)...)
+		f.fetch("k0002", "none", "k0000", "k0002", "k0001")
+		f.wantKeys("order", f.order(), "k0002", "k0000", "k0001")
+	}},
+
+	{"adaptive: keys that are read outlast a scan of new ones", func(f *fixture) {
+		const favourites = 50
+		f.setLimits(store.Limits{MaxKeys: 60, Eviction: store.Adaptive.Name})
+		keys := keysOf(numbered("favourite", favourites))
+		for range 4 {
+			f.readThrough(keys...)
+		}
+		for i, w := range numbered("scanned", 600) {
+			a := f.apply(w)
+			if a.Results[0].Outcome != store.Created || a.Keys > 60 {
+				f.Fatalf("%+v, %d keys", a.Results[0], a.Keys)
+			}
+			if i%60 == 59 {
+				for _, key := range keys {
+					if f.fetch(key).Entries[0] == nil {
+						f.Fatalf("%q left for the scan", key)
+					}
+				}
+			}
+		}
+	}},
+
+	{"adaptive: a key that comes again is known, though it had left", func(f *fixture) {
+		f.setLimits(store.Limits{MaxKeys: 20, Eviction: store.Adaptive.Name})
+		old := keysOf(numbered("old", 20))
+		f.readThrough(old...)
+		f.readThrough(old...)
+		// A loop of half as many again as there is room for: lru and rank would
+		// never find one of them.
+		loop := keysOf(numbered("loop", 30))
+		found := 0
+		for range 40 {
+			found += f.readThrough(loop...)
+		}
+		if found < 40*30/4 {
+			f.Errorf("found %d of %d", found, 40*30)
+		}
+	}},
+
+	{"adaptive: where lru is right, it comes near to it", func(f *fixture) {
+		f.setLimits(store.Limits{MaxKeys: 50, Eviction: store.Adaptive.Name})
+		found, asked := 0, 0
+		for i := range 2000 { // each key three times, 20 and 40 requests apart
+			for _, back := range []int{0, 20, 40} {
+				asked++
+				found += f.readThrough(fmt.Sprint("k", i/2-back/2))
+			}
+		}
+		if share := float64(found) / float64(asked); share < 0.7 {
+			f.Errorf("found %.3f", share)
+		}
+	}},
+
+	{"what was evicted without ever being fetched is counted, under every policy", func(f *fixture) {
+		for _, policy := range store.Policies {
+			f.setLimits(store.Limits{MaxKeys: 10, Eviction: policy.Name})
+			f.empty()
+			f.apply(numbered("k", 10)...)
+			f.fetch("k0001", "k0003", "k0005")
+			f.fetch("k0003")
+			f.apply(put("k0007", "yy"), del("k0009"), restore("k0009", "x", -0.5))
+			evicted, unread := 0, 0
+			read := []string{"k0001", "k0003", "k0005"}
+			f.limits.MaxKeys = 1
+			for a := f.setLimits(f.limits); ; a = f.apply() {
+				evicted, unread = evicted+len(a.Evicted), unread+a.EvictedUnread
+				read = slices.DeleteFunc(read, func(key string) bool { return slices.Contains(a.Evicted, key) })
+				if !a.Over {
+					break
+				}
+			}
+			if want := 6 + len(read); evicted != 9 || unread != want {
+				f.Errorf("%s: evicted %d, of them unread %d, want 9 and %d", policy.Name, evicted, unread, want)
+			}
+		}
+	}},
+
+	{"every policy keeps to the limits, though batches be large", func(f *fixture) {
+		for _, policy := range store.Policies {
+			for _, most := range []int{1, 2, 33} {
+				f.setLimits(store.Limits{MaxKeys: most, Eviction: policy.Name})
+				a := f.apply(numbered(policy.Name, store.MaxBatch)...)
+				for i, res := range a.Results {
+					if res.Outcome != store.Created {
+						f.Fatalf("write %d: %+v", i, res)
+					}
+				}
+				if a.Keys != most || len(f.inspect()) != most {
+					f.Errorf("%s: %d keys at a capacity of %d", policy.Name, a.Keys, most)
+				}
+				f.empty()
+			}
+		}
+	}},
+
+	{"another policy takes the order over, and nothing leaves for it", func(f *fixture) {
+		const n = 500
+		for _, from := range store.Policies {
+			for _, to := range store.Policies {
+				if from.Name == to.Name {
+					continue
+				}
+				f.setLimits(store.Limits{MaxKeys: n, Eviction: from.Name})
+				f.empty()
+				f.fill(n)
+				order := f.order()
+				a := f.setLimits(store.Limits{MaxKeys: n, Eviction: to.Name})
+				if a.Keys != n || len(a.Evicted) != 0 || a.Limits.Eviction != to.Name {
+					f.Fatalf("%s to %s: %d keys, evicted %q, limits %+v", from.Name, to.Name, a.Keys, a.Evicted, a.Limits)
+				}
+				f.wantKeys(from.Name+" to "+to.Name, f.order(), order...)
+			}
+		}
+	}},
+
+	{"after a switch, what is read or created outlasts what is not", func(f *fixture) {
+		for _, from := range store.Policies {
+			for _, to := range []store.Policy{store.Rank, store.LRU} {
+				if from.Name == to.Name {
+					continue
+				}
+				f.setLimits(store.Limits{MaxKeys: 100, Eviction: from.Name})
+				f.empty()
+				f.fill(100)
+				f.setLimits(store.Limits{MaxKeys: 100, Eviction: to.Name})
+				order := f.order()
+				f.fetch(order[0])
+				a := f.apply(numbered("new", 99)...)
+				f.wantKeys(from.Name+" to "+to.Name+", evicted", a.Evicted, order[1:]...)
+				if got := f.order(); len(got) != 100 || !slices.Contains(got, order[0]) {
+					f.Errorf("%s to %s: left %s", from.Name, to.Name, list(got))
+				}
+			}
+		}
+	}},
+
+	{"a rank that follows another policy counts from there, and by one", func(f *fixture) {
+		f.setLimits(store.Limits{MaxKeys: 10, Eviction: store.LRU.Name})
+		f.apply(numbered("k", 3)...)
+		f.setLimits(store.Limits{MaxKeys: 10, Eviction: store.Rank.Name})
+		f.apply(create("new", "1"))
+		f.fetch("k0001")
+		f.fetch("k0001")
+		f.fetch("new")
+		f.wantKeys("order", f.order(), "k0000", "k0002", "new", "k0001")
+		if first, second := f.score("new"), f.score("k0001"); second != first+1 {
+			f.Errorf("scores %v after one fetch, %v after two", first, second)
+		}
+	}},
+
+	{"a long load moves every order as the model's", func(f *fixture) {
+		rng := rand.New(rand.NewPCG(7, 8))
+		zipf := rand.NewZipf(rng, 1.2, 8, 400)
+		limits := store.Limits{MaxKeys: 60, Eviction: store.Adaptive.Name}
+		c := &comparison{Harness: f.Harness}
+		c.model.limits, c.model.policy = limits, store.Adaptive
+		c.model.number = f.setLimits(limits).Number
+		for round := range 700 {
+			if round%100 == 99 {
+				limits.Eviction = store.Policies[rng.IntN(len(store.Policies))].Name
+				limits.MaxKeys = 40 + rng.IntN(40)
+				c.model.setLimits(limits)
+				c.compare(f, f.setLimits(limits))
+			}
+			var keys []string
+			for range 1 + rng.IntN(12) {
+				key := fmt.Sprint("k", zipf.Uint64())
+				if rng.IntN(3) == 0 {
+					key = fmt.Sprint("scan", round%150)
+				}
+				if !slices.Contains(keys, key) {
+					keys = append(keys, key)
+				}
+			}
+			c.fetchKeys(f, keys)
+			var writes []store.Write
+			for _, key := range keys {
+				writes = append(writes, create(key, key))
+			}
+			if rng.IntN(10) == 0 {
+				writes = append(writes, del(keys[0]), create(keys[0], ""))
+			}
+			c.run(f, writes)
+			c.check(f)
+		}
+	}},
+}
+
+// readThrough fetches keys one by one as a client of a cache would, and creates
+// those that are absent. It returns how many were found.
+func (f *fixture) readThrough(keys ...string) (found int) {
+	f.Helper()
+	for _, key := range keys {
+		if f.fetch(key).Entries[0] != nil {
+			found++
+		} else {
+			f.write(create(key, "x"), store.Created)
+		}
+	}
+	return found
+}
+
+// empty deletes all there is.
+func (f *fixture) empty() {
+	f.Helper()
+	var writes []store.Write
+	for _, key := range f.order() {
+		writes = append(writes, del(key))
+	}
+	f.apply(writes...)
+}
