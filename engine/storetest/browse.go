@@ -266,6 +266,12 @@ func (f *fixture) pages(n int, order store.Order, between func()) []string {
 			f.Fatalf("%d entries of %d asked for", len(page.Entries), n)
 		}
 		keys = append(keys, keysListed(page)...)
+		if len(keys) > 10*store.MaxBatch {
+			f.Fatal("no end")
+		}
+		if len(page.Entries) == 0 && after != "" && between == nil {
+			f.Error("a cursor led to nothing")
+		}
 		if after = page.Next; after == "" {
 			return keys
 		}
