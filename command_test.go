@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -452,5 +453,26 @@ func TestHelpSaysWhatThereIs(t *testing.T) {
 				t.Errorf("%v does not say %s:\n%s", c.args, want, stdout)
 			}
 		}
+	}
+}
+
+func TestTheFileInTheDocumentationIsOne(t *testing.T) {
+	page, err := os.ReadFile("docs/export.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, file, _ := strings.Cut(string(page), "```json\n")
+	file, _, _ = strings.Cut(file, "```")
+	server := redistest.Start(t)
+	cmd, _, stderr := command(t, "import", "--store", server.URL())
+	cmd.Stdin = strings.NewReader(file)
+	if err := cmd.Run(); err != nil || !strings.Contains(stderr.String(), "imported 3 of 3 entries: 3 restored\n") {
+		t.Fatalf("%v: %s", err, stderr)
+	}
+	exported, _ := succeed(t, "export", "--store", server.URL())
+	entries := func(file string) []string { return strings.Split(file, "\n")[1:] }
+	age := regexp.MustCompile(`"age":\d+`)
+	if got, want := age.ReplaceAllString(exported, ""), age.ReplaceAllString(file, ""); !slices.Equal(entries(got), entries(want)) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

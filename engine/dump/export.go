@@ -120,9 +120,13 @@ func (x *Export) Begin(ctx context.Context) error {
 	case size.Limits.MaxKeys == 0:
 		return fmt.Errorf("%w %q", ErrNothing, x.Namespace)
 	}
+	page, err := bounded(ctx, func(ctx context.Context) (store.Page, error) { return x.Source.Page(ctx, "", 1, store.Next) })
+	if err != nil {
+		return err
+	}
 	x.counts.Total = size.Keys
 	x.header = Header{
-		Version: Version, Namespace: x.Namespace, Keys: size.Keys, Number: size.Number,
+		Version: Version, Namespace: x.Namespace, Keys: size.Keys, Number: size.Number, Clock: page.Clock,
 		Eviction: size.Limits.Eviction, MaxKeys: size.Limits.MaxKeys, MaxBytes: size.Limits.MaxBytes,
 	}
 	return nil
@@ -154,7 +158,7 @@ func (x *Export) page(ctx context.Context, out io.Writer) (more bool, err error)
 	var group []*Entry
 	var bytes int64
 	for i := range page.Entries {
-		e, ok := x.entry(&page.Entries[i], page.Number)
+		e, ok := x.entry(&page.Entries[i], &page)
 		if ok {
 			group = append(group, e)
 			bytes += page.Entries[i].Size
@@ -171,8 +175,8 @@ func (x *Export) page(ctx context.Context, out io.Writer) (more bool, err error)
 }
 
 // entry is one that belongs into the file, still without its value.
-func (x *Export) entry(l *store.Listed, number uint64) (*Entry, bool) {
-	created := number - l.Age
+func (x *Export) entry(l *store.Listed, page *store.Page) (*Entry, bool) {
+	created := page.Number - l.Age
 	if created > x.header.Number {
 		return nil, false
 	}
@@ -186,7 +190,7 @@ func (x *Export) entry(l *store.Listed, number uint64) (*Entry, bool) {
 		x.written[age] = struct{}{}
 		return nil, false
 	}
-	return &Entry{Key: l.Key, Rank: l.Rank, Age: age, HasAge: true}, true
+	return &Entry{Key: l.Key, Rank: l.Rank + page.Clock - x.header.Clock, Age: age, HasAge: true}, true
 }
 
 func (x *Export) writeGroup(ctx context.Context, out io.Writer, group []*Entry) error {

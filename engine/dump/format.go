@@ -29,6 +29,8 @@ type Header struct {
 	Keys int `json:"keys"`
 	// Number is the store's write number by then.
 	Number uint64 `json:"number"`
+	// Clock is what ranks count from, which moves under some policies.
+	Clock float64 `json:"clock"`
 }
 
 // Entry is a line of a file: an entry with its place in the eviction order.

@@ -42,7 +42,7 @@ type span struct{ offset, length int64 }
 // feed was being written when the export ended, and is not looked at.
 func read(r io.Reader, visit func(number int, at span, e Entry) error) (Contents, error) {
 	var c Contents
-	lines := bufio.NewReaderSize(r, 1<<20)
+	lines := bufio.NewReaderSize(r, 64<<10)
 	for number := 1; ; number++ {
 		b, err := lines.ReadBytes('\n')
 		switch {

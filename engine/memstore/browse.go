@@ -33,7 +33,7 @@ func (s *Store) Page(ctx context.Context, after store.Cursor, n int, order store
 			return store.Page{}, err
 		}
 	}
-	page := store.Page{Number: s.number}
+	page := store.Page{Number: s.number, Clock: s.order.state.Clock}
 	last := place
 	list := func(it *item) bool {
 		switch {

@@ -58,7 +58,7 @@ func formatScore(score float64) string { return strconv.FormatFloat(score, 'g', 
 
 func readPage(reply []any, order store.Order) (store.Page, error) {
 	r := reader{reply: reply}
-	number, more := uint64(r.int()), r.int() == 1
+	number, clock, more := uint64(r.int()), r.string(), r.int() == 1
 	type row struct {
 		member, score, rank, meta string
 		size                      int64
@@ -78,6 +78,10 @@ func readPage(reply []any, order store.Order) (store.Page, error) {
 		slices.Reverse(rows)
 	}
 	page := store.Page{Number: number}
+	var err error
+	if page.Clock, err = strconv.ParseFloat(clock, 64); err != nil {
+		return store.Page{}, fmt.Errorf("%w: a clock of %q", store.ErrUnavailable, clock)
+	}
 	for _, row := range rows {
 		insertion, key, ok := cutMember(row.member)
 		if !ok || !row.hasMeta {

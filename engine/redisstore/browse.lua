@@ -44,8 +44,8 @@ end
 
 -- ARGV: order, how many, and if not from the beginning the score and the
 -- insertion number of the place to go on from.
--- Returns {write number, 1 if there is more, then for each member: member,
---   score, what it is shown as, meta, size of the value}.
+-- Returns {write number, clock, 1 if there is more, then for each member:
+--   member, score, what it is shown as, meta, size of the value}.
 function asked.page()
   local n, score, insertion = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
   local first, last, more
@@ -58,7 +58,7 @@ function asked.page()
     first = math.max(last - n + 1, 0)
     more = first > 0
   end
-  local reply = { number, more and 1 or 0 }
+  local reply = { number, string.format('%.17g', clock), more and 1 or 0 }
   if last < first then return reply end
 
   local found = redis.call('ZRANGE', RANKS, first, last, 'WITHSCORES')
@@ -67,7 +67,7 @@ function asked.page()
   if #keys == 0 then return reply end
   local metas = redis.call('HMGET', META, unpack(keys))
   for i, key in ipairs(keys) do
-    local at = 5 * i - 2
+    local at = 5 * i - 1
     reply[at], reply[at + 1], reply[at + 2] = found[2 * i - 1], found[2 * i], shown(found[2 * i])
     reply[at + 3], reply[at + 4] = metas[i], redis.call('HSTRLEN', VALUES, key)
   end

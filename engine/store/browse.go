@@ -51,6 +51,9 @@ type Page struct {
 	// Number is the store's write number as of the page: less Listed.Age, it is
 	// that of the write that created the entry, which no other entry has.
 	Number uint64
+	// Clock is what the policy counted ranks from as of the page. The sum of
+	// both is what an entry's score is as long as nothing moves the entry.
+	Clock float64
 }
 
 // Cursor is a place in the eviction order. It stays good while entries come,
