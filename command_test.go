@@ -476,3 +476,33 @@ func TestTheFileInTheDocumentationIsOne(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+func TestUnderEveryPolicyTheOrderIsRestored(t *testing.T) {
+	server := redistest.Start(t)
+	for _, p := range store.Policies {
+		t.Run(p.Name, func(t *testing.T) {
+			limits := store.Limits{MaxKeys: 40, Eviction: p.Name}
+			old := openNamespace(t, server, p.Name)
+			for i := range 60 {
+				old.apply(limits, createOf(fmt.Sprint("k", i), fmt.Sprint(i), store.JSON, ""))
+				old.fetch(fmt.Sprint("k", i/2), fmt.Sprint("k", i/3*2))
+			}
+			cmd, exported, stderr := command(t, "export", "--store", server.URL(), "--namespace", p.Name)
+			if err := cmd.Run(); err != nil {
+				t.Fatalf("%v: %s", err, stderr)
+			}
+			cmd, _, stderr = command(t, "import", "--store", server.URL(), "--namespace", p.Name+"-restored")
+			cmd.Stdin = exported
+			if err := cmd.Run(); err != nil {
+				t.Fatalf("%v: %s", err, stderr)
+			}
+			restored := openNamespace(t, server, p.Name+"-restored")
+			if got, want := restored.entries(), old.entries(); len(want) != 40 || !slices.Equal(got, want) {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+			if got := restored.size().Limits; got != limits {
+				t.Errorf("limits %+v", got)
+			}
+		})
+	}
+}

@@ -76,11 +76,11 @@ func importFile(ctx context.Context, to found, input string, partial bool, stdin
 	if !contents.Contents.IsWhole && !partial {
 		return fmt.Errorf("%w: `export --resume` would complete it, and --partial takes the %d entries that are there", dump.ErrCutOff, contents.Contents.Entries)
 	}
-	header := contents.Contents.Header
+	limits := contents.Limits()
 	if to.limits.MaxKeys == 0 {
-		to.limits.MaxKeys, to.limits.MaxBytes = max(header.MaxKeys, 1), header.MaxBytes
+		to.limits.MaxKeys, to.limits.MaxBytes = limits.MaxKeys, limits.MaxBytes
 	}
-	setDefaultString(&to.limits.Eviction, header.Eviction)
+	setDefaultString(&to.limits.Eviction, limits.Eviction)
 	if err := checkEviction(to.limits.Eviction); err != nil {
 		return usageError{err}
 	}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"iter"
 	"slices"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 // File is an export that was read once, and found to be right.
@@ -35,6 +37,12 @@ func Open(file io.ReaderAt, size int64, check func(key string) error) (*File, er
 		return check(e.Key)
 	})
 	return f, err
+}
+
+// Limits are those of the store that was exported.
+func (f *File) Limits() store.Limits {
+	h := f.Contents.Header
+	return store.Limits{MaxKeys: max(h.MaxKeys, 1), MaxBytes: h.MaxBytes, Eviction: h.Eviction}
 }
 
 // entries returns the last n entries in eviction order, which are those worth
