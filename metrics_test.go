@@ -185,7 +185,7 @@ func checkQuery(t *testing.T, there map[string]metricFamily, where, query string
 		for _, matcher := range selector.LabelMatchers {
 			values, ok := m.labels[matcher.Name]
 			switch {
-			case matcher.Name == labels.MetricName || matcher.Name == "instance" || matcher.Name == "job":
+			case matcher.Name == "__name__" || matcher.Name == "instance" || matcher.Name == "job":
 			case !ok:
 				t.Errorf("%s: %s has no label %s", where, name, matcher.Name)
 			case strings.HasPrefix(matcher.Value, "$"):

@@ -48,10 +48,8 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		if err == nil {
 			return reply, nil
 		}
-		kind := retryUnreachable
 		switch {
 		case strings.HasPrefix(err.Error(), "REFUSED"):
-			kind = retryForgotten
 			if sent {
 				// Redis forgot this writer between two tries: nobody can tell
 				// whether the first one was applied.
@@ -61,7 +59,6 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 			*w = *newWriter()
 			w.number++
 		case isPassing(err):
-			kind = retryBusy
 		case isReply(err):
 			s.complain("Redis answers with an error, and what needs it is refused", err.Error())
 			if sent || isHalfWay(err) {
@@ -77,7 +74,6 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 				return nil, failure(false, err)
 			}
 		case !isUnsent(err):
-			kind = retryNoAnswer
 			sent = true
 		}
 		wait := min(backoff, lastBackoff)
@@ -89,7 +85,7 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		case <-ctx.Done():
 			return nil, failure(sent, err)
 		case <-time.After(wait):
-			s.retries.add(kind)
+			s.retries.add(retryKind(err))
 		}
 	}
 }
@@ -118,6 +114,7 @@ func (s *Store) read(ctx context.Context, script *redis.Script, args ...any) ([]
 		case <-ctx.Done():
 			return nil, failure(false, err)
 		case <-time.After(backoff):
+			s.retries.add(retryKind(err))
 		}
 		backoff = min(2*backoff, lastBackoff)
 		patience *= 2

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"maps"
+	"strings"
 	"sync"
 
 	"github.com/sony/gobreaker/v2"
@@ -32,6 +33,20 @@ const (
 // loading or has no master; it does not know the writer any more; no answer
 // came; there is no connection, or it is known that the server is down.
 var RetryKinds = []string{retryBusy, retryForgotten, retryNoAnswer, retryUnreachable}
+
+// retryKind returns the one of RetryKinds that a try's error leads to.
+func retryKind(err error) string {
+	switch {
+	case strings.HasPrefix(err.Error(), "REFUSED"):
+		return retryForgotten
+	case isPassing(err):
+		return retryBusy
+	case isOpen(err), isUnsent(err):
+		return retryUnreachable
+	default:
+		return retryNoAnswer
+	}
+}
 
 // BreakerStates say whether calls are let through: all, one to see, or none.
 var BreakerStates = []string{

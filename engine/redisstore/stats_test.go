@@ -1,7 +1,9 @@
 package redisstore
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
@@ -26,5 +28,27 @@ func TestStatsCountRetriesByKind(t *testing.T) {
 	create("lost")
 	if n := st.Stats().Retries[retryNoAnswer]; n != 1 {
 		t.Errorf("%d answers were lost", n)
+	}
+	proxy.Next(faultproxy.Fault{Ending: faultproxy.Lose})
+	if _, err := st.Size(f.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	if n := st.Stats().Retries[retryNoAnswer]; n != 2 {
+		t.Errorf("%d answers were lost", n)
+	}
+}
+
+func TestStatsTellThatRedisIsDown(t *testing.T) {
+	f := newFixture(t)
+	f.apply(store.Write{Op: store.Create, Key: "k"})
+	f.server.Kill()
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := f.store.Fetch(ctx, []string{"k"}); err == nil {
+		t.Fatal("a fetch without Redis succeeded")
+	}
+	s := f.store.Stats()
+	if s.Breaker != "open" || s.Retries[retryUnreachable] == 0 || s.ClientRenewals != 1 {
+		t.Errorf("%+v", s)
 	}
 }
