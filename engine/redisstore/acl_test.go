@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -41,6 +42,14 @@ func TestTheUserOfTheREADMEMayDoAllThatIsNeeded(t *testing.T) {
 		t.Error(err)
 	}
 	f.observe()
+	for _, policy := range []string{"lru", "adaptive"} {
+		f.switchTo(policy)
+		for i := range 12 {
+			f.use(fmt.Sprint("k", i%5), "c")
+		}
+		f.apply(remove("k1"), put("k2", "longer"))
+	}
+	f.switchTo("rank")
 	// What repairs need: a value without meta, and an order that is gone.
 	f.do("HSET", "{cache}:values", "foreign", "v")
 	f.do("DEL", "{cache}:ranks")

@@ -36,7 +36,7 @@ local keys = redis.call('HLEN', VALUES)
 local torn = keys ~= redis.call('HLEN', META)
 torn = redis.call('ZCARD', RANKS) ~= keys or torn
 if keys == 0 then bytes = 0 end
-local order = { keys = keys, clock = tonumber(state[8] or 0), window = tonumber(state[9] or 0) }
+local order = { keys = keys, clock = tonumber(state[8]) or 0, window = tonumber(state[9]) or 0 }
 
 -- Until one write went through, a write may be refused: READONLY always, OOM
 -- for commands that need memory. Redis looks for OOM only before the first
@@ -70,9 +70,10 @@ end
 -- Another policy takes the order over as it is, and starts its clock above the
 -- scores: what is used from now on stays longer than what is not. See
 -- State.Switch in Go.
-if sets_limits and state[6] and state[6] ~= eviction then
+local before = state[6] or 'rank' -- if there was none, or its name was lost
+if sets_limits and before ~= eviction then
   if begin_growing() then
-    policy, unknown = policy_named(state[6])
+    policy, unknown = policy_named(before)
     if unknown then return redis.error_reply(unknown) end
   else
     local top = redis.call('ZRANGE', RANKS, -1, -1, 'WITHSCORES')[2]

@@ -6,7 +6,7 @@ local SCAN_STEP = 500
 local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'clock')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
-local number, clock = tonumber(state[2] or 0), tonumber(state[7] or 0)
+local number, clock = tonumber(state[2] or 0), tonumber(state[7]) or 0
 
 -- What a score is shown as: its distance from the clock of a policy that has
 -- one. As text, since a number would be cut to an integer on its way.

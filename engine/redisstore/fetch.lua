@@ -15,20 +15,23 @@ local values = redis.call('HMGET', VALUES, unpack(ARGV, 4))
 local metas = redis.call('HMGET', META, unpack(ARGV, 4))
 
 local reply = { tonumber(state[2] or 0), state[3] or '', 0, '' }
-local keys, members = {}, {}
+local keys, members, met = {}, {}, {}
 for i = 1, #values do
   reply[2 * i + 3], reply[2 * i + 4] = values[i], metas[i]
-  if values[i] and metas[i] and not repeated then
+  local key = ARGV[i + 3]
+  if values[i] and metas[i] and not repeated and not met[key] then
     local insertion = parse(metas[i])
     if insertion then
-      local key = ARGV[i + 3]
-      keys[#keys + 1], members[#members + 1] = key, member(insertion, key)
+      keys[#keys + 1], members[#members + 1], met[key] = key, member(insertion, key), true
     end
   end
 end
 if #members == 0 then return reply end
 
-local order = { fetching = true, clock = tonumber(state[5] or 0), window = tonumber(state[6] or 0), keys = tonumber(state[7] or 0) }
+local order = {
+  fetching = true,
+  clock = tonumber(state[5]) or 0, window = tonumber(state[6]) or 0, keys = tonumber(state[7]) or 0,
+}
 policy = policy(order)
 local scores = redis.call('ZMSCORE', RANKS, unpack(members))
 local raised = {}

@@ -1,0 +1,181 @@
+package redisstore
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// use asks for keys as a cache would, and creates those that are absent.
+func (f *fixture) use(keys ...string) {
+	f.Helper()
+	var absent []store.Write
+	for i, e := range f.fetch(keys...).Entries {
+		if e == nil {
+			absent = append(absent, create(keys[i], "v"))
+		}
+	}
+	if len(absent) > 0 {
+		f.apply(absent...)
+	}
+}
+
+func (f *fixture) switchTo(policy string) store.Applied {
+	f.Helper()
+	f.limits.Eviction = policy
+	a, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, SetLimits: true})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return a
+}
+
+func (f *fixture) count(name string) int64 {
+	f.Helper()
+	return f.redis.ZCard(f.ctx(), "{cache}:"+name).Val()
+}
+
+func TestGhostsAndShadowNeverOutnumberTheEntries(t *testing.T) {
+	f := newFixture(t)
+	f.limits = store.Limits{MaxKeys: 50, Eviction: "adaptive"}
+	for i := range 300 {
+		f.use(fmt.Sprint("new", i), fmt.Sprint("loop", i%70))
+		keys := f.count("ranks")
+		if ghosts, shadow := f.count("ghosts"), f.count("shadow"); ghosts > keys || shadow > keys {
+			t.Fatalf("%d ghosts, %d in the shadow, %d entries", ghosts, shadow, keys)
+		}
+	}
+	if f.count("ghosts") == 0 || f.count("shadow") == 0 {
+		t.Fatal("no ghosts or no shadow: nothing was shown")
+	}
+	f.switchTo("rank")
+	if left := f.redis.Exists(f.ctx(), "{cache}:ghosts", "{cache}:shadow").Val(); left != 0 {
+		t.Errorf("%d keys of adaptive are left under rank", left)
+	}
+	f.consistent()
+}
+
+func TestADeletedKeyIsNoGhost(t *testing.T) {
+	f := newFixture(t)
+	f.limits = store.Limits{MaxKeys: 5, Eviction: "adaptive"}
+	for i := range 20 {
+		f.use(fmt.Sprint("k", i%7))
+	}
+	for i := range 7 {
+		f.apply(create(fmt.Sprint("k", i), "v"), remove(fmt.Sprint("k", i)))
+	}
+	if ghosts, shadow := f.count("ghosts"), f.count("shadow"); ghosts != 0 || shadow != 0 {
+		t.Errorf("%d ghosts, %d in the shadow", ghosts, shadow)
+	}
+}
+
+func TestWhoBreaksGhostsOrShadowBreaksNothingElse(t *testing.T) {
+	f := newFixture(t)
+	f.limits = store.Limits{MaxKeys: 5, Eviction: "adaptive"}
+	f.use("a", "b", "c", "d", "e", "f")
+	f.do("SET", "{cache}:ghosts", "a string")
+	f.do("SET", "{cache}:shadow", "a string")
+	for i := range 20 {
+		f.use(fmt.Sprint("k", i%7), "a")
+		f.apply(put("a", fmt.Sprint(i)), remove(fmt.Sprint("k", i%3)))
+		if n := f.redis.HLen(f.ctx(), "{cache}:values").Val(); n > 5 {
+			t.Fatalf("%d keys", n)
+		}
+	}
+	f.consistent()
+}
+
+func TestStructuresThatDisagreeAreRepairedUnderEveryPolicy(t *testing.T) {
+	for _, policy := range store.Policies {
+		for name, harm := range map[string]func(f *fixture){
+			"ranks":      func(f *fixture) { f.do("DEL", "{cache}:ranks") },
+			"meta":       func(f *fixture) { f.do("DEL", "{cache}:meta") },
+			"values":     func(f *fixture) { f.do("DEL", "{cache}:values") },
+			"state":      func(f *fixture) { f.do("DEL", "{cache}:state") },
+			"one rank":   func(f *fixture) { f.do("ZPOPMIN", "{cache}:ranks") },
+			"clock":      func(f *fixture) { f.do("HSET", "{cache}:state", "clock", "noon", "window", "wide", "held", "all") },
+			"order gone": func(f *fixture) { f.do("HDEL", "{cache}:state", "clock", "window", "held") },
+		} {
+			t.Run(policy.Name+" without "+name, func(t *testing.T) {
+				f := newFixture(t)
+				f.limits = store.Limits{MaxKeys: 50, Eviction: policy.Name}
+				for i := range 120 {
+					f.use(fmt.Sprint("k", i%60), fmt.Sprint("k", i%7))
+				}
+				harm(f)
+				for i := range 20 {
+					f.use(fmt.Sprint("new", i), fmt.Sprint("k", i))
+					if n := f.redis.HLen(f.ctx(), "{cache}:values").Val(); n > 50 {
+						t.Fatalf("%d values", n)
+					}
+				}
+				f.settle()
+			})
+		}
+	}
+}
+
+// TestPoliciesChangeWhileOthersWrite has two processes at a namespace, whose
+// policy changes all the time.
+func TestPoliciesChangeWhileOthersWrite(t *testing.T) {
+	f := newFixture(t)
+	f.limits = store.Limits{MaxKeys: 40, Eviction: "rank"}
+	f.apply()
+	other, _ := f.open(f.server.URL())
+	ctx, limits := f.ctx(), f.limits
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			keys := []string{fmt.Sprint("a", i%30), fmt.Sprint("b", i)}
+			if _, err := other.Fetch(ctx, keys); err != nil {
+				t.Error(err)
+				return
+			}
+			a, err := other.Apply(ctx, store.Batch{Limits: limits, Writes: []store.Write{create(keys[0], "v"), create(keys[1], "v")}})
+			if err != nil || a.Keys > 40 {
+				t.Errorf("%d keys, %v", a.Keys, err)
+				return
+			}
+		}
+	})
+	for i := range 60 {
+		before := f.redis.HLen(f.ctx(), "{cache}:values").Val()
+		a := f.switchTo(store.Policies[i%len(store.Policies)].Name)
+		if len(a.Evicted) != 0 || int64(a.Keys) < before {
+			t.Fatalf("a switch left %d of %d keys, and evicted %q", a.Keys, before, a.Evicted)
+		}
+		f.use(fmt.Sprint("a", i%30), fmt.Sprint("c", i))
+	}
+	close(stop)
+	running.Wait()
+	f.consistent()
+}
+
+func TestAStoreWithoutMemoryKeepsItsPolicy(t *testing.T) {
+	f := newFixture(t)
+	f.limits = store.Limits{MaxKeys: 20, Eviction: "adaptive"}
+	for i := range 30 {
+		f.use(fmt.Sprint("k", i))
+	}
+	f.do("CONFIG", "SET", "maxmemory", "1")
+	if a := f.switchTo("lru"); a.Limits.Eviction != "adaptive" || a.Keys != 20 {
+		t.Errorf("limits %+v, %d keys", a.Limits, a.Keys)
+	}
+	if got := f.fetch("k29"); got.Entries[0] == nil || got.LostRaises != 1 {
+		t.Errorf("%+v", got)
+	}
+	f.outcomes(f.apply(remove("k29")), store.Deleted)
+	f.do("CONFIG", "SET", "maxmemory", "0")
+	if a := f.switchTo("lru"); a.Limits.Eviction != "lru" || a.Keys != 19 {
+		t.Errorf("limits %+v, %d keys", a.Limits, a.Keys)
+	}
+	f.consistent()
+}
