@@ -242,7 +242,7 @@ end
 -- An entry that grows is out of the order meanwhile, so that it is not evicted
 -- to make its own room.
 local function make_room_to_grow(key, insertion, growth)
-  if growth <= 0 or max_bytes == 0 then return end
+  if growth <= 0 or max_bytes == 0 or bytes + growth <= max_bytes then return end
   local m = insertion and member(insertion, key)
   local score = m and redis.call('ZSCORE', RANKS, m)
   if score then redis.call('ZREM', RANKS, m) end
