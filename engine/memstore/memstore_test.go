@@ -15,7 +15,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(*testing.T) storetest.Harness {
 	s := New()
-	return storetest.Harness{Store: s, Inspect: func() ([]storetest.Ranked, error) { return inspect(s) }}
+	return storetest.Harness{
+		Store:   s,
+		Inspect: func() ([]storetest.Ranked, error) { return inspect(s) },
+		Kept: func() (storetest.Kept, error) {
+			o := s.order
+			if g, h := o.ghosts, o.shadow; g.order.Len() != len(g.numbers) || h.order.Len() != len(h.numbers) {
+				return storetest.Kept{}, fmt.Errorf("%d and %d notes, in order %d and %d", len(g.numbers), len(h.numbers), g.order.Len(), h.order.Len())
+			}
+			return storetest.Kept{State: o.state, Ghosts: o.ghosts.numbers, Shadow: o.shadow.numbers}, nil
+		},
+	}
 }
 
 func TestConformance(t *testing.T) { storetest.Run(t, open) }

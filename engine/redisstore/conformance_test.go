@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -40,6 +41,7 @@ func onRedis(t *testing.T) func(t *testing.T) storetest.Harness {
 			Inspect: func() ([]storetest.Ranked, error) {
 				return inspect(t.Context(), client, namespace)
 			},
+			Kept: func() (storetest.Kept, error) { return kept(t.Context(), client, namespace) },
 		}
 	}
 }
@@ -78,6 +80,28 @@ func inspect(ctx context.Context, client *redis.Client, namespace string) ([]sto
 		return nil, fmt.Errorf("%d bytes, counted as %q", size, counted)
 	}
 	return rows, nil
+}
+
+// kept lists what the policy keeps beside ranks.
+func kept(ctx context.Context, client *redis.Client, namespace string) (k storetest.Kept, err error) {
+	prefix := "{" + namespace + "}:"
+	for field, to := range map[string]*float64{"clock": &k.State.Clock, "window": &k.State.Window} {
+		*to, err = client.HGet(ctx, prefix+"state", field).Float64()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return k, err
+		}
+	}
+	for name, to := range map[string]*map[string]float64{"ghosts": &k.Ghosts, "shadow": &k.Shadow} {
+		*to = map[string]float64{}
+		notes, err := client.ZRangeWithScores(ctx, prefix+name, 0, -1).Result()
+		if err != nil {
+			return k, err
+		}
+		for _, z := range notes {
+			(*to)[z.Member.(string)] = z.Score
+		}
+	}
+	return k, nil
 }
 
 // row puts together what the three structures have of an entry.

@@ -70,6 +70,26 @@ var policyTests = []test{
 		}
 	}},
 
+	{"adaptive: ghosts bring back what is asked for seldom, but again and again", func(f *fixture) {
+		f.setLimits(store.Limits{MaxKeys: 20, Eviction: store.Adaptive.Name})
+		old := keysOf(numbered("old", 20))
+		f.readThrough(old...)
+		f.readThrough(old...)
+		// A round is of more keys than there is room for. Five come in every
+		// round, and would not be found by lru, nor by rank.
+		again, found := keysOf(numbered("again", 5)), 0
+		for round := range 20 {
+			f.readThrough(old[:10]...)
+			if n := f.readThrough(again...); round >= 15 {
+				found += n
+			}
+			f.readThrough(keysOf(numbered(fmt.Sprint("once", round), 10))...)
+		}
+		if found < 20 {
+			f.Errorf("found %d of the 25 that came again at the end", found)
+		}
+	}},
+
 	{"adaptive: where lru is right, it comes near to it", func(f *fixture) {
 		f.setLimits(store.Limits{MaxKeys: 50, Eviction: store.Adaptive.Name})
 		found, asked := 0, 0

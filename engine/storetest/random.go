@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -206,11 +207,19 @@ func (c *comparison) compare(t rapid.TB, a store.Applied) {
 	}
 }
 
-// check compares what is stored, after every step.
+// check compares what is stored and kept, after every step.
 func (c *comparison) check(t rapid.TB) {
 	rows, err := c.Inspect()
 	if err != nil {
 		t.Fatalf("the store is at odds with itself: %v", err)
+	}
+	kept, err := c.Kept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &c.model
+	if kept.State != m.state || !maps.Equal(kept.Ghosts, m.ghosts) || !maps.Equal(kept.Shadow, m.shadow) {
+		t.Fatalf("beside the scores stands\n%+v, want\n%+v %v %v", kept, m.state, m.ghosts, m.shadow)
 	}
 	if len(rows) > c.model.limits.MaxKeys {
 		t.Fatalf("%d keys at a capacity of %d", len(rows), c.model.limits.MaxKeys)

@@ -24,6 +24,15 @@ type Harness struct {
 	// the eviction policy. It returns an error when the structures of the
 	// store disagree.
 	Inspect func() ([]Ranked, error)
+
+	// Kept returns what the policy keeps beside the scores.
+	Kept func() (Kept, error)
+}
+
+// Kept is what a policy keeps beside the scores.
+type Kept struct {
+	State          store.State
+	Ghosts, Shadow map[string]float64
 }
 
 // Ranked is a stored entry and its place in the eviction order.
