@@ -1,0 +1,51 @@
+// Requests to the server that the page comes from, and to no other.
+
+/** How long an answer may take: more than redis_timeout usually is. */
+const patience = 8000;
+
+/** What the server said instead of an answer. status 0: it said nothing. */
+export class Failure extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Reads a path below the page as text. */
+export async function read(path) {
+  let response;
+  let text;
+  try {
+    response = await fetch(path, { signal: AbortSignal.timeout(patience), headers: { Accept: 'application/json' }, cache: 'no-store' });
+    text = await response.text();
+  } catch (error) {
+    throw new Failure(0, error.name === 'TimeoutError' ? `no answer within ${patience / 1000} s` : 'the connection failed');
+  }
+  if (!response.ok) throw new Failure(response.status, reason(text) || response.statusText);
+  return text;
+}
+
+export async function readJSON(path) {
+  const text = await read(path);
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Failure(0, 'the answer was no JSON');
+  }
+}
+
+function reason(text) {
+  try {
+    const problem = JSON.parse(text);
+    return String(problem.error ?? problem.detail ?? '');
+  } catch {
+    return '';
+  }
+}
+
+const cachePath = (id) => `caches/${encodeURIComponent(id)}`;
+
+export const readCaches = async () => (await readJSON('caches')).caches ?? [];
+export const readCache = (id) => readJSON(cachePath(id));
+export const readKeys = (id, order, limit) => readJSON(`${cachePath(id)}/keys?order=${order}&limit=${limit}`);
+export const readKey = (id, key) => read(`${cachePath(id)}/keys/${encodeURIComponent(key)}`);

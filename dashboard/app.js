@@ -1,0 +1,239 @@
+// The page: asks for figures every two seconds while somebody looks, and says
+// so plainly when there is no answer, or when Redis is down.
+
+import { Failure, readCache, readCaches, readKeys } from './api.js';
+import { byId, make, setText } from './dom.js';
+import { Readings } from './figures.js';
+import { moment, span, time } from './format.js';
+import { Lookup } from './lookup.js';
+import { Curves, showTiles } from './panels.js';
+import { clearTables, showEvictions, showKeys, showNodes, showSettings } from './tables.js';
+
+const interval = 2000;
+const keysInterval = 6000;
+const slowest = 30_000;
+
+const readings = new Readings();
+const curves = new Curves(byId('curves'), byId('cursor'), byId('cursor-live'));
+const lookup = new Lookup(() => id);
+const picker = byId('cache');
+
+let id = null; // of the cache that is shown
+let cache = null; // its latest answer
+let timer = 0;
+let isPolling = false;
+let isAskedAgain = false;
+let failures = 0; // in a row
+let answeredAt = 0; // by this machine's clock, as all times here
+let silentSince = 0;
+let silence = '';
+let nextTry = 0;
+let downSince = 0;
+let isSinceOpened = false; // it was down when the page first asked
+let listedAt = 0;
+let keysAt = 0;
+let keysAsOf = 0;
+let full = null; // how full the store was when it was last known
+const limits = { next: 10, valued: 10 };
+
+async function poll() {
+  clearTimeout(timer);
+  if (isPolling) {
+    isAskedAgain = true;
+    return;
+  }
+  isPolling = true;
+  isAskedAgain = false;
+  const asked = id;
+  try {
+    if (!id || Date.now() - listedAt > slowest) await list();
+    if (id) {
+      const answer = await readCache(id);
+      if (id === asked || !asked) take(answer);
+    }
+    failures = 0;
+    silentSince = 0;
+    answeredAt = Date.now();
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    if (error.status === 404) listedAt = 0; // the cache is gone from the configuration
+    failures++;
+    silence = error.status === 401 || error.status === 403 ? `the server refuses (${error.status}); reload the page to sign in` : error.message;
+    silentSince ||= Date.now();
+  } finally {
+    isPolling = false;
+  }
+  const pause = Math.min(slowest, interval * 2 ** Math.min(failures, 5) / (failures ? 2 : 1));
+  nextTry = Date.now() + pause;
+  showState();
+  if (!document.hidden) timer = setTimeout(poll, isAskedAgain ? 0 : pause);
+  if (!silentSince) void readTables();
+}
+
+async function list() {
+  const all = await readCaches();
+  listedAt = Date.now();
+  picker.replaceChildren(...all.map((c) => make('option', { value: c.id }, `${c.namespace} · ${c.store}`)));
+  picker.disabled = all.length < 2;
+  const wanted = decodeURIComponent(location.hash.slice(1));
+  const chosen = all.find((c) => c.id === id) ?? all.find((c) => c.id === wanted) ?? all[0];
+  if (chosen?.id !== id) choose(chosen?.id ?? null);
+  picker.value = id ?? '';
+  byId('main').classList.toggle('no-cache', all.length === 0);
+}
+
+function choose(chosen) {
+  id = chosen;
+  cache = null;
+  downSince = 0;
+  keysAt = 0;
+  keysAsOf = 0;
+  full = null;
+  Object.assign(limits, { next: 10, valued: 10 });
+  readings.clear();
+  lookup.clear();
+  clearTables();
+}
+
+function take(answer) {
+  const now = Date.now();
+  const isFirst = cache === null;
+  cache = answer;
+  if (cache.store_state.reachable) {
+    downSince = 0;
+    full = { keys: cache.store_state.keys, bytes: cache.store_state.bytes, at: now };
+  }
+  if (!cache.store_state.reachable && !downSince) {
+    downSince = now;
+    isSinceOpened = isFirst;
+    if (!keysAsOf) clearTables('Not known while the store is down.');
+  }
+  readings.add(cache, now);
+  setText(byId('store'), `${cache.namespace} in ${cache.store}`);
+  document.title = `${cache.namespace} · redis_proxy`;
+  showTiles(cache, readings, full);
+  curves.show(cache.history);
+  showEvictions(cache);
+  showNodes(cache);
+  showSettings(cache);
+  setText(byId('since'), `Counted since ${moment(cache.figures.since)}, by this node alone. Keys and bytes are those of the whole store.`);
+}
+
+/** The order of the keys, less often: each is a call to the store. */
+async function readTables() {
+  if (!cache?.store_state.reachable || Date.now() - keysAt < keysInterval) return;
+  const asked = id;
+  keysAt = Date.now();
+  try {
+    // One after the other: a page that watches a store should not crowd it.
+    for (const order of ['next', 'valued']) {
+      const { keys, cursor } = await readKeys(asked, order, limits[order]);
+      if (asked !== id) return;
+      showKeys(order, keys ?? [], Boolean(cursor), (key) => lookup.show(key));
+    }
+    keysAsOf = Date.now();
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+  }
+}
+
+function showState() {
+  const isSilent = silentSince > 0;
+  const isDown = cache !== null && !cache.store_state.reachable;
+  const isEmbedded = cache?.store === 'embedded';
+  const name = isEmbedded ? 'The store' : 'Redis';
+  document.body.classList.toggle('is-silent', isSilent);
+  document.body.classList.toggle('is-down', isDown);
+
+  const items = [];
+  if (cache === null) {
+    items.push([isSilent ? 'bad' : 'idle', isSilent ? 'No answer from the server' : id || isPolling ? 'Asking the server' : 'No cache is configured']);
+  } else {
+    const { reachable, breaker } = cache.store_state;
+    const { subscribed, nodes, count } = cache.subscription ?? {};
+    const n = nodes?.length || count || 0;
+    items.push(isSilent ? ['idle', `${name}: not known`] : reachable ? ['good', isEmbedded ? 'Embedded store' : 'Redis answers'] : ['bad', `${name} is down`]);
+    if (!isSilent && breaker && breaker !== 'closed') items.push(['warn', `Circuit breaker ${breaker}`]);
+    if (!isEmbedded) {
+      items.push(isSilent ? ['idle', 'Subscription: not known'] : subscribed ? ['good', 'Subscribed to changes'] : ['warn', 'Not subscribed: local answers last 1 s or less']);
+      items.push(isSilent || isDown ? ['idle', 'Nodes: not known'] : ['good', n === 1 ? '1 node' : `${n} nodes`]);
+    }
+    items.push(['idle', `Eviction: ${cache.store_state.eviction}`]);
+  }
+  const marks = { good: '●', warn: '▲', bad: '✕', idle: '○' };
+  byId('state').replaceChildren(...items.map(([kind, text]) =>
+    make('li', { class: kind }, make('span', { class: 'mark', 'aria-hidden': 'true' }, marks[kind]), make('span', {}, text))));
+
+  showBanner(isSilent, isDown, name);
+  const asOf = keysAsOf ? `As of ${time(keysAsOf)}. ` : '';
+  const isOld = isSilent || isDown;
+  setText(byId('next-note'), (isOld ? asOf : '') + 'Leaves first when a new key needs room.');
+  setText(byId('valued-note'), (isOld ? asOf : '') + 'Leaves last.');
+  showClock();
+}
+
+let told = '';
+
+function showBanner(isSilent, isDown, name) {
+  let title = '';
+  let text = '';
+  if (isSilent) {
+    title = `No answer from the server since ${time(silentSince)}.`;
+    text = `${sentence(silence)}. ` + (cache ? `What is shown is from ${time(answeredAt)}.` : 'There is nothing to show yet.');
+  } else if (isDown) {
+    title = isSinceOpened ? `${name} is down, and was when this page first asked at ${time(downSince)}.` : `${name} is down since ${time(downSince)}.`;
+    const old = keysAsOf ? ` Keys and their order below are as of ${time(keysAsOf)}.` : '';
+    text = `Local answers go on; what needs the store gets 503.${old}`;
+    if (cache.store_state.error) text += ` (${cache.store_state.error})`;
+  } else if (id === null && answeredAt) {
+    title = 'No cache is configured.';
+    text = 'The configuration that runs has no redis_proxy handler.';
+  }
+  byId('banner').hidden = title === '';
+  byId('banner').className = isSilent || isDown ? 'banner bad' : 'banner';
+  byId('retry').hidden = !isSilent;
+  setText(byId('banner-title'), title);
+  setText(byId('banner-text'), text);
+
+  // Spoken when it changes, not at every poll.
+  const state = isSilent ? 'silent' : isDown ? 'down' : cache ? 'up' : '';
+  if (state !== told) {
+    if (title) setText(byId('announce'), `${title} ${text}`);
+    else if (told) setText(byId('announce'), told === 'down' ? `${name} answers again.` : 'The server answers again.');
+    if (state) told = state;
+  }
+}
+
+const sentence = (s) => s.charAt(0).toUpperCase() + s.slice(1);
+
+function showClock() {
+  const now = Date.now();
+  let text = 'No figures yet';
+  if (silentSince) text = `Trying again in ${span((nextTry - now) / 1000 + 0.9)}`;
+  else if (answeredAt) text = `Updated ${time(answeredAt)}`;
+  setText(byId('updated'), text);
+}
+
+setInterval(() => {
+  if (!document.hidden) showClock();
+}, 1000);
+
+picker.addEventListener('change', () => {
+  choose(picker.value);
+  history.replaceState(null, '', `#${encodeURIComponent(id)}`);
+  void poll();
+});
+byId('retry').addEventListener('click', () => void poll());
+for (const order of ['next', 'valued']) {
+  byId(`${order}-more`).addEventListener('click', () => {
+    limits[order] = 50;
+    keysAt = 0;
+    void readTables();
+  });
+}
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) clearTimeout(timer);
+  else void poll();
+});
+
+void poll();
