@@ -69,6 +69,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return notFound("nothing is here")
 	}
+	if file, ok := dashboard[path]; ok {
+		return a.answer(w, r, byMethod{http.MethodGet: file.serve})
+	}
 	switch path {
 	case "live":
 		return a.answer(w, r, byMethod{http.MethodGet: serveLive})

@@ -28,13 +28,7 @@ func init() {
 // which would not get to see the matcher.
 func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // consume directive name
-	inlinePath := ""
-	if h.NextArg() {
-		if strings.HasPrefix(h.Val(), "/") {
-			inlinePath = h.Val()
-		}
-		h.Prev()
-	}
+	inlinePath := peekInlinePath(h)
 	matcherSet, err := h.ExtractMatcherSet()
 	if err != nil {
 		return nil, err
@@ -47,14 +41,28 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	h.Reset()
 	h.Next() // for the line in errors
 	if inlinePath != "" {
-		if matcherSet["path"], err = handler.matchPrefix(inlinePath); err != nil {
+		if matcherSet["path"], err = matchPrefix(&handler.PathPrefix, inlinePath); err != nil {
 			return nil, h.WrapErr(err)
 		}
 	}
-	if err := handler.checkReach(matcherSet["path"]); err != nil {
+	prefix := handler.PathPrefix
+	setDefaultString(&prefix, defaultPathPrefix)
+	if err := checkReach(prefix, matcherSet["path"]); err != nil {
 		return nil, h.WrapErr(err)
 	}
 	return h.NewRoute(matcherSet, handler), nil
+}
+
+// peekInlinePath returns the path that is the directive's matcher, if it is one.
+func peekInlinePath(h httpcaddyfile.Helper) string {
+	if !h.NextArg() {
+		return ""
+	}
+	defer h.Prev()
+	if strings.HasPrefix(h.Val(), "/") {
+		return h.Val()
+	}
+	return ""
 }
 
 // matchPrefix takes the prefix from an inline path matcher unless it is set,
@@ -62,7 +70,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 // /kv, where entries are created whose key is in the body; the handler passes
 // on what else it matches. (A matcher of two paths would cost the route its
 // place: Caddy puts longer paths first only where each has one.)
-func (h *Handler) matchPrefix(pattern string) (json.RawMessage, error) {
+func matchPrefix(pathPrefix *string, pattern string) (json.RawMessage, error) {
 	prefix, isTree := strings.CutSuffix(pattern, "/*")
 	isPrefix := isTree
 	if !isPrefix {
@@ -71,16 +79,16 @@ func (h *Handler) matchPrefix(pattern string) (json.RawMessage, error) {
 	if prefix == "" {
 		prefix = "/"
 	}
-	if h.PathPrefix == "" {
+	if *pathPrefix == "" {
 		if !isPrefix {
 			return nil, fmt.Errorf("the matcher %s meets no key: write %s/*, or set path_prefix", pattern, strings.TrimSuffix(pattern, "/"))
 		}
 		if err := checkPathPrefix(prefix); err != nil {
 			return nil, fmt.Errorf("the matcher %s cannot give the path prefix, set path_prefix: %w", pattern, err)
 		}
-		h.PathPrefix = prefix
+		*pathPrefix = prefix
 	}
-	if isTree && prefix != "/" && prefix == h.PathPrefix {
+	if isTree && prefix != "/" && prefix == *pathPrefix {
 		pattern = prefix + "*"
 	}
 	return caddyconfig.JSON(caddyhttp.MatchPath{pattern}, nil), nil
@@ -88,7 +96,7 @@ func (h *Handler) matchPrefix(pattern string) (json.RawMessage, error) {
 
 // checkReach refuses a path prefix that a path matcher can never meet: Caddy
 // would answer every request with an empty 200.
-func (h *Handler) checkReach(matcher json.RawMessage) error {
+func checkReach(prefix string, matcher json.RawMessage) error {
 	if matcher == nil {
 		return nil
 	}
@@ -96,8 +104,6 @@ func (h *Handler) checkReach(matcher json.RawMessage) error {
 	if err := json.Unmarshal(matcher, &patterns); err != nil {
 		return nil // not ours to judge
 	}
-	prefix := h.PathPrefix
-	setDefaultString(&prefix, defaultPathPrefix)
 	if slices.ContainsFunc(patterns, func(p string) bool { return canMeet(p, prefix) }) {
 		return nil
 	}

@@ -36,7 +36,7 @@ func adapt(t testing.TB, config string) (string, error) {
 
 // TestAdapt compares the JSON of whole Caddyfiles with golden files.
 func TestAdapt(t *testing.T) {
-	for _, name := range []string{"defaults", "all", "matchers"} {
+	for _, name := range []string{"defaults", "all", "matchers", "dashboard"} {
 		t.Run(name, func(t *testing.T) {
 			config, err := os.ReadFile("testdata/" + name + ".Caddyfile")
 			if err != nil {

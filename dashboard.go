@@ -59,22 +59,17 @@ func readDashboard() map[string]dashboardFile {
 	return files
 }
 
-// serveDashboard answers GET and HEAD of a file of the page, named by what
-// follows the base and its slash, and reports whether there is such a file.
-func serveDashboard(w http.ResponseWriter, r *http.Request, name string) bool {
-	file, ok := dashboard[name]
-	if !ok {
-		return false
-	}
+// serve answers GET and HEAD.
+func (f dashboardFile) serve(w http.ResponseWriter, r *http.Request) error {
 	header := w.Header()
-	header.Set("Content-Type", file.contentType)
+	header.Set("Content-Type", f.contentType)
 	header.Set("Content-Security-Policy", dashboardPolicy)
 	header.Set("X-Content-Type-Options", "nosniff")
 	// Not no-referrer: Caddy's admin endpoint asks browsers where a request
 	// comes from, and a GET of one's own origin has no Origin header.
 	header.Set("Referrer-Policy", "same-origin")
 	header.Set("Cache-Control", "no-cache")
-	header.Set("Etag", file.etag)
-	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(file.content))
-	return true
+	header.Set("Etag", f.etag)
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(f.content))
+	return nil
 }

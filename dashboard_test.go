@@ -15,8 +15,8 @@ func getDashboard(t *testing.T, name string, headers ...string) *http.Response {
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	if !serveDashboard(w, r, name) {
-		t.Fatalf("there is no file %q", name)
+	if err := dashboard[name].serve(w, r); err != nil {
+		t.Fatal(err)
 	}
 	return w.Result()
 }
@@ -50,7 +50,7 @@ func TestDashboardFilesAreServedSafely(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"index.html", "/", "../module.go", "caches"} {
-		if serveDashboard(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), name) {
+		if _, ok := dashboard[name]; ok {
 			t.Errorf("%q is served", name)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // ServeHTTP answers requests at and below the prefix, and passes others on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	key, where := h.locate(r)
-	if where == outside && !h.isNearMiss(r.URL) {
+	if where == outside && !isNearMiss(r.URL, h.prefix) {
 		return next.ServeHTTP(w, r)
 	}
 	var rec record

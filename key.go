@@ -54,16 +54,16 @@ func cutPrefix(u *url.URL, prefix string) (key string, where place) {
 // if case, repeated slashes, dot segments and escapes were ignored. Caddy's
 // path matchers ignore them: passed on, such a request would mostly meet no
 // other handler, and Caddy would answer it with an empty 200.
-func (h *Handler) isNearMiss(u *url.URL) bool {
-	if h.prefix == "" {
+func isNearMiss(u *url.URL, prefix string) bool {
+	if prefix == "" {
 		return false
 	}
 	path := u.Path
 	if strings.Contains(path, "//") || strings.Contains(path, "/.") {
 		path = caddyhttp.CleanPath(path, true)
 	}
-	n := len(h.prefix)
-	return len(path) >= n && strings.EqualFold(path[:n], h.prefix) && (len(path) == n || path[n] == '/')
+	n := len(prefix)
+	return len(path) >= n && strings.EqualFold(path[:n], prefix) && (len(path) == n || path[n] == '/')
 }
 
 func hasPathPrefix(path, prefix string) bool {

@@ -152,6 +152,7 @@ function showState() {
     const { reachable, breaker } = cache.store_state;
     const { subscribed, nodes, count } = cache.subscription ?? {};
     const n = nodes?.length || count || 0;
+    if (isSilent) items.push(['bad', 'No answer from the server']);
     items.push(isSilent ? ['idle', `${name}: not known`] : reachable ? ['good', isEmbedded ? 'Embedded store' : 'Redis answers'] : ['bad', `${name} is down`]);
     if (!isSilent && breaker && breaker !== 'closed') items.push(['warn', `Circuit breaker ${breaker}`]);
     if (!isEmbedded) {

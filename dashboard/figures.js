@@ -4,7 +4,7 @@
 const reads = ['local', 'store', 'absent', 'stale'];
 
 /** Outcomes that are the server's trouble, not an answer the client asked for. */
-const troubles = new Set(['queue_full', 'unavailable', 'timeout', 'closed', 'error', 'refused', 'unknown']);
+const troubles = new Set(['failed', 'queue_full', 'unavailable', 'timeout', 'refused', 'unknown', 'closed']);
 
 /** GETs of keys by where they were answered from, over the samples of a history. */
 export function answers(samples) {
@@ -15,10 +15,10 @@ export function answers(samples) {
   return sum;
 }
 
-/** The same since the process counts. Other outcomes of GETs have no place in it. */
+/** The same since the process counts. */
 export function answersSinceStart(requests) {
   const sum = { local: 0, store: 0, absent: 0, stale: 0 };
-  for (const name of reads) sum[name] = requests?.get?.[name] ?? 0;
+  for (const name of reads) sum[name] = (requests?.get?.[name] ?? 0) + (requests?.batch_get?.[name] ?? 0);
   return sum;
 }
 

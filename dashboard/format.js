@@ -16,6 +16,11 @@ export const count = (n) => (Number.isFinite(n) ? whole.format(n) : none);
 
 export const decimal = (n) => (Number.isFinite(n) ? short(n) : none);
 
+const three = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
+
+/** A round number, such as that of an axis. */
+export const round = (n) => three.format(n);
+
 export function rate(n) {
   if (!Number.isFinite(n)) return none;
   return (n !== 0 && n < 0.1 ? '< 0.1' : n < 10 ? n.toFixed(n === 0 ? 0 : 1) : whole.format(n)) + '/s';
@@ -39,12 +44,12 @@ export function bytes(n) {
 }
 
 /** A latency. */
-export function seconds(s) {
+export function seconds(s, number = short) {
   if (!Number.isFinite(s)) return none;
   if (s === 0) return '0 ms';
   if (s < 0.001) return whole.format(s * 1e6) + ' µs';
-  if (s < 1) return short(s * 1e3) + ' ms';
-  return short(s) + ' s';
+  if (s < 1) return number(s * 1e3) + ' ms';
+  return number(s) + ' s';
 }
 
 /** How long something has lasted. */

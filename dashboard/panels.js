@@ -3,7 +3,7 @@
 import { Chart, bar, spark } from './chart.js';
 import { byId, make, setRows, setText } from './dom.js';
 import { answers, answersSinceStart, hitRatio, mean, quantile, requestTotals, since, size, together, total } from './figures.js';
-import { bytes, count, decimal, none, percent, rate, seconds, span, time } from './format.js';
+import { bytes, count, decimal, none, percent, rate, round, seconds, span, time } from './format.js';
 
 const names = { local: 'Local', store: 'Store', absent: 'Absent', stale: 'Stale' };
 
@@ -11,7 +11,7 @@ const reads = (s) => s.local + s.store + s.absent + (s.stale ?? 0);
 
 /** full is how full the store was when it was last known, or null. */
 export function showTiles(cache, readings, full) {
-  const { figures, store_state: state, settings = {} } = cache;
+  const { figures, store_state: state } = cache;
   const samples = cache.history?.samples ?? [];
   const recent = answers(samples);
   const ever = answersSinceStart(figures.requests);
@@ -25,7 +25,7 @@ export function showTiles(cache, readings, full) {
     const [a, b] = [requestTotals(now.earlier.requests), requestTotals(now.latest.requests)];
     const per = (name) => rate((b[name] - a[name]) / now.seconds);
     setText(byId('rate'), per('all'));
-    setText(byId('rate-note'), `${per('reads')} read, ${per('writes')} written, ${per('troubles')} failed`);
+    setText(byId('rate-note'), `${per('reads')} reads, ${per('writes')} writes, ${per('troubles')} failed`);
   } else {
     setText(byId('rate'), none);
     setText(byId('rate-note'), 'known after the second reading');
@@ -53,7 +53,7 @@ export function showTiles(cache, readings, full) {
   byId('queue').replaceChildren(count(figures.queue_jobs), make('span', { class: 'unit' }, figures.queue_jobs === 1 ? ' job' : ' jobs'));
   spark(byId('queue-spark'), readings.series((f) => f.queue_jobs));
   const wait = quantile(since(figures.queue_wait, minute?.earlier.queue_wait), 0.99);
-  const most = settings.max_queue_jobs ? `; room for ${count(Number(settings.max_queue_jobs))}` : '';
+  const most = figures.max_queue_jobs ? `; room for ${count(figures.max_queue_jobs)}` : '';
   setText(byId('queue-note'), `${bytes(figures.queue_bytes)} waiting${most}; p99 wait ${(wait.beyond ? '> ' : '') + seconds(wait.value)}`);
 
   const fetched = mean(calls('fetches', 'size'));
@@ -99,15 +99,15 @@ export class Curves {
           { name: 'store', label: 'Found locally', value: (s) => (reads(s) ? (s.local + (s.stale ?? 0)) / reads(s) : NaN) }],
       }, move),
       new Chart({
-        id: 'gets', title: 'GETs per second', format: rate, axis: decimal, stacked: true,
+        id: 'gets', title: 'GETs per second', format: rate, axis: round, stacked: true,
         series: Object.entries(names).map(([name, label]) => ({ name, label, value: a(name) })),
       }, move),
       new Chart({
-        id: 'latency', title: 'Store latency', format: seconds,
+        id: 'latency', title: 'Store latency', format: seconds, axis: (v) => seconds(v, round),
         series: [{ name: 'store', label: 'Mean of a call', value: (s) => (s.store_calls ? s.store_seconds / s.store_calls : NaN) }],
       }, move),
       new Chart({
-        id: 'writes', title: 'Writes per second', format: rate, axis: decimal,
+        id: 'writes', title: 'Writes per second', format: rate, axis: round,
         series: [{ name: 'writes', label: 'Writes', value: a('writes') }, { name: 'evicted', label: 'Evicted', value: a('evicted') }, { name: 'errors', label: 'Failed requests', value: a('errors') }],
       }, move),
     ];

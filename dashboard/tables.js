@@ -6,7 +6,7 @@ import { bytes, count, decimal, moment, span } from './format.js';
 /** Fills the table of an order; look is called with a key that was chosen. */
 export function showKeys(order, keys, hasMore, look) {
   const rows = keys.map(({ key, rank, age, bytes: size, type }) => make('tr', {},
-    make('td', { class: 'key-cell' }, keyButton(key, look), make('span', { class: 'kind' }, type ?? '')),
+    make('td', { class: 'key-cell' }, keyButton(key, look), ' ', make('span', { class: 'kind' }, type ?? '')),
     make('td', { class: 'number' }, decimal(rank)),
     make('td', { class: 'number' }, count(age)),
     make('td', { class: 'number' }, bytes(size))));
@@ -37,7 +37,7 @@ export function showNodes({ subscription = {}, store }) {
   else if (!nodes.length && n) note = `${count(n)} subscribed; Redis does not let this user see which.`;
   setText(byId('nodes-note'), note);
   const rows = nodes.map((node) => make('tr', {},
-    make('td', { class: 'key-cell' }, make('bdi', {}, node.name), node.this ? make('span', { class: 'kind' }, 'this node') : null),
+    make('td', { class: 'key-cell' }, make('bdi', {}, node.name), ' ', node.this ? make('span', { class: 'kind' }, 'this node') : null),
     make('td', { class: 'number' }, span(node.connected_seconds))));
   setRows(byId('nodes'), rows.length ? rows : [emptyRow(2, store === 'embedded' ? 'Nothing to subscribe to.' : 'None is known.')]);
 }
@@ -48,8 +48,8 @@ export function showSettings({ settings = {}, figures, store_state: state }) {
     ['Local entries', count(local.entries)],
     ['Local bytes', `${bytes(local.bytes)} of ${bytes(local.max_bytes)}`],
     ['Local evictions', count(local.evictions)],
-    ['GETs that joined a fetch', count(typeof figures.joined === 'number' ? figures.joined : figures.joined_fetches)],
-    ['Events received', count(typeof figures.events === 'number' ? figures.events : figures.events?.received)],
+    ['GETs that joined a fetch', count(figures.joined)],
+    ['Events received', count(figures.events)],
     ['Raises lost', count(figures.lost_raises)],
     ['Circuit breaker', state.breaker || '–'],
     ...Object.entries(settings).map(([name, value]) => [name, typeof value === 'object' ? JSON.stringify(value) : String(value)]),

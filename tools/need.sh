@@ -5,9 +5,18 @@
 # to install and fails.
 set -eu
 
+# have COMMAND: a browser may have other names.
+have() {
+	[ "$1" != chromium ] || set -- chromium chromium-browser google-chrome
+	for name in "$@"; do
+		! command -v "$name" >/dev/null || return 0
+	done
+	return 1
+}
+
 missing=
 for cmd in "$@"; do
-	command -v "$cmd" >/dev/null || missing="$missing $cmd"
+	have "$cmd" || missing="$missing $cmd"
 done
 [ -n "$missing" ] || exit 0
 
@@ -49,5 +58,5 @@ echo "Installing$packages"
 }
 
 for cmd in $missing; do
-	command -v "$cmd" >/dev/null || give_up
+	have "$cmd" || give_up
 done

@@ -1,0 +1,153 @@
+package browser
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+type object = map[string]any
+
+// hostile is a key that would do harm if anything parsed it.
+const hostile = `<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>`
+
+// stage stands in front of the real page and says what a test wants it to see,
+// also what no real system says on demand.
+type stage struct {
+	url string
+
+	mu      sync.Mutex
+	caches  []object
+	keys    map[string][]object // by order
+	entries map[string]string   // the answer to a look-up of a key, as it is
+	broken  bool                // closes every connection
+	began   time.Time
+}
+
+// setUp serves the page with one cache, all of whose figures are known.
+func setUp(t testing.TB) *stage {
+	t.Helper()
+	real, err := url.Parse(serve(t, "redis_proxy_dashboard").url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stage{began: time.Now(), keys: make(map[string][]object), entries: make(map[string]string)}
+	s.caches = []object{s.cache("cache.11111111", "cache")}
+	for i := range 12 {
+		key := fmt.Sprintf("product/%d/price", i)
+		switch i {
+		case 2:
+			key = hostile
+		case 3:
+			key = "long/" + strings.Repeat("x", 500)
+		}
+		s.keys["next"] = append(s.keys["next"], object{"key": key, "rank": i / 4, "age": 900 - i, "bytes": 120 + 1024*i, "type": "json"})
+	}
+	s.keys["valued"] = slices.Clone(s.keys["next"])
+	slices.Reverse(s.keys["valued"])
+
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(real) }}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.broken {
+			panic(http.ErrAbortHandler)
+		}
+		if !strings.HasPrefix(r.URL.Path, "/caches") {
+			proxy.ServeHTTP(w, r)
+			return
+		}
+		s.answer(w, r)
+	}))
+	t.Cleanup(server.Close)
+	s.url = server.URL + "/"
+	return s
+}
+
+func (s *stage) answer(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	path := strings.Split(strings.Trim(r.URL.EscapedPath(), "/"), "/")
+	if len(path) == 1 {
+		_ = json.NewEncoder(w).Encode(object{"caches": s.caches})
+		return
+	}
+	i := slices.IndexFunc(s.caches, func(c object) bool { return c["id"] == path[1] })
+	switch {
+	case i < 0:
+	case len(path) == 2:
+		_ = json.NewEncoder(w).Encode(s.caches[i])
+		return
+	case len(path) == 3:
+		var limit int
+		_, _ = fmt.Sscan(r.URL.Query().Get("limit"), &limit)
+		all, cursor := s.keys[r.URL.Query().Get("order")], ""
+		if len(all) > limit {
+			all, cursor = all[:limit], "more"
+		}
+		_ = json.NewEncoder(w).Encode(object{"keys": all, "cursor": cursor})
+		return
+	default:
+		key, _ := url.PathUnescape(path[3])
+		if answer := s.entries[key]; answer != "" {
+			if strings.HasPrefix(answer, "503 ") {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				answer = answer[4:]
+			}
+			_, _ = fmt.Fprint(w, answer)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusNotFound)
+	_ = json.NewEncoder(w).Encode(object{"error": "there is nothing here"})
+}
+
+// change changes what the page gets to see from its next request on.
+func (s *stage) change(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
+// cache has ten minutes in which of 100 GETs in 5 seconds 70 were answered
+// locally, 20 from the store and 10 not, with a minute without any.
+func (s *stage) cache(id, namespace string) object {
+	var samples []object
+	for i := range 120 {
+		sample := object{
+			"at": s.began.Add(time.Duration(i-120) * 5 * time.Second), "local": 70, "store": 20, "absent": 10, "stale": 0,
+			"writes": 25, "errors": 0, "store_seconds": 0.02, "store_calls": 20, "evicted": 5,
+		}
+		if i >= 60 && i < 72 {
+			for _, name := range []string{"local", "store", "absent", "store_calls", "store_seconds"} {
+				sample[name] = 0
+			}
+		}
+		samples = append(samples, sample)
+	}
+	durations := object{"bounds": []float64{.001, .01, .1}, "counts": []int{98, 0, 2, 0}, "sum": 0.2}
+	sizes := object{"bounds": []float64{1, 4, 16}, "counts": []int{50, 50, 0, 0}, "sum": 250}
+	calls := object{"calls": 100, "errors": object{}, "duration": durations, "size": sizes}
+	return object{
+		"id": id, "namespace": namespace, "store": "redis://app:xxxxx@redis.test:6379/0",
+		"settings":     object{"max_keys": 10000, "eviction": "rank", "local_ttl": "30s"},
+		"store_state":  object{"reachable": true, "error": "", "breaker": "closed", "keys": 9000, "max_keys": 10000, "bytes": 3 << 20, "max_bytes": 0, "eviction": "rank"},
+		"subscription": object{"subscribed": true, "nodes": []object{{"name": "edge-1:71", "connected_seconds": 3700, "this": true}, {"name": "edge-2:72", "connected_seconds": 59}}},
+		"figures": object{
+			"since":     s.began.Add(-time.Hour),
+			"requests":  object{"get": object{"local": 8000, "store": 1500, "absent": 500}, "post": object{"created": 3000}},
+			"durations": object{}, "queue_jobs": 3, "max_queue_jobs": 4096, "queue_bytes": 2048, "queue_wait": durations,
+			"fetches": calls, "applies": calls, "evicted": 600, "evicted_unread": 6, "lost_raises": 0, "joined": 44, "events": 77, "subscribed": true,
+			"local":          object{"entries": 70, "bytes": 70000, "max_bytes": 64 << 20, "evictions": 1},
+			"last_evictions": []object{{"key": "left/1", "at": s.began.Add(-2 * time.Second)}, {"key": "left/2" + hostile, "at": s.began.Add(-time.Second)}},
+		},
+		"history": object{"interval_seconds": 5, "samples": samples},
+	}
+}

@@ -1,0 +1,157 @@
+package redisproxy
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	caddy.RegisterModule(Dashboard{})
+	httpcaddyfile.RegisterDirective("redis_proxy_dashboard", parseDashboard)
+	// As redis_proxy: what protects the site protects the page.
+	httpcaddyfile.RegisterDirectiveOrder("redis_proxy_dashboard", httpcaddyfile.Before, "reverse_proxy")
+}
+
+// Dashboard serves a page with what the caches of this Caddy do, and the
+// figures and keys that it shows as JSON. It only reads: methods other than GET
+// and HEAD are answered with 405.
+//
+// Whoever may open it can read all keys and values, so put it behind the
+// site's authentication. Requests outside `path_prefix` go to the next handler.
+type Dashboard struct {
+	// The path below which the page lies, literal and case-sensitive. Default:
+	// `/`, or the path of an inline matcher in a Caddyfile.
+	PathPrefix string `json:"path_prefix,omitempty"`
+
+	prefix string // PathPrefix without the slash of a mere "/"
+	api    *api
+}
+
+// CaddyModule returns the Caddy module information.
+func (Dashboard) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.redis_proxy_dashboard",
+		New: func() caddy.Module { return new(Dashboard) },
+	}
+}
+
+// Provision sets the default.
+func (d *Dashboard) Provision(caddy.Context) error {
+	setDefaultString(&d.PathPrefix, "/")
+	d.prefix = strings.TrimSuffix(d.PathPrefix, "/")
+	d.api = &api{base: d.prefix, readOnly: true}
+	return nil
+}
+
+// Validate checks the path.
+func (d *Dashboard) Validate() error {
+	if err := checkPathPrefix(d.PathPrefix); err != nil {
+		return fmt.Errorf("path_prefix: %w", err)
+	}
+	return nil
+}
+
+// ServeHTTP answers requests at and below the prefix, and passes others on.
+func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	name, where := cutPrefix(r.URL, d.prefix)
+	if where == outside {
+		if isNearMiss(r.URL, d.prefix) {
+			return caddyhttp.Error(http.StatusNotFound, errors.New("the path prefix is taken literally"))
+		}
+		return next.ServeHTTP(w, r)
+	}
+	// A matcher that protects this path sees it without dot segments, where it
+	// may be another one. No file and no key has any.
+	if hasDotSegment(r.URL.Path) {
+		return caddyhttp.Error(http.StatusNotFound, errors.New("nothing of the dashboard has . or .. segments"))
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		return caddyhttp.Error(http.StatusMethodNotAllowed, errors.New("the dashboard of a site only reads"))
+	}
+	if outer := outerPath(r); name == "" && !strings.HasSuffix(outer, "/") {
+		// Relative, as only the client knows what may be stripped before Caddy;
+		// and with ./, since a segment may look like a scheme.
+		w.Header().Set("Location", "./"+outer[strings.LastIndexByte(outer, '/')+1:]+"/")
+		w.WriteHeader(http.StatusPermanentRedirect)
+		return nil
+	}
+	err := d.api.ServeHTTP(w, r)
+	if failed, ok := errors.AsType[caddy.APIError](err); ok {
+		// As the admin endpoint does: the page shows the reason.
+		return writeJSON(w, failed.HTTPStatus, map[string]string{"error": failed.Error()})
+	}
+	return err
+}
+
+// parseDashboard makes a route of the directive, which takes its prefix from an
+// inline path matcher as redis_proxy does.
+func parseDashboard(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next() // consume directive name
+	inlinePath := peekInlinePath(h)
+	matcherSet, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, err
+	}
+	d := new(Dashboard)
+	if err := d.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	h.Reset()
+	h.Next() // for the line in errors
+	if inlinePath != "" {
+		if matcherSet["path"], err = matchPrefix(&d.PathPrefix, inlinePath); err != nil {
+			return nil, h.WrapErr(err)
+		}
+	}
+	prefix := d.PathPrefix
+	setDefaultString(&prefix, "/")
+	if err := checkReach(prefix, matcherSet["path"]); err != nil {
+		return nil, h.WrapErr(err)
+	}
+	return h.NewRoute(matcherSet, d), nil
+}
+
+// UnmarshalCaddyfile sets up the handler. Syntax:
+//
+//	redis_proxy_dashboard [<matcher>] {
+//	    path_prefix <path>
+//	}
+//
+// A path matcher sets path_prefix, which is / without one.
+func (d *Dashboard) UnmarshalCaddyfile(disp *caddyfile.Dispenser) error {
+	disp.Next() // consume directive name
+	if disp.NextArg() {
+		return disp.ArgErr()
+	}
+	for disp.NextBlock(0) {
+		if disp.Val() != "path_prefix" {
+			return disp.Errf("unrecognized subdirective '%s'", disp.Val())
+		}
+		if d.PathPrefix != "" {
+			return disp.Err("path_prefix is already specified")
+		}
+		if err := unmarshalString(disp, &d.PathPrefix, checkPathPrefix); err != nil {
+			return err
+		}
+		if disp.NextArg() {
+			return disp.ArgErr()
+		}
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Dashboard)(nil)
+	_ caddy.Validator             = (*Dashboard)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Dashboard)(nil)
+	_ caddyfile.Unmarshaler       = (*Dashboard)(nil)
+)
