@@ -1,6 +1,6 @@
-# Go 1.26 and make are all it takes; `make test` also needs redis-server and
-# gcc, `make bench` redis-server and wrk, `make hitratio` redis-server, and they
-# install them where they may.
+# Go 1.26 and make are all it takes; `make test` also needs redis-server, gcc and
+# chromium, `make bench` redis-server and wrk, `make hitratio` redis-server, `make
+# screenshots` redis-server and chromium, and they install them where they may.
 
 MODULE        := github.com/redis-proxy/caddy-redis-proxy
 CADDY_VERSION := $(shell awk '$$1 == "github.com/caddyserver/caddy/v2" { print $$2 }' go.mod)
@@ -26,7 +26,7 @@ SOURCES := Makefile go.mod go.sum tools/go.mod \
 	$(shell find . \( -path './.*' -o -path ./caddytest -o -path ./bench -o -path ./tools \) -prune \
 		-o \( -name '*.go' ! -name '*_test.go' -o -name '*.lua' -o -path './dashboard/*' \) -print)
 
-.PHONY: help build app stop test soak lint bench bench-quick hitratio image clean
+.PHONY: help build app stop test soak lint bench bench-quick hitratio screenshots image clean
 
 help: ## Show this list.
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -44,7 +44,7 @@ stop: ## Stop what `make app` started, and only that.
 	@sh tools/app.sh stop
 
 test: caddy ## Run every test, with the race detector on and against a real Redis.
-	@sh tools/need.sh redis-server gcc
+	@sh tools/need.sh redis-server gcc chromium
 	go vet ./...
 	CGO_ENABLED=1 go test -race -count=1 -timeout 10m ./...
 
@@ -72,6 +72,10 @@ bench-quick: caddy ## The same in about half a minute, for a first look.
 hitratio: ## Compare the eviction policies on TRACES (../shared/traces); see docs/eviction.md.
 	@sh tools/need.sh redis-server
 	@go run ./bench/hitratio -traces '$(or $(TRACES),../shared/traces)'
+
+screenshots: caddy ## Take the pictures of docs/dashboard.md anew, after ten minutes of load.
+	@sh tools/need.sh redis-server chromium
+	@go run ./caddytest/screenshots
 
 image: ## Build the container image (needs Docker).
 	@command -v docker >/dev/null || { echo "make image needs Docker: https://docs.docker.com/engine/install/" >&2; exit 1; }

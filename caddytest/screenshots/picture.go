@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image/png"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/redis-proxy/caddy-redis-proxy/caddytest/chromium"
+)
+
+// isReady is when the page has read the keys, and rates from several readings.
+const isReady = `document.querySelectorAll('#next tbody tr').length >= 10 && document.querySelectorAll('#valued tbody tr').length >= 10 &&
+	/in [0-9]{2} s/.test(document.getElementById('latency-note').textContent)`
+
+func takePictures(url, dir, out string) error {
+	browser, end, err := chromium.Start(dir)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for _, p := range []struct {
+		name, theme   string
+		width, height int64
+		scale         float64
+	}{
+		{"dashboard-light.png", "light", 1280, 1640, 1},
+		{"dashboard-dark.png", "dark", 1280, 860, 1},
+		{"dashboard-phone.png", "light", 390, 1240, 1.5},
+	} {
+		picture, err := takePicture(browser, url, p.theme, p.width, p.height, p.scale)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		if err := os.WriteFile(filepath.Join(out, p.name), picture, 0o600); err != nil {
+			return err
+		}
+		fmt.Printf("%s: %d KB\n", p.name, len(picture)/1000)
+	}
+	return nil
+}
+
+func takePicture(browser context.Context, url, theme string, width, height int64, scale float64) ([]byte, error) {
+	tab, closeTab := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	defer closeTab()
+	if err := chromedp.Do(tab); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(tab, time.Minute)
+	defer cancel()
+	inTheme := chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}},
+		})
+		return err
+	})
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height, chromedp.EmulateScale(scale)), inTheme, chromedp.Navigate(url)); err != nil {
+		return nil, err
+	}
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](isReady, chromedp.WithPollingInterval(100*time.Millisecond))); err != nil {
+		return nil, err
+	}
+	picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		return nil, err
+	}
+	// Chromium's compression is quick, not small.
+	decoded, err := png.Decode(bytes.NewReader(picture))
+	if err != nil {
+		return nil, err
+	}
+	var small bytes.Buffer
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	err = encoder.Encode(&small, decoded)
+	return small.Bytes(), err
+}
