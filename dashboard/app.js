@@ -12,6 +12,7 @@ import { clearTables, showEvictions, showKeys, showNodes, showSettings } from '.
 const interval = 2000;
 const keysInterval = 6000;
 const slowest = 30_000;
+const orders = ['next', 'valued'];
 
 const readings = new Readings();
 const curves = new Curves(byId('curves'), byId('cursor'), byId('cursor-live'));
@@ -32,9 +33,9 @@ let downSince = 0;
 let isSinceOpened = false; // it was down when the page first asked
 let listedAt = 0;
 let keysAt = 0;
-let keysAsOf = 0;
 let full = null; // how full the store was when it was last known
 const limits = { next: 10, valued: 10 };
+const asOf = { next: 0, valued: 0 }; // when an order was read last
 
 async function poll() {
   clearTimeout(timer);
@@ -87,12 +88,12 @@ function choose(chosen) {
   cache = null;
   downSince = 0;
   keysAt = 0;
-  keysAsOf = 0;
   full = null;
   Object.assign(limits, { next: 10, valued: 10 });
+  Object.assign(asOf, { next: 0, valued: 0 });
   readings.clear();
   lookup.clear();
-  clearTables();
+  clearTables(orders, 'Not read yet.');
 }
 
 function take(answer) {
@@ -106,7 +107,7 @@ function take(answer) {
   if (!cache.store_state.reachable && !downSince) {
     downSince = now;
     isSinceOpened = isFirst;
-    if (!keysAsOf) clearTables('Not known while the store is down.');
+    clearTables(orders.filter((order) => !asOf[order]), 'Not known while the store is down.');
   }
   readings.add(cache, now);
   setText(byId('store'), `${cache.namespace} in ${cache.store}`);
@@ -126,12 +127,12 @@ async function readTables() {
   keysAt = Date.now();
   try {
     // One after the other: a page that watches a store should not crowd it.
-    for (const order of ['next', 'valued']) {
+    for (const order of orders) {
       const { keys, cursor } = await readKeys(asked, order, limits[order]);
       if (asked !== id) return;
       showKeys(order, keys ?? [], Boolean(cursor), (key) => lookup.show(key));
+      asOf[order] = Date.now();
     }
-    keysAsOf = Date.now();
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
   }
@@ -166,10 +167,9 @@ function showState() {
     make('li', { class: kind }, make('span', { class: 'mark', 'aria-hidden': 'true' }, marks[kind]), make('span', {}, text))));
 
   showBanner(isSilent, isDown, name);
-  const asOf = keysAsOf ? `As of ${time(keysAsOf)}. ` : '';
-  const isOld = isSilent || isDown;
-  setText(byId('next-note'), (isOld ? asOf : '') + 'Leaves first when a new key needs room.');
-  setText(byId('valued-note'), (isOld ? asOf : '') + 'Leaves last.');
+  const age = (order) => ((isSilent || isDown) && asOf[order] ? `As of ${time(asOf[order])}. ` : '');
+  setText(byId('next-note'), `${age('next')}Leaves first when a new key needs room.`);
+  setText(byId('valued-note'), `${age('valued')}Leaves last.`);
   showClock();
 }
 
@@ -183,7 +183,7 @@ function showBanner(isSilent, isDown, name) {
     text = `${sentence(silence)}. ` + (cache ? `What is shown is from ${time(answeredAt)}.` : 'There is nothing to show yet.');
   } else if (isDown) {
     title = isSinceOpened ? `${name} is down, and was when this page first asked at ${time(downSince)}.` : `${name} is down since ${time(downSince)}.`;
-    const old = keysAsOf ? ` Keys and their order below are as of ${time(keysAsOf)}.` : '';
+    const old = asOf.next ? ` Keys and their order below are as of ${time(asOf.next)}.` : '';
     text = `Local answers go on; what needs the store gets 503.${old}`;
     if (cache.store_state.error) text += ` (${cache.store_state.error})`;
   } else if (id === null && answeredAt) {
@@ -225,7 +225,7 @@ picker.addEventListener('change', () => {
   void poll();
 });
 byId('retry').addEventListener('click', () => void poll());
-for (const order of ['next', 'valued']) {
+for (const order of orders) {
   byId(`${order}-more`).addEventListener('click', () => {
     limits[order] = 50;
     keysAt = 0;

@@ -57,9 +57,9 @@ export function showSettings({ settings = {}, figures, store_state: state }) {
   byId('settings').replaceChildren(...pairs.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
 }
 
-/** Empties what is read from the store, and says why. */
-export function clearTables(why = 'Not read yet.') {
-  for (const order of ['next', 'valued']) {
+/** Empties the tables of orders, and says why. */
+export function clearTables(orders, why) {
+  for (const order of orders) {
     setRows(byId(order), [emptyRow(4, why)]);
     byId(`${order}-more`).hidden = true;
   }

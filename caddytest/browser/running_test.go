@@ -134,7 +134,8 @@ func TestRedisDownAndBack(t *testing.T) {
 	s.create("a", "1")
 	p := open(t, s.url+"/ops/")
 	p.untilText("#next", "a json")
-	p.untilText("#state", "Redis answers")
+	p.untilText("#valued", "a json")
+	p.expect("503")
 
 	redis.Kill()
 	p.untilText("#banner", "Redis is down since")
@@ -144,7 +145,6 @@ func TestRedisDownAndBack(t *testing.T) {
 	p.untilText("#keys", "1 of 10,000") // what was known last, and of when
 	p.untilText("#keys-note", "as of ")
 	p.untilText("#next-note", "As of ")
-	p.expect("503")
 	p.press("/")
 	p.press("a\r")
 	p.untilText("#found", "The store does not answer. Whether a exists is not known")
