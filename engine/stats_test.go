@@ -134,6 +134,19 @@ func TestStatsRememberTheLastEvictions(t *testing.T) {
 	}
 }
 
+func TestStatsCountWhatIsEvictedUnread(t *testing.T) {
+	s := settings()
+	s.Limits.MaxKeys = 1
+	e := open(t, newScripted(), s)
+	create(t, e, "read", "v")
+	value(t, e, "read")
+	create(t, e, "unread", "v")
+	create(t, e, "last", "v")
+	if stats := e.Stats(); stats.Evicted != 2 || stats.EvictedUnread != 1 {
+		t.Errorf("%d evicted, %d unread", stats.Evicted, stats.EvictedUnread)
+	}
+}
+
 func TestStatsOfTheLocalTier(t *testing.T) {
 	s := settings()
 	s.LocalMaxBytes = 10_000
