@@ -296,10 +296,12 @@ func TestAdminDeletesByPrefixWhileOthersWrite(t *testing.T) {
 	redis_proxy {
 		store `+redis.URL()+`
 		max_keys 50000
+		redis_timeout 20s
 	}
 	redis_proxy /other/* {
 		store unix://`+redis.Socket+`?db=0
 		max_keys 50000
+		redis_timeout 20s
 		local_ttl 1h
 	}`)
 	here, there := "http://"+s.http+"/cache/", "http://"+s.http+"/other/"
@@ -372,7 +374,10 @@ func TestAdminDeletesByPrefixWhileOthersWrite(t *testing.T) {
 
 func TestAdminSaysSoWhenRedisIsDown(t *testing.T) {
 	redis := redistest.Start(t)
-	s := startAdmin(t, "redis_proxy {\nstore "+redis.URL()+"\nredis_timeout 300ms\n}")
+	site := func(timeout string) string {
+		return "redis_proxy {\nstore " + redis.URL() + "\nredis_timeout " + timeout + "\n}"
+	}
+	s := startAdmin(t, site("20s"))
 	do(t, s.plain, "POST", "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
 	cache := s.cache()
 	if got := s.ask(http.StatusOK, "GET", "ready"); !got.Ready || len(got.Caches) != 1 || !got.Caches[0].Ready {
@@ -400,6 +405,7 @@ func TestAdminSaysSoWhenRedisIsDown(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 	}
+	s.reload(site("300ms"))
 	redis.Pause()
 	down()
 	redis.Resume()

@@ -116,10 +116,11 @@ func (d *described) unseen() []string {
 // in docs/openapi.yaml.
 func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	redis := redistest.Start(t)
-	site := func(methods string) string {
-		return "redis_proxy {\nstore " + redis.URL() + "\nmethods " + methods + "\nmax_value_size 1KiB\nredis_timeout 300ms\n}"
+	const all = "GET HEAD POST PUT DELETE"
+	site := func(methods, timeout string) string {
+		return "redis_proxy {\nstore " + redis.URL() + "\nmethods " + methods + "\nmax_value_size 1KiB\nredis_timeout " + timeout + "\n}"
 	}
-	s := startAdmin(t, site("GET HEAD POST PUT DELETE"))
+	s := startAdmin(t, site(all, "20s"))
 	d := newDescribed(t, s)
 	client := &http.Client{Transport: d, Timeout: patience}
 	at, admin := "http://"+s.http+"/cache", "http://"+s.admin+"/redis_proxy/"
@@ -214,6 +215,7 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	send(200, "GET", admin+"live", "")
 	send(200, "GET", admin+"ready", "")
 
+	s.reload(site(all, "300ms"))
 	redis.Pause()
 	for _, what := range []string{"GET ?key=k", "GET /k", "PUT /k", "DELETE /k"} {
 		method, path, _ := strings.Cut(what, " ")
@@ -230,7 +232,7 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	send(200, "GET", admin+"caches", "")
 	redis.Resume()
 
-	s.reload(site("HEAD"))
+	s.reload(site("HEAD", "20s"))
 	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
 		public(405, method, "/k", "")
 	}
