@@ -254,12 +254,23 @@ func TestExportAndImportGoOnAfterTheyWereKilled(t *testing.T) {
 
 	file := filepath.Join(t.TempDir(), "cache.jsonl")
 	arguments := []string{"export", "--store", server.URL(), "--namespace", "old", "--output", file}
-	kill(t, func() bool {
-		info, err := os.Stat(file)
-		return err == nil && info.Size() > 500_000
-	}, arguments...)
+	hasBegun := func(bytes int64) func() bool {
+		return func() bool {
+			info, err := os.Stat(file)
+			return err == nil && info.Size() > bytes
+		}
+	}
+	kill(t, os.Kill, hasBegun(500_000), arguments...)
 	if code, _, stderr := runCommand(t, arguments...); code != 2 || !strings.Contains(stderr, "--resume continues it") {
 		t.Errorf("without --resume: %d, %s", code, stderr)
+	}
+	code, stderr := kill(t, os.Interrupt, hasBegun(2_000_000), append(arguments, "--resume")...)
+	if code != 1 || !strings.Contains(stderr, "interrupted: ") || !strings.Contains(stderr, "repeat the command with --resume") ||
+		!strings.Contains(stderr, fmt.Sprintf(" of %d entries", entries)) {
+		t.Errorf("interrupted: %d, %s", code, stderr)
+	}
+	if written, err := os.ReadFile(file); err != nil || !bytes.HasSuffix(written, []byte("}\n")) {
+		t.Errorf("an interrupted export leaves a part of a line (%v)", err)
 	}
 	_, progress := succeed(t, append(arguments, "--resume")...)
 	if want := fmt.Sprintf("exported %d of %d entries", entries, entries); !strings.Contains(progress, want) {
@@ -269,7 +280,7 @@ func TestExportAndImportGoOnAfterTheyWereKilled(t *testing.T) {
 
 	restored := openNamespace(t, server, "new")
 	arguments = []string{"import", "--store", server.URL(), "--namespace", "new", "--input", file}
-	kill(t, func() bool {
+	kill(t, os.Kill, func() bool {
 		return restored.size().Keys >= 500
 	}, arguments...)
 	_, progress = succeed(t, arguments...)
@@ -281,9 +292,8 @@ func TestExportAndImportGoOnAfterTheyWereKilled(t *testing.T) {
 	}
 }
 
-// kill starts a command and ends it, as a crash does, as soon as it has done
-// something.
-func kill(t *testing.T, hasDone func() bool, args ...string) {
+// kill starts a command, and sends it a signal as soon as it has done something.
+func kill(t *testing.T, signal os.Signal, hasDone func() bool, args ...string) (code int, errors string) {
 	t.Helper()
 	cmd, _, stderr := command(t, args...)
 	if err := cmd.Start(); err != nil {
@@ -306,11 +316,12 @@ func kill(t *testing.T, hasDone func() bool, args ...string) {
 			t.Fatalf("%v did nothing: %s", args, stderr)
 		}
 	}
-	_ = cmd.Process.Kill()
+	_ = cmd.Process.Signal(signal)
 	<-ended
 	if cmd.ProcessState.Success() {
-		t.Fatalf("%v ended before it was killed", args)
+		t.Fatalf("%v ended before it got the signal", args)
 	}
+	return cmd.ProcessState.ExitCode(), stderr.String()
 }
 
 func TestAnImportOfTheOriginal(t *testing.T) {

@@ -94,7 +94,7 @@ func appendEntry(dst []byte, e *Entry) []byte {
 		}
 	}
 	dst = append(dst, `,"rank":`...)
-	dst = strconv.AppendFloat(dst, e.Rank, 'g', -1, 64)
+	dst = strconv.AppendFloat(dst, e.Rank, 'f', -1, 64)
 	if e.HasAge {
 		dst = append(dst, `,"age":`...)
 		dst = strconv.AppendUint(dst, e.Age, 10)
