@@ -29,10 +29,10 @@ func TestCaddyfilesOfTheDocumentationAreValid(t *testing.T) {
 	adapted := 0
 	for _, block := range blocks {
 		block, _, _ = strings.Cut(block, "```")
-		if strings.HasPrefix(block, "redis_proxy [") {
+		if strings.HasPrefix(block, "redis_proxy [") || strings.HasPrefix(block, "redis_proxy_dashboard [") {
 			continue // the syntax, not an example
 		}
-		if !strings.Contains(block, "example.com {\n") {
+		if !strings.Contains(block, "example.com {\n") && !strings.Contains(block, "http://localhost") {
 			block = "http://localhost {\n" + block + "}\n"
 		}
 		if _, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(block), nil); err != nil {
