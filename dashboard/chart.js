@@ -167,7 +167,8 @@ export class Chart {
         }
         if (this.stacked) values.forEach((v, i) => { floor[i] = v; });
       });
-      plot.append(...lines.reverse());
+      // Where two lines are one, the dashes of the later one show both.
+      plot.append(...lines);
     }
     this.#svg.replaceChildren(plot);
     this.#plot = plot;
