@@ -51,17 +51,20 @@ policies.adaptive = function(order)
   if order.fetching then
     -- As text, since Redis writes numbers slowly.
     local clock, stamp, stamp_ends = order.clock, nil, -1
+    local fetched = {}
     return {
-      fetch = function(score, key)
+      fetch = function(score, m)
+        if fetched[m] then return fetched[m] end
         clock = clock + 1
         if clock >= stamp_ends then
           local start = clock - clock % grain
           stamp, stamp_ends = string.format('%.0f', start), start + grain
         end
-        used[n + 1], used[n + 2] = stamp, key
+        used[n + 1], used[n + 2] = stamp, string.sub(m, 17)
         n = n + 2
-        if score < EDGE then return clock + APART end
-        return fold(score - score % 1, clock)
+        score = score < EDGE and clock + APART or fold(score - score % 1, clock)
+        fetched[m] = score
+        return score
       end,
       finish = function()
         order.clock = clock

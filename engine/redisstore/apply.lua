@@ -138,12 +138,9 @@ end
 local function moved()
   if policy.moved then policy.moved() end
 end
-local function place(m, score)
-  redis.call('ZADD', RANKS, score, m)
-  moved()
-end
-local function enter(key, insertion)
-  redis.call('ZADD', RANKS, policy.enter(key), member(insertion, key))
+local function enter(key, insertion, score)
+  redis.call('ZADD', RANKS, score or policy.enter(key), member(insertion, key))
+  if score then moved() end
 end
 
 -- Where the three structures disagree, the order may name what is gone, or
@@ -239,21 +236,6 @@ local function make_room(more_keys, more_bytes)
   end
 end
 
--- An entry that grows is out of the order meanwhile, so that it is not evicted
--- to make its own room.
-local function make_room_to_grow(key, insertion, growth)
-  if growth <= 0 or max_bytes == 0 or bytes + growth <= max_bytes then return end
-  local m = insertion and member(insertion, key)
-  local score = m and redis.call('ZSCORE', RANKS, m)
-  if score then redis.call('ZREM', RANKS, m) end
-  moved()
-  spared = key
-  local slow = make_room(0, growth)
-  spared = nil
-  if score then place(m, score) end
-  return slow
-end
-
 local function insert(key, value, attrs, score)
   local err = begin_growing()
   if err then return 'refused ' .. err end
@@ -261,7 +243,7 @@ local function insert(key, value, attrs, score)
   local slow = make_room(1, #key + #value)
   if slow then return slow end
   local insertion = hex(number)
-  if score then place(member(insertion, key), order.clock + score) else enter(key, insertion) end
+  enter(key, insertion, score and order.clock + score)
   values[key], metas[key] = value, insertion .. ' ' .. insertion .. ' ' .. ARGV[3] .. ' ' .. attrs
   keys, bytes = keys + 1, bytes + #key + #value
   changed('created', key)
@@ -274,8 +256,18 @@ local function replace(key, value, attrs, meta)
   number = number + 1
   local growth = #key + #value - size_of(key)
   local insertion = parse(meta)
-  local slow = make_room_to_grow(key, insertion, growth)
-  if slow then return slow end
+  if growth > 0 and max_bytes > 0 and bytes + growth > max_bytes then
+    -- Out of the order meanwhile, so that it is not evicted to make its own room.
+    local m = insertion and member(insertion, key)
+    local score = m and redis.call('ZSCORE', RANKS, m)
+    if score then redis.call('ZREM', RANKS, m) end
+    moved()
+    spared = key
+    local slow = make_room(0, growth)
+    spared = nil
+    if score then enter(key, insertion, score) end
+    if slow then return slow end
+  end
   if not insertion then
     insertion = hex(number)
     enter(key, insertion)

@@ -15,14 +15,13 @@ local values = redis.call('HMGET', VALUES, unpack(ARGV, 4))
 local metas = redis.call('HMGET', META, unpack(ARGV, 4))
 
 local reply = { tonumber(state[2] or 0), state[3] or '', 0, '' }
-local keys, members, met = {}, {}, {}
+local members = {}
 for i = 1, #values do
   reply[2 * i + 3], reply[2 * i + 4] = values[i], metas[i]
-  local key = ARGV[i + 3]
-  if values[i] and metas[i] and not repeated and not met[key] then
+  if values[i] and metas[i] and not repeated then
     local insertion = parse(metas[i])
     if insertion then
-      keys[#keys + 1], members[#members + 1], met[key] = key, member(insertion, key), true
+      members[#members + 1] = member(insertion, ARGV[i + 3])
     end
   end
 end
@@ -36,7 +35,7 @@ policy = policy(order)
 local scores = redis.call('ZMSCORE', RANKS, unpack(members))
 local raised = {}
 for i = 1, #members do
-  raised[2 * i - 1] = policy.fetch(tonumber(scores[i] or 0), keys[i])
+  raised[2 * i - 1] = policy.fetch(tonumber(scores[i] or 0), members[i])
   raised[2 * i] = members[i]
 end
 -- A store that is full or read-only still answers; the raises are lost then.
