@@ -12,8 +12,10 @@ type keyspace struct {
 // scripts returns the KEYS of every script, in the order of entry.lua.
 func (k keyspace) scripts(writer string) []string {
 	prefix := "{" + k.namespace + "}:"
-	return []string{prefix + "values", prefix + "meta", prefix + "ranks", prefix + "state", prefix + "writer:" + writer,
-		prefix + "ghosts", prefix + "shadow"}
+	return []string{
+		prefix + "values", prefix + "meta", prefix + "ranks", prefix + "state", prefix + "writer:" + writer,
+		prefix + "ghosts", prefix + "shadow",
+	}
 }
 
 // reads returns the KEYS of a script that only reads: all but a writer's.
