@@ -59,7 +59,7 @@ func (r recorder) lines() []string {
 		for _, a := range s.Attributes() {
 			name := strings.TrimPrefix(string(a.Key), "redis_proxy.")
 			if name != "namespace" && name != "server.address" {
-				attributes = append(attributes, name+"="+a.Value.Emit())
+				attributes = append(attributes, name+"="+a.Value.String())
 			}
 		}
 		if s.Status().Description != "" {

@@ -178,7 +178,7 @@ func decodeHeader(b []byte) (Header, error) {
 	var h Header
 	// Not strictly: later versions may say more.
 	if err := json.Unmarshal(b, &h); err != nil || h.Version == 0 {
-		return h, errors.New(`the file is not an export: its first line does not begin with {"redis_proxy_export":`)
+		return h, errors.New(`the file is not an export: expected {"redis_proxy_export": at the start of its first line`)
 	}
 	if h.Version != Version {
 		return h, fmt.Errorf("the file has version %d of the format, this program knows %d", h.Version, Version)
