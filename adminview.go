@@ -29,6 +29,7 @@ type settingsView struct {
 	MaxKeys         int    `json:"max_keys"`
 	MaxBytes        int64  `json:"max_bytes"`
 	Eviction        string `json:"eviction"`
+	RankLocalHits   bool   `json:"rank_local_hits"`
 	LocalTTL        string `json:"local_ttl"`
 	LocalMaxBytes   int64  `json:"local_max_bytes"`
 	MaxQueueJobs    int    `json:"max_queue_jobs"`
@@ -119,6 +120,7 @@ func (c cache) view(ctx context.Context) cacheView {
 			MaxKeys:         s.settings.Limits.MaxKeys,
 			MaxBytes:        s.settings.Limits.MaxBytes,
 			Eviction:        s.settings.Limits.Eviction,
+			RankLocalHits:   s.settings.RankLocalHits,
 			LocalTTL:        s.settings.LocalTTL.String(),
 			LocalMaxBytes:   s.settings.LocalMaxBytes,
 			MaxQueueJobs:    s.settings.MaxQueueJobs,

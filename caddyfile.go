@@ -141,6 +141,7 @@ func canMeet(pattern, prefix string) bool {
 //	    max_keys         <number>
 //	    max_bytes        <size>
 //	    eviction         rank|lru|adaptive
+//	    rank_local_hits
 //	    local_ttl        <duration>
 //	    local_max_bytes  <size>
 //	    max_queue_jobs   <number>
@@ -212,6 +213,9 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 		return unmarshalNumber(d, &h.MaxBytes, 0, parseSize)
 	case "eviction":
 		return unmarshalString(d, &h.Eviction, checkEviction)
+	case "rank_local_hits":
+		h.RankLocalHits = true
+		return nil
 	case "local_ttl":
 		return unmarshalNumber(d, &h.LocalTTL, 0, parseDuration)
 	case "local_max_bytes":

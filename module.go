@@ -82,6 +82,12 @@ type Handler struct {
 	// Default: `rank`.
 	Eviction string `json:"eviction,omitempty"`
 
+	// Tells the eviction policy also of the answers of the local tier: how many
+	// each key had is counted, and sent with the next call to the store, at most
+	// once a second and for at most 1,000 keys. Without it the policy hears only
+	// of reads that reach the store.
+	RankLocalHits bool `json:"rank_local_hits,omitempty"`
+
 	// How long a value that was read is answered from local memory; 0 switches
 	// the local tier off. Default: 30s.
 	LocalTTL *caddy.Duration `json:"local_ttl,omitempty"`

@@ -127,6 +127,7 @@ func TestDifferentSettingsOfOneConfiguration(t *testing.T) {
 		"drain_timeout":    "drain_timeout 1s",
 		"stale_if_error":   "stale_if_error 1h",
 		"unsubscribed_ttl": "unsubscribed_ttl 0",
+		"rank_local_hits":  "rank_local_hits",
 	} {
 		t.Run(field, func(t *testing.T) {
 			ctx := newContext(t)

@@ -292,6 +292,7 @@ func (h *Handler) sharedSettings() (shared, error) {
 			},
 			LocalTTL:        time.Duration(*h.LocalTTL),
 			LocalMaxBytes:   *h.LocalMaxBytes,
+			RankLocalHits:   h.RankLocalHits,
 			StaleIfError:    time.Duration(*h.StaleIfError),
 			UnsubscribedTTL: time.Duration(*h.UnsubscribedTTL),
 			MaxQueueJobs:    *h.MaxQueueJobs,
@@ -331,6 +332,8 @@ func (s *shared) difference(t *shared) string {
 		return "max_bytes"
 	case a.Limits.Eviction != b.Limits.Eviction:
 		return "eviction"
+	case a.RankLocalHits != b.RankLocalHits:
+		return "rank_local_hits"
 	case a.LocalTTL != b.LocalTTL:
 		return "local_ttl"
 	case a.LocalMaxBytes != b.LocalMaxBytes:

@@ -146,6 +146,9 @@ func (e *Engine) lookUp(s *Settings, key string, r Read) (Answer, *kept) {
 		return Answer{}, nil
 	}
 	if ttl := e.remaining(s, k); ttl > 0 {
+		if k.hits != nil {
+			e.fetcher.hits.add(key, k.hits)
+		}
 		return Answer{Entry: &k.Entry, Source: Local, TTL: ttl}, nil
 	}
 	return Answer{}, k

@@ -47,6 +47,7 @@ type fetcher struct {
 	calls    *calls
 	// namespace is for traces.
 	namespace string
+	hits      hits
 
 	mu      sync.Mutex
 	flights map[string]*flight // the ones that calls may join
@@ -206,6 +207,20 @@ func (f *fetcher) rejoin(seats []seat, keys []string, fresh bool, deadline time.
 	return nil
 }
 
+// tellHits sends local hits that the store should hear of, without waiting for
+// a fetch that takes them along. A batch of writes may be about to evict.
+func (f *fetcher) tellHits() {
+	if !f.hits.due(f.local.now()) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lanes < maxLanes && !f.closed {
+		f.lanes++
+		f.running.Go(f.lane)
+	}
+}
+
 // leave gives seats up. A flight that nobody waits for any more is not sent:
 // take passes over it.
 func (f *fetcher) leave(seats []seat) {
@@ -237,13 +252,13 @@ func (f *fetcher) lane() {
 			f.watch.awaitFirstTry(f.settings.Load().Timeout / 2)
 		}
 		b := f.take()
-		if len(b.flights) == 0 {
+		if b.isEmpty() {
 			return
 		}
 		ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
 		ctx, traced := beginBatch(ctx, spanFetchBatch, f.namespace, attrKeys, len(b.keys), waitsOfFlights(b.flights))
 		begin := time.Now()
-		fetched, err := f.store.Fetch(ctx, b.keys)
+		fetched, err := f.store.Fetch(ctx, b.keys, b.uses...)
 		took := time.Since(begin)
 		traced.endFetches(b.flights, fetched, err)
 		cancel()
@@ -257,10 +272,13 @@ func (f *fetcher) lane() {
 type flightBatch struct {
 	flights  []*flight
 	keys     []string
+	uses     []store.Use
 	deadline time.Time
 	seen     uint64        // fetcher.seen when it was sent
 	sent     time.Duration // since local.base
 }
+
+func (b *flightBatch) isEmpty() bool { return len(b.flights) == 0 && len(b.uses) == 0 }
 
 // take marks the next batch as sent. Without one the lane ends.
 func (f *fetcher) take() flightBatch {
@@ -290,8 +308,14 @@ func (f *fetcher) take() flightBatch {
 		}
 	}
 	f.pending = slices.Delete(f.pending, 0, taken)
-	if len(b.flights) == 0 {
+	if !f.closed {
+		b.uses = f.hits.take(b.sent)
+	}
+	switch {
+	case b.isEmpty():
 		f.lanes--
+	case len(b.flights) == 0:
+		b.deadline = time.Now().Add(f.settings.Load().Timeout)
 	}
 	return b
 }
@@ -355,6 +379,9 @@ func (f *fetcher) boundBatches(entries []*store.Entry) {
 // keep makes of a fetched entry what the local tier keeps.
 func (f *fetcher) keep(key string, e *store.Entry, loaded time.Duration, number uint64) *kept {
 	k := &kept{Entry: Entry{Entry: *e}, loaded: loaded, number: number}
+	if f.settings.Load().RankLocalHits {
+		k.hits = new(atomic.Uint32)
+	}
 	size := len(key) + len(e.Data) + len(e.ContentType) + entryOverhead
 	if f.prepare != nil {
 		view, viewSize := f.prepare(key, &k.Entry.Entry)

@@ -97,6 +97,7 @@ type scripted struct {
 
 	mu      sync.Mutex
 	fetches [][]string
+	uses    []store.Use
 	batches []store.Batch
 	epoch   string
 	// The hooks, if set, run before and after a call goes to the memory
@@ -107,9 +108,10 @@ type scripted struct {
 
 func newScripted() *scripted { return &scripted{Store: memstore.New()} }
 
-func (s *scripted) Fetch(ctx context.Context, keys []string) (store.Fetched, error) {
+func (s *scripted) Fetch(ctx context.Context, keys []string, uses ...store.Use) (store.Fetched, error) {
 	s.mu.Lock()
 	s.fetches = append(s.fetches, keys)
+	s.uses = append(s.uses, uses...)
 	before, after := s.beforeFetch, s.afterFetch
 	s.mu.Unlock()
 	if before != nil {
@@ -117,7 +119,7 @@ func (s *scripted) Fetch(ctx context.Context, keys []string) (store.Fetched, err
 			return store.Fetched{}, err
 		}
 	}
-	f, err := s.Store.Fetch(ctx, keys)
+	f, err := s.Store.Fetch(ctx, keys, uses...)
 	s.mu.Lock()
 	f.Epoch = s.epoch
 	s.mu.Unlock()

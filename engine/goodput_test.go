@@ -41,11 +41,11 @@ func (d *distant) Apply(ctx context.Context, b store.Batch) (store.Applied, erro
 	return d.Store.Apply(ctx, b)
 }
 
-func (d *distant) Fetch(ctx context.Context, keys []string) (store.Fetched, error) {
+func (d *distant) Fetch(ctx context.Context, keys []string, uses ...store.Use) (store.Fetched, error) {
 	if err := d.travel(ctx); err != nil {
 		return store.Fetched{}, err
 	}
-	return d.Store.Fetch(ctx, keys)
+	return d.Store.Fetch(ctx, keys, uses...)
 }
 
 // offer calls so often a second, for some seconds, and returns how each second

@@ -19,6 +19,8 @@ type kept struct {
 	// number is the store's write number as of the fetch.
 	number uint64
 	weight uint32
+	// hits counts those that the store was not told of; nil if it is not to be.
+	hits *atomic.Uint32
 }
 
 // local is the local tier: otter, bounded in bytes. Freshness is not decided

@@ -26,6 +26,10 @@ type Settings struct {
 	// Get while the store fails.
 	StaleIfError time.Duration
 
+	// RankLocalHits tells the store's eviction policy also of answers of the
+	// local tier: how many each key had, about once a second.
+	RankLocalHits bool
+
 	// MaxQueueJobs and MaxQueueBytes bound the writes that are not answered
 	// yet, in number and in bytes of keys and values. MaxQueueBytes must have
 	// room for the largest one. A lowered bound drops nothing.

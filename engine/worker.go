@@ -102,6 +102,7 @@ func (w *worker) apply(jobs []*job) {
 	for i, j := range jobs {
 		batch.Writes[i] = j.write
 	}
+	w.fetcher.tellHits()
 	seen := w.fetcher.seenNumber()
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	ctx, traced := beginBatch(ctx, spanApplyBatch, w.namespace, attrWrites, len(jobs), waitsOfJobs(jobs))

@@ -42,12 +42,13 @@ func main() {
 
 // options say what is measured.
 type options struct {
-	traces         string // a folder
-	pictures       string // a folder, or ""
-	engineRequests int
-	redisRequests  int
-	own            []string // files to measure with instead
-	capacities     []int    // for own
+	traces          string // a folder
+	pictures        string // a folder, or ""
+	engineRequests  int
+	redisRequests   int
+	frontedRequests int
+	own             []string // files to measure with instead
+	capacities      []int    // for own
 }
 
 func parseOptions() (options, error) {
@@ -56,6 +57,7 @@ func parseOptions() (options, error) {
 	flag.StringVar(&o.pictures, "pictures", "docs", "the `folder` to draw into; empty: nowhere")
 	flag.IntVar(&o.engineRequests, "engine-requests", 100_000, "leave the engine out for longer traces")
 	flag.IntVar(&o.redisRequests, "redis-requests", 20_000, "leave Redis out for longer traces")
+	flag.IntVar(&o.frontedRequests, "fronted-requests", 200_000, "leave the local tier out for longer traces")
 	capacities := flag.String("capacities", "100,1000,10000", "the `capacities` for the files that are given as arguments")
 	flag.Parse()
 	o.own = flag.Args()
@@ -107,6 +109,22 @@ func measure(ctx context.Context) error {
 		throughRedis := inRedis(server.URL())
 		results.want(short, throughRedis)
 		tables = append(tables, table{"The shorter ones through Redis:", short, throughRedis})
+	}
+
+	var fronted []row
+	for _, l := range all {
+		for _, r := range l.rows {
+			if len(r.trace.requests) <= o.frontedRequests {
+				fronted = append(fronted, r)
+			}
+		}
+	}
+	for _, t := range []table{
+		{"With a local tier in front, hit ratio of all requests:", fronted, behindLocal(false)},
+		{"With a local tier in front, hit ratio of the requests that reach the store:", fronted, behindLocal(true)},
+	} {
+		results.want(t.rows, t.contenders)
+		tables = append(tables, t)
 	}
 
 	fmt.Fprintf(os.Stderr, "%d replays on %d processors\n", len(results), runtime.GOMAXPROCS(0))

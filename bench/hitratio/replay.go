@@ -75,14 +75,20 @@ func (d direct) read(ctx context.Context, key string) (bool, error) {
 }
 
 func (d direct) create(ctx context.Context, key string) error {
+	_, err := d.apply(ctx, key)
+	return err
+}
+
+// apply creates a key.
+func (d direct) apply(ctx context.Context, key string) (store.Applied, error) {
 	applied, err := d.Apply(ctx, store.Batch{
 		Writes: []store.Write{{Op: store.Create, Key: key, Value: value}},
 		Limits: d.limits,
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = created(applied.Results[0], nil)
 	}
-	return created(applied.Results[0], nil)
+	return applied, err
 }
 
 func created(res store.Result, err error) error {

@@ -54,11 +54,11 @@ func New() *Store {
 }
 
 // Fetch implements store.Store. It never loses a raise.
-func (s *Store) Fetch(ctx context.Context, keys []string) (store.Fetched, error) {
+func (s *Store) Fetch(ctx context.Context, keys []string, uses ...store.Use) (store.Fetched, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if err := s.ready(ctx, len(keys)); err != nil {
+	if err := s.ready(ctx, max(len(keys), len(uses))); err != nil {
 		return store.Fetched{}, err
 	}
 	s.fetches++
@@ -68,6 +68,11 @@ func (s *Store) Fetch(ctx context.Context, keys []string) (store.Fetched, error)
 	}
 	turn := s.policy.Begin(s.order)
 	defer turn.End()
+	for _, u := range uses {
+		if it := s.items[u.Key]; it != nil {
+			s.order.move(it, turn.Fetch(u.Key, it.score, u.Count))
+		}
+	}
 	for i, key := range keys {
 		it := s.items[key]
 		if it == nil {
@@ -76,7 +81,7 @@ func (s *Store) Fetch(ctx context.Context, keys []string) (store.Fetched, error)
 		entries[i] = it.entry
 		if it.fetched != s.fetches { // else the key is in keys twice
 			it.fetched = s.fetches
-			s.order.move(it, turn.Fetch(key, it.score))
+			s.order.move(it, turn.Fetch(key, it.score, 1))
 		}
 	}
 	return store.Fetched{Entries: entries, Number: s.number}, nil

@@ -51,10 +51,8 @@ policies.adaptive = function(order)
   if order.fetching then
     -- As text, since Redis writes numbers slowly.
     local clock, stamp, stamp_ends = order.clock, nil, -1
-    local fetched = {}
     return {
-      fetch = function(score, m)
-        if fetched[m] then return fetched[m] end
+      fetch = function(score, m, times)
         clock = clock + 1
         if clock >= stamp_ends then
           local start = clock - clock % grain
@@ -62,9 +60,16 @@ policies.adaptive = function(order)
         end
         used[n + 1], used[n + 2] = stamp, string.sub(m, 17)
         n = n + 2
-        score = score < EDGE and clock + APART or fold(score - score % 1, clock)
-        fetched[m] = score
-        return score
+        if score < EDGE then return clock + APART end
+        score = score - score % 1
+        if times == 1 then return fold(score, clock) end
+        local use = clock
+        while true do
+          if times % 2 == 1 then score = fold(score, use) end
+          times = math.floor(times / 2)
+          if times == 0 then return score end
+          use = fold(use, use)
+        end
       end,
       finish = function()
         order.clock = clock

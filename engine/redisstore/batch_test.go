@@ -52,16 +52,16 @@ func TestAFetchThatComesAgainReadsAgainAndRaisesNothing(t *testing.T) {
 	f := newFixture(t)
 	f.apply(create("a", "1"))
 	w := newWriter()
-	args := []any{nil, nil, "rank", "a"}
+	args := []any{nil, nil, "rank", 1, "a", 5, "a"}
 	for range 2 {
 		reply, err := f.store.call(f.ctx(), fetchScript, w, args)
-		if err != nil || reply[4] != "1" {
+		if err != nil || reply[5] != "1" {
 			t.Fatalf("%v, %v", reply, err)
 		}
 		w.number--
 	}
-	if score := f.redis.ZScore(f.ctx(), "{cache}:ranks", "0000000000000001a").Val(); score != 1 {
-		t.Fatalf("rank %v, want 1", score)
+	if score := f.redis.ZScore(f.ctx(), "{cache}:ranks", "0000000000000001a").Val(); score != 6 {
+		t.Fatalf("rank %v, want 6", score)
 	}
 }
 

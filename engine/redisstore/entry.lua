@@ -8,8 +8,8 @@ local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
 -- policies has for each policy a function that opens it, for a fetch or a
 -- batch, on an order: { keys, clock, window, fetching }. It returns
 --   enter(key): the score of an entry that is about to be created
---   fetch(score, member): the new score of an entry that was fetched; the same
---     for one that is named twice
+--   fetch(score, member, times): the new score of an entry that was fetched, or
+--     used so often by others
 -- and, if it needs them,
 --   leaves(): takes a member out of RANKS; returns it and its score. Without
 --     it, the lowest leaves.

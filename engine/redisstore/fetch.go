@@ -8,9 +8,12 @@ import (
 )
 
 // Fetch implements store.Store.
-func (s *Store) Fetch(ctx context.Context, keys []string) (store.Fetched, error) {
-	args := make([]any, 3, 3+len(keys))
-	args[2] = store.Rank.Name
+func (s *Store) Fetch(ctx context.Context, keys []string, uses ...store.Use) (store.Fetched, error) {
+	args := make([]any, 4, 4+2*len(uses)+len(keys))
+	args[2], args[3] = store.Rank.Name, len(uses)
+	for _, u := range uses {
+		args = append(args, u.Key, u.Count)
+	}
 	for _, key := range keys {
 		args = append(args, key)
 	}
@@ -23,7 +26,7 @@ func (s *Store) Fetch(ctx context.Context, keys []string) (store.Fetched, error)
 	r := reader{reply: reply}
 	fetched := store.Fetched{Number: uint64(r.int()), Epoch: r.string(), LostRaises: int(r.int()), Entries: make([]*store.Entry, len(keys))}
 	s.leaveReadOnly(r.string())
-	raised := false
+	w.recorded = r.int() == 1 || w.recorded
 	for i := range keys {
 		value, found := r.optional()
 		meta, _ := r.optional()
@@ -31,13 +34,9 @@ func (s *Store) Fetch(ctx context.Context, keys []string) (store.Fetched, error)
 			continue
 		}
 		fetched.Entries[i] = decodeEntry(value, meta)
-		raised = raised || fetched.Entries[i].Version.Number != 0
 	}
 	if r.err != nil {
 		return store.Fetched{}, fmt.Errorf("%w: %w", store.ErrUnavailable, r.err)
-	}
-	if raised && fetched.LostRaises == 0 {
-		w.recorded = true
 	}
 	return fetched, nil
 }

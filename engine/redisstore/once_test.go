@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -49,6 +50,14 @@ var deeds = []struct {
 			r.Errorf("fetched %v", e)
 		}
 	}, contents{"2", map[string]string{"filler": "x at 1, rank 0", "k": "old at 2, rank 1"}}},
+	{"a fetch that tells of uses", true, func(r *room) {
+		ctx, cancel := context.WithTimeout(context.Background(), callTime)
+		defer cancel()
+		got, err := r.store.Fetch(ctx, []string{"k"}, store.Use{Key: "k", Count: 5}, store.Use{Key: "filler", Count: 2})
+		if err != nil || got.Entries[0] == nil {
+			r.Errorf("%+v, %v", got, err)
+		}
+	}, contents{"2", map[string]string{"filler": "x at 1, rank 2", "k": "old at 2, rank 6"}}},
 }
 
 func TestAFaultOnTheWayNeverMakesACallHappenTwiceOrFail(t *testing.T) {

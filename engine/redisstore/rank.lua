@@ -7,9 +7,9 @@ policies.rank = function(order)
       if clock > 0 then return clock + 0.5 end
       return 0
     end,
-    fetch = function(score)
+    fetch = function(score, _, times)
       if score < clock then score = clock end
-      return score - score % 1 + 1
+      return score - score % 1 + times
     end,
   }
 end

@@ -67,12 +67,21 @@ func (t *adaptive) Enter(key string) float64 {
 	return t.use(key) + apart - 0.5
 }
 
-func (t *adaptive) Fetch(key string, score float64) float64 {
+func (t *adaptive) Fetch(key string, score float64, times int) float64 {
 	now := t.use(key)
 	if score < Edge {
 		return now + apart
 	}
-	return fold(score-fraction(score), now, t.half)
+	// So many uses at one time, put together by twos.
+	score -= fraction(score)
+	for use := now; ; use = fold(use, use, t.half) {
+		if times%2 == 1 {
+			score = fold(score, use, t.half)
+		}
+		if times /= 2; times == 0 {
+			return score
+		}
+	}
 }
 
 func (t *adaptive) Leaves() (Place, bool) {

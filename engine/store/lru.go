@@ -1,14 +1,14 @@
 package store
 
 // LRU keeps what was created or fetched last. Its clock counts creates and
-// entries fetched.
+// entries fetched, however often they were used meanwhile.
 var LRU = Policy{Name: "lru", Begin: func(o Ranking) Turn { return lru{lowestFirst{o}} }}
 
 type lru struct{ lowestFirst }
 
 func (t lru) Enter(string) float64 { return t.tick() - 0.5 }
 
-func (t lru) Fetch(string, float64) float64 { return t.tick() }
+func (t lru) Fetch(string, float64, int) float64 { return t.tick() }
 
 func (t lru) tick() float64 {
 	s := t.State()

@@ -20,8 +20,9 @@ type Policy struct {
 type Turn interface {
 	// Enter returns the score of an entry that is about to be created.
 	Enter(key string) float64
-	// Fetch returns the new score of an entry that was fetched.
-	Fetch(key string, score float64) float64
+	// Fetch returns the new score of an entry that was fetched, or used so
+	// often by others.
+	Fetch(key string, score float64, times int) float64
 	// Leaves chooses the entry that leaves next; false if there is none.
 	Leaves() (Place, bool)
 	// Forget is told of a key that was deleted.

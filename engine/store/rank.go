@@ -15,7 +15,7 @@ func (t rank) Enter(string) float64 {
 	return 0
 }
 
-func (t rank) Fetch(_ string, score float64) float64 {
+func (t rank) Fetch(_ string, score float64, times int) float64 {
 	score = max(score, t.State().Clock)
-	return score - fraction(score) + 1
+	return score - fraction(score) + float64(times)
 }

@@ -42,7 +42,11 @@ type Store interface {
 	// eviction policy of each one found: once, however often it had to ask.
 	// When the store can read but not write, the entries are returned all
 	// the same and Fetched.LostRaises counts what the policy was not told.
-	Fetch(ctx context.Context, keys []string) (Fetched, error)
+	//
+	// Before that it tells the policy of uses, at most MaxBatch and each of
+	// another key, which copies of entries had meanwhile. Keys that are absent
+	// are passed over.
+	Fetch(ctx context.Context, keys []string, uses ...Use) (Fetched, error)
 
 	// Apply runs the writes of a batch, at most MaxBatch, one after another,
 	// and evicts as they and the limits demand. With an error that wraps
@@ -203,6 +207,12 @@ type Applied struct {
 	Over  bool
 	Keys  int
 	Bytes int64
+}
+
+// Use says how often an entry was used where the store did not see it.
+type Use struct {
+	Key   string
+	Count int // at least 1
 }
 
 // Fetched is the answer to a fetch.

@@ -133,14 +133,22 @@ func (m *model) setLimits(l store.Limits) {
 	m.turn.End()
 }
 
-func (m *model) fetch(keys []string) []*store.Entry {
+func (m *model) fetch(keys []string, uses []store.Use) []*store.Entry {
 	m.turn = m.policy.Begin(&m.order)
+	for _, u := range uses {
+		for j := range m.rows {
+			if r := &m.rows[j]; r.Key == u.Key {
+				r.Score = m.turn.Fetch(u.Key, r.Score, u.Count)
+				r.unread = false
+			}
+		}
+	}
 	entries := make([]*store.Entry, len(keys))
 	for i, key := range keys {
 		for j := range m.rows {
 			if r := &m.rows[j]; r.Key == key {
 				entries[i] = &store.Entry{Value: r.Entry.Value, Version: r.Entry.Version}
-				r.Score = m.turn.Fetch(key, r.Score)
+				r.Score = m.turn.Fetch(key, r.Score, 1)
 				r.unread = false
 			}
 		}

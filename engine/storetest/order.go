@@ -45,6 +45,34 @@ var orderTests = []test{
 		}
 	}},
 
+	{"a fetch that tells of uses raises by so many, before its own keys and also without any", func(f *fixture) {
+		f.apply(create("a", "1"), create("b", "1"), create("c", "1"))
+		f.use([]string{"a"}, store.Use{Key: "a", Count: 5}, store.Use{Key: "none", Count: 9}, store.Use{Key: "b", Count: 2})
+		f.wantKeys("order", f.order(), "c", "b", "a")
+		if a, b := f.score("a"), f.score("b"); a != 6 || b != 2 {
+			f.Errorf("scores %v and %v", a, b)
+		}
+		f.use(nil, store.Use{Key: "c", Count: 1})
+		if c := f.score("c"); c != 1 {
+			f.Errorf("score %v", c)
+		}
+	}},
+
+	{"a fetch can tell of as many uses as it can have keys", func(f *fixture) {
+		writes := numbered("k", store.MaxBatch)
+		f.apply(writes...)
+		var uses []store.Use
+		for i, key := range keysOf(writes) {
+			uses = append(uses, store.Use{Key: key, Count: i + 1})
+		}
+		f.use(keysOf(writes), uses...)
+		for i, r := range f.inspect() {
+			if r.Score != float64(i+2) {
+				f.Fatalf("place %d: %s", i, r)
+			}
+		}
+	}},
+
 	{"a fetch of many keys raises each", func(f *fixture) {
 		keys := keysOf(numbered("k", store.MaxBatch))
 		f.apply(numbered("k", store.MaxBatch)...)

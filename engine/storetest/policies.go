@@ -225,7 +225,7 @@ var policyTests = []test{
 					keys = append(keys, key)
 				}
 			}
-			c.fetchKeys(f, keys)
+			c.fetchKeys(f, keys, someUses(rng, zipf.Uint64)...)
 			var writes []store.Write
 			for _, key := range keys {
 				writes = append(writes, create(key, key))
@@ -237,6 +237,18 @@ var policyTests = []test{
 			c.check(f)
 		}
 	}},
+}
+
+// someUses are of a few keys, some of which may be stored.
+func someUses(rng *rand.Rand, key func() uint64) []store.Use {
+	var uses []store.Use
+	for range rng.IntN(4) {
+		u := store.Use{Key: fmt.Sprint("k", key()), Count: 1 + rng.IntN(100)}
+		if !slices.ContainsFunc(uses, func(other store.Use) bool { return other.Key == u.Key }) {
+			uses = append(uses, u)
+		}
+	}
+	return uses
 }
 
 // readThrough fetches keys one by one as a client of a cache would, and creates

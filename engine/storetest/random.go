@@ -148,7 +148,11 @@ func (c *comparison) setLimits(t *rapid.T) {
 }
 
 func (c *comparison) fetch(t *rapid.T) {
-	c.fetchKeys(t, rapid.SliceOfNDistinct(someKeys, 1, 4, rapid.ID).Draw(t, "keys"))
+	var uses []store.Use
+	for _, key := range rapid.SliceOfNDistinct(someKeys, 0, 2, rapid.ID).Draw(t, "used") {
+		uses = append(uses, store.Use{Key: key, Count: rapid.IntRange(1, 9).Draw(t, "uses")})
+	}
+	c.fetchKeys(t, rapid.SliceOfNDistinct(someKeys, 0, 4, rapid.ID).Draw(t, "keys"), uses...)
 }
 
 // read is what a cache does most: it fetches, and creates what is absent.
@@ -159,10 +163,10 @@ func (c *comparison) read(t *rapid.T) {
 	}
 }
 
-func (c *comparison) fetchKeys(t rapid.TB, keys []string) {
+func (c *comparison) fetchKeys(t rapid.TB, keys []string, uses ...store.Use) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	got, err := c.Store.Fetch(ctx, keys)
+	got, err := c.Store.Fetch(ctx, keys, uses...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +174,7 @@ func (c *comparison) fetchKeys(t rapid.TB, keys []string) {
 		t.Fatalf("%d entries for %d keys, number %d, want %d, %d lost raises",
 			len(got.Entries), len(keys), got.Number, c.model.number, got.LostRaises)
 	}
-	for i, want := range c.model.fetch(keys) {
+	for i, want := range c.model.fetch(keys, uses) {
 		e := got.Entries[i]
 		switch {
 		case e == nil && want == nil:

@@ -149,7 +149,13 @@ func (f *fixture) write(w store.Write, want store.Outcome) store.Result {
 
 func (f *fixture) fetch(keys ...string) store.Fetched {
 	f.Helper()
-	got, err := f.Store.Fetch(f.ctx(), keys)
+	return f.use(keys)
+}
+
+// use fetches keys and tells of uses.
+func (f *fixture) use(keys []string, uses ...store.Use) store.Fetched {
+	f.Helper()
+	got, err := f.Store.Fetch(f.ctx(), keys, uses...)
 	if err != nil {
 		f.Fatalf("fetching %d keys: %v", len(keys), err)
 	}
