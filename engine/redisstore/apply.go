@@ -32,7 +32,6 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 	if err != nil {
 		return store.Applied{}, fmt.Errorf("%w: reading the answer to a batch: %w", store.ErrFateUnknown, err)
 	}
-	s.own.add(store.Version{Number: applied.Number, Tag: tag}, applied.Epoch)
 	return applied, nil
 }
 

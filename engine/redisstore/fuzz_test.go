@@ -68,26 +68,56 @@ func FuzzReadResult(f *testing.F) {
 	})
 }
 
+// TestOurOwnEventsAreCutApart fails when apply.lua and cutEvent part ways: then
+// every event would be read the slow way.
+func TestOurOwnEventsAreCutApart(t *testing.T) {
+	f := newFixture(t)
+	f.limits.MaxKeys = 2
+	subscription := f.redis.Subscribe(f.ctx(), "{cache}:events:0")
+	defer subscription.Close()
+	if _, err := subscription.Receive(f.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	f.apply(create("a", "1"), create("b", "1"), create("c/ключ", "1"), put("b", "2"), remove("b"))
+	message, err := subscription.ReceiveMessage(f.ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, ok := cutEvent(message.Payload)
+	if !ok || e.Number != 5 || len(e.Changes) != 6 {
+		t.Errorf("%v, %+v from %s", ok, e, message.Payload)
+	}
+}
+
 func FuzzDecodeEvent(f *testing.F) {
 	for _, payload := range []string{
 		`{"version":1,"number":3,"changes":[["created","a",2],["evicted","b",2],["deleted","c",3]]}`,
 		`{"version":1,"number":0,"changes":{}}`, `{"version":1,"number":1,"changes":null}`, `{"version":2,"number":1,"changes":[]}`,
 		`{"version":1,"number":1,"changes":[["created","a"]]}`, `{"version":1,"number":1,"changes":[[]]}`, `{"version":1,"number":1,"changes":[["a","b",1,2]]}`,
 		`{"version":1,"number":-1,"changes":[]}`, `{"version":1,"number":1e3,"changes":[]}`, `{"version":1,"number":1,"changes":[[1,2,"3"]]}`,
-		`{"version":1,"number":1,"changes":[["created","\ud800",1]]}`, `[]`, ``, `null`, `{"version":1}`,
+		`{"version":1,"number":1,"changes":[["created","\ud800",1]]}`, `[]`,
+		`{"version":1,"number":42,"tag":"9f3a2b1c","epoch":"d03f7c11","changes":[["evicted","hello",41],["created","ключ",41],["deleted","a b",42]]}`,
+		`{"version":1,"number":9007199254740992,"tag":"","epoch":"","changes":[]}`, `{"version":1,"number":1,"tag":"","epoch":"","changes":[["a","b",01]]}`,
+		`{"version":1,"number":1,"tag":"","epoch":"","changes":[["a","\"",1]]}`, `{"version":1,"number":1,"tag":"","epoch":"","changes":[["a","b",1],]}`,
+		`{"version":1,"number":1,"tag":"","epoch":"","changes":[["a","\\/\\\\/",1]]}`,
+		"{\"version\":1,\"number\":1,\"tag\":\"\",\"epoch\":\"\",\"changes\":[[\"a\",\"\xff\",1]]}", ``, `null`, `{"version":1}`,
 	} {
 		f.Add(payload)
 	}
 	f.Fuzz(func(t *testing.T, payload string) {
-		e, err := decodeEvent(payload)
+		e, err := parseEvent(payload)
+		if cut, ok := cutEvent(payload); ok && (err != nil || !reflect.DeepEqual(cut, e)) {
+			t.Fatalf("cut apart it is %+v, as JSON %+v, %v", cut, e, err)
+		}
 		if err != nil {
 			return
 		}
 		wire := struct {
 			Version int      `json:"version"`
 			Number  uint64   `json:"number"`
+			Epoch   string   `json:"epoch"`
 			Changes [][3]any `json:"changes"`
-		}{1, e.Number, nil}
+		}{1, e.Number, e.Epoch, nil}
 		for _, c := range e.Changes {
 			wire.Changes = append(wire.Changes, [3]any{c.What, c.Key, c.Number})
 		}

@@ -31,7 +31,6 @@ type Store struct {
 	logger  *zap.Logger
 	writers writers
 	breaker *breaker
-	own     ownEvents
 
 	// life ends with Close: with it end dials and tries, which closing a
 	// client does not interrupt.

@@ -2,12 +2,8 @@ package redisstore
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -100,12 +96,6 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 				o.Alive(started.Add(time.Duration(sent)))
 			}
 		case *redis.Message:
-			if batch, ok := eventBatch(m.Payload); ok {
-				if epoch, own := s.own.find(batch); own {
-					o.Changed(store.Event{Number: batch.Number, Epoch: epoch})
-					continue
-				}
-			}
 			event, err := decodeEvent(m.Payload)
 			if err != nil {
 				s.logger.Error("this node drops its local entries, since it does not understand an event", zap.Error(err))
@@ -134,74 +124,4 @@ func ping(ctx context.Context, subscription *redis.PubSub, started time.Time) {
 		case <-ticker.C:
 		}
 	}
-}
-
-// ownEvents remembers this store's latest batches that were answered. Who
-// applied them knows what they changed, so that most events of a busy writer
-// need not be decoded.
-type ownEvents struct {
-	mu      sync.Mutex
-	batches [64]ownEvent
-	next    int
-}
-
-type ownEvent struct {
-	batch store.Version
-	epoch string
-}
-
-func (o *ownEvents) add(batch store.Version, epoch string) {
-	o.mu.Lock()
-	o.batches[o.next] = ownEvent{batch, epoch}
-	o.next = (o.next + 1) % len(o.batches)
-	o.mu.Unlock()
-}
-
-// find returns the epoch of a batch that was added lately.
-func (o *ownEvents) find(batch store.Version) (epoch string, ok bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	i := slices.IndexFunc(o.batches[:], func(e ownEvent) bool { return e.batch == batch })
-	if i < 0 {
-		return "", false
-	}
-	return o.batches[i].epoch, true
-}
-
-// eventBatch reads number and tag from an event that begins as ours do.
-func eventBatch(payload string) (batch store.Version, ok bool) {
-	number, rest, _ := strings.Cut(strings.TrimPrefix(payload, `{"version":1,"number":`), `,"tag":"`)
-	tag, _, _ := strings.Cut(rest, `"`)
-	n, err := strconv.ParseUint(number, 10, 64)
-	t, tagErr := strconv.ParseUint(tag, 16, 32)
-	return store.Version{Number: n, Tag: uint32(t)}, err == nil && tagErr == nil
-}
-
-// event is the JSON of one message; docs/events.md describes it.
-type event struct {
-	Version int      `json:"version"`
-	Number  uint64   `json:"number"`
-	Epoch   string   `json:"epoch"`
-	Changes [][3]any `json:"changes"`
-}
-
-func decodeEvent(payload string) (store.Event, error) {
-	var e event
-	if err := json.Unmarshal([]byte(payload), &e); err != nil {
-		return store.Event{}, fmt.Errorf("decoding an event: %w", err)
-	}
-	if e.Version != 1 {
-		return store.Event{}, fmt.Errorf("decoding an event: unknown version %d", e.Version)
-	}
-	decoded := store.Event{Number: e.Number, Epoch: e.Epoch, Changes: make([]store.Change, len(e.Changes))}
-	for i, c := range e.Changes {
-		what, isWhat := c[0].(string)
-		key, isKey := c[1].(string)
-		number, isNumber := c[2].(float64)
-		if !isWhat || !isKey || !isNumber || number < 0 || number > 1<<53 {
-			return store.Event{}, fmt.Errorf("decoding an event: unknown form of a change: %v", c)
-		}
-		decoded.Changes[i] = store.Change{What: what, Key: key, Number: uint64(number)}
-	}
-	return decoded, nil
 }

@@ -92,8 +92,8 @@ type Observer interface {
 	Alive(at time.Time)
 	// Lost says that the subscription, or the try to subscribe, failed.
 	Lost(err error)
-	// Changed reports one batch of changes, in the order of the store. The
-	// changes of a batch that this Store applied and answered may be left out.
+	// Changed reports one batch of changes, in the order of the store, also of
+	// those that this Store applied.
 	Changed(Event)
 }
 

@@ -1,0 +1,116 @@
+package redisstore
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// event is the JSON of one message; docs/events.md describes it.
+type event struct {
+	Version int      `json:"version"`
+	Number  uint64   `json:"number"`
+	Epoch   string   `json:"epoch"`
+	Changes [][3]any `json:"changes"`
+}
+
+func decodeEvent(payload string) (store.Event, error) {
+	if e, ok := cutEvent(payload); ok {
+		return e, nil
+	}
+	return parseEvent(payload)
+}
+
+func parseEvent(payload string) (store.Event, error) {
+	var e event
+	if err := json.Unmarshal([]byte(payload), &e); err != nil {
+		return store.Event{}, fmt.Errorf("decoding an event: %w", err)
+	}
+	if e.Version != 1 {
+		return store.Event{}, fmt.Errorf("decoding an event: unknown version %d", e.Version)
+	}
+	decoded := store.Event{Number: e.Number, Epoch: e.Epoch, Changes: make([]store.Change, len(e.Changes))}
+	for i, c := range e.Changes {
+		what, isWhat := c[0].(string)
+		key, isKey := c[1].(string)
+		number, isNumber := c[2].(float64)
+		if !isWhat || !isKey || !isNumber || number < 0 || number > 1<<53 {
+			return store.Event{}, fmt.Errorf("decoding an event: unknown form of a change: %v", c)
+		}
+		decoded.Changes[i] = store.Change{What: what, Key: key, Number: uint64(number)}
+	}
+	return decoded, nil
+}
+
+// cutEvent cuts an event apart that has the form which apply.lua gives it, and
+// nothing escaped in it: a node hears of every batch, its own too, and
+// encoding/json takes longer than all that follows.
+func cutEvent(payload string) (e store.Event, ok bool) {
+	c := cutter{rest: payload}
+	c.literal(`{"version":1,"number":`)
+	e.Number = c.number()
+	c.literal(`,"tag":`)
+	c.text()
+	c.literal(`,"epoch":`)
+	e.Epoch = c.text()
+	c.literal(`,"changes":[`)
+	e.Changes = make([]store.Change, 0, strings.Count(payload, "["))
+	for separator := "["; !c.failed && c.rest != "]}"; separator = ",[" {
+		c.literal(separator)
+		what := c.text()
+		c.literal(",")
+		key := c.text()
+		c.literal(",")
+		e.Changes = append(e.Changes, store.Change{What: what, Key: key, Number: c.number()})
+		c.literal("]")
+	}
+	return e, !c.failed
+}
+
+// cutter cuts the beginning off a text, until it fails.
+type cutter struct {
+	rest   string
+	failed bool
+}
+
+func (c *cutter) literal(s string) {
+	var ok bool
+	c.rest, ok = strings.CutPrefix(c.rest, s)
+	c.failed = c.failed || !ok
+}
+
+// text cuts a JSON string without escapes, but for the slashes that Redis
+// escapes.
+func (c *cutter) text() string {
+	c.literal(`"`)
+	quoted, rest, ok := strings.Cut(c.rest, `"`)
+	c.rest = rest
+	text := strings.ReplaceAll(quoted, `\/`, "/")
+	c.failed = c.failed || !ok || !isPlain(text)
+	return text
+}
+
+// isPlain reports whether the inside of a JSON string is the string itself.
+func isPlain(s string) bool {
+	isASCII := true
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == '\\' {
+			return false
+		}
+		isASCII = isASCII && s[i] < utf8.RuneSelf
+	}
+	return isASCII || utf8.ValidString(s)
+}
+
+// number cuts a whole number, small enough for a float to be exact.
+func (c *cutter) number() uint64 {
+	digits := c.rest[:len(c.rest)-len(strings.TrimLeft(c.rest, "0123456789"))]
+	c.rest = c.rest[len(digits):]
+	n, err := strconv.ParseUint(digits, 10, 53)
+	c.failed = c.failed || err != nil || digits[0] == '0' && len(digits) > 1
+	return n
+}
