@@ -84,7 +84,9 @@ func etag(v store.Version) string {
 	if v.Number == 0 {
 		return ""
 	}
-	return `"` + v.String() + `"`
+	var b [26]byte
+	tag := v.Append(append(b[:0], '"'))
+	return string(append(tag, '"'))
 }
 
 const (

@@ -241,36 +241,41 @@ func (e *Engine) writeWithin(ctx context.Context, w store.Write, settings *Setti
 
 func (e *Engine) enqueue(ctx context.Context, w store.Write, settings *Settings, maxJobs int, maxBytes int64, wait *span) (store.Result, error) {
 	e.start()
-	timer := time.NewTimer(settings.Timeout)
-	defer timer.Stop()
-	j := newJob(w, settings.Timeout)
-	j.wait = wait
+	j := e.queue.newJob(w, settings.Timeout, wait)
 	if err := e.queue.put(j, maxJobs, maxBytes); err != nil {
+		e.queue.recycle(j)
 		return store.Result{}, err
+	}
+	answer := func() (store.Result, error) {
+		defer e.queue.recycle(j)
+		return j.result, j.err
 	}
 	select {
 	case <-j.done:
-		return j.result, j.err
+		return answer()
 	case <-ctx.Done():
 		if e.queue.withdraw(j) {
+			e.queue.recycle(j)
 			return store.Result{}, context.Cause(ctx)
 		}
 		// The worker has it, so it will be carried out.
 		select {
 		case <-j.done:
-			return j.result, j.err
-		case <-timer.C:
+			return answer()
+		case <-j.timer.C:
 		}
-	case <-timer.C:
+	case <-j.timer.C:
 		if e.queue.withdraw(j) {
+			e.queue.recycle(j)
 			return store.Result{}, ErrTimeout
 		}
 	}
 	select {
 	case <-j.done: // in the same moment
-		return j.result, j.err
+		return answer()
 	default:
 	}
+	// The worker still has the job, so that it is not recycled.
 	e.fetcher.drop([]string{w.Key}, unknownNumber)
 	return store.Result{}, ErrMayBeApplied
 }

@@ -48,6 +48,7 @@ type fetcher struct {
 	// namespace is for traces.
 	namespace string
 	hits      hits
+	timers    sync.Pool // of *time.Timer, stopped
 
 	mu      sync.Mutex
 	flights map[string]*flight // the ones that calls may join
@@ -99,8 +100,8 @@ func newFetcher(st store.Store, l *local, w *watch, s *atomic.Pointer[Settings],
 // length. With fresh it joins no flight that is on its way. The call's span,
 // wait, is linked to those of the batches that it waits for.
 func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fresh bool, timeout time.Duration, wait *span) error {
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
+	timer := f.startTimer(timeout)
+	defer f.stopTimer(timer)
 	deadline := time.Now().Add(timeout)
 	var one [1]seat
 	seats, err := f.join(one[:0], keys, fresh, deadline, timeout, wait)
@@ -140,6 +141,20 @@ func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fres
 		i++
 	}
 	return nil
+}
+
+func (f *fetcher) startTimer(d time.Duration) *time.Timer {
+	timer, _ := f.timers.Get().(*time.Timer)
+	if timer == nil {
+		return time.NewTimer(d)
+	}
+	timer.Reset(d)
+	return timer
+}
+
+func (f *fetcher) stopTimer(timer *time.Timer) {
+	timer.Stop()
+	f.timers.Put(timer)
 }
 
 // seat is a call's place in a flight. The flight's answer must reflect writes

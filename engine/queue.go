@@ -13,21 +13,19 @@ type job struct {
 	write    store.Write
 	deadline time.Time
 	timeout  time.Duration // the deadline counts from its arrival
+	timer    *time.Timer   // runs out at the deadline
 	place    *list.Element // in the queue; nil once taken or withdrawn
 	wait     *span         // of the call
 
-	done   chan struct{} // closed when the rest is set
+	done   chan struct{} // has a token when the rest is set
 	result store.Result
 	err    error
 }
 
-func newJob(w store.Write, timeout time.Duration) *job {
-	return &job{write: w, deadline: time.Now().Add(timeout), timeout: timeout, done: make(chan struct{})}
-}
-
+// finish answers the job, which then belongs to the call alone.
 func (j *job) finish(r store.Result, err error) {
 	j.result, j.err = r, err
-	close(j.done)
+	j.done <- struct{}{}
 }
 
 // queue holds the writes that wait for the worker, in arrival order. Its
@@ -36,6 +34,7 @@ func (j *job) finish(r store.Result, err error) {
 type queue struct {
 	wake chan struct{} // has a token when there is something new to see
 	wait *waits
+	free sync.Pool // of *job
 
 	mu      sync.Mutex
 	waiting list.List // of *job
@@ -45,6 +44,26 @@ type queue struct {
 }
 
 func newQueue() *queue { return &queue{wake: make(chan struct{}, 1), wait: newWaits()} }
+
+// newJob returns a job whose time runs. Jobs, with their channels and timers,
+// are used again: they would be much of the garbage of a write.
+func (q *queue) newJob(w store.Write, timeout time.Duration, wait *span) *job {
+	j, _ := q.free.Get().(*job)
+	if j == nil {
+		j = &job{timer: time.NewTimer(timeout), done: make(chan struct{}, 1)}
+	} else {
+		j.timer.Reset(timeout)
+	}
+	j.write, j.deadline, j.timeout, j.wait = w, time.Now().Add(timeout), timeout, wait
+	return j
+}
+
+// recycle takes a job back that nobody else has.
+func (q *queue) recycle(j *job) {
+	j.timer.Stop()
+	*j = job{timer: j.timer, done: j.done}
+	q.free.Put(j)
+}
 
 // signal makes the worker look.
 func (q *queue) signal() {

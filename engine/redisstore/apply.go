@@ -40,17 +40,42 @@ func (s *Store) applyArgs(b store.Batch, tag uint32) []any {
 	copy(args[2:], []any{store.Version{Tag: tag}.String()[1:], s.keys.events(), b.Limits.MaxKeys, b.Limits.MaxBytes, b.Limits.Eviction, b.SetLimits})
 	for i := range b.Writes {
 		w := &b.Writes[i]
-		var attrs string
-		if w.Op != store.Delete {
-			attrs = string(w.Value.Kind) + " " + w.Value.ContentType
-		}
-		op := string(w.Op)
-		if w.Op == store.Restore {
-			op += strconv.FormatFloat(w.Relative(), 'f', -1, 64)
-		}
-		args = append(args, op, w.Key, w.Value.Data, attrs, string(w.IfMatch), string(w.IfNoneMatch))
+		// Strings by pointer: an interface then holds them without an allocation.
+		args = append(args, opArg(w), &w.Key, w.Value.Data, attrsArg(w), (*string)(&w.IfMatch), (*string)(&w.IfNoneMatch))
 	}
 	return args
+}
+
+var (
+	createOp, putOp, deleteOp       = string(store.Create), string(store.Put), string(store.Delete)
+	noAttrs, stringAttrs, jsonAttrs = "", string(store.String) + " ", string(store.JSON) + " "
+)
+
+func opArg(w *store.Write) any {
+	switch w.Op {
+	case store.Create:
+		return &createOp
+	case store.Put:
+		return &putOp
+	case store.Delete:
+		return &deleteOp
+	default:
+		return string(w.Op) + strconv.FormatFloat(w.Relative(), 'f', -1, 64)
+	}
+}
+
+// attrsArg is what meta says of a value beside its numbers.
+func attrsArg(w *store.Write) any {
+	switch {
+	case w.Op == store.Delete:
+		return &noAttrs
+	case w.Value.ContentType == "" && w.Value.Kind == store.String:
+		return &stringAttrs
+	case w.Value.ContentType == "" && w.Value.Kind == store.JSON:
+		return &jsonAttrs
+	default:
+		return string(w.Value.Kind) + " " + w.Value.ContentType
+	}
 }
 
 func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, error) {

@@ -44,10 +44,18 @@ type Version struct {
 // String returns the number in hexadecimal, followed by the eight digits of
 // the tag.
 func (v Version) String() string {
-	b := make([]byte, 0, 24)
+	var b [24]byte
+	return string(v.Append(b[:0]))
+}
+
+// Append appends what String returns.
+func (v Version) Append(b []byte) []byte {
+	const hex = "0123456789abcdef"
 	b = strconv.AppendUint(b, v.Number, 16)
-	tag := strconv.FormatUint(1<<32|uint64(v.Tag), 16)
-	return string(append(b, tag[1:]...))
+	for shift := 28; shift >= 0; shift -= 4 {
+		b = append(b, hex[v.Tag>>shift&15])
+	}
+	return b
 }
 
 // VersionSet is a set of versions in the form in which stores compare them:
