@@ -18,10 +18,10 @@ type complaints struct {
 	given map[string]time.Time
 }
 
-// complain warns of an error that Redis gave, unless it did so a moment ago.
-// The first word of a Redis error is its kind.
-func (s *Store) complain(message, redisError string) {
-	kind, _, _ := strings.Cut(redisError, " ")
+// complain warns of an error, mostly one that Redis gave, unless it did so a
+// moment ago. The first word of a Redis error is its kind.
+func (s *Store) complain(message, err string) {
+	kind, _, _ := strings.Cut(err, " ")
 	c := &s.complaints
 	c.mu.Lock()
 	now := time.Now()
@@ -34,6 +34,6 @@ func (s *Store) complain(message, redisError string) {
 	}
 	c.mu.Unlock()
 	if !recent {
-		s.logger.Warn(message, zap.String("error", redisError))
+		s.logger.Warn(message, zap.String("error", err))
 	}
 }

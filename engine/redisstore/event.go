@@ -25,13 +25,15 @@ func decodeEvent(payload string) (store.Event, error) {
 	return parseEvent(payload)
 }
 
+// parseEvent returns errors that have nothing of the payload in them but its
+// version: they are logged, and keys must not be.
 func parseEvent(payload string) (store.Event, error) {
 	var e event
-	if err := json.Unmarshal([]byte(payload), &e); err != nil {
-		return store.Event{}, fmt.Errorf("decoding an event: %w", err)
+	if json.Unmarshal([]byte(payload), &e) != nil {
+		return store.Event{}, fmt.Errorf("decoding an event: %d bytes that are not JSON of the known form", len(payload))
 	}
 	if e.Version != 1 {
-		return store.Event{}, fmt.Errorf("decoding an event: unknown version %d", e.Version)
+		return store.Event{}, fmt.Errorf("decoding an event: version %d, where 1 is known", e.Version)
 	}
 	decoded := store.Event{Number: e.Number, Epoch: e.Epoch, Changes: make([]store.Change, len(e.Changes))}
 	for i, c := range e.Changes {
@@ -39,7 +41,7 @@ func parseEvent(payload string) (store.Event, error) {
 		key, isKey := c[1].(string)
 		number, isNumber := c[2].(float64)
 		if !isWhat || !isKey || !isNumber || number < 0 || number > 1<<53 {
-			return store.Event{}, fmt.Errorf("decoding an event: unknown form of a change: %v", c)
+			return store.Event{}, fmt.Errorf("decoding an event: change %d of %d has an unknown form", i+1, len(e.Changes))
 		}
 		decoded.Changes[i] = store.Change{What: what, Key: key, Number: uint64(number)}
 	}

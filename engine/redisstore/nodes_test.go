@@ -9,7 +9,7 @@ import (
 )
 
 // watching subscribes until the end of the test.
-func (f *fixture) watching(s *Store) {
+func (f *fixture) watching(s *Store) observed {
 	f.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	o := observed{subscribed: make(chan struct{}, 8), changed: make(chan store.Event, 8)}
@@ -27,6 +27,7 @@ func (f *fixture) watching(s *Store) {
 	case <-time.After(15 * time.Second):
 		f.Fatal("no subscription")
 	}
+	return o
 }
 
 func TestNodesAreThoseThatSubscribe(t *testing.T) {

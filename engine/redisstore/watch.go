@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -98,7 +97,7 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 		case *redis.Message:
 			event, err := decodeEvent(m.Payload)
 			if err != nil {
-				s.logger.Error("this node drops its local entries, since it does not understand an event", zap.Error(err))
+				s.complain("this node drops its local entries, since it does not understand an event", err.Error())
 				o.Subscribed()
 				continue
 			}
