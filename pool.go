@@ -88,11 +88,11 @@ func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logg
 		registrations: []*registration{{config: config, shared: s, logger: logger, handlers: 1}},
 	}
 	p.collector = newCollector(p, &s)
-	log := p.log.logger()
+	// A line that something is lost has to tell which of several caches it is.
+	log := p.log.logger().With(zap.String("namespace", s.namespace), zap.String("store", s.storeName()))
 	options := engine.Options{Logger: log, Namespace: s.namespace, Prepare: prepare}
 	if s.target == nil {
-		log.Warn("values are kept in this process and end with it; set store to the URL of a Redis server to keep them",
-			zap.String("namespace", s.namespace))
+		log.Warn("values are kept in this process and end with it; set store to the URL of a Redis server to keep them")
 		p.engine = engine.New(memstore.New(), s.settings, options)
 		p.history = startHistory(p.totals)
 		return p
@@ -101,9 +101,7 @@ func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logg
 	p.redis = redisstore.New(redisstore.Config{Target: s.target, Namespace: s.namespace, Logger: log})
 	ctx, cancel := context.WithTimeout(ctx, min(s.settings.Timeout, checkTimeout))
 	defer cancel()
-	if err := p.redis.Check(ctx); err != nil {
-		log.Warn("Redis does not answer; requests that need it get 503 until it does", zap.Error(err))
-	}
+	p.redis.CheckOrWarn(ctx)
 	p.engine = engine.New(p.redis, s.settings, options)
 	p.history = startHistory(p.totals)
 	return p

@@ -2,6 +2,7 @@ package redisproxy
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -263,7 +264,7 @@ func TestCredentialsKeepTheEngine(t *testing.T) {
 func TestProvisionWithoutRedis(t *testing.T) {
 	core, logs := observer.New(zapcore.WarnLevel)
 	started := time.Now()
-	h := parse(t, "store redis://127.0.0.1:1\nredis_timeout 1h")
+	h := parse(t, "store redis://app:s3cret@127.0.0.1:1/2\nredis_timeout 1h")
 	h.setDefaults()
 	s, err := h.sharedSettings()
 	if err != nil {
@@ -279,8 +280,17 @@ func TestProvisionWithoutRedis(t *testing.T) {
 	if time.Since(started) > 30*time.Second {
 		t.Error("provisioning waited for Redis")
 	}
-	if logs.FilterMessageSnippet("Redis does not answer").Len() != 1 {
-		t.Error(logs.All())
+	lost := logs.FilterMessageSnippet("Redis does not answer").All()
+	if len(lost) != 1 {
+		t.Fatal(logs.All())
+	}
+	// The line says which cache it is, and what is wrong.
+	fields := lost[0].ContextMap()
+	if cause, _ := fields["error"].(string); fields["namespace"] != "cache" || fields["store"] != "127.0.0.1:1/2" || !strings.Contains(cause, "refused") {
+		t.Errorf("%v", fields)
+	}
+	if text := fmt.Sprint(fields); strings.Contains(text, "s3cret") {
+		t.Errorf("the password is in %s", text)
 	}
 }
 

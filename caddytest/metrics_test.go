@@ -232,7 +232,7 @@ func TestLogs(t *testing.T) {
 	url := "http://" + s.http + "/cache/s3cret-key"
 	postJSON(t, s.plain, url, `"s3cret-value"`).expectStatus(t, http.StatusCreated)
 
-	type line struct{ Level, Logger, Msg, text string }
+	type line struct{ Level, Logger, Msg, Namespace, Store, Error, text string }
 	read := func() (lines []line) {
 		file, err := os.ReadFile(log)
 		if err != nil {
@@ -278,6 +278,9 @@ func TestLogs(t *testing.T) {
 		t.Errorf("%d lines that Redis is lost, %d that it is back", lost, back)
 	}
 	for _, l := range read() {
+		if l.Level == "warn" && strings.HasPrefix(l.Logger, ours) && (l.Namespace != "cache" || l.Store != redis.Addr+"/0" || l.Error == "") {
+			t.Errorf("this does not say what is wrong with which cache: %s", l.text)
+		}
 		if strings.Contains(l.text, "s3cret-word") || strings.Contains(l.text, "s3cret-value") ||
 			l.Level != "debug" && strings.Contains(l.text, "s3cret-key") {
 			t.Errorf("this should not be logged: %s", l.text)

@@ -30,40 +30,75 @@ const evidence = 20 * time.Millisecond
 // breaker fails calls at once while Redis is known to be down.
 type breaker struct {
 	circuit *gobreaker.CircuitBreaker[[]any]
+	logger  *zap.Logger
 	down    atomic.Bool
 	tripped atomic.Bool
+	last    atomic.Value // the text of the last try's error
 }
 
 func newBreaker(logger *zap.Logger) *breaker {
-	b := new(breaker)
+	b := &breaker{logger: logger}
 	b.circuit = gobreaker.NewCircuitBreaker[[]any](gobreaker.Settings{
 		Timeout:      probeEvery,
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
-		IsSuccessful: func(err error) bool { return err == nil || isReply(err) && !isPassing(err) },
+		IsSuccessful: b.note,
 		IsExcluded:   func(err error) bool { return errors.Is(err, errHurried) && !b.down.Load() },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
-			switch to {
-			case gobreaker.StateOpen:
+			if to == gobreaker.StateOpen {
 				b.tripped.Store(true)
-				if !b.down.Swap(true) {
-					logger.Warn("Redis does not answer; what needs it is refused until it does")
-				}
-			case gobreaker.StateClosed:
-				if b.down.Swap(false) {
-					logger.Info("Redis answers again")
-				}
+				b.lose()
 			}
 		},
 	})
 	return b
 }
 
+// note reports whether a try shows that Redis answers, and says so if it was
+// known to be down. One that answers is enough, also for the circuit.
+func (b *breaker) note(err error) bool {
+	if err != nil && (!isReply(err) || isPassing(err)) {
+		b.last.Store(err.Error())
+		return false
+	}
+	if b.down.Swap(false) {
+		b.logger.Info("Redis answers again")
+	}
+	return true
+}
+
+// lose makes it known that Redis is down.
+func (b *breaker) lose() {
+	if !b.down.Swap(true) {
+		b.logger.Warn("Redis does not answer; what needs it is refused until it does", zap.String("error", b.lastError()))
+	}
+}
+
+func (b *breaker) lastError() string {
+	text, _ := b.last.Load().(string)
+	return text
+}
+
 // do runs f, or fails with an error of which isOpen is true. It reports
 // whether the breaker tripped since it was last asked.
 func (b *breaker) do(f func() ([]any, error)) (reply []any, tripped bool, err error) {
 	reply, err = b.circuit.Execute(f)
+	if isOpen(err) {
+		err = &openError{error: err, last: b.lastError()}
+	}
 	return reply, err != nil && b.tripped.Swap(false), err
 }
+
+// openError says that Redis was not asked, and what it was that made this so.
+type openError struct {
+	error
+	last string
+}
+
+func (e *openError) Error() string {
+	return "the circuit breaker is open, since Redis does not answer: " + e.last
+}
+
+func (e *openError) Unwrap() error { return e.error }
 
 func isOpen(err error) bool {
 	return errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests)

@@ -5,6 +5,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -168,6 +169,20 @@ func (s *Store) Check(ctx context.Context) error {
 	}
 	s.checkPolicy(ctx, client)
 	return nil
+}
+
+// CheckOrWarn is Check for who goes on without Redis: it warns of the error. That
+// the server is down is known from then on, and not warned of once more.
+func (s *Store) CheckOrWarn(ctx context.Context) {
+	err := s.Check(ctx)
+	var reply redis.Error
+	switch {
+	case err == nil:
+	case !s.breaker.note(err):
+		s.breaker.lose()
+	case errors.As(err, &reply):
+		s.complain("Redis answers with an error, and what needs it is refused", reply.Error())
+	}
 }
 
 // checkPolicy looks once, at the first connection that lasts long enough.
