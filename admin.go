@@ -366,18 +366,27 @@ func engineError(w http.ResponseWriter, err error, done string) error {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	detail := err.Error()
+	detail := errorText(err)
 	if done != "" {
 		detail += "; " + done
 	}
 	return apiError(status, detail)
 }
 
+// errorText says what is wrong, and what to do; nothing of no error.
 func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
-	return err.Error()
+	// The store, whose words follow, says this too.
+	text := strings.TrimPrefix(err.Error(), engine.ErrUnavailable.Error()+": ")
+	switch {
+	case errors.Is(err, engine.ErrRefused):
+		text += "; see whether it is full, read-only or lacks a right"
+	case errors.Is(err, engine.ErrUnavailable):
+		text += "; see whether it runs, and can be reached from here"
+	}
+	return text
 }
 
 // Interface guards
