@@ -25,9 +25,7 @@ const (
 // belongs to the engine: every configuration has a registry of its own, so that
 // what a registry holds would begin anew with each reload.
 type collector struct {
-	pooled *pooledEngine
-	size   sizeCache
-
+	read  func() reading
 	descs []*prometheus.Desc
 
 	requests, duration, noCache                        *prometheus.Desc
@@ -41,9 +39,19 @@ type collector struct {
 	breaker, retries, clientRenewals, mended           *prometheus.Desc
 }
 
-func newCollector(p *pooledEngine, s *shared) *collector {
+// reading is what a scrape tells of.
+type reading struct {
+	methods  methodSet // that some handler answers
+	requests *requestCounts
+	engine   engine.Stats
+	size     store.Size
+	sizeErr  error
+	redis    *redisstore.Stats // nil for the embedded store
+}
+
+func newCollector(s *shared, read func() reading) *collector {
 	labels := prometheus.Labels{"namespace": s.namespace, "store": s.storeName()}
-	c := &collector{pooled: p}
+	c := &collector{read: read}
 	desc := func(name, help string, variable ...string) *prometheus.Desc {
 		d := prometheus.NewDesc("caddy_redis_proxy_"+name, help, variable, labels)
 		c.descs = append(c.descs, d)
@@ -109,23 +117,21 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(metrics chan<- prometheus.Metric) {
-	to := sink(metrics)
-	c.collectRequests(to)
-	stats := c.pooled.engine.Stats()
-	c.collectEngine(to, &stats)
-	c.collectSize(to)
-	if c.pooled.redis != nil {
-		c.collectRedis(to, &stats, c.pooled.redis.Stats())
+	to, r := sink(metrics), c.read()
+	c.collectRequests(to, r.methods, r.requests)
+	c.collectEngine(to, &r.engine)
+	c.collectSize(to, r.size, r.sizeErr)
+	if r.redis != nil {
+		c.collectRedis(to, &r.engine, r.redis)
 	}
 }
 
-func (c *collector) collectRequests(to sink) {
-	counts := c.pooled.tally.counts()
+func (c *collector) collectRequests(to sink, methods methodSet, counts *requestCounts) {
 	for op, byOutcome := range counts.requests {
 		total := uint64(0)
 		for o, n := range byOutcome {
 			total += n
-			if n > 0 || isUsual(operation(op), outcome(o)) {
+			if n > 0 || isUsual(methods, operation(op), outcome(o)) {
 				to.counter(c.requests, n, operationNames[op], outcomeNames[o])
 			}
 		}
@@ -138,12 +144,15 @@ func (c *collector) collectRequests(to sink) {
 
 // isUsual reports whether an outcome is told also while it has never happened:
 // the first one would else be no increase for Prometheus.
-func isUsual(op operation, o outcome) bool {
+func isUsual(methods methodSet, op operation, o outcome) bool {
+	if o.isError() {
+		return methods.has(methodsOf(op)) && o.isPossible(op)
+	}
 	switch op {
 	case opGet:
-		return o == outcomeLocal || o == outcomeStore || o == outcomeStale || o == outcomeAbsent || o.isError()
+		return o == outcomeLocal || o == outcomeStore || o == outcomeStale || o == outcomeAbsent
 	case opPost:
-		return o == outcomeCreated || o == outcomeConflict || o.isError()
+		return o == outcomeCreated || o == outcomeConflict
 	}
 	return false
 }
@@ -177,8 +186,7 @@ func (c *collector) collectEngine(to sink, s *engine.Stats) {
 }
 
 // collectSize leaves out what a store that does not answer does not tell.
-func (c *collector) collectSize(to sink) {
-	size, err := c.size.get(c.pooled.engine)
+func (c *collector) collectSize(to sink, size store.Size, err error) {
 	if err != nil {
 		to.gauge(c.up, 0)
 		return
@@ -192,7 +200,7 @@ func (c *collector) collectSize(to sink) {
 	}
 }
 
-func (c *collector) collectRedis(to sink, s *engine.Stats, r redisstore.Stats) {
+func (c *collector) collectRedis(to sink, s *engine.Stats, r *redisstore.Stats) {
 	subscribed := 0.0
 	if s.Subscribed {
 		subscribed = 1
@@ -212,6 +220,17 @@ func (c *collector) collectRedis(to sink, s *engine.Stats, r redisstore.Stats) {
 	}
 	to.counter(c.clientRenewals, r.ClientRenewals)
 	to.counter(c.mended, r.Mended)
+}
+
+// reading asks the store for its size alone.
+func (p *pooledEngine) reading() reading {
+	r := reading{methods: methodSet(p.methods.Load()), requests: p.tally.counts(), engine: p.engine.Stats()}
+	r.size, r.sizeErr = p.size.get(p.engine)
+	if p.redis != nil {
+		stats := p.redis.Stats()
+		r.redis = &stats
+	}
+	return r
 }
 
 // sink receives metrics.

@@ -225,6 +225,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.pooled, err = acquire(ctx, h.config, h.shared, h.logger); err != nil {
 		return err
 	}
+	h.pooled.methods.Or(uint32(h.methods))
 	return h.pooled.collector.register(ctx.GetMetricsRegistry())
 }
 

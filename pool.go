@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -37,6 +38,9 @@ type pooledEngine struct {
 	tally     *tally
 	history   *history
 	collector *collector
+	size      sizeCache
+	// methods are a methodSet of those that some handler ever answered.
+	methods atomic.Uint32
 
 	// The oldest registration is in effect. A configuration that Caddy goes on
 	// to reject provisions and cleans up like any other, while the one in use
@@ -87,7 +91,7 @@ func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logg
 		tally:         newTally(),
 		registrations: []*registration{{config: config, shared: s, logger: logger, handlers: 1}},
 	}
-	p.collector = newCollector(p, &s)
+	p.collector = newCollector(&s, p.reading)
 	// A line that something is lost has to tell which of several caches it is.
 	log := p.log.logger().With(zap.String("namespace", s.namespace), zap.String("store", s.storeName()))
 	options := engine.Options{Logger: log, Namespace: s.namespace, Prepare: prepare}

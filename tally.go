@@ -48,6 +48,21 @@ func operationOf(method string, where place) operation {
 	return opOther
 }
 
+// methodsOf returns the methods that ask for it.
+func methodsOf(op operation) methodSet {
+	switch op {
+	case opGet, opBatchGet:
+		return methodGet | methodHead
+	case opPost:
+		return methodPost
+	case opPut:
+		return methodPut
+	case opDelete:
+		return methodDelete
+	}
+	return 0
+}
+
 // outcome is how a request was answered.
 type outcome uint8
 
@@ -103,6 +118,13 @@ func (o outcome) isError() bool {
 		return true
 	}
 	return false
+}
+
+// isPossible reports whether an operation can end in an error of the service:
+// reads neither queue nor change anything.
+func (o outcome) isPossible(op operation) bool {
+	isRead := op == opGet || op == opBatchGet
+	return !isRead || o != outcomeQueueFull && o != outcomeUnknown
 }
 
 // durationBounds are in seconds; answers of the local tier take microseconds.

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -123,6 +124,53 @@ func TestMetricsSurviveReloads(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLimitsAreThoseInForce has two engines on one namespace, as two nodes have
+// them: by two names of one Redis. Both show the limits that were set last.
+func TestLimitsAreThoseInForce(t *testing.T) {
+	redis := redistest.Start(t)
+	byName := strings.Replace(redis.Addr, "127.0.0.1", "localhost", 1)
+	if byName == redis.Addr {
+		t.Fatalf("%s has no other name", redis.Addr)
+	}
+	s := startAdmin(t, `
+	redis_proxy {
+		store redis://`+redis.Addr+`/0
+		max_keys 7
+		max_bytes 7000
+	}
+	redis_proxy /kv/* {
+		store redis://`+byName+`/0
+		max_keys 5
+		max_bytes 5000
+		eviction lru
+	}`)
+	check := func(keys, bytes int, eviction string) {
+		t.Helper()
+		for _, addr := range []string{redis.Addr, byName} {
+			cache := `{namespace="cache",store="` + addr + `/0"}`
+			// Scrapes share the answer of the store for a second.
+			eventually(t, "the limits in force are told of "+addr, func() bool {
+				got := s.scrape()
+				return got["max_keys"+cache] == fmt.Sprint(keys) && got["max_bytes"+cache] == fmt.Sprint(bytes)
+			})
+		}
+		own := make(map[any]bool)
+		for _, c := range s.ask(http.StatusOK, "GET", "caches").Caches {
+			own[c.Settings["max_keys"]] = true
+			if c.State.MaxKeys != keys || c.State.MaxBytes != bytes || c.State.Eviction != eviction {
+				t.Errorf("%s: in force are %+v, want %d, %d, %s", c.Store, c.State, keys, bytes, eviction)
+			}
+		}
+		if !own[7.0] || !own[5.0] {
+			t.Errorf("the nodes' own are %v", own)
+		}
+	}
+	do(t, s.plain, "POST", "http://"+s.http+"/cache/a", "v").expectStatus(t, http.StatusCreated)
+	check(7, 7000, "rank")
+	do(t, s.plain, "POST", "http://"+s.http+"/kv/b", "v").expectStatus(t, http.StatusCreated)
+	check(5, 5000, "lru")
 }
 
 func TestMetricsWhileRedisIsDown(t *testing.T) {

@@ -1,0 +1,273 @@
+package redisproxy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+)
+
+// filler gives every number that it meets a value of its own, from 1000 on.
+type filler struct{ last int64 }
+
+func (f *filler) next() int64 {
+	f.last++
+	return 1000 + f.last
+}
+
+func (f *filler) fill(t *testing.T, v reflect.Value, path string) {
+	t.Helper()
+	if h, ok := v.Addr().Interface().(*engine.Histogram); ok {
+		*h = f.histogram()
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			f.fill(t, v.Field(i), path+"."+v.Type().Field(i).Name)
+		}
+	case reflect.Int, reflect.Int64:
+		v.SetInt(f.next())
+	case reflect.Uint64:
+		v.SetUint(uint64(f.next()))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Map:
+		kinds := engine.ErrorKinds
+		if strings.HasSuffix(path, ".Retries") {
+			kinds = redisstore.RetryKinds
+		}
+		m := make(map[string]uint64)
+		for _, kind := range kinds {
+			m[kind] = uint64(f.next())
+		}
+		v.Set(reflect.ValueOf(m))
+	case reflect.String, reflect.Slice: // no numbers
+	default:
+		t.Fatalf("%s is of a kind that nobody fills: %s", path, v.Kind())
+	}
+}
+
+func (f *filler) histogram() engine.Histogram {
+	return engine.Histogram{
+		Bounds: []float64{0.5, 1.5},
+		Counts: []uint64{uint64(f.next()), uint64(f.next()), uint64(f.next())},
+		Sum:    float64(f.next()) + 0.5,
+	}
+}
+
+// gathered are all series that a collector tells, by name and labels but for
+// those of the cache.
+func gathered(t *testing.T, r reading) map[string]float64 {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(newCollector(&shared{namespace: "n"}, func() reading { return r })); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]float64)
+	for _, f := range families {
+		for _, series := range f.GetMetric() {
+			var labels []string
+			for _, l := range series.GetLabel() {
+				labels = append(labels, l.GetName()+"="+l.GetValue())
+			}
+			if !slices.Contains(labels, "namespace=n") || !slices.Contains(labels, "store=embedded") {
+				t.Errorf("%s has the labels %v", f.GetName(), labels)
+			}
+			labels = slices.DeleteFunc(labels, func(l string) bool { return l == "namespace=n" || l == "store=embedded" })
+			name, with := strings.TrimPrefix(f.GetName(), "caddy_redis_proxy_"), " "+strings.Join(labels, " ")
+			if len(labels) == 0 {
+				with = ""
+			}
+			h := series.GetHistogram()
+			if h == nil {
+				all[name+with] = series.GetCounter().GetValue() + series.GetGauge().GetValue()
+				continue
+			}
+			all[name+with+" sum"], all[name+with+" count"] = h.GetSampleSum(), float64(h.GetSampleCount())
+			for _, b := range h.GetBucket() {
+				all[fmt.Sprintf("%s%s le=%g", name, with, b.GetUpperBound())] = float64(b.GetCumulativeCount())
+			}
+		}
+	}
+	return all
+}
+
+// TestEverySeriesHasItsOwnValue feeds the collector a number of its own for
+// each thing that is counted, so that none can stand for another.
+func TestEverySeriesHasItsOwnValue(t *testing.T) {
+	var f filler
+	r := reading{requests: new(requestCounts), redis: new(redisstore.Stats)}
+	f.fill(t, reflect.ValueOf(&r.engine).Elem(), "engine.Stats")
+	f.fill(t, reflect.ValueOf(r.redis).Elem(), "redisstore.Stats")
+	f.fill(t, reflect.ValueOf(&r.size).Elem(), "store.Size")
+	r.redis.Breaker = "half-open"
+	r.requests.noCache = uint64(f.next())
+	for op := range operations {
+		r.requests.durations[op] = f.histogram()
+		for o := range outcomes {
+			r.requests.requests[op][o] = uint64(f.next())
+		}
+	}
+
+	want := make(map[string]float64)
+	for name, n := range map[string]any{
+		"no_cache_requests_total": r.requests.noCache,
+		"queue_jobs":              r.engine.QueueJobs, "max_queue_jobs": r.engine.MaxQueueJobs,
+		"queue_bytes": r.engine.QueueBytes, "max_queue_bytes": r.engine.MaxQueueBytes,
+		"joined_fetches_total": r.engine.Joined,
+		"up":                   1, "keys": r.size.Keys, "bytes": r.size.Bytes,
+		"max_keys": r.size.Limits.MaxKeys, "max_bytes": r.size.Limits.MaxBytes,
+		"evictions_total": r.engine.Evicted, "evictions_unread_total": r.engine.EvictedUnread, "lost_raises_total": r.engine.LostRaises,
+		"local_entries": r.engine.Local.Entries, "local_bytes": r.engine.Local.Bytes,
+		"local_max_bytes": r.engine.Local.MaxBytes, "local_evictions_total": r.engine.Local.Evictions,
+		"subscribed": 1, "events_total": r.engine.Events, "subscriptions_lost_total": r.engine.SubscriptionsLost,
+		"breaker_state state=closed": 0, "breaker_state state=half-open": 1, "breaker_state state=open": 0,
+		"client_renewals_total": r.redis.ClientRenewals, "repairs_total": r.redis.Mended,
+	} {
+		want[name] = reflect.ValueOf(n).Convert(reflect.TypeFor[float64]()).Float()
+	}
+	histogram := func(name string, h engine.Histogram) {
+		want[name+" le=0.5"] = float64(h.Counts[0])
+		want[name+" le=1.5"] = float64(h.Counts[0] + h.Counts[1])
+		want[name+" count"] = float64(h.Counts[0] + h.Counts[1] + h.Counts[2])
+		want[name+" sum"] = h.Sum
+	}
+	histogram("queue_wait_seconds", r.engine.QueueWait)
+	for call, calls := range map[string]engine.Calls{"fetch": r.engine.Fetches, "apply": r.engine.Applies} {
+		histogram("store_call_duration_seconds call="+call, calls.Duration)
+		histogram("batch_size call="+call, calls.Size)
+		for _, kind := range []string{"timeout", "unavailable", "refused", "unknown", "closed"} {
+			want["store_errors_total call="+call+" kind="+kind] = float64(calls.Errors[kind])
+		}
+	}
+	for _, kind := range []string{"no_answer", "unreachable", "busy", "forgotten"} {
+		want["store_retries_total kind="+kind] = float64(r.redis.Retries[kind])
+	}
+	for op, name := range operationNames {
+		histogram("request_duration_seconds operation="+name, r.requests.durations[op])
+		for o, n := range r.requests.requests[op] {
+			want["requests_total operation="+name+" outcome="+outcomeNames[o]] = float64(n)
+		}
+	}
+
+	got := gathered(t, r)
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if value, ok := want[name]; !ok || got[name] != value {
+			t.Errorf("%s is %v, want %v", name, got[name], value)
+		}
+		delete(want, name)
+	}
+	for name, value := range want {
+		t.Errorf("there is no %s, want %v", name, value)
+	}
+}
+
+// Without Redis, with an empty store, and while it does not answer, nothing is
+// made up.
+func TestSeriesThatAreNotKnownAreLeftOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*reading)
+		want   map[string]float64
+		absent []string
+	}{
+		"nothing was ever asked for": {
+			func(*reading) {},
+			map[string]float64{"up": 1, "keys": 0, "bytes": 0},
+			[]string{"max_keys", "max_bytes", "subscribed", "breaker_state state=open", "repairs_total"},
+		},
+		"the store does not answer": {
+			func(r *reading) { r.sizeErr = errors.New("down"); r.size.Keys = 7; r.size.Limits.MaxKeys = 8 },
+			map[string]float64{"up": 0},
+			[]string{"keys", "bytes", "max_keys", "max_bytes"},
+		},
+		"there is no limit in bytes, and no subscription": {
+			func(r *reading) { r.size.Limits.MaxKeys = 8; r.redis = &redisstore.Stats{Breaker: "open"} },
+			map[string]float64{"max_keys": 8, "max_bytes": 0, "subscribed": 0, "breaker_state state=open": 1, "breaker_state state=closed": 0},
+			nil,
+		},
+	} {
+		r := reading{requests: new(requestCounts)}
+		for _, h := range []*engine.Histogram{
+			&r.engine.QueueWait, &r.engine.Fetches.Duration, &r.engine.Fetches.Size, &r.engine.Applies.Duration, &r.engine.Applies.Size,
+			&r.requests.durations[opGet], &r.requests.durations[opPost],
+		} {
+			h.Counts = []uint64{0}
+		}
+		c.change(&r)
+		got := gathered(t, r)
+		for series, value := range c.want {
+			if n, ok := got[series]; !ok || n != value {
+				t.Errorf("%s: %s is %v (%v), want %v", name, series, n, ok, value)
+			}
+		}
+		for _, series := range c.absent {
+			if n, ok := got[series]; ok {
+				t.Errorf("%s: %s is told, as %v", name, series, n)
+			}
+		}
+	}
+}
+
+// TestErrorsAreThereBeforeTheFirst: an alert on an increase would else miss it.
+func TestErrorsAreThereBeforeTheFirst(t *testing.T) {
+	ofReads := []string{"failed", "timeout", "unavailable", "refused", "closed"}
+	ofWrites := append([]string{"queue_full", "unknown"}, ofReads...)
+	usual := map[string][]string{"get": {"local", "store", "stale", "absent"}, "post": {"created", "conflict"}}
+	for methods, errorsOf := range map[string]map[string][]string{
+		"":                        {"get": ofReads, "batch_get": ofReads, "post": ofWrites},
+		"methods GET PUT DELETE":  {"get": ofReads, "batch_get": ofReads, "put": ofWrites, "delete": ofWrites},
+		"methods HEAD":            {"get": ofReads, "batch_get": ofReads},
+		"methods POST PUT DELETE": {"post": ofWrites, "put": ofWrites, "delete": ofWrites},
+	} {
+		t.Run(methods, func(t *testing.T) {
+			h := parse(t, methods)
+			h.Namespace = uniqueNamespace(t)
+			ctx := newContext(t)
+			provision(t, ctx, h)
+			want := make(map[string]bool)
+			for _, outcomes := range []map[string][]string{usual, errorsOf} {
+				for op, names := range outcomes {
+					for _, o := range names {
+						want[op+" "+o] = true
+					}
+				}
+			}
+			families, err := ctx.GetMetricsRegistry().Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make(map[string]bool)
+			for _, f := range families {
+				if f.GetName() != "caddy_redis_proxy_requests_total" {
+					continue
+				}
+				for _, series := range f.GetMetric() {
+					labels := make(map[string]string)
+					for _, l := range series.GetLabel() {
+						labels[l.GetName()] = l.GetValue()
+					}
+					if series.GetCounter().GetValue() != 0 {
+						t.Errorf("%v is not 0", labels)
+					}
+					got[labels["operation"]+" "+labels["outcome"]] = true
+				}
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("there are\n%v, want\n%v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+			}
+		})
+	}
+}
