@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -53,8 +54,9 @@ type storeStateView struct {
 	Eviction  string `json:"eviction"`
 }
 
-// subscriptionView says who hears of writes. Nodes may be fewer than Count where
-// Redis does not tell names.
+// subscriptionView says who hears of writes. Nodes may be fewer than Count, the
+// number of all who subscribe: where Redis does not tell names, or others than
+// nodes listen.
 type subscriptionView struct {
 	Subscribed bool       `json:"subscribed"`
 	Count      int        `json:"count"`
@@ -109,7 +111,11 @@ type cacheReady struct {
 	Error string `json:"error"`
 }
 
-// view asks the store, within redis_timeout.
+// lookTimeout bounds how long a view of a cache waits for its store, however
+// long clients may wait: who looks asks again, and has a patience of its own.
+const lookTimeout = 2 * time.Second
+
+// view asks the store, within redis_timeout and lookTimeout.
 func (c cache) view(ctx context.Context) cacheView {
 	s := c.inForce()
 	v := cacheView{
@@ -133,10 +139,13 @@ func (c cache) view(ctx context.Context) cacheView {
 		Figures: figures(c.pooledEngine),
 		History: c.history.view(),
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.settings.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, min(s.settings.Timeout, lookTimeout))
 	defer cancel()
 	v.StoreState = c.viewStore(ctx, s.settings.Limits)
-	v.Subscription = c.viewSubscription(ctx, v.Figures.Subscribed, v.StoreState.Reachable)
+	v.Subscription = subscriptionView{Subscribed: v.Figures.Subscribed, Nodes: []nodeView{}}
+	if c.redis != nil && v.StoreState.Reachable {
+		v.Subscription = c.nodes.view(c.redis, v.Figures.Subscribed)
+	}
 	return v
 }
 
@@ -157,16 +166,33 @@ func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
 	return v
 }
 
-func (c cache) viewSubscription(ctx context.Context, subscribed, reachable bool) subscriptionView {
-	v := subscriptionView{Subscribed: subscribed, Nodes: []nodeView{}}
-	if c.redis == nil || !reachable {
-		return v
+// nodesFor is for how long it is told without asking again who subscribes: Redis
+// goes through all its connections for that.
+const nodesFor = 5 * time.Second
+
+// nodesCache bounds how often views ask, however many look.
+type nodesCache struct {
+	mu         sync.Mutex
+	at         time.Time
+	subscribed bool // this node, when it asked: it is then one of them
+	nodes      []redisstore.Node
+	count      int
+}
+
+func (c *nodesCache) view(s *redisstore.Store, subscribed bool) subscriptionView {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at.IsZero() || time.Since(c.at) > nodesFor || c.subscribed != subscribed {
+		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+		defer cancel()
+		// Who may not see the others sees none.
+		c.nodes, c.count, _ = s.Nodes(ctx)
+		c.at, c.subscribed = time.Now(), subscribed
 	}
-	var nodes []redisstore.Node
-	// Who may not see the others sees none.
-	nodes, v.Count, _ = c.redis.Nodes(ctx)
-	for _, n := range nodes {
-		v.Nodes = append(v.Nodes, nodeView{Name: n.Name, ConnectedSeconds: int64(n.Connected / time.Second), This: n.This})
+	v := subscriptionView{Subscribed: subscribed, Count: c.count, Nodes: []nodeView{}}
+	for _, n := range c.nodes {
+		connected := n.Connected + time.Since(c.at)
+		v.Nodes = append(v.Nodes, nodeView{Name: n.Name, ConnectedSeconds: int64(connected / time.Second), This: n.This})
 	}
 	return v
 }

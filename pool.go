@@ -39,6 +39,7 @@ type pooledEngine struct {
 	history   *history
 	collector *collector
 	size      sizeCache
+	nodes     nodesCache
 	// methods are a methodSet of those that some handler ever answered.
 	methods atomic.Uint32
 

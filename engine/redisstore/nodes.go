@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -19,9 +20,12 @@ type Node struct {
 	This      bool // the process that asks
 }
 
-// nodeName names this process among those that use a namespace. A Redis client
-// name must not have spaces, and its colons separate.
-var nodeName = func() string {
+// nodeName names this process among those that use a namespace: containers may
+// well share host name and process id, so that chance tells them apart. A Redis
+// client name must not have spaces, and its colons separate.
+var nodeName = newNodeName()
+
+func newNodeName() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -32,8 +36,8 @@ var nodeName = func() string {
 		}
 		return c
 	}, host)
-	return host + ":" + strconv.Itoa(os.Getpid())
-}()
+	return fmt.Sprintf("%s:%d.%06x", host, os.Getpid(), rand.Uint32()>>8)
+}
 
 // clientName marks the connection that subscribes.
 func (k keyspace) clientName() string { return "redis_proxy:" + k.namespace + ":" + nodeName }

@@ -2,6 +2,9 @@ package redisstore
 
 import (
 	"context"
+	"os"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -58,21 +61,39 @@ func TestNodesOfAUserWithoutTheRightToNamesAreCounted(t *testing.T) {
 }
 
 func TestNodesAreReadFromTheClientList(t *testing.T) {
-	list := "id=3 addr=127.0.0.1:1 name=redis_proxy:a:host-1:7 age=12 db=0 sub=1 cmd=subscribe\n" +
-		"id=4 addr=127.0.0.1:2 name=redis_proxy:a:host-1:7 age=90 db=0 sub=1 cmd=subscribe\n" + // left over
+	list := "id=3 addr=127.0.0.1:1 name=redis_proxy:a:host-1:7.00000f age=12 db=0 sub=1 cmd=subscribe\n" +
+		"id=4 addr=127.0.0.1:2 name=redis_proxy:a:host-1:7.00000f age=90 db=0 sub=1 cmd=subscribe\n" + // left over
+		"id=9 addr=127.0.0.1:7 name=redis_proxy:a:host-1:7.0000a0 age=30 db=0 sub=1 cmd=subscribe\n" + // another container
 		"id=5 addr=127.0.0.1:3 name=redis_proxy:a:b:host-2:8 age=5 db=0 sub=1 cmd=subscribe\n" + // namespace a:b
 		"id=6 addr=127.0.0.1:4 name=redis_proxy:a:host-3:9 age=5 db=1 sub=1 cmd=subscribe\n" +
 		"id=7 addr=127.0.0.1:5 name= age=5 db=0 sub=1 cmd=subscribe\n" +
 		"id=8 addr=127.0.0.1:6 name=redis_proxy:a:" + nodeName + " age=1 db=0 sub=1 cmd=ping\n"
 	nodes := keyspace{namespace: "a"}.nodes(list)
-	if len(nodes) != 2 {
+	if len(nodes) != 3 {
 		t.Fatalf("%+v", nodes)
 	}
 	for _, n := range nodes {
 		switch n {
-		case Node{Name: "host-1:7", Connected: 12 * time.Second}, Node{Name: nodeName, Connected: time.Second, This: true}:
+		case Node{Name: "host-1:7.00000f", Connected: 12 * time.Second}, Node{Name: "host-1:7.0000a0", Connected: 30 * time.Second},
+			Node{Name: nodeName, Connected: time.Second, This: true}:
 		default:
 			t.Errorf("%+v", n)
 		}
+	}
+}
+
+// TestNodeNamesTellProcessesApart names two processes that have the same id, in
+// containers with the same host name.
+func TestNodeNamesTellProcessesApart(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := regexp.MustCompile(`^` + regexp.QuoteMeta(host) + `:` + strconv.Itoa(os.Getpid()) + `\.[0-9a-f]{6}$`)
+	if !form.MatchString(nodeName) {
+		t.Errorf("%s is not of the form %s", nodeName, form)
+	}
+	if a, b := newNodeName(), newNodeName(); a == b {
+		t.Errorf("two processes are called %s", a)
 	}
 }
