@@ -157,10 +157,11 @@ func readError(r *http.Request, err error) error {
 	switch {
 	case isHandlerError || isMaxBytes:
 		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
-	case errors.Is(err, io.ErrUnexpectedEOF) || r.Context().Err() != nil:
-		return caddyhttp.Error(statusClientGone, err)
+	// First, since net/http ends the context with any error on the connection.
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &statusError{http.StatusRequestTimeout, "the body did not arrive in time; repeat the request"}
+	case errors.Is(err, io.ErrUnexpectedEOF) || r.Context().Err() != nil:
+		return caddyhttp.Error(statusClientGone, err)
 	default:
 		return badRequest("the body cannot be read: %v", err)
 	}

@@ -187,6 +187,7 @@ func TestReadErrors(t *testing.T) {
 		{"the client hung up", t.Context(), io.ErrUnexpectedEOF, 499, true},
 		{"the client is gone", gone, errors.New("http2: stream closed"), 499, true},
 		{"too slow", t.Context(), fmt.Errorf("reading: %w", os.ErrDeadlineExceeded), 408, false},
+		{"too slow, which net/http ends the context with", gone, os.ErrDeadlineExceeded, 408, false},
 		{"bad chunks", t.Context(), errors.New("malformed chunked encoding"), 400, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
