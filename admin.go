@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -232,6 +233,16 @@ func (c cache) serveKeys(w http.ResponseWriter, r *http.Request) error {
 
 func (c cache) serveKey(key string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
+		query, err := parseQuery(r, "value_limit")
+		if err != nil {
+			return err
+		}
+		limit := math.MaxInt
+		if text, ok := query["value_limit"]; ok {
+			if limit, err = strconv.Atoi(text); err != nil || limit < 0 {
+				return badAdminRequest("value_limit is %q; expected a number of bytes", text)
+			}
+		}
 		listed, err := c.engine.Look(r.Context(), key)
 		if err != nil {
 			return engineError(w, err, "")
@@ -239,7 +250,7 @@ func (c cache) serveKey(key string) func(http.ResponseWriter, *http.Request) err
 		if listed == nil {
 			return notFound("no entry has this key")
 		}
-		return writeJSON(w, http.StatusOK, c.viewKey(listed))
+		return writeJSON(w, http.StatusOK, c.viewKey(listed, limit))
 	}
 }
 

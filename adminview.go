@@ -84,12 +84,17 @@ type listedView struct {
 	ETag        string  `json:"etag,omitempty"`
 }
 
-// keyView has the value as JSON, or, where it is none, its bytes.
+// keyView has the value as JSON, or, where it is none, its bytes. Of one that is
+// cut it has the head: of a string in Value, of other JSON in Text, since half
+// of that is no JSON.
 type keyView struct {
 	listedView
-	Value  json.RawMessage `json:"value,omitempty"`
-	Base64 *string         `json:"base64,omitempty"`
-	Local  *localView      `json:"local"`
+	ValueBytes int             `json:"value_bytes"`
+	Cut        bool            `json:"cut"`
+	Value      json.RawMessage `json:"value,omitempty"`
+	Text       *string         `json:"text,omitempty"`
+	Base64     *string         `json:"base64,omitempty"`
+	Local      *localView      `json:"local"`
 }
 
 type localView struct {
@@ -219,13 +224,25 @@ func viewListed(l *store.Listed) listedView {
 	return v
 }
 
-func (c cache) viewKey(l *store.Listed) keyView {
-	v := keyView{listedView: viewListed(l)}
+// viewKey shows no more of the value than limit bytes.
+func (c cache) viewKey(l *store.Listed, limit int) keyView {
+	data := l.Entry.Data
+	v := keyView{listedView: viewListed(l), ValueBytes: len(data), Cut: len(data) > limit}
 	// Somebody else may have written what is not what its kind says.
-	switch data := l.Entry.Data; {
-	case l.Entry.Kind == store.String && utf8.Valid(data):
+	isText := l.Entry.Kind != store.Raw && utf8.Valid(data)
+	if v.Cut {
+		for isText && !utf8.RuneStart(data[limit]) {
+			limit--
+		}
+		data = data[:limit]
+	}
+	switch {
+	case isText && l.Entry.Kind == store.String:
 		v.Value = appendQuoted(nil, data)
-	case l.Entry.Kind == store.JSON && utf8.Valid(data) && json.Valid(data):
+	case isText && json.Valid(l.Entry.Data) && v.Cut:
+		text := string(data)
+		v.Text = &text
+	case isText && json.Valid(l.Entry.Data):
 		v.Value = data
 	default:
 		text := base64.StdEncoding.EncodeToString(data)

@@ -58,7 +58,10 @@ type adminKey struct {
 	Type        string
 	ContentType string `json:"content_type"`
 	ETag        string
+	ValueBytes  int `json:"value_bytes"`
+	Cut         bool
 	Value       json.RawMessage
+	Text        *string
 	Base64      *string
 	Local       *struct {
 		TTL float64 `json:"ttl_seconds"`
@@ -257,6 +260,41 @@ func TestAdminLooksAtOneKey(t *testing.T) {
 	do(t, s.plain, "PUT", at+"empty", "", "Content-Type", "text/plain")
 	if got := look("empty"); got.Base64 == nil || *got.Base64 != "" {
 		t.Errorf("%+v", got)
+	}
+
+	// No more of a value than is asked for, and never half a character.
+	for _, c := range []struct{ path, value, text, base64 string }{
+		{"text?value_limit=2", `"<"`, "", ""},
+		{"text?value_limit=0", `""`, "", ""},
+		{"json?value_limit=8", "", `{"n":123`, ""},
+		{"raw?value_limit=1", "", "", "/w=="},
+	} {
+		got := look(c.path)
+		text, bytes := "", ""
+		if got.Text != nil {
+			text = *got.Text
+		}
+		if got.Base64 != nil {
+			bytes = *got.Base64
+		}
+		if !got.Cut || string(got.Value) != c.value || text != c.text || bytes != c.base64 {
+			t.Errorf("%s: %+v with %s, %q, %q", c.path, got, got.Value, text, bytes)
+		}
+	}
+	if got := look("text?value_limit=5"); got.Cut || got.ValueBytes != 5 || string(got.Value) != `"<é>\n"` {
+		t.Errorf("%+v", got)
+	}
+	for _, query := range []string{"value_limit=-1", "value_limit=x", "limit=1", "value_limit=1&value_limit=2"} {
+		s.ask(http.StatusBadRequest, "GET", cache+"/keys/text?"+query)
+	}
+
+	// Age counts all writes since, also those that create nothing.
+	if got := look("text"); got.Age != 3 {
+		t.Errorf("%d writes since text was created", got.Age)
+	}
+	do(t, s.plain, "PUT", at+"raw", "again", "Content-Type", "image/x").expectStatus(t, http.StatusOK)
+	if got, replaced := look("text"), look("raw"); got.Age != 4 || replaced.Age != 2 {
+		t.Errorf("after a PUT, %d and %d writes since", got.Age, replaced.Age)
 	}
 
 	// A key is percent-decoded once. Caddy's admin endpoint cleans paths, so
