@@ -56,19 +56,35 @@ async function poll() {
     silentSince = 0;
     answeredAt = Date.now();
   } catch (error) {
-    if (!(error instanceof Failure)) throw error;
     if (error.status === 404) listedAt = 0; // the cache is gone from the configuration
     failures++;
-    silence = error.status === 401 || error.status === 403 ? `the server refuses (${error.status}); reload the page to sign in` : error.message;
+    silence = reason(error);
     silentSince ||= Date.now();
   } finally {
     isPolling = false;
   }
   const pause = Math.min(slowest, interval * 2 ** Math.min(failures, 5) / (failures ? 2 : 1));
   nextTry = Date.now() + pause;
-  showState();
+  // Before anything is shown: whatever goes wrong there, it asks again.
   if (!document.hidden) timer = setTimeout(poll, isAskedAgain ? 0 : pause);
+  showState();
   if (!silentSince) void readTables();
+}
+
+/** What went wrong. What is no Failure is an answer that the page cannot take. */
+function reason(error) {
+  if (!(error instanceof Failure)) return `the answer is not what this page expects (${error.message}); reload it`;
+  return error.status === 401 || error.status === 403 ? `the server refuses (${error.status}); reload the page to sign in` : error.message;
+}
+
+/** The id of the cache that the address names; it may be anything. */
+function wanted() {
+  const hash = location.hash.slice(1);
+  try {
+    return decodeURIComponent(hash);
+  } catch {
+    return hash;
+  }
 }
 
 async function list() {
@@ -76,8 +92,7 @@ async function list() {
   listedAt = Date.now();
   picker.replaceChildren(...all.map((c) => make('option', { value: c.id }, `${c.namespace} · ${c.store}`)));
   picker.disabled = all.length < 2;
-  const wanted = decodeURIComponent(location.hash.slice(1));
-  const chosen = all.find((c) => c.id === id) ?? all.find((c) => c.id === wanted) ?? all[0];
+  const chosen = all.find((c) => c.id === id) ?? all.find((c) => c.id === wanted()) ?? all[0];
   if (chosen?.id !== id) choose(chosen?.id ?? null);
   picker.value = id ?? '';
   byId('main').classList.toggle('no-cache', all.length === 0);
@@ -96,9 +111,19 @@ function choose(chosen) {
   clearTables(orders, 'Not read yet.');
 }
 
+/** Shows an answer, or keeps the one before it if this one cannot be shown. */
 function take(answer) {
+  const last = cache;
+  try {
+    show(answer, last === null);
+  } catch (error) {
+    cache = last;
+    throw error;
+  }
+}
+
+function show(answer, isFirst) {
   const now = Date.now();
-  const isFirst = cache === null;
   cache = answer;
   if (cache.store_state.reachable) {
     downSince = 0;
@@ -152,13 +177,13 @@ function showState() {
   } else {
     const { reachable, breaker } = cache.store_state;
     const { subscribed, nodes, count } = cache.subscription ?? {};
-    const n = nodes?.length || count || 0;
+    const n = Math.max(nodes?.length ?? 0, count ?? 0);
     if (isSilent) items.push(['bad', 'No answer from the server']);
     items.push(isSilent ? ['idle', `${name}: not known`] : reachable ? ['good', isEmbedded ? 'Embedded store' : 'Redis answers'] : ['bad', `${name} is down`]);
     if (!isSilent && breaker && breaker !== 'closed') items.push(['warn', `Circuit breaker ${breaker}`]);
     if (!isEmbedded) {
-      items.push(isSilent ? ['idle', 'Subscription: not known'] : subscribed ? ['good', 'Subscribed to changes'] : ['warn', 'Not subscribed: local answers last 1 s or less']);
-      items.push(isSilent || isDown ? ['idle', 'Nodes: not known'] : ['good', n === 1 ? '1 node' : `${n} nodes`]);
+      items.push(isSilent ? ['idle', 'Subscription: not known'] : subscribed ? ['good', 'Subscribed to changes'] : ['warn', `Not subscribed: local answers last ${cache.settings.unsubscribed_ttl} or less`]);
+      items.push(isSilent || isDown ? ['idle', 'Nodes: not known'] : [n ? 'good' : 'idle', n === 1 ? '1 node subscribed' : `${n} nodes subscribed`]);
     }
     items.push(['idle', `Eviction: ${cache.store_state.eviction}`]);
   }

@@ -47,7 +47,8 @@ export function member(text, name) {
 export function pretty(text) {
   const out = [];
   let depth = 0;
-  const line = () => out.push('\n', '  '.repeat(Math.max(0, depth)));
+  // Of a thousand levels nobody sees the indentation, which grows with their square.
+  const line = () => out.push('\n', '  '.repeat(Math.min(Math.max(0, depth), 40)));
   const all = tokens(text);
   all.forEach((t, i) => {
     if (opens(t)) {

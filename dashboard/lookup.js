@@ -5,9 +5,9 @@ import { byId, make } from './dom.js';
 import { bytes, count, decimal, none } from './format.js';
 import { member, pretty } from './json.js';
 
-/** More of a value than this would only slow the page down. */
+/** More of a value than this would only slow the page down. In bytes. */
 const mostText = 64 * 1024;
-const mostBase64 = 4 * 1024;
+const mostRaw = 3 * 1024; // which are shown as a third more characters
 
 export class Lookup {
   #cache = () => null;
@@ -52,7 +52,7 @@ export class Lookup {
     if (!id || key === '') return;
     let content;
     try {
-      content = result(await readKey(id, key));
+      content = result(await readKey(id, key, mostText));
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       content = [refusal(key, error)];
@@ -78,7 +78,7 @@ function result(text) {
   const local = entry.local ? `yes, for another ${decimal(Math.max(0, entry.local.ttl_seconds))} s` : 'no';
   const pairs = [
     ['Rank', decimal(entry.rank)],
-    ['Age', `${count(entry.age)} ${entry.age === 1 ? 'key' : 'keys'} created since`],
+    ['Age', `${count(entry.age)} ${entry.age === 1 ? 'write' : 'writes'} since`],
     ['Size', bytes(entry.bytes)],
     ['Type', entry.content_type || entry.type || none],
     ['ETag', entry.etag || none],
@@ -98,18 +98,12 @@ function result(text) {
 
 /** What to show of a value: what it is, its text, and what was left out. */
 function valueOf(entry, text) {
+  const cut = (most) => (entry.value_bytes > most ? `: the first ${bytes(most)} of ${bytes(entry.value_bytes)}` : '');
   if (typeof entry.base64 === 'string') {
-    const cut = entry.base64.length > mostBase64;
-    return ['Value, bytes in base64', entry.base64.slice(0, mostBase64), cut ? `: the first ${bytes((mostBase64 / 4) * 3)} of ${bytes(atobSize(entry.base64))}` : ''];
+    return ['Value, bytes in base64', entry.base64.slice(0, (mostRaw / 3) * 4), cut(mostRaw)];
   }
-  if (typeof entry.value === 'string') return ['Value, text', ...head(entry.value)];
+  if (typeof entry.value === 'string') return ['Value, text', entry.value, cut(mostText)];
+  if (typeof entry.text === 'string') return ['Value, JSON', entry.text, cut(mostText)];
   const raw = member(text, 'value');
-  return raw === undefined ? ['No value in the answer', '', ''] : ['Value, JSON', ...head(pretty(raw))];
+  return raw === undefined ? ['No value in the answer', '', ''] : ['Value, JSON', pretty(raw), ''];
 }
-
-function head(text) {
-  if (text.length <= mostText) return [text, ''];
-  return [text.slice(0, mostText), `: the first ${count(mostText)} of ${count(text.length)} characters`];
-}
-
-const atobSize = (base64) => (base64.length / 4) * 3 - (base64.match(/=*$/)[0].length);

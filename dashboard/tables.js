@@ -30,11 +30,11 @@ export function showEvictions({ figures }) {
   setRows(byId('evictions'), rows.length ? rows : [emptyRow(2, 'None yet.')]);
 }
 
-export function showNodes({ subscription = {}, store }) {
-  const { nodes = [], count: n, subscribed } = subscription;
-  let note = subscribed ? 'This node hears of writes by others at once.' : 'This node is not subscribed: it keeps local answers for 1 s at most.';
+export function showNodes({ subscription = {}, settings = {}, store }) {
+  const { nodes = [], count: n = 0, subscribed } = subscription;
+  let note = subscribed ? 'This node hears of writes by others at once.' : `This node is not subscribed, so that it is not listed: it keeps local answers for ${settings.unsubscribed_ttl} at most.`;
   if (store === 'embedded') note = 'The embedded store has one node, this one.';
-  else if (!nodes.length && n) note = `${count(n)} subscribed; Redis does not let this user see which.`;
+  else if (n > nodes.length) note += ` ${count(n)} subscribe in all; of ${nodes.length ? 'the others' : 'them'} Redis tells no name.`;
   setText(byId('nodes-note'), note);
   const rows = nodes.map((node) => make('tr', {},
     make('td', { class: 'key-cell' }, make('bdi', {}, node.name), ' ', node.this ? make('span', { class: 'kind' }, 'this node') : null),

@@ -12,7 +12,7 @@ func TestFiguresAreThoseOfTheServer(t *testing.T) {
 	p := open(t, s.url)
 	p.untilText("#next", "product/0/price")
 	for selector, want := range map[string]string{
-		"#state":        "● Redis answers ● Subscribed to changes ● 2 nodes ○ Eviction: rank",
+		"#state":        "● Redis answers ● Subscribed to changes ● 2 nodes subscribed ○ Eviction: rank",
 		"#store":        "cache in redis://app:xxxxx@redis.test:6379/0",
 		"#ratio":        "90.0 %",
 		"#ratio-note":   "of 10,800 GETs in 10 min; 95.0 % since start",

@@ -42,7 +42,7 @@ const contrasts = `(() => {
 func TestLightAndDarkAreLegible(t *testing.T) {
 	s := setUp(t)
 	s.change(func() {
-		s.entries["a"] = `{"key":"a","rank":1,"age":1,"bytes":1,"type":"json","value":1,"local":null}`
+		s.entries["a"] = `{"key":"a","rank":1,"age":1,"bytes":1,"type":"json","value_bytes":1,"cut":false,"value":1,"local":null}`
 		s.caches = append(s.caches, s.cache("other.22222222", "other"))
 	})
 	grounds := make(map[string]bool)

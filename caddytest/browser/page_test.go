@@ -41,7 +41,8 @@ func open(t testing.TB, address string, set ...func(*page)) *page {
 	}
 	ctx, closeTab := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
 	t.Cleanup(closeTab)
-	at, err := url.Parse(address)
+	base, _, _ := strings.Cut(address, "#") // what follows may be anything
+	at, err := url.Parse(base)
 	if err != nil {
 		t.Fatal(err)
 	}

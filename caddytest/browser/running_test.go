@@ -70,10 +70,15 @@ func TestLookUpInARunningSystem(t *testing.T) {
 	handle_path /ops/* {
 		redis_proxy_dashboard
 	}
-	redis_proxy`)
+	redis_proxy {
+		methods GET POST PUT
+	}`)
 	s.create(hostile, `"<b onclick=harmed=1>bold</b>"`)
 	s.create("deep/a b/ä?#%2F", `{"n": 12345678901234567890, "n": [1.10, {}]}`)
 	s.do("POST", "/cache/bytes", "\x00\xff\x01", "Content-Type", "image/x-test")
+	s.create("large", `"`+strings.Repeat("ä", 50_000)+`"`)
+	// Age counts writes: this one creates nothing.
+	s.do("PUT", "/cache/bytes", "\x00\xff\x01", "Content-Type", "image/x-test")
 	s.get("deep%2Fa%20b%2F%C3%A4%3F%23%252F")
 
 	p := open(t, s.url+"/ops/")
@@ -107,6 +112,17 @@ func TestLookUpInARunningSystem(t *testing.T) {
 		t.Errorf("bytes are shown as %s", got)
 	}
 
+	look("large")
+	if got := p.text("#found .pairs"); !strings.Contains(got, "Age 1 write since") || !strings.Contains(got, "Size 97.7 KiB") {
+		t.Errorf("the entry is shown with %s", got)
+	}
+	if got := p.text("#found #value-label"); got != "Value, text: the first 64 KiB of 97.7 KiB" {
+		t.Error(got)
+	}
+	if n := eval[int](p, "document.querySelector('#found .value').textContent.length"); n != 32768 {
+		t.Errorf("%d characters are shown", n)
+	}
+
 	p.expect("404")
 	look("none")
 	if got := p.text("#found"); got != "Absent. No entry has the key none." {
@@ -117,7 +133,7 @@ func TestLookUpInARunningSystem(t *testing.T) {
 	p.do(clickOn("#next tbody tr:nth-child(1) button"))
 	p.untilText("#found", "Found <img")
 	p.until("document.activeElement.id === 'found'")
-	if next := p.rows("next"); !strings.Contains(next[0], "<img src=x") || !strings.Contains(next[0], "| 0 | 2 |") {
+	if next := p.rows("next"); !strings.Contains(next[0], "<img src=x") || !strings.Contains(next[0], "| 0 | 4 |") {
 		t.Errorf("evicted next are %q", next)
 	}
 }

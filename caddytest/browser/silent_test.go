@@ -65,18 +65,84 @@ func TestHiddenPageAsksNothing(t *testing.T) {
 
 func TestLargeValuesAreCut(t *testing.T) {
 	s := setUp(t)
+	const entry = `{"key":"k","rank":1,"age":1,"bytes":70001,"local":null,"cut":true,`
 	s.change(func() {
-		s.entries["text"] = `{"key":"text","rank":1,"age":1,"bytes":70000,"type":"string","value":"` + strings.Repeat("t", 70000) + `","local":null}`
-		s.entries["raw"] = `{"key":"raw","rank":1,"age":1,"bytes":6000,"type":"raw","content_type":"image/png","base64":"` + strings.Repeat("AAAA", 2000) + `","local":null}`
+		s.entries["text"] = entry + `"type":"string","value_bytes":70000,"value":"` + strings.Repeat("t", 65536) + `"}`
+		s.entries["json"] = entry + `"type":"json","value_bytes":70000,"text":"[` + strings.Repeat("1,", 32767) + `"}`
+		s.entries["raw"] = entry + `"type":"raw","content_type":"image/png","value_bytes":6000,"base64":"` + strings.Repeat("AAAA", 2000) + `"}`
 	})
 	p := open(t, s.url)
 	p.untilText("#valued", "product")
 	for key, want := range map[string]string{
-		"text": "Value, text: the first 65,536 of 70,000 characters",
+		"text": "Value, text: the first 64 KiB of 68.4 KiB",
+		"json": "Value, JSON: the first 64 KiB of 68.4 KiB",
 		"raw":  "Value, bytes in base64: the first 3 KiB of 5.86 KiB",
 	} {
 		eval[bool](p, "document.getElementById('key').select() ?? true")
 		p.press(key + "\r")
 		p.untilText("#found", want)
 	}
+	s.change(func() {
+		if len(s.asked) != 3 || s.asked[0] != "value_limit=65536" {
+			t.Errorf("it asked with %q", s.asked)
+		}
+	})
+}
+
+// A key may be longer than max_key_size is unless it is set.
+func TestLongKeysAreLookedUp(t *testing.T) {
+	s := setUp(t)
+	key := strings.Repeat("k", 2000)
+	s.change(func() {
+		s.entries[key] = `{"key":"k","rank":1,"age":1,"bytes":1,"type":"json","value_bytes":1,"cut":false,"value":7,"local":null}`
+	})
+	p := open(t, s.url)
+	p.untilText("#valued", "product")
+	p.press("/" + key + "\r")
+	p.untilText("#found", "Found k")
+}
+
+// TestAddressesThatNobodyWroteAreNoEnd: what cannot be decoded names no cache.
+func TestAddressesThatNobodyWroteAreNoEnd(t *testing.T) {
+	s := setUp(t)
+	p := open(t, s.url+"#%zz")
+	p.untilText("#keys", "9,000")
+	s.change(func() { s.caches[0]["store_state"].(object)["keys"] = 1234 })
+	p.untilText("#keys", "1,234")
+}
+
+// TestAnswersThatCannotBeShown are those of another version, or of what stands
+// between: the page says so, shows what it had, and goes on asking.
+func TestAnswersThatCannotBeShown(t *testing.T) {
+	s := setUp(t)
+	p := open(t, s.url)
+	p.untilText("#keys", "9,000")
+	good := s.caches[0]
+	s.change(func() { s.caches[0] = object{"id": "cache.11111111"} })
+	p.untilText("#banner", "The answer is not what this page expects")
+	p.untilText("#banner", "What is shown is from")
+	if got := p.text("#keys"); !strings.HasPrefix(got, "9,000") {
+		t.Errorf("what was known is gone: %q", got)
+	}
+	s.change(func() {
+		s.caches[0] = good
+		good["store_state"].(object)["keys"] = 1234
+	})
+	p.untilText("#keys", "1,234")
+	p.until("document.getElementById('banner').hidden")
+}
+
+func TestSubscriptionIsShownAsItIs(t *testing.T) {
+	s := setUp(t)
+	p := open(t, s.url)
+	p.untilText("#nodes-note", "This node hears of writes by others at once.")
+	subscription := s.caches[0]["subscription"].(object)
+	s.change(func() { subscription["count"] = 5 })
+	p.untilText("#state", "5 nodes subscribed")
+	p.untilText("#nodes-note", "5 subscribe in all; of the others Redis tells no name.")
+	s.change(func() { subscription["nodes"] = []object{} })
+	p.untilText("#nodes-note", "5 subscribe in all; of them Redis tells no name.")
+	s.change(func() { subscription["subscribed"], subscription["count"] = false, 0 })
+	p.untilText("#state", "Not subscribed: local answers last 1.5s or less")
+	p.untilText("#nodes-note", "This node is not subscribed, so that it is not listed: it keeps local answers for 1.5s at most.")
 }

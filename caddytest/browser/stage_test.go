@@ -28,6 +28,7 @@ type stage struct {
 	caches  []object
 	keys    map[string][]object // by order
 	entries map[string]string   // the answer to a look-up of a key, as it is
+	asked   []string            // the queries of look-ups
 	broken  bool                // closes every connection
 	began   time.Time
 }
@@ -95,6 +96,7 @@ func (s *stage) answer(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(object{"keys": all, "cursor": cursor})
 		return
 	default:
+		s.asked = append(s.asked, r.URL.RawQuery)
 		key, _ := url.PathUnescape(path[3])
 		if answer := s.entries[key]; answer != "" {
 			if strings.HasPrefix(answer, "503 ") {
@@ -137,9 +139,9 @@ func (s *stage) cache(id, namespace string) object {
 	calls := object{"calls": 100, "errors": object{}, "duration": durations, "size": sizes}
 	return object{
 		"id": id, "namespace": namespace, "store": "redis://app:xxxxx@redis.test:6379/0",
-		"settings":     object{"max_keys": 10000, "eviction": "rank", "local_ttl": "30s"},
+		"settings":     object{"max_keys": 10000, "eviction": "rank", "local_ttl": "30s", "unsubscribed_ttl": "1.5s"},
 		"store_state":  object{"reachable": true, "error": "", "breaker": "closed", "keys": 9000, "max_keys": 10000, "bytes": 3 << 20, "max_bytes": 0, "eviction": "rank"},
-		"subscription": object{"subscribed": true, "nodes": []object{{"name": "edge-1:71", "connected_seconds": 3700, "this": true}, {"name": "edge-2:72", "connected_seconds": 59}}},
+		"subscription": object{"subscribed": true, "count": 2, "nodes": []object{{"name": "edge-1:71", "connected_seconds": 3700, "this": true}, {"name": "edge-2:72", "connected_seconds": 59}}},
 		"figures": object{
 			"since":     s.began.Add(-time.Hour),
 			"requests":  object{"get": object{"local": 8000, "store": 1500, "absent": 500}, "post": object{"created": 3000}},
