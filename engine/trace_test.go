@@ -58,7 +58,7 @@ func (r recorder) lines() []string {
 		var attributes []string
 		for _, a := range s.Attributes() {
 			name := strings.TrimPrefix(string(a.Key), "redis_proxy.")
-			if name != "namespace" && name != "server.address" {
+			if name != "namespace" && !strings.HasPrefix(name, "server.") {
 				attributes = append(attributes, name+"="+a.Value.String())
 			}
 		}

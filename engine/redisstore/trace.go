@@ -23,11 +23,21 @@ const traceScope = "github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 type tracing struct{ attributes []attribute.KeyValue }
 
 func newTracing(o *redis.Options) *tracing {
-	return &tracing{[]attribute.KeyValue{
+	attributes := []attribute.KeyValue{
 		attribute.String("db.system.name", "redis"),
 		attribute.String("db.namespace", strconv.Itoa(o.DB)),
-		attribute.String("server.address", o.Addr),
-	}}
+	}
+	// By the semantic conventions of OpenTelemetry the address is a host alone,
+	// or the path of a socket, which has no port.
+	host, port, err := net.SplitHostPort(o.Addr)
+	if o.Network == "unix" || err != nil {
+		return &tracing{append(attributes, attribute.String("server.address", o.Addr))}
+	}
+	attributes = append(attributes, attribute.String("server.address", host))
+	if n, err := strconv.Atoi(port); err == nil {
+		attributes = append(attributes, attribute.Int("server.port", n))
+	}
+	return &tracing{attributes}
 }
 
 func (t *tracing) DialHook(next redis.DialHook) redis.DialHook {
