@@ -146,7 +146,9 @@ type Handler struct {
 	TrustedOrigins []string `json:"trusted_origins,omitempty"`
 
 	// Returns errors to Caddy instead of answering them, so that the site's
-	// `handle_errors` can: a 404 may then go to an origin server.
+	// `handle_errors` can: a 404 may then go to an origin server. Those of 500
+	// or more that it does not answer Caddy logs at ERROR with the URI, and so
+	// with the key.
 	PassErrors bool `json:"pass_errors,omitempty"`
 
 	// Sets placeholders and fields of the access log for every request that is

@@ -251,6 +251,37 @@ func TestPlaceholdersAndAccessLog(t *testing.T) {
 	}
 }
 
+// TestTheAccessLogCanBeRidOfKeys has the filter that docs/metrics.md shows.
+func TestTheAccessLogCanBeRidOfKeys(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "access.log")
+	s := start(t, `
+	log {
+		output file `+log+`
+		format filter {
+			request>uri regexp ^(/cache).* $1
+			resp_headers>Location delete
+			redis_proxy>key delete
+		}
+	}
+	redis_proxy {
+		placeholders
+	}`)
+	for _, what := range []string{"POST /s3cret", "GET /s3cret?raw", "GET ?key=s3cret", "GET /a/s3cret%2F"} {
+		method, path, _ := strings.Cut(what, " ")
+		do(t, s.plain, method, "http://"+s.http+"/cache"+path, "v")
+	}
+	do(t, s.plain, "GET", "http://"+s.http+"/other?q=1", "")
+	var lines string
+	eventually(t, "the log has all requests", func() bool {
+		file, err := os.ReadFile(log)
+		lines = string(file)
+		return err == nil && strings.Contains(lines, `"uri":"/other?q=1"`)
+	})
+	if n := strings.Count(lines, `"uri":"/cache"`); n != 4 || strings.Contains(lines, "s3cret") || !strings.Contains(lines, `"redis_proxy":{"status":"created"}`) {
+		t.Errorf("%d requests for keys in\n%s", n, lines)
+	}
+}
+
 // TestLogs reads all that Caddy logs while Redis goes away and comes back.
 func TestLogs(t *testing.T) {
 	redis := redistest.Start(t)

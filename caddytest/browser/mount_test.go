@@ -118,6 +118,14 @@ func TestMounts(t *testing.T) {
 	}
 }
 
+// TestAdminEndpointAsItIs is what docs/dashboard.md warns of.
+func TestAdminEndpointAsItIs(t *testing.T) {
+	addr := freeAddr(t)
+	serve(t, "redis_proxy", "admin "+addr)
+	p := open(t, "http://"+addr+"/redis_proxy/", func(p *page) { p.expect("403") })
+	p.untilText("body", `{"error":"client is not allowed to access from origin ''"}`)
+}
+
 // TestAdminEndpoint opens the page where Caddy's admin endpoint has it. Caddy
 // refuses every page that a browser opens by its address, unless no origin is
 // one of its origins.
