@@ -54,8 +54,7 @@ export class Lookup {
     try {
       content = result(await readKey(id, key, mostText));
     } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      content = [refusal(key, error)];
+      content = [refusal(key, error instanceof Failure ? error : new Failure(0, 'the answer is not what this page expects'))];
     }
     if (turn !== this.#latest) return; // another key was asked for meanwhile
     this.#found.hidden = false;

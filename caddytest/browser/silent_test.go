@@ -130,6 +130,10 @@ func TestAnswersThatCannotBeShown(t *testing.T) {
 	})
 	p.untilText("#keys", "1,234")
 	p.until("document.getElementById('banner').hidden")
+
+	s.change(func() { s.entries["odd"] = "no JSON" })
+	p.press("/odd\r")
+	p.untilText("#found", "Whether odd exists is not known: the answer is not what this page expects.")
 }
 
 func TestSubscriptionIsShownAsItIs(t *testing.T) {
