@@ -292,6 +292,25 @@ func TestExportAndImportGoOnAfterTheyWereKilled(t *testing.T) {
 	}
 }
 
+func TestAnExportIsNotContinuedFromACacheThatWasFilledAnew(t *testing.T) {
+	server := redistest.Start(t)
+	n := openNamespace(t, server, "cache")
+	n.apply(hundred, createOf("a", "1", store.String, ""), createOf("b", "2", store.String, ""))
+	whole, _ := succeed(t, "export", "--store", server.URL())
+	file := filepath.Join(t.TempDir(), "cache.jsonl")
+	if err := os.WriteFile(file, []byte(whole[:strings.Index(whole, `{"end"`)]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server.Client().FlushAll(t.Context())
+	for _, key := range []string{"c", "d", "e", "f"} { // further than the write number was
+		n.apply(hundred, createOf(key, "new", store.String, ""))
+	}
+	code, _, stderr := runCommand(t, "export", "--store", server.URL(), "--output", file, "--resume")
+	if code != 2 || !strings.Contains(stderr, "the file was begun with another state of the store; begin a new one") {
+		t.Errorf("%d, %s", code, stderr)
+	}
+}
+
 // kill starts a command, and sends it a signal as soon as it has done something.
 func kill(t *testing.T, signal os.Signal, hasDone func() bool, args ...string) (code int, errors string) {
 	t.Helper()

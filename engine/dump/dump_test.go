@@ -264,6 +264,67 @@ func TestAnExportOfAnotherStoreIsNotContinued(t *testing.T) {
 	}
 }
 
+// replaced is a store that is emptied and filled anew: another one answers from
+// a call on. Each has the epoch of its own that a Redis would have.
+type replaced struct {
+	stores [2]*memstore.Store
+	from   string // the call
+	n      int    // how often it comes before
+	at     int    // the store that answers
+}
+
+func (r *replaced) call(name string) *memstore.Store {
+	if name == r.from {
+		if r.n--; r.n < 0 {
+			r.at = 1
+		}
+	}
+	return r.stores[r.at]
+}
+
+func (r *replaced) epoch() string { return fmt.Sprint("epoch", r.at) }
+
+func (r *replaced) Size(ctx context.Context) (store.Size, error) {
+	size, err := r.call("size").Size(ctx)
+	size.Epoch = r.epoch()
+	return size, err
+}
+
+func (r *replaced) Page(ctx context.Context, after store.Cursor, n int, o store.Order) (store.Page, error) {
+	page, err := r.call("page").Page(ctx, after, min(n, 5), o)
+	page.Epoch = r.epoch()
+	return page, err
+}
+
+func (r *replaced) Look(ctx context.Context, key string) (*store.Listed, error) {
+	return r.stores[r.at].Look(ctx, key)
+}
+
+func TestAStoreThatWasEmptiedAndFilledAnewIsAnother(t *testing.T) {
+	// The second one counts further than the first.
+	stores := [2]*memstore.Store{filled(t, 12, "rank"), filled(t, 30, "rank")}
+	t.Run("between two runs", func(t *testing.T) {
+		whole, err := export(t, &replaced{stores: stores}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := export(t, &replaced{stores: stores, at: 1}, whole[:len(whole)-30]); !errors.Is(err, dump.ErrOther) {
+			t.Error(err)
+		}
+	})
+	for _, c := range []struct {
+		name, from string
+		n          int
+	}{{"before a page", "page", 2}, {"after the last page", "size", 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			exported, err := export(t, &replaced{stores: stores, from: c.from, n: c.n}, nil)
+			if !errors.Is(err, dump.ErrOther) || bytes.Contains(exported, []byte(`"end"`)) {
+				t.Errorf("%v\n%s", err, exported)
+			}
+		})
+	}
+}
+
 // limping is a store whose calls fail at times.
 type limping struct {
 	*memstore.Store

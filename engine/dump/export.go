@@ -84,7 +84,7 @@ func (x *Export) Resume(file io.Reader) (Contents, error) {
 		return c, err
 	}
 	h := c.Header
-	if h.Namespace != x.header.Namespace || h.Eviction != x.header.Eviction || h.Number > x.header.Number {
+	if h.Namespace != x.header.Namespace || h.Eviction != x.header.Eviction || h.Epoch != x.header.Epoch || h.Number > x.header.Number {
 		return c, ErrOther
 	}
 	x.header, x.after = h, c.After
@@ -96,19 +96,37 @@ func (x *Export) Resume(file io.Reader) (Contents, error) {
 // written is whole lines, with which another Export may go on.
 func (x *Export) Run(ctx context.Context, w io.Writer) (ExportCounts, error) {
 	out := bufio.NewWriterSize(w, 64<<10)
+	err := x.run(ctx, out)
+	// Also after an error, so that another try finds all that was done. Where
+	// writing failed, this says the same once more.
+	if failed := out.Flush(); err == nil {
+		err = failed
+	}
+	return x.counts, err
+}
+
+func (x *Export) run(ctx context.Context, out *bufio.Writer) error {
 	err := x.writeHeader(out)
 	for more := true; err == nil && more; {
-		more, err = x.page(ctx, out)
-		if err == nil && more {
+		if more, err = x.page(ctx, out); err == nil && more {
 			err = x.write(out, fmt.Appendf(nil, "{\"after\":%q}\n", x.after))
 		}
-		// So that another try finds all that was done.
-		err = errors.Join(err, out.Flush())
+		if err == nil {
+			err = out.Flush()
+		}
 	}
-	if err == nil {
-		err = x.write(out, fmt.Appendf(nil, "{\"end\":true,\"entries\":%d}\n", x.counts.Entries))
+	if err != nil {
+		return err
 	}
-	return x.counts, errors.Join(err, out.Flush())
+	// The values were read after their page: those of the last one too are of
+	// the store that it was, or the file does not get its end.
+	switch size, err := bounded(ctx, x.Source.Size); {
+	case err != nil:
+		return err
+	case size.Epoch != x.header.Epoch:
+		return ErrOther
+	}
+	return x.write(out, fmt.Appendf(nil, "{\"end\":true,\"entries\":%d}\n", x.counts.Entries))
 }
 
 // Begin comes first: the export is of what is there by then.
@@ -126,7 +144,7 @@ func (x *Export) Begin(ctx context.Context) error {
 	}
 	x.counts.Total = size.Keys
 	x.header = Header{
-		Version: Version, Namespace: x.Namespace, Keys: size.Keys, Number: size.Number, Clock: page.Clock,
+		Version: Version, Namespace: x.Namespace, Keys: size.Keys, Number: size.Number, Epoch: size.Epoch, Clock: page.Clock,
 		Eviction: size.Limits.Eviction, MaxKeys: size.Limits.MaxKeys, MaxBytes: size.Limits.MaxBytes,
 	}
 	return nil
@@ -152,7 +170,8 @@ func (x *Export) page(ctx context.Context, out io.Writer) (more bool, err error)
 	if err != nil {
 		return false, err
 	}
-	if page.Number < x.header.Number {
+	// A failover that lost writes goes back; an emptied store begins anew.
+	if page.Number < x.header.Number || page.Epoch != x.header.Epoch {
 		return false, ErrOther
 	}
 	var group []*Entry

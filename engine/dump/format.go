@@ -27,8 +27,10 @@ type Header struct {
 	MaxBytes  int64  `json:"max_bytes"`
 	// Keys is how many entries there were when the export began.
 	Keys int `json:"keys"`
-	// Number is the store's write number by then.
+	// Number is the store's write number by then, Epoch what tells the store from
+	// one that was emptied and filled anew.
 	Number uint64 `json:"number"`
+	Epoch  string `json:"epoch"`
 	// Clock is what ranks count from, which moves under some policies.
 	Clock float64 `json:"clock"`
 }

@@ -25,7 +25,7 @@ func (s *Store) Size(ctx context.Context) (store.Size, error) {
 		return store.Size{}, fmt.Errorf("reading the size: %w", err)
 	}
 	r := reader{reply: reply}
-	size := store.Size{Number: uint64(r.int()), Keys: int(r.int()), Bytes: r.int()}
+	size := store.Size{Number: uint64(r.int()), Epoch: r.string(), Keys: int(r.int()), Bytes: r.int()}
 	size.Limits = store.Limits{MaxKeys: int(r.int()), MaxBytes: r.int(), Eviction: r.string()}
 	return size, r.failure()
 }
@@ -58,7 +58,7 @@ func formatScore(score float64) string { return strconv.FormatFloat(score, 'g', 
 
 func readPage(reply []any, order store.Order) (store.Page, error) {
 	r := reader{reply: reply}
-	number, clock, more := uint64(r.int()), r.string(), r.int() == 1
+	number, epoch, clock, more := uint64(r.int()), r.string(), r.string(), r.int() == 1
 	type row struct {
 		member, score, rank, meta string
 		size                      int64
@@ -77,7 +77,7 @@ func readPage(reply []any, order store.Order) (store.Page, error) {
 	if order == store.Valued {
 		slices.Reverse(rows)
 	}
-	page := store.Page{Number: number}
+	page := store.Page{Number: number, Epoch: epoch}
 	var err error
 	if page.Clock, err = strconv.ParseFloat(clock, 64); err != nil {
 		return store.Page{}, fmt.Errorf("%w: a clock of %q", store.ErrUnavailable, clock)

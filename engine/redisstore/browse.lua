@@ -3,10 +3,10 @@
 
 local SCAN_STEP = 500
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'clock')
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'clock', 'epoch')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
-local number, clock = tonumber(state[2] or 0), tonumber(state[7]) or 0
+local number, clock, epoch = tonumber(state[2] or 0), tonumber(state[7]) or 0, state[8] or ''
 
 -- What a score is shown as: its distance from the clock of a policy that has
 -- one. As text, since a number would be cut to an integer on its way.
@@ -14,11 +14,11 @@ local function shown(score) return string.format('%.17g', tonumber(score) - cloc
 
 local asked = {}
 
--- Returns {write number, keys, bytes, max_keys, max_bytes, eviction}.
+-- Returns {write number, epoch, keys, bytes, max_keys, max_bytes, eviction}.
 function asked.size()
   local keys = redis.call('HLEN', VALUES)
   local bytes = keys > 0 and tonumber(state[3] or 0) or 0
-  return { number, keys, bytes, tonumber(state[4] or 0), tonumber(state[5] or 0), state[6] or '' }
+  return { number, epoch, keys, bytes, tonumber(state[4] or 0), tonumber(state[5] or 0), state[6] or '' }
 end
 
 -- Numbers of members, so that a script does not compare strings, which it
@@ -44,7 +44,7 @@ end
 
 -- ARGV: order, how many, and if not from the beginning the score and the
 -- insertion number of the place to go on from.
--- Returns {write number, clock, 1 if there is more, then for each member:
+-- Returns {write number, epoch, clock, 1 if there is more, then for each member:
 --   member, score, what it is shown as, meta, size of the value}.
 function asked.page()
   local n, score, insertion = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -58,7 +58,7 @@ function asked.page()
     first = math.max(last - n + 1, 0)
     more = first > 0
   end
-  local reply = { number, string.format('%.17g', clock), more and 1 or 0 }
+  local reply = { number, epoch, string.format('%.17g', clock), more and 1 or 0 }
   if last < first then return reply end
 
   local found = redis.call('ZRANGE', RANKS, first, last, 'WITHSCORES')
@@ -67,7 +67,7 @@ function asked.page()
   if #keys == 0 then return reply end
   local metas = redis.call('HMGET', META, unpack(keys))
   for i, key in ipairs(keys) do
-    local at = 5 * i - 1
+    local at = 5 * i
     reply[at], reply[at + 1], reply[at + 2] = found[2 * i - 1], found[2 * i], shown(found[2 * i])
     reply[at + 3], reply[at + 4] = metas[i], redis.call('HSTRLEN', VALUES, key)
   end

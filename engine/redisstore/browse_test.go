@@ -83,6 +83,24 @@ func TestBrowsingPassesOverWhatSomebodyElseWrote(t *testing.T) {
 	}
 }
 
+func TestANamespaceThatWasEmptiedHasAnotherEpoch(t *testing.T) {
+	f := newFixture(t)
+	epoch := func(want string) {
+		t.Helper()
+		if size, page, _, _ := f.browsed(); size.Epoch != want || page.Epoch != want {
+			t.Errorf("epochs %q and %q, want %q", size.Epoch, page.Epoch, want)
+		}
+	}
+	epoch("")
+	first := f.apply(create("a", "1")).Epoch
+	epoch(first)
+	f.do("FLUSHALL")
+	second := f.apply(create("a", "1")).Epoch
+	if epoch(second); first == "" || second == first {
+		t.Errorf("%q after %q", second, first)
+	}
+}
+
 func TestBrowsingEndsInTimeWhenRedisHangs(t *testing.T) {
 	f := newFixture(t)
 	f.apply(create("a", "1"))

@@ -14,8 +14,9 @@ type Size struct {
 	Bytes int64 // of keys and values together
 	// Limits are those in force. Before the first Apply there are none.
 	Limits Limits
-	// Number is the store's write number.
+	// Number is the store's write number, Epoch as in Applied.
 	Number uint64
+	Epoch  string
 }
 
 // Order says from which end a Page begins.
@@ -49,8 +50,10 @@ type Page struct {
 	// Next leads to what follows; it is empty at the end.
 	Next Cursor
 	// Number is the store's write number as of the page: less Listed.Age, it is
-	// that of the write that created the entry, which no other entry has.
+	// that of the write that created the entry, which no other entry of the
+	// same Epoch has.
 	Number uint64
+	Epoch  string
 	// Clock is what the policy counted ranks from as of the page. The sum of
 	// both is what an entry's score is as long as nothing moves the entry.
 	Clock float64
