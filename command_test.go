@@ -355,7 +355,7 @@ func TestAnImportOfTheOriginal(t *testing.T) {
 		t.Errorf("progress: %s", progress)
 	}
 	want := []string{
-		`also never 0 s "" "c"`, `never 0 s "" "b"`, `unranked 0 s "" "d"`,
+		`unranked 0 s "" "d"`, `also never 0 s "" "c"`, `never 0 s "" "b"`,
 		`bytes 2 r "application/octet-stream" "\xff"`, `often 7 s "" "a"`,
 	}
 	if got := openNamespace(t, server, "new").entries(); !slices.Equal(got, want) {
@@ -369,10 +369,49 @@ func TestAnImportOfTheOriginal(t *testing.T) {
 		t.Errorf("again: %s", progress)
 	}
 	client.Del(ctx, "LRU-KEYS")
+	_, progress = succeed(t, "import", "--original", "--store", server.URL(), "--namespace", "unread")
+	if !strings.Contains(progress, "imported 6 of 6 entries: 5 restored, 1 cannot be entries\n") {
+		t.Errorf("without ranks: %s", progress)
+	}
 	client.Set(ctx, "LRU-KEYS", "x", 0)
 	code, _, stderr := runCommand(t, "import", "--original", "--store", server.URL())
 	if code != 2 || !strings.Contains(stderr, "LRU-KEYS is a string, and a zset was expected") {
 		t.Errorf("%d, %s", code, stderr)
+	}
+}
+
+func TestOfTheOriginalThoseRemainThatWouldHaveStayedLongest(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client()
+	for i := range 20 { // unranked, more than there is room for
+		client.HSet(t.Context(), "LRU-STORE", fmt.Sprint("unranked", i), "v")
+	}
+	for i := range 6 {
+		key := fmt.Sprint("rank", i)
+		client.HSet(t.Context(), "LRU-STORE", key, "v")
+		client.ZAdd(t.Context(), "LRU-KEYS", redisZ(float64(i), key))
+	}
+	for _, p := range store.Policies {
+		for _, c := range []struct {
+			room int
+			want string
+		}{{4, "rank2 rank3 rank4 rank5"}, {8, "unranked unranked rank0 rank1 rank2 rank3 rank4 rank5"}} {
+			t.Run(fmt.Sprint(p.Name, " with room for ", c.room), func(t *testing.T) {
+				namespace := fmt.Sprint(p.Name, c.room)
+				succeed(t, "import", "--original", "--store", server.URL(), "--namespace", namespace, "--eviction", p.Name, "--max-keys", fmt.Sprint(c.room))
+				var keys []string
+				for _, e := range openNamespace(t, server, namespace).entries() {
+					key, _, _ := strings.Cut(e, " ")
+					if strings.HasPrefix(key, "unranked") {
+						key = "unranked"
+					}
+					keys = append(keys, key)
+				}
+				if got := strings.Join(keys, " "); got != c.want {
+					t.Errorf("%s remain, want %s", got, c.want)
+				}
+			})
+		}
 	}
 }
 

@@ -57,6 +57,7 @@ func (o *Original) Size(ctx context.Context) (int, error) {
 		switch {
 		case err != nil:
 			return 0, err
+		case kind == "none" && key.name == originalRanks: // of which nothing was ever read
 		case kind == "none":
 			return 0, fmt.Errorf("there is no %s in this database", key.name)
 		case kind != key.kind:
@@ -67,10 +68,14 @@ func (o *Original) Size(ctx context.Context) (int, error) {
 	return int(n), err
 }
 
-// Each calls visit with every entry, lowest rank first; among equal ranks in
-// the order of the sorted set, since the original keeps no age. Values without
-// a rank come last, with rank 0. It does not follow changes made meanwhile.
+// Each calls visit with every entry, next to leave first: those without a rank,
+// which count as 0, then by rank; among equal ranks in the order of the sorted
+// set, since the original keeps no age. It does not follow changes made
+// meanwhile.
 func (o *Original) Each(ctx context.Context, visit func(Ranked) bool) error {
+	if goOn, err := o.eachWithoutRank(ctx, visit); err != nil || !goOn {
+		return err
+	}
 	for from := int64(0); ; from += originalStep {
 		ranks, err := ask(ctx, func(ctx context.Context) ([]redis.Z, error) {
 			return o.client.ZRangeWithScores(ctx, originalRanks, from, from+originalStep-1).Result()
@@ -79,7 +84,7 @@ func (o *Original) Each(ctx context.Context, visit func(Ranked) bool) error {
 			return err
 		}
 		if len(ranks) == 0 {
-			break
+			return nil
 		}
 		keys := make([]string, len(ranks))
 		for i, r := range ranks {
@@ -97,17 +102,16 @@ func (o *Original) Each(ctx context.Context, visit func(Ranked) bool) error {
 			}
 		}
 	}
-	return o.eachWithoutRank(ctx, visit)
 }
 
-func (o *Original) eachWithoutRank(ctx context.Context, visit func(Ranked) bool) error {
+func (o *Original) eachWithoutRank(ctx context.Context, visit func(Ranked) bool) (goOn bool, err error) {
 	for cursor := uint64(0); ; {
 		pairs, err := ask(ctx, func(ctx context.Context) (pairs []string, err error) {
 			pairs, cursor, err = o.client.HScan(ctx, originalValues, cursor, "", originalStep).Result()
 			return pairs, err
 		})
 		if err != nil {
-			return err
+			return false, err
 		}
 		for i := 0; i+1 < len(pairs); i += 2 {
 			_, err := ask(ctx, func(ctx context.Context) (float64, error) {
@@ -116,13 +120,13 @@ func (o *Original) eachWithoutRank(ctx context.Context, visit func(Ranked) bool)
 			switch {
 			case err == nil:
 			case err != redis.Nil:
-				return err
+				return false, err
 			case !visit(Ranked{Key: pairs[i], Value: originalValue(pairs[i+1])}):
-				return nil
+				return false, nil
 			}
 		}
 		if cursor == 0 {
-			return nil
+			return true, nil
 		}
 	}
 }
