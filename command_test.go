@@ -417,6 +417,30 @@ func TestOfTheOriginalThoseRemainThatWouldHaveStayedLongest(t *testing.T) {
 
 func redisZ(score float64, member string) redis.Z { return redis.Z{Score: score, Member: member} }
 
+func TestKeysOfAllHandlersAreExportedAndImported(t *testing.T) {
+	server := redistest.Start(t)
+	long := strings.Repeat("k", 600)
+	openNamespace(t, server, "cache").apply(hundred, createOf(long, "v", store.String, ""))
+	config := filepath.Join(t.TempDir(), "Caddyfile")
+	site := func(port, size string) string {
+		return ":" + port + " {\n\tredis_proxy {\n\t\tstore " + server.URL() + "\n\t\tmax_key_size " + size + "\n\t}\n}\n"
+	}
+	for _, sizes := range [][2]string{{"1024", "8"}, {"8", "1024"}} {
+		if err := os.WriteFile(config, []byte(site("8080", sizes[0])+site("8081", sizes[1])), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		exported, progress := succeed(t, "export", "--config", config)
+		if !strings.Contains(progress, "exported 1 of 1 entries") {
+			t.Errorf("max_key_size %v: %s", sizes, progress)
+		}
+		cmd, _, stderr := command(t, "import", "--config", config)
+		cmd.Stdin = strings.NewReader(exported)
+		if err := cmd.Run(); err != nil || !strings.Contains(stderr.String(), "1 were there already") {
+			t.Errorf("max_key_size %v: %v, %s", sizes, err, stderr)
+		}
+	}
+}
+
 func TestWhatCommandsRefuse(t *testing.T) {
 	server := redistest.Start(t)
 	n := openNamespace(t, server, "cache")

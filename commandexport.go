@@ -43,7 +43,7 @@ func export(ctx context.Context, from found, output string, resume bool, stdout 
 		return err
 	}
 	defer st.Close()
-	x := &dump.Export{Source: st, Namespace: from.namespace, Check: from.checkKey}
+	x := &dump.Export{Source: st, Namespace: from.namespace, Check: checkStoredKey}
 	x.Progress = func(c dump.ExportCounts) { p.show(c) }
 	if err := x.Begin(ctx); err != nil {
 		return err

@@ -69,7 +69,7 @@ func importFile(ctx context.Context, to found, input string, partial bool, stdin
 		return err
 	}
 	defer file.Close()
-	contents, err := dump.Open(file, size, to.checkKey)
+	contents, err := dump.Open(file, size, checkStoredKey)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func importOriginal(ctx context.Context, to found, from string, p *progress) err
 			yield(dump.Entry{}, err)
 		}
 	}
-	counts, err := i.Ranked(ctx, size, entries, func(e *dump.Entry) error { return to.checkKey(e.Key) })
+	counts, err := i.Ranked(ctx, size, entries, func(e *dump.Entry) error { return checkStoredKey(e.Key) })
 	p.end(counts)
 	return again(err)
 }

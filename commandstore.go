@@ -35,8 +35,11 @@ type found struct {
 	target    *redisstore.Target
 	namespace string
 	limits    store.Limits // as configured; may be empty
-	checkKey  func(string) error
 }
+
+// checkStoredKey says why no request could name a key, whatever max_key_size a
+// handler has.
+func checkStoredKey(key string) error { return (&Handler{maxKeySize: mostKeySize}).checkKey(key) }
 
 // open returns the store of the namespace. Whether its Redis can be reached is
 // found out at once: before anything is written, and in the words of the dialer.
@@ -76,12 +79,12 @@ func (f *storeFlags) findByURL() (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	h := &Handler{Namespace: f.namespace, maxKeySize: mostKeySize}
-	h.setDefaults()
-	if err := checkNamespace(h.Namespace); err != nil {
+	namespace := f.namespace
+	setDefaultString(&namespace, defaultNamespace)
+	if err := checkNamespace(namespace); err != nil {
 		return found{}, fmt.Errorf("--namespace: %w", err)
 	}
-	return found{target: target, namespace: h.Namespace, checkKey: h.checkKey}, nil
+	return found{target: target, namespace: namespace}, nil
 }
 
 // parseStore reads a URL in which placeholders may stand.
@@ -142,7 +145,7 @@ func (f *storeFlags) findInConfig() (found, error) {
 	default:
 		h := choice[names[0]]
 		shared, err := h.sharedSettings()
-		return found{target: shared.target, namespace: h.Namespace, limits: shared.settings.Limits, checkKey: h.checkKey}, err
+		return found{target: shared.target, namespace: h.Namespace, limits: shared.settings.Limits}, err
 	}
 }
 
@@ -173,7 +176,6 @@ func handlersIn(config []byte) ([]*Handler, error) {
 		if err := h.Validate(); err != nil {
 			return nil, err
 		}
-		h.maxKeySize = *h.MaxKeySize
 		handlers = append(handlers, h)
 	}
 	return handlers, nil
