@@ -441,6 +441,35 @@ func TestKeysOfAllHandlersAreExportedAndImported(t *testing.T) {
 	}
 }
 
+func TestEachLimitOfANewNamespaceHasItsOwnDefault(t *testing.T) {
+	server := redistest.Start(t)
+	openNamespace(t, server, "old").apply(store.Limits{MaxKeys: 7, MaxBytes: 1000, Eviction: "lru"}, createOf("k", "v", store.String, ""))
+	file := filepath.Join(t.TempDir(), "cache.jsonl")
+	succeed(t, "export", "--store", server.URL(), "--namespace", "old", "--output", file)
+	server.Client().HSet(t.Context(), "LRU-STORE", "k", "v")
+	source := map[string][]string{"file": {"--input", file}, "original": {"--original"}}
+	for i, c := range []struct {
+		from  string
+		flags []string
+		want  store.Limits
+	}{
+		{"file", nil, store.Limits{MaxKeys: 7, MaxBytes: 1000, Eviction: "lru"}},
+		{"file", []string{"--max-keys", "9"}, store.Limits{MaxKeys: 9, MaxBytes: 1000, Eviction: "lru"}},
+		{"file", []string{"--max-bytes", "2kB"}, store.Limits{MaxKeys: 7, MaxBytes: 2000, Eviction: "lru"}},
+		{"file", []string{"--max-bytes", "0"}, store.Limits{MaxKeys: 7, Eviction: "lru"}},
+		{"file", []string{"--eviction", "adaptive"}, store.Limits{MaxKeys: 7, MaxBytes: 1000, Eviction: "adaptive"}},
+		{"original", nil, store.Limits{MaxKeys: 10000, Eviction: "rank"}},
+		{"original", []string{"--max-bytes", "2kB"}, store.Limits{MaxKeys: 10000, MaxBytes: 2000, Eviction: "rank"}},
+		{"original", []string{"--max-keys", "9", "--eviction", "lru"}, store.Limits{MaxKeys: 9, Eviction: "lru"}},
+	} {
+		namespace := fmt.Sprint("new", i)
+		succeed(t, slices.Concat([]string{"import", "--store", server.URL(), "--namespace", namespace}, source[c.from], c.flags)...)
+		if got := openNamespace(t, server, namespace).size().Limits; got != c.want {
+			t.Errorf("%s, %v: %+v, want %+v", c.from, c.flags, got, c.want)
+		}
+	}
+}
+
 func TestWhatCommandsRefuse(t *testing.T) {
 	server := redistest.Start(t)
 	n := openNamespace(t, server, "cache")
@@ -505,6 +534,8 @@ func TestWhatCommandsRefuse(t *testing.T) {
 		{"an unknown type", bad(`{"key":"b","base64":"","type":"text"}`), 2, `line 3: unknown type \"text\"`},
 		{"a key that no request can name", bad(`{"key":"a/../b","value":1}`), 2, "line 3: the key has a . or .. segment"},
 		{"a policy that nobody knows", []string{"import", "--store", server.URL(), "--eviction", "fifo", "--input", none}, 2, `unknown policy \"fifo\"`},
+		{"no keys at all", []string{"import", "--store", server.URL(), "--max-keys", "0", "--input", none}, 2, "--max-keys: must be greater than 0"},
+		{"limits beside a configuration", []string{"import", "--config", several, "--namespace", "b", "--max-bytes", "0"}, 2, "are for --store"},
 		{"two sources", []string{"import", "--store", server.URL(), "--original", "--input", none}, 2, "give one of both"},
 		{"no original", []string{"import", "--store", server.URL(), "--original"}, 2, "there is no LRU-STORE in this database"},
 		{"no Redis to write to", []string{"import", "--store", "{env.REDIS_URL}", "--input", write("whole", header+first+first+end)}, 1, "connection refused"},

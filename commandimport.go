@@ -29,7 +29,7 @@ With --original the entries come from a Redis that the Python stack which
 redis_proxy replaces has filled: LRU-STORE and LRU-KEYS, which stay as they are.
 
 Limits count only for a namespace that does not exist yet. They are those of
---config, else the flags, else those of the file.
+--config, else those flags that are given, and for the rest those of the file.
 
   caddy redis-proxy import --config Caddyfile --input cache.jsonl
   caddy redis-proxy import --config Caddyfile --original --from redis://old:6379/0`,
@@ -38,7 +38,7 @@ Limits count only for a namespace that does not exist yet. They are those of
 			if err != nil {
 				return err
 			}
-			if err := limits.apply(&found, to.store != ""); err != nil {
+			if err := limits.parse(cmd, to.store != ""); err != nil {
 				return err
 			}
 			p := newProgress(cmd.ErrOrStderr(), quiet)
@@ -46,11 +46,11 @@ Limits count only for a namespace that does not exist yet. They are those of
 			case original && cmd.Flags().Changed("input"):
 				return usageError{errors.New("--original reads a Redis, and --input a file: give one of both")}
 			case original:
-				return importOriginal(ctx, found, from, p)
+				return importOriginal(ctx, found, &limits, from, p)
 			case from != "":
 				return usageError{errors.New("--from says where the data of --original are, which is not there")}
 			}
-			return importFile(ctx, found, input, partial, cmd.InOrStdin(), p)
+			return importFile(ctx, found, &limits, input, partial, cmd.InOrStdin(), p)
 		})
 	to.add(cmd)
 	limits.add(cmd)
@@ -63,7 +63,7 @@ Limits count only for a namespace that does not exist yet. They are those of
 	return cmd
 }
 
-func importFile(ctx context.Context, to found, input string, partial bool, stdin io.Reader, p *progress) error {
+func importFile(ctx context.Context, to found, flags *limitFlags, input string, partial bool, stdin io.Reader, p *progress) error {
 	file, size, err := openInput(input, stdin)
 	if err != nil {
 		return err
@@ -76,12 +76,8 @@ func importFile(ctx context.Context, to found, input string, partial bool, stdin
 	if !contents.Contents.IsWhole && !partial {
 		return fmt.Errorf("%w: `export --resume` would complete it, and --partial takes the %d entries that are there", dump.ErrCutOff, contents.Contents.Entries)
 	}
-	limits := contents.Limits()
-	if to.limits.MaxKeys == 0 {
-		to.limits.MaxKeys, to.limits.MaxBytes = limits.MaxKeys, limits.MaxBytes
-	}
-	setDefaultString(&to.limits.Eviction, limits.Eviction)
-	if err := checkEviction(to.limits.Eviction); err != nil {
+	limits := flags.over(to.limits, contents.Limits())
+	if err := checkEviction(limits.Eviction); err != nil {
 		return usageError{err}
 	}
 	st, err := to.open(ctx)
@@ -89,7 +85,7 @@ func importFile(ctx context.Context, to found, input string, partial bool, stdin
 		return err
 	}
 	defer st.Close()
-	i := &dump.Import{Target: st, Limits: to.limits, Progress: func(c dump.ImportCounts) { p.show(c) }}
+	i := &dump.Import{Target: st, Limits: limits, Progress: func(c dump.ImportCounts) { p.show(c) }}
 	counts, err := i.File(ctx, contents)
 	p.end(counts)
 	return again(err)
@@ -133,6 +129,8 @@ type limitFlags struct {
 	maxKeys  int
 	maxBytes string
 	eviction string
+
+	given []func(*store.Limits) // what to put in the place of defaults
 }
 
 func (f *limitFlags) add(cmd *cobra.Command) {
@@ -142,35 +140,48 @@ func (f *limitFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.eviction, "eviction", "", "with --store: the eviction policy of a new namespace")
 }
 
-// apply puts the limits into what was found by URL.
-func (f *limitFlags) apply(to *found, byURL bool) error {
-	if !byURL {
-		if f.maxKeys != 0 || f.maxBytes != "" || f.eviction != "" {
-			return usageError{errors.New("--max-keys, --max-bytes and --eviction are for --store: the configuration has its own")}
+// parse looks at those of the flags that were given.
+func (f *limitFlags) parse(cmd *cobra.Command, byURL bool) error {
+	isGiven := cmd.Flags().Changed
+	if !byURL && (isGiven("max-keys") || isGiven("max-bytes") || isGiven("eviction")) {
+		return usageError{errors.New("--max-keys, --max-bytes and --eviction are for --store: the configuration has its own")}
+	}
+	if isGiven("max-keys") {
+		if err := checkLeast(int64(f.maxKeys), 1); err != nil {
+			return usageError{fmt.Errorf("--max-keys: %w", err)}
 		}
-		return nil
+		f.given = append(f.given, func(l *store.Limits) { l.MaxKeys = f.maxKeys })
 	}
-	if f.maxKeys < 0 {
-		return usageError{errors.New("--max-keys: must be greater than 0")}
-	}
-	to.limits = store.Limits{MaxKeys: f.maxKeys, Eviction: f.eviction}
-	if f.eviction != "" {
-		if err := checkEviction(f.eviction); err != nil {
-			return usageError{fmt.Errorf("--eviction: %w", err)}
-		}
-	}
-	if f.maxBytes != "" {
+	if isGiven("max-bytes") {
 		bytes, err := parseSize(f.maxBytes)
 		if err != nil {
 			return usageError{fmt.Errorf("--max-bytes: %w", err)}
 		}
-		to.limits.MaxBytes = bytes
+		f.given = append(f.given, func(l *store.Limits) { l.MaxBytes = bytes })
+	}
+	if isGiven("eviction") {
+		if err := checkEviction(f.eviction); err != nil {
+			return usageError{fmt.Errorf("--eviction: %w", err)}
+		}
+		f.given = append(f.given, func(l *store.Limits) { l.Eviction = f.eviction })
 	}
 	return nil
 }
 
+// over returns the limits of a configuration, if there is one, else the flags
+// that were given over defaults.
+func (f *limitFlags) over(configured, defaults store.Limits) store.Limits {
+	if configured != (store.Limits{}) {
+		return configured
+	}
+	for _, set := range f.given {
+		set(&defaults)
+	}
+	return defaults
+}
+
 // importOriginal reads what the original left in a Redis.
-func importOriginal(ctx context.Context, to found, from string, p *progress) error {
+func importOriginal(ctx context.Context, to found, flags *limitFlags, from string, p *progress) error {
 	source := to.target
 	if from != "" {
 		var err error
@@ -187,16 +198,13 @@ func importOriginal(ctx context.Context, to found, from string, p *progress) err
 		}
 		return err
 	}
-	if to.limits.MaxKeys == 0 {
-		to.limits.MaxKeys = max(size, defaultMaxKeys)
-	}
-	setDefaultString(&to.limits.Eviction, store.Rank.Name)
+	limits := flags.over(to.limits, store.Limits{MaxKeys: max(size, defaultMaxKeys), Eviction: store.Rank.Name})
 	st, err := to.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	i := &dump.Import{Target: st, Limits: to.limits, Progress: func(c dump.ImportCounts) { p.show(c) }}
+	i := &dump.Import{Target: st, Limits: limits, Progress: func(c dump.ImportCounts) { p.show(c) }}
 	entries := func(yield func(dump.Entry, error) bool) {
 		goOn := true
 		err := original.Each(ctx, func(r redisstore.Ranked) bool {
