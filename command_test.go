@@ -470,6 +470,49 @@ func TestEachLimitOfANewNamespaceHasItsOwnDefault(t *testing.T) {
 	}
 }
 
+func TestImportedKeysGetTheirPrefix(t *testing.T) {
+	server := redistest.Start(t)
+	server.Client().HSet(t.Context(), "LRU-STORE", "k", "v", strings.Repeat("k", mostKeySize), "too long with it")
+	config := filepath.Join(t.TempDir(), "Caddyfile")
+	write := func(path, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := func(namespace string) string {
+		got := server.Client().HKeys(t.Context(), "{"+namespace+"}:values").Val()
+		slices.Sort(got)
+		return strings.Join(got, " ")
+	}
+	site := func(port, prefix string) string {
+		return "http://:" + port + " {\n\tredis_proxy {\n\t\tstore " + server.URL() + "\n\t\tnamespace tenants\n\t\t" + prefix + "\n\t}\n}\n"
+	}
+	original := []string{"import", "--original", "--config", config}
+
+	write(config, site("8080", "key_prefix {host}/"))
+	code, _, stderr := runCommand(t, original...)
+	if code != 2 || !strings.Contains(stderr, "redis_proxy puts {host}/ before every key") && !strings.Contains(stderr, "redis_proxy puts {http.request.host}/ before every key") {
+		t.Errorf("%d, %s", code, stderr)
+	}
+	_, progress := succeed(t, append(original, "--key-prefix", "a.test/")...)
+	if got := keys("tenants"); got != "a.test/k" || !strings.Contains(progress, "1 restored, 1 cannot be entries") {
+		t.Errorf("%s; %s", got, progress)
+	}
+	// One handler without a prefix can name all keys.
+	write(config, site("8080", "key_prefix {host}/")+site("8081", ""))
+	succeed(t, original...)
+	file := filepath.Join(t.TempDir(), "cache.jsonl")
+	write(file, `{"redis_proxy_export":1,"namespace":"n","eviction":"rank","max_keys":9}`+"\n"+`{"key":"f","value":1}`+"\n"+`{"end":true,"entries":1}`+"\n")
+	succeed(t, "import", "--config", config, "--input", file, "--key-prefix", "a.test/")
+	if got := keys("tenants"); !strings.HasPrefix(got, "a.test/f a.test/k k kkk") {
+		t.Errorf("%.40s", got)
+	}
+	code, _, stderr = runCommand(t, "import", "--config", config, "--input", file, "--key-prefix", "../")
+	if code != 2 || !strings.Contains(stderr, "line 2: the key has a . or .. segment") {
+		t.Errorf("%d, %s", code, stderr)
+	}
+}
+
 func TestWhatCommandsRefuse(t *testing.T) {
 	server := redistest.Start(t)
 	n := openNamespace(t, server, "cache")
@@ -537,6 +580,7 @@ func TestWhatCommandsRefuse(t *testing.T) {
 		{"no keys at all", []string{"import", "--store", server.URL(), "--max-keys", "0", "--input", none}, 2, "--max-keys: must be greater than 0"},
 		{"limits beside a configuration", []string{"import", "--config", several, "--namespace", "b", "--max-bytes", "0"}, 2, "are for --store"},
 		{"two sources", []string{"import", "--store", server.URL(), "--original", "--input", none}, 2, "give one of both"},
+		{"a part of no file", []string{"import", "--store", server.URL(), "--original", "--partial"}, 2, "give one of both"},
 		{"no original", []string{"import", "--store", server.URL(), "--original"}, 2, "there is no LRU-STORE in this database"},
 		{"no Redis to write to", []string{"import", "--store", "{env.REDIS_URL}", "--input", write("whole", header+first+first+end)}, 1, "connection refused"},
 	} {

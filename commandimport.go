@@ -17,7 +17,7 @@ import (
 func importCommand() *cobra.Command {
 	var to storeFlags
 	var limits limitFlags
-	var input, from string
+	var input, from, keyPrefix string
 	var original, partial, quiet bool
 	cmd := newCommand("import", "Puts the entries of a file, or of the original, into a namespace", `
 Restores the entries of an export with their places in the eviction order. The
@@ -27,6 +27,10 @@ there is not room for all, the entries worth most remain.
 
 With --original the entries come from a Redis that the Python stack which
 redis_proxy replaces has filled: LRU-STORE and LRU-KEYS, which stay as they are.
+
+Keys are taken as they are: those of an export have in them what key_prefix puts
+before every key. --key-prefix puts a text before them, for keys of the original
+or of a file from elsewhere.
 
 Limits count only for a namespace that does not exist yet. They are those of
 --config, else those flags that are given, and for the rest those of the file.
@@ -43,14 +47,16 @@ Limits count only for a namespace that does not exist yet. They are those of
 			}
 			p := newProgress(cmd.ErrOrStderr(), quiet)
 			switch {
-			case original && cmd.Flags().Changed("input"):
-				return usageError{errors.New("--original reads a Redis, and --input a file: give one of both")}
+			case original && (cmd.Flags().Changed("input") || partial):
+				return usageError{errors.New("--original reads a Redis, and --input and --partial are for a file: give one of both")}
+			case original && found.keyPrefix != "" && !cmd.Flags().Changed("key-prefix"):
+				return usageError{fmt.Errorf("redis_proxy puts %s before every key (key_prefix): say with --key-prefix what that is for the keys of the original", found.keyPrefix)}
 			case original:
-				return importOriginal(ctx, found, &limits, from, p)
+				return importOriginal(ctx, found, &limits, from, keyPrefix, p)
 			case from != "":
 				return usageError{errors.New("--from says where the data of --original are, which is not there")}
 			}
-			return importFile(ctx, found, &limits, input, partial, cmd.InOrStdin(), p)
+			return importFile(ctx, found, &limits, input, keyPrefix, partial, cmd.InOrStdin(), p)
 		})
 	to.add(cmd)
 	limits.add(cmd)
@@ -58,18 +64,19 @@ Limits count only for a namespace that does not exist yet. They are those of
 	flags.StringVarP(&input, "input", "i", "-", "the file to read; - is the standard input")
 	flags.BoolVar(&partial, "partial", false, "take a file that was cut off for what is there of it")
 	flags.BoolVar(&original, "original", false, "read LRU-STORE and LRU-KEYS from a Redis")
+	flags.StringVar(&keyPrefix, "key-prefix", "", "put this text before each key, as key_prefix does")
 	flags.StringVar(&from, "from", "", "with --original: the URL of that Redis, like --store; default: the same one")
 	flags.BoolVarP(&quiet, "quiet", "q", false, "show no progress")
 	return cmd
 }
 
-func importFile(ctx context.Context, to found, flags *limitFlags, input string, partial bool, stdin io.Reader, p *progress) error {
+func importFile(ctx context.Context, to found, flags *limitFlags, input, keyPrefix string, partial bool, stdin io.Reader, p *progress) error {
 	file, size, err := openInput(input, stdin)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	contents, err := dump.Open(file, size, checkStoredKey)
+	contents, err := dump.Open(file, size, checkPrefixed(keyPrefix))
 	if err != nil {
 		return err
 	}
@@ -85,10 +92,15 @@ func importFile(ctx context.Context, to found, flags *limitFlags, input string, 
 		return err
 	}
 	defer st.Close()
-	i := &dump.Import{Target: st, Limits: limits, Progress: func(c dump.ImportCounts) { p.show(c) }}
+	i := &dump.Import{Target: st, Limits: limits, Prefix: keyPrefix, Progress: func(c dump.ImportCounts) { p.show(c) }}
 	counts, err := i.File(ctx, contents)
 	p.end(counts)
 	return again(err)
+}
+
+// checkPrefixed checks keys before which something will be put.
+func checkPrefixed(prefix string) func(key string) error {
+	return func(key string) error { return checkStoredKey(prefix + key) }
 }
 
 // openInput opens a file that can be read at any place.
@@ -181,7 +193,7 @@ func (f *limitFlags) over(configured, defaults store.Limits) store.Limits {
 }
 
 // importOriginal reads what the original left in a Redis.
-func importOriginal(ctx context.Context, to found, flags *limitFlags, from string, p *progress) error {
+func importOriginal(ctx context.Context, to found, flags *limitFlags, from, keyPrefix string, p *progress) error {
 	source := to.target
 	if from != "" {
 		var err error
@@ -204,7 +216,7 @@ func importOriginal(ctx context.Context, to found, flags *limitFlags, from strin
 		return err
 	}
 	defer st.Close()
-	i := &dump.Import{Target: st, Limits: limits, Progress: func(c dump.ImportCounts) { p.show(c) }}
+	i := &dump.Import{Target: st, Limits: limits, Prefix: keyPrefix, Progress: func(c dump.ImportCounts) { p.show(c) }}
 	entries := func(yield func(dump.Entry, error) bool) {
 		goOn := true
 		err := original.Each(ctx, func(r redisstore.Ranked) bool {
@@ -215,7 +227,7 @@ func importOriginal(ctx context.Context, to found, flags *limitFlags, from strin
 			yield(dump.Entry{}, err)
 		}
 	}
-	counts, err := i.Ranked(ctx, size, entries, func(e *dump.Entry) error { return checkStoredKey(e.Key) })
+	counts, err := i.Ranked(ctx, size, entries, checkPrefixed(keyPrefix))
 	p.end(counts)
 	return again(err)
 }

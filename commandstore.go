@@ -35,6 +35,7 @@ type found struct {
 	target    *redisstore.Target
 	namespace string
 	limits    store.Limits // as configured; may be empty
+	keyPrefix string       // that of one of its handlers, if all have one
 }
 
 // checkStoredKey says why no request could name a key, whatever max_key_size a
@@ -117,7 +118,7 @@ func (f *storeFlags) findInConfig() (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	choice := make(map[string]*Handler) // by identity
+	choice := make(map[string][]*Handler) // by identity
 	var embedded bool
 	for _, h := range handlers {
 		shared, err := h.sharedSettings()
@@ -131,7 +132,8 @@ func (f *storeFlags) findInConfig() (found, error) {
 			embedded = true
 			continue
 		}
-		choice[h.Namespace+" in "+shared.target.Identity()] = h
+		name := h.Namespace + " in " + shared.target.Identity()
+		choice[name] = append(choice[name], h)
 	}
 	switch names := slices.Sorted(maps.Keys(choice)); {
 	case len(names) > 1:
@@ -143,9 +145,13 @@ func (f *storeFlags) findInConfig() (found, error) {
 	case len(names) == 0:
 		return found{}, errors.New("the configuration has no redis_proxy")
 	default:
-		h := choice[names[0]]
-		shared, err := h.sharedSettings()
-		return found{target: shared.target, namespace: h.Namespace, limits: shared.settings.Limits}, err
+		chosen := choice[names[0]]
+		keyPrefix := chosen[0].KeyPrefix
+		if slices.ContainsFunc(chosen, func(h *Handler) bool { return h.KeyPrefix == "" }) {
+			keyPrefix = ""
+		}
+		shared, err := chosen[0].sharedSettings()
+		return found{target: shared.target, namespace: shared.namespace, limits: shared.settings.Limits, keyPrefix: keyPrefix}, err
 	}
 }
 

@@ -31,6 +31,8 @@ type Import struct {
 	Target Target
 	// Limits are put in force if the store has none yet.
 	Limits store.Limits
+	// Prefix is put before every key.
+	Prefix string
 	// Progress, if set, is called with what has been done by then.
 	Progress func(ImportCounts)
 
@@ -69,15 +71,15 @@ func (i *Import) File(ctx context.Context, f *File) (ImportCounts, error) {
 }
 
 // Ranked restores entries with ranks, next to leave first, of which there are
-// about total. Entries that unusable refuses are counted and left out.
-func (i *Import) Ranked(ctx context.Context, total int, entries iter.Seq2[Entry, error], unusable func(*Entry) error) (ImportCounts, error) {
+// about total. Entries whose keys unusable refuses are counted and left out.
+func (i *Import) Ranked(ctx context.Context, total int, entries iter.Seq2[Entry, error], unusable func(key string) error) (ImportCounts, error) {
 	if err := i.begin(ctx); err != nil {
 		return i.counts, err
 	}
 	i.counts.Total = total
 	usable := func(yield func(Entry, error) bool) {
 		for e, err := range entries {
-			if err == nil && unusable(&e) != nil {
+			if err == nil && unusable(e.Key) != nil {
 				i.counts.Unusable++
 				continue
 			}
@@ -109,7 +111,7 @@ func (i *Import) run(ctx context.Context, entries iter.Seq2[Entry, error], keepR
 		if err != nil {
 			return i.counts, err
 		}
-		w := store.Write{Op: store.Restore, Key: e.Key, Value: e.Value}
+		w := store.Write{Op: store.Restore, Key: i.Prefix + e.Key, Value: e.Value}
 		if keepRanks {
 			w.Score = e.Rank
 		}
