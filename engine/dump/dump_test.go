@@ -325,6 +325,67 @@ func TestAStoreThatWasEmptiedAndFilledAnewIsAnother(t *testing.T) {
 	}
 }
 
+func TestWhatHasNoRoomIsCounted(t *testing.T) {
+	// Keys of two bytes, values of so many more, which leave in this order.
+	old := memstore.New()
+	defer old.Close()
+	for i, size := range []int{8, 8, 98, 8, 8, 8} {
+		apply(t, old, thousand, store.Write{Op: store.Create, Key: fmt.Sprint("k", i), Value: text(strings.Repeat("v", size))})
+	}
+	for i := range 6 {
+		for range i {
+			fetch(t, old, fmt.Sprint("k", i))
+		}
+	}
+	exported, err := export(t, old, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := func(yield func(dump.Entry, error) bool) {
+		for i, size := range []int{8, 8, 98, 8, 8, 8} {
+			if !yield(dump.Entry{Key: fmt.Sprint("k", i), Rank: float64(i), Value: text(strings.Repeat("v", size))}, nil) {
+				return
+			}
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		limits store.Limits
+		there  int // entries without a rank
+		want   string
+		remain []string
+	}{
+		{"all has", thousand, 0, "6 restored", []string{"k0 0", "k1 1", "k2 2", "k3 3", "k4 4", "k5 5"}},
+		{"too few keys", store.Limits{MaxKeys: 2, Eviction: "rank"}, 0, "2 restored, 4 have no room", []string{"k4 4", "k5 5"}},
+		{"too few bytes", store.Limits{MaxKeys: 9, MaxBytes: 25, Eviction: "rank"}, 0, "2 restored, 4 have no room", []string{"k4 4", "k5 5"}},
+		{"one is larger than all", store.Limits{MaxKeys: 9, MaxBytes: 45, Eviction: "rank"}, 0, "4 restored, 2 have no room", []string{"k1 1", "k3 3", "k4 4", "k5 5"}},
+		{"others leave", store.Limits{MaxKeys: 7, Eviction: "rank"}, 2, "6 restored, 1 left for them", []string{"k0 0", "k1 1", "k2 2", "k3 3", "k4 4", "k5 5"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for source, restore := range map[string]func(i *dump.Import) (dump.ImportCounts, error){
+				"a file": func(i *dump.Import) (dump.ImportCounts, error) { return i.File(t.Context(), open(t, exported)) },
+				"the original": func(i *dump.Import) (dump.ImportCounts, error) {
+					return i.Ranked(t.Context(), 6, entries, func(string) error { return nil })
+				},
+			} {
+				st := memstore.New()
+				defer st.Close()
+				for n := range c.there {
+					apply(t, st, c.limits, store.Write{Op: store.Create, Key: fmt.Sprint("there", n), Value: text("")})
+				}
+				counts, err := restore(&dump.Import{Target: st, Limits: c.limits})
+				if err != nil || !strings.HasSuffix(counts.String(), "imported 6 of 6 entries: "+c.want) {
+					t.Errorf("from %s: %v, %v", source, counts, err)
+				}
+				remain := slices.DeleteFunc(order(t, st), func(s string) bool { return strings.HasPrefix(s, "there") })
+				if !slices.Equal(remain, c.remain) {
+					t.Errorf("from %s: %v remain, want %v", source, remain, c.remain)
+				}
+			}
+		})
+	}
+}
+
 // limping is a store whose calls fail at times.
 type limping struct {
 	*memstore.Store

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"strconv"
 	"strings"
@@ -40,6 +41,10 @@ type Import struct {
 	limits  store.Limits // in force
 	writes  []store.Write
 	pending int64 // bytes of writes
+	// restored has the hashes of the keys that are there by this import, which
+	// are smaller than the keys. That two are equal is not to be expected.
+	restored map[uint64]struct{}
+	seed     maphash.Seed
 }
 
 // ImportCounts say how far an import is.
@@ -49,9 +54,10 @@ type ImportCounts struct {
 	// Same and Other are entries that were there already, with the same value
 	// or another one.
 	Same, Other int
-	// NoRoom are entries for which the store is too small.
+	// NoRoom are entries for which the store is too small, those included that
+	// left again for others of the same import.
 	NoRoom int
-	// Evicted are entries that left for the restored ones.
+	// Evicted are entries of others that left for the restored ones.
 	Evicted int
 	// Unusable are entries of a Redis that cannot be entries of a store.
 	Unusable int
@@ -65,9 +71,10 @@ func (i *Import) File(ctx context.Context, f *File) (ImportCounts, error) {
 		return i.counts, err
 	}
 	i.counts.Total = len(f.rows)
-	i.counts.NoRoom = max(0, len(f.rows)-i.limits.MaxKeys)
+	rows := f.fitting(i.limits, len(i.Prefix))
+	i.counts.NoRoom = len(f.rows) - len(rows)
 	isSame := f.Contents.Header.Eviction == i.limits.Eviction
-	return i.run(ctx, f.entries(i.limits.MaxKeys, isSame), isSame)
+	return i.run(ctx, f.entries(rows, isSame), isSame)
 }
 
 // Ranked restores entries with ranks, next to leave first, of which there are
@@ -96,6 +103,7 @@ func (i *Import) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	i.restored, i.seed = make(map[uint64]struct{}), maphash.MakeSeed()
 	i.limits = size.Limits
 	if i.limits.MaxKeys == 0 {
 		i.limits = i.Limits
@@ -138,12 +146,12 @@ func (i *Import) apply(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		i.counts.Evicted += len(applied.Evicted)
 		var again []store.Write
 		for n, r := range applied.Results {
 			switch {
 			case r.Outcome == store.Created:
 				i.counts.Restored++
+				i.restored[i.hash(i.writes[n].Key)] = struct{}{}
 			case r.Outcome == store.Conflict && r.SameValue:
 				i.counts.Same++
 			case r.Outcome == store.Conflict:
@@ -158,6 +166,15 @@ func (i *Import) apply(ctx context.Context) error {
 				return fmt.Errorf("the store answered a restore with outcome %d", r.Outcome)
 			}
 		}
+		for _, key := range applied.Evicted {
+			if _, isOurs := i.restored[i.hash(key)]; !isOurs {
+				i.counts.Evicted++
+				continue
+			}
+			delete(i.restored, i.hash(key))
+			i.counts.Restored--
+			i.counts.NoRoom++
+		}
 		i.writes = append(i.writes[:0], again...)
 		if i.Progress != nil {
 			i.Progress(i.counts)
@@ -166,6 +183,8 @@ func (i *Import) apply(ctx context.Context) error {
 	i.pending = 0
 	return nil
 }
+
+func (i *Import) hash(key string) uint64 { return maphash.String(i.seed, key) }
 
 // String says how far the import is.
 func (c ImportCounts) String() string {
