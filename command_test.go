@@ -269,6 +269,9 @@ func TestExportAndImportGoOnAfterTheyWereKilled(t *testing.T) {
 		!strings.Contains(stderr, fmt.Sprintf(" of %d entries", entries)) {
 		t.Errorf("interrupted: %d, %s", code, stderr)
 	}
+	if strings.Contains(stderr, "Redis does not answer") {
+		t.Errorf("it is Redis that is blamed: %s", stderr)
+	}
 	if written, err := os.ReadFile(file); err != nil || !bytes.HasSuffix(written, []byte("}\n")) {
 		t.Errorf("an interrupted export leaves a part of a line (%v)", err)
 	}

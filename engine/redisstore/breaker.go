@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,10 @@ func newBreaker(logger *zap.Logger) *breaker {
 		Timeout:      probeEvery,
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
 		IsSuccessful: b.note,
-		IsExcluded:   func(err error) bool { return errors.Is(err, errHurried) && !b.down.Load() },
+		// Who cancels a call says nothing about Redis.
+		IsExcluded: func(err error) bool {
+			return errors.Is(err, context.Canceled) || errors.Is(err, errHurried) && !b.down.Load()
+		},
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			if to == gobreaker.StateOpen {
 				b.tripped.Store(true)

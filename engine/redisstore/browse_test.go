@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -112,6 +113,24 @@ func TestBrowsingEndsInTimeWhenRedisHangs(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 8*time.Second {
 		t.Errorf("after %v", took)
+	}
+}
+
+func TestCallsThatAreCanceledDoNotMeanThatRedisIsDown(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"))
+	ctx, cancel := context.WithCancel(f.ctx())
+	cancel()
+	for range 2 * tripAfter {
+		if _, err := f.store.Look(ctx, "a"); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	if f.logs.Len() != 0 {
+		t.Error(f.logs.All())
+	}
+	if _, err := f.store.Look(f.ctx(), "a"); err != nil {
+		t.Error(err)
 	}
 }
 
