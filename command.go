@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/caddyserver/caddy/v2"
@@ -26,6 +27,10 @@ that the restored cache evicts as the old one would have. It talks to Redis, not
 to a running Caddy. docs/export.md describes the file.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(exportCommand(), importCommand())
+			// Also for both of them.
+			cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+				return exiting(func(*cobra.Command, []string) error { return usageError{err} })(cmd, nil)
+			})
 			cmd.RunE = exiting(func(cmd *cobra.Command, args []string) error {
 				if len(args) > 0 {
 					return usageError{fmt.Errorf("unknown command %q: expected export or import", args[0])}
@@ -61,6 +66,8 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return caddy.ExitCodeSuccess
+	case strings.Contains(err.Error(), "DB index is out of range"): // says Redis of the URL
+		return 2
 	case isUsage || isLine || errors.Is(err, dump.ErrCutOff) || errors.Is(err, dump.ErrOther) || errors.Is(err, dump.ErrNothing):
 		return 2
 	default:
@@ -70,7 +77,7 @@ func exitCode(err error) int {
 
 // newCommand returns a command without arguments.
 func newCommand(name, short, long string, run func(context.Context, *cobra.Command) error) *cobra.Command {
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   name,
 		Short: short,
 		Long:  long + "\n" + exitCodes,
@@ -89,8 +96,4 @@ func newCommand(name, short, long string, run func(context.Context, *cobra.Comma
 			return err
 		}),
 	}
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return exiting(func(*cobra.Command, []string) error { return usageError{err} })(cmd, nil)
-	})
-	return cmd
 }

@@ -547,6 +547,7 @@ func TestWhatCommandsRefuse(t *testing.T) {
 		want string
 	}{
 		{"no such command", []string{"exprt"}, 2, `unknown command \"exprt\": expected export or import`},
+		{"no such flag of both", []string{"--foo"}, 2, "unknown flag: --foo"},
 		{"no such flag", []string{"export", "--foo"}, 2, "unknown flag: --foo"},
 		{"an argument", []string{"export", "cache"}, 2, `unexpected argument \"cache\"`},
 		{"nothing to go by", []string{"export"}, 2, "give --config, or --store and --namespace"},
@@ -562,6 +563,14 @@ func TestWhatCommandsRefuse(t *testing.T) {
 		{"a namespace that is none", []string{"export", "--store", server.URL(), "--namespace", "a b"}, 2, "must be 1 to 64"},
 		{"a namespace without anything", []string{"export", "--store", server.URL(), "--namespace", "typo"}, 2, `this Redis has no namespace \"typo\"`},
 		{"no Redis", []string{"export", "--store", "{env.REDIS_URL}"}, 1, "connection refused"},
+		{"a port that there cannot be", []string{"export", "--store", "redis://h:99999"}, 2, "the port must be"},
+		{"a database that there cannot be", []string{"export", "--store", "redis://h/-1"}, 2, "must not be negative"},
+		{"a database that there is not", []string{"export", "--store", server.URL()[:len(server.URL())-1] + "9999"}, 2, "DB index is out of range"},
+		{"an original in a database that there is not", []string{"import", "--original", "--store", server.URL(), "--from", server.URL()[:len(server.URL())-1] + "9999"}, 2, "DB index is out of range"},
+		{"a full device", []string{"export", "--store", server.URL(), "--output", "/dev/full"}, 1, "no space left on device"},
+		{"to resume a device", []string{"export", "--store", server.URL(), "--output", "/dev/full", "--resume"}, 2, "--resume needs a file, which /dev/full is not"},
+		{"a directory to write", []string{"export", "--store", server.URL(), "--output", dir}, 2, "is a directory"},
+		{"a directory to read", []string{"import", "--store", server.URL(), "--input", dir}, 2, "is a directory"},
 		{"to resume nothing", []string{"export", "--store", server.URL(), "--resume"}, 2, "--resume needs --output"},
 		{"a directory that is not there", []string{"export", "--store", server.URL(), "--output", dir + "/no/file"}, 2, "no such file"},
 
@@ -606,6 +615,29 @@ func TestWhatCommandsRefuse(t *testing.T) {
 			t.Error(progress)
 		}
 	})
+}
+
+func TestAnExportToWhateverTheStandardOutputIs(t *testing.T) {
+	server := redistest.Start(t)
+	openNamespace(t, server, "cache").apply(hundred, createOf("k", "v", store.String, ""))
+	arguments := []string{"export", "--store", server.URL(), "--output", "/dev/stdout"}
+	piped, progress := succeed(t, arguments...)
+	if !strings.HasSuffix(piped, `{"end":true,"entries":1}`+"\n") || strings.Contains(progress, "--resume") {
+		t.Errorf("to a pipe: %s%s", piped, progress)
+	}
+	cmd, _, stderr := command(t, arguments...)
+	file, err := os.Create(filepath.Join(t.TempDir(), "cache.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd.Stdout = file
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %s", err, stderr)
+	}
+	if got, err := os.ReadFile(file.Name()); err != nil || string(got) != piped {
+		t.Errorf("to a file: %s, %v", got, err)
+	}
 }
 
 func TestHelpSaysWhatThereIs(t *testing.T) {

@@ -62,13 +62,40 @@ func export(ctx context.Context, from found, output string, resume bool, stdout 
 		return usageError{err}
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	had, err := prepareFile(x, file, resume)
-	if err != nil {
+	info, err := file.Stat()
+	switch {
+	case err != nil:
 		return err
+	case info.Mode().IsRegular():
+		return exportToFile(ctx, x, file, info.Size(), resume, p)
+	case resume:
+		return usageError{fmt.Errorf("--resume needs a file, which %s is not", output)}
 	}
-	if had.IsWhole {
-		p.end(dump.ExportCounts{Entries: had.Entries, Bytes: had.End})
-		return nil
+	counts, err := x.Run(ctx, file) // a device or a pipe
+	p.end(counts)
+	return err
+}
+
+// exportToFile writes to a regular file, which another export may continue.
+func exportToFile(ctx context.Context, x *dump.Export, file *os.File, size int64, resume bool, p *progress) error {
+	if size > 0 && !resume {
+		return usageError{fmt.Errorf("%s exists and is not empty: --resume continues it", file.Name())}
+	}
+	if size > 0 {
+		had, err := x.Resume(file)
+		if err != nil {
+			return err
+		}
+		if had.IsWhole {
+			p.end(dump.ExportCounts{Entries: had.Entries, Bytes: had.End})
+			return nil
+		}
+		if err := file.Truncate(had.End); err != nil {
+			return err
+		}
+		if _, err := file.Seek(had.End, io.SeekStart); err != nil {
+			return err
+		}
 	}
 	counts, err := x.Run(ctx, file)
 	p.end(counts)
@@ -76,24 +103,4 @@ func export(ctx context.Context, from found, output string, resume bool, stdout 
 		return fmt.Errorf("%w (repeat the command with --resume to go on)", err)
 	}
 	return file.Sync()
-}
-
-// prepareFile puts file where an export goes on, and returns what it holds.
-func prepareFile(x *dump.Export, file *os.File, resume bool) (dump.Contents, error) {
-	info, err := file.Stat()
-	if err != nil || info.Size() == 0 || !info.Mode().IsRegular() {
-		return dump.Contents{}, err
-	}
-	if !resume {
-		return dump.Contents{}, usageError{fmt.Errorf("%s exists and is not empty: --resume continues it", file.Name())}
-	}
-	had, err := x.Resume(file)
-	if err != nil || had.IsWhole {
-		return had, err
-	}
-	if err := file.Truncate(had.End); err != nil {
-		return had, err
-	}
-	_, err = file.Seek(had.End, io.SeekStart)
-	return had, err
 }

@@ -111,8 +111,11 @@ func openInput(name string, stdin io.Reader) (*os.File, int64, error) {
 			return nil, 0, usageError{err}
 		}
 		info, err := file.Stat()
-		if err == nil && info.Mode().IsRegular() {
+		switch {
+		case err == nil && info.Mode().IsRegular():
 			return file, info.Size(), nil
+		case err == nil && info.IsDir():
+			return nil, 0, errors.Join(usageError{fmt.Errorf("%s is a directory", name)}, file.Close())
 		}
 		defer file.Close()
 		stdin = file

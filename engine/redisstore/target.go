@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -50,6 +51,14 @@ func Parse(rawURL string) (*Target, error) {
 		// password where that holds a slash.
 		return nil, errors.New("not a valid URL: the path must be a database number, and the options those of go-redis; " +
 			"in a user or password, percent-encode / ? # @ and %")
+	}
+	if options.DB < 0 {
+		return nil, errors.New("the number of the database must not be negative")
+	}
+	if _, port, err := net.SplitHostPort(options.Addr); err == nil && options.Network == "tcp" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, errors.New("the port must be a number from 1 to 65535")
+		}
 	}
 	return &Target{options: options}, nil
 }

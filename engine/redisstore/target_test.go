@@ -40,6 +40,24 @@ func TestErrorsOfURLsTellNoPassword(t *testing.T) {
 	}
 }
 
+func TestPortsAndDatabasesThatThereCannotBeAreErrors(t *testing.T) {
+	for url, want := range map[string]string{
+		"redis://host:0/0":        "port",
+		"redis://host:65536/0":    "port",
+		"rediss://host:99999/0":   "port",
+		"redis://host/-1":         "database",
+		"redis://host:6379/-1":    "database",
+		"unix:///run/redis?db=-3": "database",
+		"redis://host:65535/99":   "", // the server may have so many
+		"redis://[::1]:6379/0":    "",
+		"unix:///run/redis:99999": "",
+	} {
+		if _, err := Parse(url); (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 func TestTheIdentityIsServerAndDatabase(t *testing.T) {
 	for url, want := range map[string]string{
 		"redis://user:pw@localhost:7000/3": "tcp:localhost:7000/3",
