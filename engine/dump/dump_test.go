@@ -386,6 +386,19 @@ func TestWhatHasNoRoomIsCounted(t *testing.T) {
 	}
 }
 
+func TestEscapesThatAreUnicodeAreRead(t *testing.T) {
+	const head, end = `{"redis_proxy_export":1,"eviction":"rank","max_keys":9,"later":{"a":1,"a":2}}` + "\n", `{"end":true,"entries":3}` + "\n"
+	st := restored(t, []byte(head+
+		`{"key":"\ud83d\uDE00","value":"\\ud83d \u0041\ufffd\ud83d\ude00"}`+"\n"+
+		`{"key":"json","value":{"half":"\ud800","twice":1,"twice":2}}`+"\n"+
+		`{"key":"raw","base64":"","content_type":"text/plain;\tcharset=x"}`+"\n"+end))
+	for key, want := range map[string]string{"😀": `\ud83d A` + "\ufffd😀", "json": `{"half":"\ud800","twice":1,"twice":2}`} {
+		if got, err := st.Look(t.Context(), key); err != nil || got == nil || string(got.Entry.Data) != want {
+			t.Errorf("%s: %+v, %v", key, got, err)
+		}
+	}
+}
+
 // limping is a store whose calls fail at times.
 type limping struct {
 	*memstore.Store

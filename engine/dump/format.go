@@ -9,7 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
+	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
@@ -46,6 +49,9 @@ type Entry struct {
 	HasAge bool
 }
 
+// mostContentType is how long a content type may be in a request.
+const mostContentType = 255
+
 // The types of values.
 const (
 	typeString = "string"
@@ -55,11 +61,11 @@ const (
 
 // line is any line but the first.
 type line struct {
-	Key         *string         `json:"key"`
+	Key         *text           `json:"key"`
 	Type        string          `json:"type"`
 	Value       json.RawMessage `json:"value"`
 	Base64      *[]byte         `json:"base64"`
-	ContentType string          `json:"content_type"`
+	ContentType text            `json:"content_type"`
 	Rank        float64         `json:"rank"`
 	Age         *uint64         `json:"age"`
 
@@ -134,13 +140,15 @@ func decodeLine(b []byte) (*line, Entry, error) {
 	if err := decodeStrictly(b, &l); err != nil {
 		return nil, Entry{}, err
 	}
-	if l.Key == nil {
-		if l.After == nil && !l.End {
-			return nil, Entry{}, errors.New("there is no key")
-		}
+	switch isMark := l.After != nil || l.End; {
+	case l.Key == nil && !isMark:
+		return nil, Entry{}, errors.New("there is no key")
+	case l.Key == nil:
 		return &l, Entry{}, nil
+	case isMark:
+		return nil, Entry{}, errors.New("an entry has neither after nor end")
 	}
-	e := Entry{Key: *l.Key, Rank: l.Rank, HasAge: l.Age != nil}
+	e := Entry{Key: string(*l.Key), Rank: l.Rank, HasAge: l.Age != nil}
 	if e.HasAge {
 		e.Age = *l.Age
 	}
@@ -153,10 +161,17 @@ func (l *line) value() (store.Value, error) {
 	if (l.Value == nil) == (l.Base64 == nil) {
 		return store.Value{}, errors.New("there must be value or base64, and not both")
 	}
+	isRaw := l.Type == typeRaw || l.Type == "" && l.Value == nil
+	switch {
+	case l.ContentType != "" && !isRaw:
+		return store.Value{}, errors.New("content_type is for raw values")
+	case len(l.ContentType) > mostContentType || strings.ContainsFunc(string(l.ContentType), isNoneOfHeaders):
+		return store.Value{}, fmt.Errorf("content_type must have at most %d bytes, and no control characters", mostContentType)
+	}
 	isText := len(l.Value) > 0 && l.Value[0] == '"'
 	switch name := l.Type; {
 	case name == typeString && isText, name == "" && isText:
-		var s string
+		var s text
 		if err := json.Unmarshal(l.Value, &s); err != nil {
 			return store.Value{}, err
 		}
@@ -169,26 +184,34 @@ func (l *line) value() (store.Value, error) {
 		return store.Value{Data: *l.Base64, Kind: store.String}, nil
 	case l.Value == nil && name == typeJSON:
 		return store.Value{Data: *l.Base64, Kind: store.JSON}, nil
-	case l.Value == nil && (name == typeRaw || name == ""):
-		return store.Value{Data: *l.Base64, Kind: store.Raw, ContentType: l.ContentType}, nil
+	case isRaw:
+		return store.Value{Data: *l.Base64, Kind: store.Raw, ContentType: string(l.ContentType)}, nil
 	default:
 		return store.Value{}, fmt.Errorf("unknown type %q: expected string, json or raw", name)
 	}
 }
 
+func isNoneOfHeaders(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
+
 func decodeHeader(b []byte) (Header, error) {
 	var h Header
-	// Not strictly: later versions may say more.
+	// Without DisallowUnknownFields: later versions may say more.
 	if err := json.Unmarshal(b, &h); err != nil || h.Version == 0 {
 		return h, errors.New(`the file is not an export: expected {"redis_proxy_export": at the start of its first line`)
 	}
 	if h.Version != Version {
 		return h, fmt.Errorf("the file has version %d of the format, this program knows %d", h.Version, Version)
 	}
-	return h, nil
+	if h.MaxKeys < 0 || h.MaxBytes < 0 {
+		return h, errors.New("max_keys and max_bytes must not be negative")
+	}
+	return h, checkNames(b)
 }
 
 func decodeStrictly(b []byte, to any) error {
+	if !utf8.Valid(b) {
+		return errors.New("it is not valid UTF-8")
+	}
 	decoder := json.NewDecoder(bytes.NewReader(b))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(to); err != nil {
@@ -197,5 +220,74 @@ func decodeStrictly(b []byte, to any) error {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("there is more than one JSON value")
 	}
+	return checkNames(b)
+}
+
+var fieldName = regexp.MustCompile("^[a-z0-9_]+$")
+
+// checkNames refuses what encoding/json lets pass in an object: names in another
+// case, and of several with one name all but the last.
+func checkNames(b []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	if _, err := decoder.Token(); err != nil {
+		return err
+	}
+	seen := make(map[string]bool)
+	for decoder.More() {
+		token, err := decoder.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := token.(string)
+		switch {
+		case !fieldName.MatchString(name):
+			return fmt.Errorf("unknown field %q", name)
+		case seen[name]:
+			return fmt.Errorf("the field %s is there twice", name)
+		}
+		seen[name] = true
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// text is a JSON string that is Unicode: of half of a surrogate pair
+// encoding/json would make another character.
+type text string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *text) UnmarshalJSON(b []byte) error {
+	if err := json.Unmarshal(b, (*string)(t)); err != nil {
+		return err
+	}
+	for i := 0; i < len(b); i++ {
+		if b[i] != '\\' {
+			continue
+		}
+		if i++; b[i] != 'u' {
+			continue
+		}
+		first := escaped(b[i+1:])
+		if i += 4; !utf16.IsSurrogate(first) {
+			continue
+		}
+		second := rune(0)
+		if bytes.HasPrefix(b[i+1:], []byte(`\u`)) {
+			second = escaped(b[i+3:])
+			i += 6
+		}
+		if utf16.DecodeRune(first, second) == utf8.RuneError {
+			return errors.New("a string has half of a surrogate pair")
+		}
+	}
+	return nil
+}
+
+// escaped reads the four digits that b begins with.
+func escaped(b []byte) rune {
+	n, _ := strconv.ParseUint(string(b[:4]), 16, 16) // what was decoded has them
+	return rune(n)
 }
