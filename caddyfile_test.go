@@ -91,6 +91,8 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"namespace, a brace", "namespace a}b", `namespace: "a}b" must be 1 to 64 of A-Z a-z 0-9 _ . : -, at Caddyfile:4`},
 		{"namespace, too long", "namespace " + strings.Repeat("n", 65), `must be 1 to 64 of A-Z a-z 0-9 _ . : -, at Caddyfile:4`},
 		{"key_prefix, no slash behind a placeholder", "key_prefix {host}", `key_prefix: "{http.request.host}" has a placeholder and must end with a slash, so that no value of it makes the prefix reach into another one's keys, at Caddyfile:4`},
+		{"key_prefix, two placeholders side by side", "key_prefix {a}{b}/", `key_prefix: "{a}{b}/" has two placeholders without a slash between them, so that other values of both could make the same prefix, at Caddyfile:4`},
+		{"key_prefix, two with something else between them", "key_prefix x/{a}-{b}/", `key_prefix: "x/{a}-{b}/" has two placeholders without a slash between them, so that other values of both could make the same prefix, at Caddyfile:4`},
 		{"key_prefix, half a placeholder", "key_prefix {host/", `key_prefix: "{host/" has a placeholder without its other brace, at Caddyfile:4`},
 		{"key_prefix, dots", "key_prefix a/../", `key_prefix: "a/../" must not have . or .. segments, at Caddyfile:4`},
 		{"key_prefix, a line feed", "key_prefix \"a\nb\"", `key_prefix: "a\nb" must not contain control characters`},

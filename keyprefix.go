@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -11,17 +12,25 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
+// twoPlaceholders finds the end of a placeholder and the begin of another one in
+// one segment of a path.
+var twoPlaceholders = regexp.MustCompile(`\}[^/{}]*\{`)
+
 // checkKeyPrefix looks at a key_prefix whose placeholders are not replaced yet.
 //
 // Of two prefixes made from one template none may begin the other, or one
 // tenant could name the keys of another. With a slash at the end, and none in
 // what placeholders stand for, both have equally many slashes and end with one.
+// With one placeholder at most between two slashes, other values never make the
+// same prefix.
 func checkKeyPrefix(prefix string) error {
 	switch {
 	case strings.Count(prefix, "{") != strings.Count(prefix, "}"):
 		return fmt.Errorf("%q has a placeholder without its other brace", prefix)
 	case hasPlaceholder(prefix) && !strings.HasSuffix(prefix, "/"):
 		return fmt.Errorf("%q has a placeholder and must end with a slash, so that no value of it makes the prefix reach into another one's keys", prefix)
+	case twoPlaceholders.MatchString(prefix):
+		return fmt.Errorf("%q has two placeholders without a slash between them, so that other values of both could make the same prefix", prefix)
 	case !utf8.ValidString(prefix):
 		return errors.New("must be valid UTF-8")
 	case hasControl(prefix):

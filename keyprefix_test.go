@@ -134,10 +134,11 @@ func TestARequestWithoutItsWholePrefixIsRefused(t *testing.T) {
 	})
 }
 
-func TestAPrefixMustLeaveRoomForAKey(t *testing.T) {
+func TestPrefixesThatAreTakenOrNot(t *testing.T) {
 	for settings, want := range map[string]string{
 		"key_prefix abc/\nmax_key_size 4": "key_prefix: leaves no room for a key, since both together may have 4 bytes, which is what max_key_size says",
 		"key_prefix abc/\nmax_key_size 5": "",
+		"key_prefix a{b}c/d{e}/{f./x/y}/": "",
 	} {
 		h := parse(t, settings)
 		h.Namespace = uniqueNamespace(t)

@@ -58,7 +58,7 @@ type Handler struct {
 	// What is put before every key, so that tenants of one namespace do not see
 	// each other's entries; answers show the key without it. It may have
 	// placeholders of the request, such as `{http.request.host}/`; it must then
-	// end with a slash, and a request that leaves one of them empty, or puts a
+	// end with a slash and have one between two placeholders, and a request that leaves one of them empty, or puts a
 	// slash in its place, gets 400. Default: none.
 	KeyPrefix string `json:"key_prefix,omitempty"`
 
