@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/dump"
 )
@@ -73,6 +74,13 @@ func exitCode(err error) int {
 	default:
 		return 1
 	}
+}
+
+// logWarningsOnly is for --quiet: what Caddy says of each configuration that it
+// reads would otherwise be in every mail of a cron job.
+func logWarningsOnly() {
+	_, logger, _ := caddy.BufferedLog()
+	caddy.UnbufferDefaultLogger(logger.WithOptions(zap.IncreaseLevel(zap.WarnLevel)))
 }
 
 // newCommand returns a command without arguments.

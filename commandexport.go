@@ -24,6 +24,9 @@ Redis go on meanwhile. --resume continues a file that was not finished.
   caddy redis-proxy export --config Caddyfile --output cache.jsonl
   caddy redis-proxy export --store '{env.REDIS_URL}' --namespace cache | gzip > cache.jsonl.gz`,
 		func(ctx context.Context, cmd *cobra.Command) error {
+			if quiet {
+				logWarningsOnly()
+			}
 			found, err := from.find()
 			if err != nil {
 				return err
@@ -33,7 +36,7 @@ Redis go on meanwhile. --resume continues a file that was not finished.
 	from.add(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "-", "the file to write; - is the standard output")
 	cmd.Flags().BoolVar(&resume, "resume", false, "continue the file that --output names, if it is there")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "show no progress")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "show no progress, and log warnings alone")
 	return cmd
 }
 

@@ -38,6 +38,9 @@ Limits count only for a namespace that does not exist yet. They are those of
   caddy redis-proxy import --config Caddyfile --input cache.jsonl
   caddy redis-proxy import --config Caddyfile --original --from redis://old:6379/0`,
 		func(ctx context.Context, cmd *cobra.Command) error {
+			if quiet {
+				logWarningsOnly()
+			}
 			found, err := to.find()
 			if err != nil {
 				return err
@@ -66,7 +69,7 @@ Limits count only for a namespace that does not exist yet. They are those of
 	flags.BoolVar(&original, "original", false, "read LRU-STORE and LRU-KEYS from a Redis")
 	flags.StringVar(&keyPrefix, "key-prefix", "", "put this text before each key, as key_prefix does")
 	flags.StringVar(&from, "from", "", "with --original: the URL of that Redis, like --store; default: the same one")
-	flags.BoolVarP(&quiet, "quiet", "q", false, "show no progress")
+	flags.BoolVarP(&quiet, "quiet", "q", false, "show no progress, and log warnings alone")
 	return cmd
 }
 
