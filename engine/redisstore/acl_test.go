@@ -9,16 +9,16 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// TestTheUserOfTheREADMEMayDoAllThatIsNeeded runs the ACL SETUSER line of the
-// README, and everything the store does as that user.
-func TestTheUserOfTheREADMEMayDoAllThatIsNeeded(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+// TestTheUserOfTheDocumentationMayDoAllThatIsNeeded runs the ACL SETUSER line of
+// docs/redis.md, and everything the store does as that user.
+func TestTheUserOfTheDocumentationMayDoAllThatIsNeeded(t *testing.T) {
+	page, err := os.ReadFile("../../docs/redis.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, line, found := strings.Cut(string(readme), "\nACL SETUSER ")
+	_, line, found := strings.Cut(string(page), "$ redis-cli -p 6379 ACL SETUSER ")
 	if !found {
-		t.Fatal("README.md has no line that begins with ACL SETUSER")
+		t.Fatal("docs/redis.md has no command that begins with ACL SETUSER")
 	}
 	line, _, _ = strings.Cut(strings.ReplaceAll(line, "\\\n", ""), "\n")
 	args := []any{"ACL", "SETUSER"}
