@@ -1,0 +1,131 @@
+package redisproxy
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// documented is what a page says of a setting when it is left out.
+type documented struct {
+	value   string // as in a Caddyfile; "" if it is off, or there is none
+	comment string
+}
+
+var (
+	tableRow     = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([^|]*) \\|")
+	syntaxLine   = regexp.MustCompile(`(?m)^\t([a-z_]+)(?: +([^#\n]*?))?(?: +# (.*))?$`)
+	exampleLine  = regexp.MustCompile(`(?m)^\t\t\t(?:# ?)?([a-z_]+)(?: {2,}([^#\n]*?)| ([^ \n]+))?(?: +# ((?:.*\n\t\t\t# {3,}# )*.*))?$`)
+	ofEmbedded   = regexp.MustCompile(`([0-9]+ ?MiB) if embedded|embedded: ([0-9]+MiB)`)
+	noneByItself = regexp.MustCompile(`\b(off|none) by default`)
+)
+
+// The defaults in the documentation are those in force: written down, they
+// change nothing.
+func TestDocumentedDefaultsAreTheDefaults(t *testing.T) {
+	read := func(page string) string {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	_, syntax, _ := strings.Cut(read("README.md"), "redis_proxy [<matcher>] {\n")
+	syntax, _, _ = strings.Cut(syntax, "}\n```")
+	_, example, _ := strings.Cut(read("Caddyfile.example"), "\t\tredis_proxy {\n")
+	example, _, _ = strings.Cut(example, "\n\t\t}")
+
+	for page, settings := range map[string]map[string]documented{
+		"README.md":         make(map[string]documented),
+		"docs/directive.md": make(map[string]documented),
+		"Caddyfile.example": make(map[string]documented),
+	} {
+		switch page {
+		case "README.md":
+			for _, m := range syntaxLine.FindAllStringSubmatch(syntax, -1) {
+				value, _, _ := strings.Cut(m[2], " | ")
+				if strings.HasPrefix(value, "<") {
+					value = ""
+				}
+				settings[m[1]] = documented{value, m[3]}
+			}
+		case "docs/directive.md":
+			for _, m := range tableRow.FindAllStringSubmatch(read(page), -1) {
+				value, _, _ := strings.Cut(m[2], ";")
+				if _, quoted, ok := strings.Cut(m[2], "`"); ok {
+					value, _, _ = strings.Cut(quoted, "`")
+				}
+				value = strings.Replace(value, " MiB", "MiB", 1)
+				if value == "off" || value == "none" {
+					value = ""
+				}
+				settings[m[1]] = documented{value, m[2]}
+			}
+		case "Caddyfile.example":
+			for _, m := range exampleLine.FindAllStringSubmatch(example, -1) {
+				value := m[2] + m[3]
+				if noneByItself.MatchString(m[4]) {
+					value = ""
+				}
+				if _, isThere := settings[m[1]]; !isThere { // further ones are alternatives
+					settings[m[1]] = documented{strings.TrimSuffix(strings.TrimPrefix(value, "{$REDIS_URL:"), "}"), m[4]}
+				}
+			}
+		}
+		for field := range reflect.TypeFor[Handler]().Fields() {
+			tag, isSetting := field.Tag.Lookup("json")
+			name, _, _ := strings.Cut(tag, ",")
+			if !isSetting {
+				continue
+			}
+			t.Run(page+" "+name, func(t *testing.T) {
+				d, ok := settings[name]
+				if !ok {
+					t.Fatal("it is not there")
+				}
+				checkDefault(t, field, name, d)
+			})
+		}
+	}
+}
+
+func checkDefault(t *testing.T, field reflect.StructField, name string, d documented) {
+	t.Helper()
+	store := "redis://localhost"
+	if name == "store" {
+		store = storeEmbedded
+	}
+	want := &Handler{Store: store}
+	want.setDefaults()
+	if d.value == "" {
+		if value := reflect.ValueOf(want).Elem().FieldByIndex(field.Index); !value.IsZero() {
+			t.Errorf("the page says none, it is %v", value)
+		}
+		return
+	}
+	same := func(setting string, want *Handler) {
+		got := &Handler{Store: want.Store}
+		if err := got.UnmarshalCaddyfile(caddyfile.NewTestDispenser("redis_proxy {\n" + setting + "\n}")); err != nil {
+			t.Fatal(err)
+		}
+		got.setDefaults()
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is not the default", setting)
+		}
+	}
+	same(name+" "+d.value, want)
+	if name == "max_bytes" {
+		m := ofEmbedded.FindStringSubmatch(d.comment)
+		if m == nil {
+			t.Fatalf("nothing is said of the embedded store: %s", d.comment)
+		}
+		embedded := new(Handler)
+		embedded.setDefaults()
+		same(fmt.Sprint(name, " ", strings.Replace(m[1]+m[2], " ", "", 1)), embedded)
+	}
+}
