@@ -100,17 +100,22 @@ func adapt(caddyfile string) error {
 	if syntax.MatchString(caddyfile) {
 		return nil
 	}
+	_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(inItsSite(caddyfile)), nil)
+	return err
+}
+
+// inItsSite returns what stands in a site within one.
+func inItsSite(caddyfile string) string {
 	for line := range strings.Lines(caddyfile) {
 		if strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "" {
 			continue
 		}
 		if inSite.MatchString(line) {
-			caddyfile = "http://localhost {\n" + caddyfile + "}\n"
+			return "example.com, *.example.com {\n" + caddyfile + "}\n"
 		}
 		break
 	}
-	_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), nil)
-	return err
+	return caddyfile
 }
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
@@ -168,14 +173,16 @@ func anchors(text string) []string {
 		if strings.HasPrefix(line, "```") {
 			inBlock = !inBlock
 		}
-		heading := strings.TrimLeft(line, "#")
-		if inBlock || heading == line {
-			continue
+		if !inBlock && strings.HasPrefix(line, "#") {
+			found = append(found, anchor(line))
 		}
-		name := notInAnchor.ReplaceAllString(strings.ToLower(strings.TrimSpace(heading)), "")
-		found = append(found, strings.ReplaceAll(name, " ", "-"))
 	}
 	return found
+}
+
+func anchor(heading string) string {
+	name := strings.TrimSpace(strings.TrimLeft(heading, "#"))
+	return strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(name), ""), " ", "-")
 }
 
 func pageBlocks(t *testing.T, page string) []*block {

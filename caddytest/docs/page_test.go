@@ -13,7 +13,8 @@ const root = "../.."
 
 // block is a fenced block of a page.
 type block struct {
-	line     int // of its first fence
+	line     int    // of its first fence
+	under    string // the anchor of the heading above
 	indent   string
 	language string
 	file     string // where to write it
@@ -65,6 +66,7 @@ func readPage(t *testing.T, page string) string {
 func blocks(text string) ([]*block, error) {
 	var found []*block
 	var open *block
+	var under string
 	for i, line := range strings.Split(text, "\n") {
 		switch {
 		case open != nil && line == open.indent+"```":
@@ -72,12 +74,14 @@ func blocks(text string) ([]*block, error) {
 			open = nil
 		case open != nil:
 			open.lines = append(open.lines, strings.TrimPrefix(line, open.indent))
+		case strings.HasPrefix(line, "#"):
+			under = anchor(line)
 		case strings.HasPrefix(strings.TrimSpace(line), "```"):
 			m := fence.FindStringSubmatch(line)
 			if m == nil {
 				return nil, fmt.Errorf("line %d: unknown form of a block: %s", i+1, line)
 			}
-			open = &block{line: i + 1, indent: m[1], language: m[2]}
+			open = &block{line: i + 1, under: under, indent: m[1], language: m[2]}
 			for _, attribute := range strings.Fields(m[3]) {
 				switch name, value, _ := strings.Cut(attribute, "="); name {
 				case "file":

@@ -1,0 +1,136 @@
+package docs
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// site is a Caddy that runs what a page shows.
+type site struct {
+	ports  *ports
+	client *http.Client
+}
+
+// clientsFile is where a page has what certificates of clients are signed with.
+const clientsFile = "/etc/caddy/clients.pem"
+
+// options make names that are somebody else's the test's own, on free ports.
+const options = `	http_port 8081
+	https_port 8443
+	local_certs
+	skip_install_trust
+	auto_https disable_redirects
+	admin localhost:2019
+`
+
+// runSite runs a Caddyfile until the test ends. Requests to any host go there.
+func runSite(t *testing.T, caddyfile string, env ...string) *site {
+	t.Helper()
+	s := &site{ports: newPorts(t)}
+	dir := t.TempDir()
+	certificate := newCertificate(t, filepath.Join(dir, "clients.pem"))
+	caddyfile = strings.ReplaceAll(inItsSite(caddyfile), clientsFile, filepath.Join(dir, "clients.pem"))
+	if own, ok := strings.CutPrefix(caddyfile, "{\n"); ok {
+		caddyfile = "{\n" + strings.Replace(options, "\tadmin localhost:2019\n", "", 1) + own
+	} else {
+		caddyfile = "{\n" + options + "}\n" + caddyfile
+	}
+	file := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(s.ports.replace(caddyfile)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	caddy, err := filepath.Abs(filepath.Join(root, "caddy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	cmd := exec.Command(caddy, "run", "--config", file, "--adapter", "caddyfile")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &log, &log
+	cmd.Env = append(os.Environ(), append(env, "HOME="+dir, "XDG_DATA_HOME="+dir+"/data", "XDG_CONFIG_HOME="+dir+"/config")...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(patience):
+			_ = cmd.Process.Kill()
+			<-ended
+		}
+		if t.Failed() {
+			t.Logf("Caddy said:\n%s", log.String())
+		}
+	})
+
+	dialer := new(net.Dialer)
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			_, port, err := net.SplitHostPort(addr)
+			switch port {
+			case "443":
+				port = s.ports.replace("8443")
+			case "80":
+				port = s.ports.replace("8081")
+			}
+			if err != nil {
+				return nil, err
+			}
+			return dialer.DialContext(ctx, "tcp", "127.0.0.1:"+port)
+		},
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{certificate}},
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	s.client = &http.Client{Transport: transport, Timeout: patience}
+	return s
+}
+
+// withoutCertificate returns a client that has none to show.
+func (s *site) withoutCertificate(t *testing.T) *http.Client {
+	transport := s.client.Transport.(*http.Transport).Clone()
+	transport.TLSClientConfig.Certificates = nil
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// newCertificate makes a certificate that signs itself, and writes it to file.
+func newCertificate(t *testing.T, file string) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}

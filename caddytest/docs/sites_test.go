@@ -1,0 +1,227 @@
+package docs
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+)
+
+// visit is a request to a site that a page shows, and what the page says of it.
+type visit struct {
+	name    string
+	request string // "METHOD URL", then "Name: value" a line, then an empty line and the body
+	want    int    // the status; 0 if there is no answer
+	has     string // "Name: value" of a header, or a part of the body
+}
+
+const (
+	app      = "\nAuthorization: Basic YXBwOnNlY3JldA==" // app:secret
+	ops      = "\nAuthorization: Basic b3BzOnNlY3JldA==" // ops:secret
+	reader   = "\nAuthorization: Bearer read"
+	writer   = "\nAuthorization: Bearer write"
+	form     = "\nContent-Type: application/x-www-form-urlencoded\n\n"
+	fromPage = "\nOrigin: https://app.example.com\nSec-Fetch-Site: cross-site"
+	fromElse = "\nOrigin: https://evil.example\nSec-Fetch-Site: cross-site"
+
+	absent = "no entry has this key"
+)
+
+// What the pages claim of their sites, by page and heading; where a heading has
+// several, in their order.
+var sites = map[string][][]visit{
+	"README.md#caddy-redis-proxy": {{
+		{"the cache", "GET https://example.com/cache/k", 404, absent},
+		{"the rest of the site", "GET https://example.com/", 502, ""},
+	}},
+	"README.md#dashboard": {dashboardVisits},
+	"README.md#deploy":    {passwordVisits},
+	"docs/dashboard.md#on-a-site": {dashboardVisits, {
+		{"the page", "GET http://localhost:2020/", 200, "<html"},
+	}},
+	"docs/dashboard.md#on-the-admin-endpoint": {{
+		{"by its address", "GET http://localhost:2019/redis_proxy/", 200, "<html"},
+		{"from its own origin", "GET http://localhost:2019/redis_proxy/caches\nOrigin: http://localhost:2019", 200, `{"caches":[`},
+		{"from another one", "GET http://localhost:2019/redis_proxy/caches\nOrigin: https://evil.example", 403, ""},
+	}},
+	"docs/directive.md#the-directive-and-its-json": {{
+		{"the cache", "GET https://example.com/cache/k", 404, absent},
+	}},
+	"docs/eviction.md#eviction":      {{{"the cache", "GET https://example.com/cache/k", 404, absent}}},
+	"docs/eviction.md#local-answers": {{{"the cache", "GET https://example.com/cache/k", 404, absent}}},
+	"docs/nodes.md#which-requests-go-where": {{
+		{"the nodes, which are not there", "GET https://example.com/cache/k", 503, ""},
+	}},
+	"docs/secure.md#passwords": {passwordVisits},
+	"docs/secure.md#bearer-tokens": {{
+		{"no token", "GET https://example.com/cache/k", 401, ""},
+		{"an empty one", "GET https://example.com/cache/k\nAuthorization: Bearer ", 401, ""},
+		{"another one", "GET https://example.com/cache/k\nAuthorization: Bearer no", 401, ""},
+		{"the reader writes", "POST https://example.com/cache/k" + reader + form + "value=v", 401, ""},
+		{"the reader writes with the key in the body", "POST https://example.com/cache" + reader + form + "key=k&value=v", 401, ""},
+		{"the writer writes", "POST https://example.com/cache/k" + writer + form + "value=v", 201, ""},
+		{"the reader reads", "GET https://example.com/cache/k" + reader, 200, `"value":"v"`},
+		{"the writer reads", "GET https://example.com/cache/k" + writer, 200, `"value":"v"`},
+		{"the reader deletes", "DELETE https://example.com/cache/k" + reader, 401, ""},
+		{"the writer deletes", "DELETE https://example.com/cache/k" + writer, 204, ""},
+	}},
+	"docs/secure.md#client-certificates": {{
+		{"with one", "GET https://cache.example.com/cache/k", 404, absent},
+		{"without", "GET https://cache.example.com/cache/k" + noCertificate, 0, ""},
+	}},
+	"docs/secure.md#pages-of-another-origin": {{
+		{"the browser asks before", "OPTIONS https://example.com/cache/k" + fromPage + "\nAccess-Control-Request-Method: POST", 204, "Access-Control-Allow-Origin: https://app.example.com"},
+		{"what it learns", "OPTIONS https://example.com/cache/k" + fromPage, 204, "Access-Control-Allow-Headers: Authorization, Content-Type"},
+		{"for a page from elsewhere", "OPTIONS https://example.com/cache/k" + fromElse, 401, ""},
+		{"without a password", "GET https://example.com/cache/k" + fromPage, 401, ""},
+		{"the page writes", "POST https://example.com/cache/k" + app + fromPage + form + "value=v", 201, "Access-Control-Allow-Origin: https://app.example.com"},
+		{"the page reads", "GET https://example.com/cache/k" + app + fromPage, 200, "Access-Control-Allow-Origin: https://app.example.com"},
+		{"a page from elsewhere writes", "POST https://example.com/cache/l" + app + fromElse + form + "value=v", 403, ""},
+	}},
+	"docs/secure.md#redis": {{{"the cache", "GET https://example.com/cache/k", 404, absent}}},
+	"docs/tenants.md#tenants": {{
+		{"one writes", "POST https://a.example.com/cache/k" + form + "value=a", 201, "Location: /cache/k"},
+		{"one reads", "GET https://a.example.com/cache/k", 200, `{"key":"k","value":"a"}`},
+		{"another reads", "GET https://b.example.com/cache/k", 404, absent},
+		{"in another spelling", "GET https://A.example.com/cache/k", 404, absent},
+		{"with a port", "GET https://a.example.com/cache/k\nHost: a.example.com:8443", 200, `"value":"a"`},
+	}},
+	"docs/tenants.md#what-keeps-tenants-apart": {{
+		{"one writes", "POST https://example.com/cache/k\nHost: a.example.com" + form + "value=a", 201, "Location: /cache/k"},
+		{"in another spelling", "GET https://example.com/cache/k\nHost: A.example.com", 200, `{"key":"k","value":"a"}`},
+		{"another reads", "GET https://example.com/cache/k\nHost: b.example.com", 404, absent},
+		{"an unknown one", "GET https://example.com/cache/k\nHost: c.example.com", 400, "tenant"},
+	}},
+	"docs/tracing.md#tracing": {{{"the cache", "GET https://cache.example.com/cache/k", 404, absent}}},
+}
+
+var passwordVisits = []visit{
+	{"no password", "GET https://example.com/cache/k", 401, ""},
+	{"a wrong one", "GET https://example.com/cache/k\nAuthorization: Basic YXBwOndyb25n", 401, ""},
+	{"to write with the key in the body", "POST https://example.com/cache" + form + "key=k&value=v", 401, ""},
+	{"with the password", "POST https://example.com/cache" + app + form + "key=k&value=v", 201, ""},
+	{"to read", "GET https://example.com/cache/k" + app, 200, `"value":"v"`},
+}
+
+var dashboardVisits = []visit{
+	{"no password", "GET https://example.com/ops/", 401, ""},
+	{"no password for the figures", "GET https://example.com/ops/caches", 401, ""},
+	{"with the password", "GET https://example.com/ops/" + ops, 200, "<html"},
+	{"the figures", "GET https://example.com/ops/caches" + ops, 200, `{"caches":[`},
+	{"it cannot change anything", "DELETE https://example.com/ops/caches/x/local" + ops, 405, ""},
+	{"the cache", "GET https://example.com/cache/k", 404, absent},
+}
+
+// noCertificate in a request leaves out the client's certificate.
+const noCertificate = "\nX-Without-Certificate: 1"
+
+// The sites of the pages do what the pages say of them. Those that are written
+// to files are typed in TestCommandsDoWhatPagesSay.
+func TestSitesDoWhatPagesSay(t *testing.T) {
+	password := hashOf(t, "secret")
+	used := make(map[string]int)
+	for _, page := range pages(t) {
+		for _, b := range pageBlocks(t, page) {
+			if b.language != "caddyfile" || b.file != "" || syntax.MatchString(b.text()) {
+				continue
+			}
+			key := page + "#" + b.under
+			n := used[key]
+			used[key]++
+			if n >= len(sites[key]) {
+				t.Errorf("%s, line %d: nobody visits this site; see sites", page, b.line)
+				continue
+			}
+			t.Run(fmt.Sprint(key, " ", n), func(t *testing.T) {
+				t.Parallel()
+				redis := redistest.Start(t)
+				s := runSite(t, b.text(), "REDIS_URL="+redis.URL(), "READ_TOKEN=read", "WRITE_TOKEN=write",
+					"APP_PASSWORD_HASH="+password, "OPS_PASSWORD_HASH="+password)
+				for _, v := range sites[key][n] {
+					s.visit(t, v)
+				}
+			})
+		}
+	}
+	for key, visits := range sites {
+		if used[key] != len(visits) {
+			t.Errorf("%s has %d sites, and visits for %d", key, used[key], len(visits))
+		}
+	}
+	t.Run("tokens that are not set", func(t *testing.T) {
+		for _, b := range pageBlocks(t, "docs/secure.md") {
+			if b.under == "bearer-tokens" {
+				s := runSite(t, b.text(), "READ_TOKEN=", "WRITE_TOKEN=write")
+				s.visit(t, visit{"the empty token", "GET https://example.com/cache/k\nAuthorization: Bearer ", 500, "not configured"})
+			}
+		}
+	})
+}
+
+func hashOf(t *testing.T, password string) string {
+	t.Helper()
+	// As the pages say, and faster to check.
+	out, err := exec.Command(filepath.Join(root, "caddy"), "hash-password", "--bcrypt-cost", "10", "--plaintext", password).Output()
+	if err != nil {
+		t.Fatalf("%v (is there a caddy? make build)", err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (s *site) visit(t *testing.T, v visit) {
+	t.Helper()
+	head, body, _ := strings.Cut(s.ports.replace(v.request), "\n\n")
+	lines := strings.Split(head, "\n")
+	method, url, _ := strings.Cut(lines[0], " ")
+	client := s.client
+	var resp *http.Response
+	var got []byte
+	var err error
+	// Until the site is up, and has its certificate.
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ; ; <-tick.C {
+		r, e := http.NewRequest(method, url, strings.NewReader(body))
+		if e != nil {
+			t.Fatal(e)
+		}
+		for _, line := range lines[1:] {
+			name, value, _ := strings.Cut(line, ": ")
+			r.Header.Add(name, value)
+		}
+		if host := r.Header.Get("Host"); host != "" {
+			r.Host = host
+		}
+		if r.Header.Get("X-Without-Certificate") != "" {
+			client = s.withoutCertificate(t)
+		}
+		resp, err = client.Do(r)
+		if err == nil {
+			got, err = io.ReadAll(resp.Body)
+			resp.Body.Close()
+		}
+		if err == nil || v.want == 0 || time.Now().After(deadline) {
+			break
+		}
+	}
+	switch {
+	case v.want == 0 && err == nil:
+		t.Errorf("%s: answered with %d", v.name, resp.StatusCode)
+		return
+	case v.want == 0:
+		return
+	case err != nil:
+		t.Fatalf("%s: %v", v.name, err)
+	}
+	name, value, isHeader := strings.Cut(v.has, ": ")
+	if resp.StatusCode != v.want || !strings.Contains(string(got), v.has) && !(isHeader && resp.Header.Get(name) == value) {
+		t.Errorf("%s: %s\ngot %d, want %d with %q\n%v\n%s", v.name, lines[0], resp.StatusCode, v.want, v.has, resp.Header, got)
+	}
+}
