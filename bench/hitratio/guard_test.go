@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/redis-proxy/caddy-redis-proxy/engine/memstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
@@ -71,6 +72,46 @@ func TestPoliciesKeepTheirHitRatios(t *testing.T) {
 		}
 		if adaptive < lru-0.02 {
 			t.Errorf("%s with %d keys: %.4f by adaptive, %.4f by lru", row.trace.name, row.capacity, adaptive, lru)
+		}
+	}
+}
+
+// TestASwitchKeepsWhatIsKnown has rank order the entries for the first half of
+// a load, and compares the second half with that of adaptive from the start.
+func TestASwitchKeepsWhatIsKnown(t *testing.T) {
+	zipf := synthetic(40_000, 2_000, 275)[1]
+	half := len(zipf.requests) / 2
+	first, second := *zipf, *zipf
+	first.requests, second.requests = zipf.requests[:half], zipf.requests[half:]
+	for _, capacity := range []int{100, 250} {
+		after := func(policies ...string) float64 {
+			c := direct{memstore.New(), store.Limits{MaxKeys: capacity}}
+			defer c.Close()
+			for i, policy := range policies {
+				c.limits.Eviction = policy
+				if _, err := c.Apply(t.Context(), store.Batch{Limits: c.limits, SetLimits: true}); err != nil {
+					t.Fatal(err)
+				}
+				if i == 0 {
+					if _, err := replay(t.Context(), &first, c); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			hits, err := replay(t.Context(), &second, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return second.ratio(hits)
+		}
+		rank, adaptive := after("rank"), after("adaptive")
+		there, back := after("rank", "adaptive"), after("rank", "adaptive", "rank")
+		t.Logf("%d keys: rank %.3f, adaptive %.3f, adaptive after rank %.3f, and back %.3f", capacity, rank, adaptive, there, back)
+		if there < adaptive-0.015 || there < rank {
+			t.Errorf("%d keys: %.3f by adaptive after rank, %.3f by adaptive, %.3f by rank", capacity, there, adaptive, rank)
+		}
+		if math.Abs(back-rank) > 0.002 {
+			t.Errorf("%d keys: %.3f by rank after adaptive after rank, %.3f by rank", capacity, back, rank)
 		}
 	}
 }

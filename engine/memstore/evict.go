@@ -23,7 +23,7 @@ func (s *Store) setLimits(l store.Limits) error {
 		return fmt.Errorf("%w: a limit of %d bytes", store.ErrUnavailable, l.MaxBytes)
 	}
 	if s.limits.Eviction != "" && s.limits.Eviction != l.Eviction {
-		s.order.handOver()
+		s.order.handOver(s.policy, p)
 	}
 	s.limits, s.policy = l, p
 	return nil
@@ -77,7 +77,7 @@ func (b *batch) evict() bool {
 	}
 	b.remove(b.items[leaves.Key])
 	b.evicted = append(b.evicted, leaves.Key)
-	if leaves.Unread() {
+	if b.policy.Unread(b.order.State(), leaves.Score) {
 		b.unread++
 	}
 	return true

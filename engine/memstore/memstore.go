@@ -70,7 +70,7 @@ func (s *Store) Fetch(ctx context.Context, keys []string, uses ...store.Use) (st
 	defer turn.End()
 	for _, u := range uses {
 		if it := s.items[u.Key]; it != nil {
-			s.order.move(it, turn.Fetch(u.Key, it.score, u.Count))
+			s.raise(turn, it, u.Count)
 		}
 	}
 	for i, key := range keys {
@@ -81,10 +81,14 @@ func (s *Store) Fetch(ctx context.Context, keys []string, uses ...store.Use) (st
 		entries[i] = it.entry
 		if it.fetched != s.fetches { // else the key is in keys twice
 			it.fetched = s.fetches
-			s.order.move(it, turn.Fetch(key, it.score, 1))
+			s.raise(turn, it, 1)
 		}
 	}
 	return store.Fetched{Entries: entries, Number: s.number}, nil
+}
+
+func (s *Store) raise(turn store.Turn, it *item, times int) {
+	s.order.move(it, turn.Fetch(it.key, s.policy.Own(s.order.State(), it.score), times))
 }
 
 // Apply implements store.Store.
@@ -101,6 +105,7 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 		}
 	}
 
+	s.policy.Convert(s.order)
 	run := batch{Store: s, turn: s.policy.Begin(s.order), tag: rand.Uint32()}
 	run.workOff()
 	results := make([]store.Result, len(b.Writes))
@@ -114,7 +119,7 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 		EvictedUnread: run.unread,
 		Number:        s.number,
 		Limits:        s.limits,
-		Over:          s.over(),
+		Over:          s.over() || len(s.order.state.Former) > 0,
 		Keys:          len(s.items),
 		Bytes:         s.bytes,
 	}, nil

@@ -57,12 +57,14 @@ func (o *order) move(it *item, score float64) {
 }
 
 // handOver leaves the items to another policy.
-func (o *order) handOver() {
-	var top float64
-	if it, ok := o.tree.Max(); ok {
-		top = it.score
+func (o *order) handOver(from, to store.Policy) {
+	var top, middle float64
+	if n := o.tree.Len(); n > 0 {
+		highest, _ := o.tree.Max()
+		central, _ := o.tree.GetAt(n / 2)
+		top, middle = highest.score, central.score
 	}
-	o.state.Switch(top, o.tree.Len())
+	o.state.Switch(from, to, o.tree.Len(), top, middle)
 	o.ghosts, o.shadow = newNotes(), newNotes()
 }
 
@@ -72,6 +74,14 @@ func (o *order) Apart() int          { return o.apart }
 
 func (o *order) Lowest(from float64) (p store.Place, ok bool) {
 	o.tree.Ascend(&item{score: from}, func(it *item) bool {
+		p, ok = store.Place{Key: it.key, Score: it.score}, true
+		return false
+	})
+	return p, ok
+}
+
+func (o *order) Highest(below float64) (p store.Place, ok bool) {
+	o.tree.Descend(&item{score: below}, func(it *item) bool { // no item is as old
 		p, ok = store.Place{Key: it.key, Score: it.score}, true
 		return false
 	})

@@ -51,7 +51,7 @@ func (b *batch) create(w *store.Write) store.Result {
 	v := b.next()
 	var score float64
 	if w.Op == store.Restore {
-		score = b.order.state.Clock + w.Relative()
+		score = b.order.state.Restored(w)
 	} else {
 		score = b.turn.Enter(w.Key)
 	}

@@ -5,7 +5,6 @@
 -- Ghosts and shadow only advise. If Redis refuses them, because somebody else
 -- wrote to their keys, the advice is lost and nothing else.
 policies.adaptive = function(order)
-  local APART, EDGE = -2251799813685248, -1125899906842624
   local half = 16 * math.max(order.keys, 1)
   local grain = math.max(1, math.floor(order.keys / 16))
 
@@ -93,7 +92,7 @@ policies.adaptive = function(order)
     return found[1], tonumber(found[2])
   end
   local function ranked(m, score)
-    local last = score - APART
+    local last = above(order, score - APART)
     local key = string.sub(m, 17)
     local ghost = left[key] or redis.pcall('ZSCORE', GHOSTS, key)
     ghost = type(ghost) ~= 'table' and tonumber(ghost)
@@ -121,12 +120,13 @@ policies.adaptive = function(order)
         local found = redis.call('ZRANGE', RANKS, EDGE, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
         low, low_score = found[1], tonumber(found[2])
       end
-      local m, score, rank = low, low_score, low_score
+      local worth = low and own(order, low_score)
+      local m, score, rank = low, low_score, worth
       if full() or not low then
         local old, old_score = oldest()
         if not old then return end
         local old_rank = ranked(old, old_score)
-        if low and low_score + half < old_rank then
+        if low and worth + half < old_rank then
           redis.call('ZADD', RANKS, old_rank, old)
         else
           m, score, rank = old, old_score, old_rank

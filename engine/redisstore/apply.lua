@@ -19,7 +19,7 @@ local repeated, refusal, remembered = recall()
 if refusal then return redis.error_reply(refusal) end
 if repeated then return cmsgpack.unpack(remembered) end
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'epoch', 'clock', 'window')
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'epoch', 'clock', 'window', 'former')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
 -- The tag of the first batch tells a namespace from one that was emptied.
@@ -36,7 +36,8 @@ local keys = redis.call('HLEN', VALUES)
 local torn = keys ~= redis.call('HLEN', META)
 torn = redis.call('ZCARD', RANKS) ~= keys or torn
 if keys == 0 then bytes = 0 end
-local order = { keys = keys, clock = tonumber(state[8]) or 0, window = tonumber(state[9]) or 0 }
+local before = state[6] or 'rank' -- if there was none, or its name was lost
+local order = order_of(before, keys, state[8], state[9], state[10])
 
 -- Until one write went through, a write may be refused: READONLY always, OOM
 -- for commands that need memory. Redis looks for OOM only before the first
@@ -67,22 +68,17 @@ local function begin(...)
   return try(...)
 end
 
--- Another policy takes the order over as it is, and starts its clock above the
--- scores: what is used from now on stays longer than what is not. See
--- State.Switch in Go.
-local before = state[6] or 'rank' -- if there was none, or its name was lost
+-- What was ordered by another policy is converted, a step with every batch.
 if sets_limits and before ~= eviction then
   if begin_growing() then
     policy, unknown = policy_named(before)
     if unknown then return redis.error_reply(unknown) end
   else
-    local top = redis.call('ZRANGE', RANKS, -1, -1, 'WITHSCORES')[2]
-    order.clock = top and math.max(order.clock, math.ceil(top)) or 0
-    order.window = 0
-    redis.call('HSET', STATE, 'clock', order.clock, 'window', order.window)
+    hand_over(order, eviction)
     redis.pcall('UNLINK', GHOSTS, SHADOW)
   end
 end
+if order.former and not begin_growing() then convert(order) end
 policy = policy(order)
 
 -- Values and meta are written at the end, all at once. Until then these
@@ -169,8 +165,7 @@ local function leaves()
     m, score = lowest[1], tonumber(lowest[2])
   end
   if not m then return end
-  -- Place.Unread in Go
-  if score == 0 or score % 1 ~= 0 then unread = unread + 1 end
+  if unread_score(order, score) then unread = unread + 1 end
   return string.sub(m, 17)
 end
 
@@ -243,7 +238,7 @@ local function insert(key, value, attrs, score)
   local slow = make_room(1, #key + #value)
   if slow then return slow end
   local insertion = hex(number)
-  enter(key, insertion, score and order.clock + score)
+  enter(key, insertion, score and above(order, order.clock + score))
   values[key], metas[key] = value, insertion .. ' ' .. insertion .. ' ' .. ARGV[3] .. ' ' .. attrs
   keys, bytes = keys + 1, bytes + #key + #value
   changed('created', key)
@@ -333,7 +328,7 @@ if sets_limits then
   end
 end
 
-local reply = { number, epoch, keys, bytes, over() and 1 or 0, mended, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, unread, '', 0 }
+local reply = { number, epoch, keys, bytes, (over() or order.former) and 1 or 0, mended, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, unread, '', 0 }
 if not writing then
   -- An earlier try may come yet, when the writes would change something: it
   -- must meet this answer.

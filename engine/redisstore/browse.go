@@ -16,7 +16,7 @@ import (
 //go:embed browse.lua
 var browseLua string
 
-var browseScript = redis.NewScript(entryLua + browseLua)
+var browseScript = redis.NewScript(entryLua + convertLua + browseLua)
 
 // Size implements store.Store.
 func (s *Store) Size(ctx context.Context) (store.Size, error) {

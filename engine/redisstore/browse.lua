@@ -3,14 +3,16 @@
 
 local SCAN_STEP = 500
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'clock', 'epoch')
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'clock', 'former', 'epoch')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
-local number, clock, epoch = tonumber(state[2] or 0), tonumber(state[7]) or 0, state[8] or ''
+local number, epoch = tonumber(state[2] or 0), state[9] or ''
+local order = order_of(state[6] or 'rank', 0, state[7], 0, state[8])
+local clock = order.clock
 
--- What a score is shown as: its distance from the clock of a policy that has
--- one. As text, since a number would be cut to an integer on its way.
-local function shown(score) return string.format('%.17g', tonumber(score) - clock) end
+-- What a score is shown as: its distance from the clock. As text, since a
+-- number would be cut to an integer on its way.
+local function shown(score) return exact(own(order, tonumber(score)) - clock) end
 
 local asked = {}
 
@@ -58,7 +60,7 @@ function asked.page()
     first = math.max(last - n + 1, 0)
     more = first > 0
   end
-  local reply = { number, epoch, string.format('%.17g', clock), more and 1 or 0 }
+  local reply = { number, epoch, exact(clock), more and 1 or 0 }
   if last < first then return reply end
 
   local found = redis.call('ZRANGE', RANKS, first, last, 'WITHSCORES')

@@ -85,11 +85,26 @@ func inspect(ctx context.Context, client *redis.Client, namespace string) ([]sto
 // kept lists what the policy keeps beside ranks.
 func kept(ctx context.Context, client *redis.Client, namespace string) (k storetest.Kept, err error) {
 	prefix := "{" + namespace + "}:"
-	for field, to := range map[string]*float64{"clock": &k.State.Clock, "window": &k.State.Window} {
+	for field, to := range map[string]*float64{
+		"clock": &k.State.Clock, "window": &k.State.Window, "start": &k.State.Start, "shift": &k.State.Shift,
+	} {
 		*to, err = client.HGet(ctx, prefix+"state", field).Float64()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return k, err
 		}
+	}
+	former, err := client.HGet(ctx, prefix+"state", "former").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return k, err
+	}
+	for fields := strings.Fields(former); len(fields) > 0; fields = fields[6:] {
+		f := store.Former{Policy: fields[0]}
+		for i, to := range []*float64{&f.Clock, &f.Base, &f.Start, &f.Half, &f.Shift} {
+			if *to, err = strconv.ParseFloat(fields[i+1], 64); err != nil {
+				return k, err
+			}
+		}
+		k.State.Former = append(k.State.Former, f)
 	}
 	for name, to := range map[string]*map[string]float64{"ghosts": &k.Ghosts, "shadow": &k.Shadow} {
 		*to = map[string]float64{}

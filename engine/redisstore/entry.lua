@@ -1,15 +1,16 @@
--- Names and forms that both scripts share. The scripts are put together as
--- entry.lua, the policies, repair.lua (apply only), and the script itself.
+-- Names and forms that all scripts share. The scripts are put together as
+-- entry.lua, convert.lua, the policies (not browse), repair.lua (apply only), and
+-- the script itself.
 
 local VALUES, META, RANKS, STATE, WRITER, GHOSTS, SHADOW = unpack(KEYS)
 local LAYOUT = '1'
 local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
 
--- policies has for each policy a function that opens it, for a fetch or a
--- batch, on an order: { keys, clock, window, fetching }. It returns
+-- policies has for each policy a function that opens it on an order, for a
+-- batch or, if the order says fetching, a fetch. It returns
 --   enter(key): the score of an entry that is about to be created
 --   fetch(score, member, times): the new score of an entry that was fetched, or
---     used so often by others
+--     used so often by others; the score it has is of the policy's own making
 -- and, if it needs them,
 --   leaves(): takes a member out of RANKS; returns it and its score. Without
 --     it, the lowest leaves.

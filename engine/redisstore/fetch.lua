@@ -10,17 +10,16 @@ local FIRST_USE = 5
 local repeated, refusal = recall()
 if refusal then return redis.error_reply(refusal) end
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'epoch', 'eviction', 'clock', 'window', 'held')
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'epoch', 'eviction', 'clock', 'window', 'held', 'former')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
-local policy, unknown = policy_named(state[4] or ARGV[3])
+local eviction = state[4] or ARGV[3]
+local policy, unknown = policy_named(eviction)
 if unknown then return redis.error_reply(unknown) end
 
 local reply = { tonumber(state[2] or 0), state[3] or '', 0, '', repeated and 1 or 0 }
-local order = {
-  fetching = true,
-  clock = tonumber(state[5]) or 0, window = tonumber(state[6]) or 0, keys = tonumber(state[7]) or 0,
-}
+local order = order_of(eviction, tonumber(state[7]) or 0, state[5], state[6], state[8])
+order.fetching = true
 policy = policy(order)
 
 -- raise takes members of the order, and how often each was used if that is not
@@ -33,7 +32,7 @@ local function raise(members, uses)
     local m = members[i]
     if not met[m] then
       met[m] = true
-      raised[n + 1], raised[n + 2] = policy.fetch(tonumber(scores[i] or 0), m, uses and uses[i] or 1), m
+      raised[n + 1], raised[n + 2] = policy.fetch(own(order, tonumber(scores[i] or 0)), m, uses and uses[i] or 1), m
       n = n + 2
     end
   end

@@ -159,23 +159,107 @@ func TestPoliciesChangeWhileOthersWrite(t *testing.T) {
 	f.consistent()
 }
 
-func TestAStoreWithoutMemoryKeepsItsPolicy(t *testing.T) {
-	f := newFixture(t)
-	f.limits = store.Limits{MaxKeys: 20, Eviction: "adaptive"}
-	for i := range 30 {
-		f.use(fmt.Sprint("k", i))
+// eachSwitch runs a test for each policy and each that may follow it. The store
+// has more entries than a batch converts.
+func eachSwitch(t *testing.T, run func(f *fixture, from, to string)) {
+	for _, from := range store.Policies {
+		for _, to := range store.Policies {
+			if from.Name == to.Name {
+				continue
+			}
+			t.Run(from.Name+" to "+to.Name, func(t *testing.T) {
+				f := newFixture(t)
+				f.limits = store.Limits{MaxKeys: 500, Eviction: from.Name}
+				var keys []string
+				for i := range 500 {
+					keys = append(keys, fmt.Sprint("k", i))
+				}
+				f.use(keys...)
+				f.fetch(keys[100:300]...)
+				f.fetch(keys[200:]...)
+				run(f, from.Name, to.Name)
+			})
+		}
 	}
-	f.do("CONFIG", "SET", "maxmemory", "1")
-	if a := f.switchTo("lru"); a.Limits.Eviction != "adaptive" || a.Keys != 20 {
-		t.Errorf("limits %+v, %d keys", a.Limits, a.Keys)
+}
+
+func (f *fixture) readOnly(on bool) {
+	f.Helper()
+	if on {
+		f.do("REPLICAOF", "127.0.0.1", "1") // a port where nobody is
+	} else {
+		f.do("REPLICAOF", "NO", "ONE")
 	}
-	if got := f.fetch("k29"); got.Entries[0] == nil || got.LostRaises != 1 {
-		t.Errorf("%+v", got)
+}
+
+func (f *fixture) full(on bool) {
+	f.Helper()
+	if on {
+		f.do("CONFIG", "SET", "maxmemory", "1")
+	} else {
+		f.do("CONFIG", "SET", "maxmemory", "0")
 	}
-	f.outcomes(f.apply(remove("k29")), store.Deleted)
-	f.do("CONFIG", "SET", "maxmemory", "0")
-	if a := f.switchTo("lru"); a.Limits.Eviction != "lru" || a.Keys != 19 {
-		t.Errorf("limits %+v, %d keys", a.Limits, a.Keys)
-	}
-	f.consistent()
+}
+
+func TestASwitchThatIsRefusedLeavesAllAsItWas(t *testing.T) {
+	eachSwitch(t, func(f *fixture, from, to string) {
+		for _, refuse := range []func(on bool){f.full, f.readOnly} {
+			before := f.dump()
+			refuse(true)
+			if a := f.switchTo(to); a.Limits.Eviction != from || a.Keys != 500 {
+				f.Errorf("limits %+v, %d keys", a.Limits, a.Keys)
+			}
+			if got := f.fetch("k29"); got.Entries[0] == nil || got.LostRaises != 1 {
+				f.Errorf("%+v", got)
+			}
+			if after := f.dump(); after != before {
+				f.Errorf("before:\n%s\nafter:\n%s", before, after)
+			}
+			refuse(false)
+		}
+		if a := f.switchTo(to); a.Limits.Eviction != to || a.Keys != 500 {
+			f.Errorf("limits %+v, %d keys", a.Limits, a.Keys)
+		}
+		f.consistent()
+	})
+}
+
+func TestAConversionRestsWhileRedisRefuses(t *testing.T) {
+	eachSwitch(t, func(f *fixture, from, to string) {
+		if a := f.switchTo(to); !a.Over {
+			f.Fatal("all was converted at once")
+		}
+		former := func() string { return f.redis.HGet(f.ctx(), "{cache}:state", "former").Val() }
+		before := former()
+		for _, refuse := range []func(on bool){f.full, f.readOnly} {
+			dump := f.dump()
+			refuse(true)
+			f.outcomes(f.apply(create("new", "v")), store.Refused)
+			if got := f.fetch("k29"); got.Entries[0] == nil || got.LostRaises != 1 {
+				f.Errorf("%+v", got)
+			}
+			if after := f.dump(); after != dump {
+				f.Errorf("before:\n%s\nafter:\n%s", dump, after)
+			}
+			refuse(false)
+		}
+		// What needs no memory is done all the same.
+		f.full(true)
+		f.outcomes(f.apply(remove("k29")), store.Deleted)
+		f.limits.MaxKeys = 450
+		if a := f.switchTo(to); a.Keys != 450 || !a.Over {
+			f.Errorf("%d keys, over %v", a.Keys, a.Over)
+		}
+		if got := former(); got != before || got == "" {
+			f.Errorf("left from before %q, then %q", before, got)
+		}
+		f.full(false)
+		for range 3 {
+			f.apply()
+		}
+		if got := former(); got != "" {
+			f.Errorf("left from before: %q", got)
+		}
+		f.consistent()
+	})
 }

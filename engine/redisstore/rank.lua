@@ -3,12 +3,9 @@
 policies.rank = function(order)
   local clock = order.clock
   return {
-    enter = function()
-      if clock > 0 then return clock + 0.5 end
-      return 0
-    end,
+    enter = function() return clock end,
     fetch = function(score, _, times)
-      if score < clock then score = clock end
+      if score < clock then score = clock end -- a restored one
       return score - score % 1 + times
     end,
   }

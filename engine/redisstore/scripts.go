@@ -9,6 +9,8 @@ import (
 var (
 	//go:embed entry.lua
 	entryLua string
+	//go:embed convert.lua
+	convertLua string
 	//go:embed rank.lua
 	rankLua string
 	//go:embed lru.lua
@@ -24,7 +26,7 @@ var (
 )
 
 var (
-	policiesLua = rankLua + lruLua + adaptiveLua
+	policiesLua = convertLua + rankLua + lruLua + adaptiveLua
 	applyScript = redis.NewScript(entryLua + policiesLua + repairLua + applyLua)
 	fetchScript = redis.NewScript(entryLua + policiesLua + fetchLua)
 )

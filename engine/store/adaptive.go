@@ -86,14 +86,15 @@ func (t *adaptive) Fetch(key string, score float64, times int) float64 {
 
 func (t *adaptive) Leaves() (Place, bool) {
 	lowest, rest := t.Lowest(Edge)
-	leaves, rank := lowest, lowest.Score
+	worth := Adaptive.Own(t.State, lowest.Score)
+	leaves, rank := lowest, worth
 	if !rest || t.windowFull() {
 		oldest, ok := t.Lowest(math.Inf(-1))
 		if !ok {
 			return Place{}, false
 		}
 		r := t.ranked(oldest)
-		if rest && lowest.Score+float64(margin*t.half) < r {
+		if rest && worth+float64(margin*t.half) < r {
 			t.Move(oldest.Key, r)
 		} else {
 			leaves, rank = oldest, r
@@ -160,7 +161,7 @@ func (t *adaptive) windowFull() bool {
 
 // ranked is the score of an entry of the window for the rest of the order.
 func (t *adaptive) ranked(p Place) float64 {
-	used := p.Score - apart
+	used := t.above(p.Score - apart) // it may stand there since before other policies
 	ghost, ok := t.left[p.Key]
 	if !ok {
 		ghost, ok = t.Ghosts().Get(p.Key)

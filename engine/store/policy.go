@@ -4,7 +4,8 @@ import "math"
 
 // Policy decides which entry leaves a store when others need its room. It
 // orders the entries by score: the lowest is the next to leave, and among
-// equal scores the one that was created first.
+// equal scores the one that was created first. A score has a fraction as long
+// as nobody fetched the entry; under Rank it is then not above the clock.
 //
 // A store that keeps its order elsewhere has a fragment of the same name with
 // the same functions (redisstore: a Lua file). The suite in storetest runs
@@ -21,7 +22,7 @@ type Turn interface {
 	// Enter returns the score of an entry that is about to be created.
 	Enter(key string) float64
 	// Fetch returns the new score of an entry that was fetched, or used so
-	// often by others.
+	// often by others. The score it has is of the policy's own making.
 	Fetch(key string, score float64, times int) float64
 	// Leaves chooses the entry that leaves next; false if there is none.
 	Leaves() (Place, bool)
@@ -41,6 +42,8 @@ type Ranking interface {
 	Apart() int
 	// Lowest returns the first entry whose score is not below from.
 	Lowest(from float64) (Place, bool)
+	// Highest returns the last entry whose score is below.
+	Highest(below float64) (Place, bool)
 	// Move gives an entry another score.
 	Move(key string, score float64)
 	// Ghosts and Shadow are notes that a policy may keep on keys, whether
@@ -58,10 +61,6 @@ type Place struct {
 	Score float64
 }
 
-// Unread reports whether the entry was never fetched: its score has a
-// fraction, or is what Rank lets entries begin with. A policy keeps that.
-func (p Place) Unread() bool { return p.Score == 0 || fraction(p.Score) != 0 }
-
 // Notes are numbers that are kept under keys.
 type Notes interface {
 	Get(key string) (float64, bool)
@@ -76,22 +75,16 @@ type Notes interface {
 // State is what a policy keeps beside the scores.
 type State struct {
 	// Clock is what scores count from: it never falls while there are entries,
-	// and those of other policies' making are not above it.
+	// and that of Rank stands still.
 	Clock float64
 	// Window is how many entries Adaptive lets stand apart.
 	Window float64
-}
 
-// Switch hands an order over to another policy, top being its highest score
-// unless there are no entries. The scores stay. The new policy starts its
-// clock above them, so that what is fetched or created from now on stays
-// longer than what is not, and the rest leave in the order they had.
-func (s *State) Switch(top float64, held int) {
-	if held == 0 {
-		*s = State{}
-		return
-	}
-	*s = State{Clock: max(s.Clock, math.Ceil(top))}
+	// Start is where the clock began, and Shift how many halves Adaptive's
+	// worths were below ranks then, if it followed another policy.
+	Start, Shift float64
+	// Former are the orders of which scores are left, the first first.
+	Former []Former
 }
 
 // Policies are all policies there are, the default first.

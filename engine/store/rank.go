@@ -8,14 +8,9 @@ var Rank = Policy{Name: "rank", Begin: func(o Ranking) Turn { return rank{lowest
 // ordered the entries before.
 type rank struct{ lowestFirst }
 
-func (t rank) Enter(string) float64 {
-	if clock := t.State().Clock; clock > 0 {
-		return clock + 0.5
-	}
-	return 0
-}
+func (t rank) Enter(string) float64 { return t.State().Clock }
 
 func (t rank) Fetch(_ string, score float64, times int) float64 {
-	score = max(score, t.State().Clock)
+	score = max(score, t.State().Clock) // a restored one may be below
 	return score - fraction(score) + float64(times)
 }

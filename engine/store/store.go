@@ -53,7 +53,8 @@ type Store interface {
 	// ErrUnavailable none of it happened; with ErrFateUnknown all or none.
 	//
 	// A batch without writes is useful too: it sets limits, and works off a
-	// lowered one by a bounded step (see Applied.Over).
+	// lowered one, or converts the order for another policy, by a bounded step
+	// (see Applied.Over).
 	Apply(ctx context.Context, b Batch) (Applied, error)
 
 	// Size reads how full the store is. Like Page, Look and Scan it changes
@@ -138,7 +139,7 @@ type Write struct {
 	// otherwise change something, and by Put with IfMatch of an absent key.
 	IfMatch, IfNoneMatch VersionSet
 	// Score is for Restore: the score of the entry, less the clock of the policy
-	// (see State). Rank has none to begin with.
+	// (see State): under Rank, how often the entry was fetched.
 	Score float64
 }
 
@@ -202,8 +203,8 @@ type Applied struct {
 	Epoch string
 	// Limits are those in force, which another process may have set.
 	Limits Limits
-	// Over says that a lowered limit is not worked off yet: another Apply
-	// will go on with it.
+	// Over says that a lowered limit is not worked off yet, or an order not
+	// converted for another policy: another Apply will go on with it.
 	Over  bool
 	Keys  int
 	Bytes int64

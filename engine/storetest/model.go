@@ -19,10 +19,16 @@ type model struct {
 	unread  int
 }
 
+// over reports whether another batch goes on with what a limit or a policy left
+// to be done.
+func (m *model) over() bool { return m.full() || len(m.state.Former) > 0 }
+
 // batch runs writes, whose versions have the given tag.
 func (m *model) batch(writes []store.Write, tag uint32) []store.Result {
 	m.evicted, m.unread = nil, 0
+	m.policy.Convert(&m.order)
 	m.turn = m.policy.Begin(&m.order)
+	m.workOff()
 	results := make([]store.Result, len(writes))
 	for i, w := range writes {
 		results[i] = m.write(w, tag)
@@ -73,8 +79,8 @@ func (m *model) write(w store.Write, tag uint32) store.Result {
 	m.makeRoom(w.Size())
 	r := row{Ranked: Ranked{Key: w.Key, Insertion: m.number, Entry: entry}, unread: true}
 	if w.Op == store.Restore {
-		r.Score = m.state.Clock + w.Score
-		r.unread = store.Place{Score: r.Score}.Unread()
+		r.Score = m.state.Restored(&w)
+		r.unread = m.policy.Unread(&m.state, r.Score)
 	} else {
 		r.Score = m.turn.Enter(w.Key)
 	}
@@ -100,7 +106,7 @@ func (m *model) evict() {
 	m.rows = slices.Delete(m.rows, i, i+1)
 }
 
-func (m *model) over() bool {
+func (m *model) full() bool {
 	return len(m.rows) > m.limits.MaxKeys || m.limits.MaxBytes > 0 && m.bytes() > m.limits.MaxBytes
 }
 
@@ -113,24 +119,34 @@ func (m *model) bytes() (n int64) {
 
 func (m *model) setLimits(l store.Limits) {
 	if l.Eviction != m.limits.Eviction {
-		var top float64
-		if len(m.rows) > 0 {
-			top = m.rows[len(m.rows)-1].Score
+		var top, middle float64
+		if n := len(m.rows); n > 0 {
+			top, middle = m.rows[n-1].Score, m.rows[n/2].Score
 		}
-		m.state.Switch(top, len(m.rows))
-		m.ghosts, m.shadow = nil, nil
+		from := m.policy
 		m.policy, _ = store.PolicyByName(l.Eviction)
+		m.state.Switch(from, m.policy, len(m.rows), top, middle)
+		m.ghosts, m.shadow = nil, nil
 	}
+	m.policy.Convert(&m.order)
 	m.limits = l
 	m.evicted, m.unread = nil, 0
 	m.turn = m.policy.Begin(&m.order)
-	if m.over() {
-		m.number++ // evictions that no write causes have a number of their own
-		for m.over() {
-			m.evict()
-		}
-	}
+	m.workOff()
 	m.turn.End()
+}
+
+func (m *model) workOff() {
+	if !m.full() {
+		return
+	}
+	m.number++ // evictions that no write causes have a number of their own
+	for range maxStep {
+		if !m.full() {
+			return
+		}
+		m.evict()
+	}
 }
 
 func (m *model) fetch(keys []string, uses []store.Use) []*store.Entry {
@@ -138,8 +154,7 @@ func (m *model) fetch(keys []string, uses []store.Use) []*store.Entry {
 	for _, u := range uses {
 		for j := range m.rows {
 			if r := &m.rows[j]; r.Key == u.Key {
-				r.Score = m.turn.Fetch(u.Key, r.Score, u.Count)
-				r.unread = false
+				m.raise(r, u.Count)
 			}
 		}
 	}
@@ -148,12 +163,16 @@ func (m *model) fetch(keys []string, uses []store.Use) []*store.Entry {
 		for j := range m.rows {
 			if r := &m.rows[j]; r.Key == key {
 				entries[i] = &store.Entry{Value: r.Entry.Value, Version: r.Entry.Version}
-				r.Score = m.turn.Fetch(key, r.Score, 1)
-				r.unread = false
+				m.raise(r, 1)
 			}
 		}
 	}
 	m.sort()
 	m.turn.End()
 	return entries
+}
+
+func (m *model) raise(r *row, times int) {
+	r.Score = m.turn.Fetch(r.Key, m.policy.Own(&m.state, r.Score), times)
+	r.unread = false
 }

@@ -43,6 +43,15 @@ func (o *order) Lowest(from float64) (store.Place, bool) {
 	return store.Place{}, false
 }
 
+func (o *order) Highest(below float64) (store.Place, bool) {
+	for _, r := range slices.Backward(o.rows) {
+		if r.Score < below {
+			return store.Place{Key: r.Key, Score: r.Score}, true
+		}
+	}
+	return store.Place{}, false
+}
+
 func (o *order) Move(key string, score float64) {
 	for i := range o.rows {
 		if o.rows[i].Key == key {

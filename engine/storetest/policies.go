@@ -146,61 +146,6 @@ var policyTests = []test{
 		}
 	}},
 
-	{"another policy takes the order over, and nothing leaves for it", func(f *fixture) {
-		const n = 500
-		for _, from := range store.Policies {
-			for _, to := range store.Policies {
-				if from.Name == to.Name {
-					continue
-				}
-				f.setLimits(store.Limits{MaxKeys: n, Eviction: from.Name})
-				f.empty()
-				f.fill(n)
-				order := f.order()
-				a := f.setLimits(store.Limits{MaxKeys: n, Eviction: to.Name})
-				if a.Keys != n || len(a.Evicted) != 0 || a.Limits.Eviction != to.Name {
-					f.Fatalf("%s to %s: %d keys, evicted %q, limits %+v", from.Name, to.Name, a.Keys, a.Evicted, a.Limits)
-				}
-				f.wantKeys(from.Name+" to "+to.Name, f.order(), order...)
-			}
-		}
-	}},
-
-	{"after a switch, what is read or created outlasts what is not", func(f *fixture) {
-		for _, from := range store.Policies {
-			for _, to := range []store.Policy{store.Rank, store.LRU} {
-				if from.Name == to.Name {
-					continue
-				}
-				f.setLimits(store.Limits{MaxKeys: 100, Eviction: from.Name})
-				f.empty()
-				f.fill(100)
-				f.setLimits(store.Limits{MaxKeys: 100, Eviction: to.Name})
-				order := f.order()
-				f.fetch(order[0])
-				a := f.apply(numbered("new", 99)...)
-				f.wantKeys(from.Name+" to "+to.Name+", evicted", a.Evicted, order[1:]...)
-				if got := f.order(); len(got) != 100 || !slices.Contains(got, order[0]) {
-					f.Errorf("%s to %s: left %s", from.Name, to.Name, list(got))
-				}
-			}
-		}
-	}},
-
-	{"a rank that follows another policy counts from there, and by one", func(f *fixture) {
-		f.setLimits(store.Limits{MaxKeys: 10, Eviction: store.LRU.Name})
-		f.apply(numbered("k", 3)...)
-		f.setLimits(store.Limits{MaxKeys: 10, Eviction: store.Rank.Name})
-		f.apply(create("new", "1"))
-		f.fetch("k0001")
-		f.fetch("k0001")
-		f.fetch("new")
-		f.wantKeys("order", f.order(), "k0000", "k0002", "new", "k0001")
-		if first, second := f.score("new"), f.score("k0001"); second != first+1 {
-			f.Errorf("scores %v after one fetch, %v after two", first, second)
-		}
-	}},
-
 	{"a long load moves every order as the model's", func(f *fixture) {
 		rng := rand.New(rand.NewPCG(7, 8))
 		zipf := rand.NewZipf(rng, 1.2, 8, 400)

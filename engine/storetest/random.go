@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -205,9 +206,9 @@ func (c *comparison) compare(t rapid.TB, a store.Applied) {
 	if a.EvictedUnread != m.unread {
 		t.Fatalf("%d of the evicted %q were never fetched, want %d", a.EvictedUnread, a.Evicted, m.unread)
 	}
-	if a.Number != m.number || a.Limits != m.limits || a.Keys != len(m.rows) || a.Bytes != m.bytes() || a.Over {
-		t.Fatalf("number %d, %+v, %d keys, %d bytes, over %v; want number %d, %+v, %d keys, %d bytes",
-			a.Number, a.Limits, a.Keys, a.Bytes, a.Over, m.number, m.limits, len(m.rows), m.bytes())
+	if a.Number != m.number || a.Limits != m.limits || a.Keys != len(m.rows) || a.Bytes != m.bytes() || a.Over != m.over() {
+		t.Fatalf("number %d, %+v, %d keys, %d bytes, over %v; want number %d, %+v, %d keys, %d bytes, over %v",
+			a.Number, a.Limits, a.Keys, a.Bytes, a.Over, m.number, m.limits, len(m.rows), m.bytes(), m.over())
 	}
 }
 
@@ -222,7 +223,7 @@ func (c *comparison) check(t rapid.TB) {
 		t.Fatal(err)
 	}
 	m := &c.model
-	if kept.State != m.state || !maps.Equal(kept.Ghosts, m.ghosts) || !maps.Equal(kept.Shadow, m.shadow) {
+	if !reflect.DeepEqual(kept.State, m.state) || !maps.Equal(kept.Ghosts, m.ghosts) || !maps.Equal(kept.Shadow, m.shadow) {
 		t.Fatalf("beside the scores stands\n%+v, want\n%+v %v %v", kept, m.state, m.ghosts, m.shadow)
 	}
 	if len(rows) > c.model.limits.MaxKeys {

@@ -67,6 +67,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"values and keys", valueTests},
 		{"the eviction order", orderTests},
 		{"policies", policyTests},
+		{"policies that follow each other", switchTests},
 		{"capacity in bytes", byteTests},
 		{"limits", limitTests},
 		{"batches", batchTests},
