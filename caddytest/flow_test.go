@@ -2,14 +2,20 @@ package integration
 
 import (
 	"context"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"go.uber.org/zap"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 // TestFlow is the life of an entry, over HTTP/1.1 and HTTP/2 with TLS.
@@ -147,6 +153,84 @@ func TestReload(t *testing.T) {
 	s.reload("respond ok")
 	if n := goroutines("caddy-redis-proxy/engine."); n != 0 {
 		t.Errorf("%d goroutines of an engine that nobody uses\n%s", n, stacks())
+	}
+}
+
+// TestAReloadConvertsTheOrderWhileAnotherNodeWrites changes the policy twice. The
+// namespace has more entries than a batch converts.
+func TestAReloadConvertsTheOrderWhileAnotherNodeWrites(t *testing.T) {
+	const maxKeys, favourites = 1500, 20
+	redis := redistest.Start(t)
+	client := redis.Client()
+	site := func(eviction string) string {
+		return "redis_proxy {\nstore " + redis.URL() + "\nmax_keys " + strconv.Itoa(maxKeys) + "\nlocal_ttl 0s\neviction " + eviction + "\n}"
+	}
+	s := start(t, site("rank"))
+	at := "http://" + s.http + "/cache/"
+
+	// The other node keeps the configuration that it has.
+	target, err := redisstore.Parse(redis.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := redisstore.New(redisstore.Config{Target: target, Namespace: "cache", Logger: zap.NewNop()})
+	defer other.Close()
+	limits := store.Limits{MaxKeys: maxKeys, Eviction: "rank"}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	write := func(prefix string, n int) (store.Applied, error) {
+		b := store.Batch{Limits: limits}
+		for i := range n {
+			b.Writes = append(b.Writes, store.Write{Op: store.Create, Key: prefix + strconv.Itoa(i), Value: store.Value{Kind: store.Raw}})
+		}
+		return other.Apply(ctx, b)
+	}
+	var popular []string
+	for i := range favourites {
+		popular = append(popular, "popular"+strconv.Itoa(i))
+	}
+	for prefix, n := range map[string]int{"popular": favourites, "a": 1000, "b": maxKeys - favourites - 1000} {
+		if _, err := write(prefix, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 50 {
+		if _, err := other.Fetch(ctx, popular); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	var done atomic.Bool
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	defer done.Store(true)
+	writing.Go(func() {
+		for i := 0; !done.Load(); i++ {
+			a, err := write("new"+strconv.Itoa(i)+"-", 3)
+			if err != nil || a.Keys != maxKeys {
+				t.Errorf("%d keys, %v", a.Keys, err)
+				return
+			}
+		}
+	})
+	for _, eviction := range []string{"adaptive", "rank"} {
+		s.reload(site(eviction))
+		do(t, s.plain, "GET", at+"popular0", "").expectStatus(t, http.StatusOK)
+		eventually(t, "all is ordered by "+eviction, func() bool {
+			state := client.HMGet(t.Context(), "{cache}:state", "eviction", "former").Val()
+			return state[0] == eviction && state[1] == nil
+		})
+	}
+	done.Store(true)
+	writing.Wait()
+	top, err := other.Page(ctx, "", favourites, store.Valued)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range top.Entries {
+		if !strings.HasPrefix(e.Key, "popular") || e.Rank < 2 || e.Rank != math.Floor(e.Rank) {
+			t.Errorf("%q is among those that are valued most, with rank %v", e.Key, e.Rank)
+		}
 	}
 }
 
