@@ -58,7 +58,8 @@ var sites = map[string][][]visit{
 	"docs/nodes.md#which-requests-go-where": {{
 		{"the nodes, which are not there", "GET https://example.com/cache/k", 503, ""},
 	}},
-	"docs/secure.md#passwords": {passwordVisits},
+	"docs/metrics.md#keys-in-caddys-own-lines": {{{"the cache", "GET https://example.com/cache/k", 404, absent}}},
+	"docs/secure.md#passwords":                 {passwordVisits},
 	"docs/secure.md#bearer-tokens": {{
 		{"no token", "GET https://example.com/cache/k", 401, ""},
 		{"an empty one", "GET https://example.com/cache/k\nAuthorization: Bearer ", 401, ""},
