@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -133,14 +134,23 @@ func startWith(t testing.TB, site, admin string) *server {
 	return s
 }
 
+// given are the addresses that freeAddr returned: the system may well give out
+// one again that nobody has listened on yet.
+var given sync.Map
+
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		addr := fmt.Sprintf("localhost:%d", l.Addr().(*net.TCPAddr).Port)
+		if _, again := given.LoadOrStore(addr, true); !again {
+			return addr
+		}
 	}
-	defer l.Close()
-	return fmt.Sprintf("localhost:%d", l.Addr().(*net.TCPAddr).Port)
 }
 
 // config adapts the Caddyfile that serves site, with more sites after it.

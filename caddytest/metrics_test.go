@@ -103,6 +103,11 @@ func TestMetricsSurviveReloads(t *testing.T) {
 			} else {
 				want[`subscribed{}`] = ""
 			}
+			// A GET does not wait for the limits that it puts in force, and scrapes
+			// share the answer of the store for a second.
+			eventually(t, "the limits of the other cache are told", func() bool {
+				return s.scrape()[`max_keys{namespace="other",store="embedded"}`] != ""
+			})
 			s.expectMetrics(cache, want)
 			s.expectMetrics(`namespace="other",store="embedded"`, map[string]string{
 				`requests_total{operation="get",outcome="absent"}`: "1", `keys{}`: "0", `max_keys{}`: "10000",
