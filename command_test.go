@@ -689,6 +689,14 @@ func TestTheFileInTheDocumentationIsOne(t *testing.T) {
 	if got, want := age.ReplaceAllString(exported, ""), age.ReplaceAllString(file, ""); !slices.Equal(entries(got), entries(want)) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	names := regexp.MustCompile(`"\w+":`)
+	first := func(file string) []string {
+		line, _, _ := strings.Cut(file, "\n")
+		return names.FindAllString(line, -1)
+	}
+	if got, want := first(exported), first(file); !slices.Equal(got, want) {
+		t.Errorf("the first line has %v, in the documentation %v", got, want)
+	}
 }
 
 func TestUnderEveryPolicyTheOrderIsRestored(t *testing.T) {

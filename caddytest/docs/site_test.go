@@ -24,7 +24,9 @@ import (
 // site is a Caddy that runs what a page shows.
 type site struct {
 	ports  *ports
+	dir    string
 	client *http.Client
+	ended  chan struct{} // closed when Caddy has ended
 }
 
 // clientsFile is where a page has what certificates of clients are signed with.
@@ -42,8 +44,8 @@ const options = `	http_port 8081
 // runSite runs a Caddyfile until the test ends. Requests to any host go there.
 func runSite(t *testing.T, caddyfile string, env ...string) *site {
 	t.Helper()
-	s := &site{ports: newPorts(t)}
-	dir := t.TempDir()
+	s := &site{ports: newPorts(t), dir: t.TempDir(), ended: make(chan struct{})}
+	dir := s.dir
 	certificate := newCertificate(t, filepath.Join(dir, "clients.pem"))
 	caddyfile = strings.ReplaceAll(inItsSite(caddyfile), clientsFile, filepath.Join(dir, "clients.pem"))
 	if own, ok := strings.CutPrefix(caddyfile, "{\n"); ok {
@@ -66,18 +68,17 @@ func runSite(t *testing.T, caddyfile string, env ...string) *site {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(s.ended)
 		_ = cmd.Wait()
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-ended:
+		case <-s.ended:
 		case <-time.After(patience):
 			_ = cmd.Process.Kill()
-			<-ended
+			<-s.ended
 		}
 		if t.Failed() {
 			t.Logf("Caddy said:\n%s", log.String())

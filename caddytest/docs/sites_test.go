@@ -188,7 +188,7 @@ func (s *site) visit(t *testing.T, v visit) {
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for ; ; <-tick.C {
+	for {
 		r, e := http.NewRequest(method, url, strings.NewReader(body))
 		if e != nil {
 			t.Fatal(e)
@@ -210,6 +210,11 @@ func (s *site) visit(t *testing.T, v visit) {
 		}
 		if err == nil || v.want == 0 || time.Now().After(deadline) {
 			break
+		}
+		select {
+		case <-s.ended:
+			t.Fatal("Caddy has ended")
+		case <-tick.C:
 		}
 	}
 	switch {
