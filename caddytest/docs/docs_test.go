@@ -50,8 +50,19 @@ func typeSteps(t *testing.T, s *shell, page string, b *block) {
 		t.Fatalf("%s: %v", page, err)
 	}
 	for _, step := range all {
-		printed, status := s.run(s.ports.replace(step.command))
 		said := strings.Split(s.ports.replace(strings.Join(step.prints, "\n")), "\n")
+		var printed []string
+		var status int
+		switch {
+		case b.isEndless && step.prints == nil:
+			t.Fatalf("%s, line %d: what goes on must say what it prints by then", page, step.line)
+		case b.isEndless:
+			printed = s.runUntil(s.ports.replace(step.command), said)
+		case step.prints == nil:
+			printed, status = s.runUnshown(s.ports.replace(step.command))
+		default:
+			printed, status = s.run(s.ports.replace(step.command))
+		}
 		if step.prints != nil && !matches(printed, said) || step.prints == nil && status != 0 {
 			t.Fatalf("%s, line %d: $ %s\nprinted, with exit status %d:\n%s\nthe page says:\n%s",
 				page, step.line, step.command, status, strings.Join(printed, "\n"), strings.Join(step.prints, "\n"))

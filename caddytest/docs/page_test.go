@@ -20,6 +20,8 @@ type block struct {
 	file     string // where to write it
 	needs    string // why it is not run
 	lines    []string
+	// isEndless says that its commands go on until they are interrupted.
+	isEndless bool
 }
 
 func (b *block) text() string { return strings.Join(b.lines, "\n") + "\n" }
@@ -30,7 +32,6 @@ var needed = map[string]bool{
 	"root":    true, // it changes the machine
 	"network": true, // it takes something from elsewhere
 	"build":   true, // it builds, tests or measures what is tested here
-	"ctrl-c":  true, // it goes on until it is interrupted
 }
 
 var fence = regexp.MustCompile("^( *)```([a-z]*)((?: +[a-z]+=[^ ]+)*)$")
@@ -86,6 +87,11 @@ func blocks(text string) ([]*block, error) {
 				switch name, value, _ := strings.Cut(attribute, "="); name {
 				case "file":
 					open.file = value
+				case "ends":
+					if value != "ctrl-c" {
+						return nil, fmt.Errorf("line %d: unknown end: %s", i+1, value)
+					}
+					open.isEndless = true
 				case "needs":
 					if !needed[value] {
 						return nil, fmt.Errorf("line %d: not a reason to leave a block out: %s", i+1, value)

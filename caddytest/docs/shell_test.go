@@ -39,6 +39,11 @@ make() {
 	app | stop) command make -s -C "$CHECKOUT" -o caddy "$1" ;;
 	*) echo "not here: give the block needs=build" && return 2 ;;
 	esac
+}
+# An answer that a page does not show must not be an error.
+curl() {
+	[ -n "$unshown" ] || { command curl "$@"; return; }
+	command curl --fail-with-body "$@" || { local code=$?; echo "curl: exit code $code" >> "$HOME/curl-failed"; return $code; }
 }`
 
 // end comes after every command: it tells that the command has ended, and how.
@@ -144,6 +149,46 @@ func (s *shell) run(command string) (printed []string, status int) {
 			return printed, status
 		case <-timeout.C:
 			s.t.Fatalf("waited %s in vain for: %s\n%s", patience, command, strings.Join(printed, "\n"))
+		}
+	}
+}
+
+// runUnshown is run for a command of which the page does not say what it prints.
+// It fails if any curl in it does.
+func (s *shell) runUnshown(command string) (printed []string, status int) {
+	s.t.Helper()
+	s.run("unshown=1")
+	printed, status = s.run(command)
+	s.run("unshown=")
+	if failed, err := os.ReadFile(filepath.Join(s.dir, "curl-failed")); err == nil {
+		return append(printed, strings.TrimSpace(string(failed))), max(status, 1)
+	}
+	return printed, status
+}
+
+// runUntil runs a command that does not end by itself until it has printed what
+// is said, and returns what it has printed.
+func (s *shell) runUntil(command string, said []string) []string {
+	s.t.Helper()
+	output := filepath.Join(s.dir, "endless")
+	s.run(command + " > endless 2>&1 & endless=$!")
+	defer s.run("kill $endless; wait $endless 2>/dev/null")
+	deadline := time.After(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		text, err := os.ReadFile(output)
+		if err != nil && !os.IsNotExist(err) {
+			s.t.Fatal(err)
+		}
+		printed := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+		if matches(printed, said) {
+			return printed
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return printed
 		}
 	}
 }

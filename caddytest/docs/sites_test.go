@@ -99,7 +99,6 @@ var sites = map[string][][]visit{
 		{"another reads", "GET https://example.com/cache/k\nHost: b.example.com", 404, absent},
 		{"an unknown one", "GET https://example.com/cache/k\nHost: c.example.com", 400, "tenant"},
 	}},
-	"docs/tracing.md#tracing": {{{"the cache", "GET https://cache.example.com/cache/k", 404, absent}}},
 }
 
 var passwordVisits = []visit{
