@@ -27,7 +27,7 @@ import (
 var examples = map[string][]func(*testing.T, string){
 	"docs/directive.md#the-directive-and-its-json": {isAHandler},
 	"docs/events.md#message":                       {isAnEvent},
-	"docs/export.md#the-file":                      {func(*testing.T, string) {}}, // imported by a test of the command
+	"docs/export.md#the-file":                      {isAnExport},
 	"docs/http-api.md#values":                      {isABatchRead},
 	"docs/http-api.md#errors":                      {isAConflict},
 	"docs/metrics.md#placeholders":                 {isInTheAccessLog},
@@ -161,6 +161,7 @@ func isAnEvent(t *testing.T, text string) {
 		}
 	}
 	page := readPage(t, "docs/events.md")
+	haveFields(t, page, slices.Collect(maps.Keys(said)))
 	for what := range happens {
 		if !strings.Contains(page, fmt.Sprint("`", what, "`")) {
 			t.Errorf("the page does not have %v", what)
@@ -171,6 +172,35 @@ func isAnEvent(t *testing.T, text string) {
 			t.Errorf("the page has %v", what)
 		}
 	}
+}
+
+var fieldRow = regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|")
+
+// haveFields compares the names in a page's tables with those that there are.
+func haveFields(t *testing.T, page string, fields []string) {
+	t.Helper()
+	var rows []string
+	for _, m := range fieldRow.FindAllStringSubmatch(page, -1) {
+		rows = append(rows, m[1])
+	}
+	slices.Sort(rows)
+	slices.Sort(fields)
+	if !slices.Equal(rows, fields) {
+		t.Errorf("the page's table has %v, there are %v", rows, fields)
+	}
+}
+
+// isAnExport looks at the fields of entries; a test of the command imports it.
+func isAnExport(t *testing.T, text string) {
+	fields := make(map[string]bool)
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, `{"key":`) {
+			for name := range parsed(t, line).(map[string]any) {
+				fields[name] = true
+			}
+		}
+	}
+	haveFields(t, readPage(t, "docs/export.md"), slices.Collect(maps.Keys(fields)))
 }
 
 func isInTheAccessLog(t *testing.T, text string) {

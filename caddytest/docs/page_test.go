@@ -28,10 +28,9 @@ func (b *block) text() string { return strings.Join(b.lines, "\n") + "\n" }
 
 // needed are the reasons for which a block may be only shown.
 var needed = map[string]bool{
-	"docker":  true,
-	"root":    true, // it changes the machine
-	"network": true, // it takes something from elsewhere
-	"build":   true, // it builds, tests or measures what is tested here
+	"docker": true,
+	"root":   true, // it changes the machine
+	"build":  true, // it builds, tests or measures what is tested here
 }
 
 var fence = regexp.MustCompile("^( *)```([a-z]*)((?: +[a-z]+=[^ ]+)*)$")
