@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -212,16 +214,26 @@ type ports struct{ numbers map[string]string }
 
 var pagePort = regexp.MustCompile(`\b(8443|8444|8080|8081|6379|6380|2019|2020)\b`)
 
+// nextPort is below the ports that the system gives to outgoing connections, of
+// which there are many: one that was free a moment ago must still be so when a
+// page gets to start what listens there.
+var nextPort = func() func() int {
+	var next atomic.Int32
+	next.Store(10_000 + rand.Int32N(10_000))
+	return func() int { return int(next.Add(1)) }
+}()
+
 func newPorts(t *testing.T) *ports {
 	t.Helper()
 	p := &ports{make(map[string]string)}
 	for _, number := range []string{"8443", "8444", "8080", "8081", "6379", "6380", "2019", "2020"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+		for p.numbers[number] == "" {
+			port := strconv.Itoa(nextPort())
+			if l, err := net.Listen("tcp", ":"+port); err == nil {
+				l.Close()
+				p.numbers[number] = port
+			}
 		}
-		defer l.Close()
-		p.numbers[number] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 	}
 	return p
 }
