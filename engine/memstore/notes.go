@@ -51,8 +51,8 @@ func (n *notes) Drop(key string) {
 	}
 }
 
-func (n *notes) Trim(most int) {
-	for len(n.numbers) > most {
+func (n *notes) Trim(keep, most int) {
+	for range min(len(n.numbers)-max(keep, 0), most) {
 		lowest, _ := n.order.PopMin()
 		delete(n.numbers, lowest.key)
 	}

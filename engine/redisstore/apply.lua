@@ -19,7 +19,7 @@ local repeated, refusal, remembered = recall()
 if refusal then return redis.error_reply(refusal) end
 if repeated then return cmsgpack.unpack(remembered) end
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'epoch', 'clock', 'window', 'former')
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'epoch', 'clock', 'window', 'former', 'low')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
 -- The tag of the first batch tells a namespace from one that was emptied.
@@ -37,7 +37,7 @@ local torn = keys ~= redis.call('HLEN', META)
 torn = redis.call('ZCARD', RANKS) ~= keys or torn
 if keys == 0 then bytes = 0 end
 local before = state[6] or 'rank' -- if there was none, or its name was lost
-local order = order_of(before, keys, state[8], state[9], state[10])
+local order = order_of(before, keys, state[8], state[9], state[10], state[11])
 
 -- Until one write went through, a write may be refused: READONLY always, OOM
 -- for commands that need memory. Redis looks for OOM only before the first
@@ -131,12 +131,17 @@ local function forget(key)
   metas[key], values[key] = false, false
 end
 
-local function moved()
-  if policy.moved then policy.moved() end
+local function settle()
+  if policy.settle then policy.settle() end
 end
 local function enter(key, insertion, score)
-  redis.call('ZADD', RANKS, score or policy.enter(key), member(insertion, key))
-  if score then moved() end
+  local m = member(insertion, key)
+  if score then
+    settle()
+  else
+    score = policy.enter(key, m)
+  end
+  if score then redis.call('ZADD', RANKS, score, m) end
 end
 
 -- Where the three structures disagree, the order may name what is gone, or
@@ -144,7 +149,7 @@ end
 local spared -- a key that must stay
 local function leaves_torn()
   write_back()
-  moved()
+  settle()
   for _ = 1, TRIM_STEP do
     local m = redis.call('ZPOPMIN', RANKS)[1]
     if not m then break end
@@ -157,16 +162,15 @@ end
 
 local function leaves()
   if torn then return leaves_torn() end
-  local m, score
+  local key, score
   if policy.leaves then
-    m, score = policy.leaves()
+    key, score = policy.leaves()
   else
     local lowest = redis.call('ZPOPMIN', RANKS)
-    m, score = lowest[1], tonumber(lowest[2])
+    key, score = lowest[1] and string.sub(lowest[1], 17), tonumber(lowest[2])
   end
-  if not m then return end
-  if unread_score(order, score) then unread = unread + 1 end
-  return string.sub(m, 17)
+  if key and unread_score(order, score) then unread = unread + 1 end
+  return key
 end
 
 local function evict()
@@ -186,12 +190,13 @@ local function over()
 end
 if over() and not begin('ZREM', RANKS, '') then -- needs no memory, as trimming must not
   number = number + 1
+  order.coming = TRIM_STEP
   while over() and trimmed < TRIM_STEP and evict() do trimmed = trimmed + 1 end
 end
 local mended = 0
 if torn and not begin_growing() then
   write_back()
-  moved()
+  settle()
   mended = repair(function(key, insertion)
     if not insertion then
       number = number + 1
@@ -253,10 +258,10 @@ local function replace(key, value, attrs, meta)
   local insertion = parse(meta)
   if growth > 0 and max_bytes > 0 and bytes + growth > max_bytes then
     -- Out of the order meanwhile, so that it is not evicted to make its own room.
+    settle()
     local m = insertion and member(insertion, key)
     local score = m and redis.call('ZSCORE', RANKS, m)
     if score then redis.call('ZREM', RANKS, m) end
-    moved()
     spared = key
     local slow = make_room(0, growth)
     spared = nil
@@ -275,6 +280,7 @@ end
 
 local function remove(key, meta)
   local insertion = parse(meta)
+  settle()
   local err = begin('ZREM', RANKS, insertion and member(insertion, key) or key)
   if err then return 'refused ' .. err end
   number = number + 1
@@ -314,6 +320,9 @@ in_chunks(first_keys, 1, function(...)
     if metas[key] == nil then metas[key] = found[i] end
   end
 end)
+for i = FIRST_WRITE, #ARGV, STRIDE do
+  if ARGV[i] ~= 'd' and not metas[ARGV[i + 1]] then order.coming = order.coming + 1 end
+end
 
 local answers = {}
 for i = FIRST_WRITE, #ARGV, STRIDE do
@@ -340,7 +349,7 @@ else
   if policy.finish then
     order.keys = keys
     policy.finish()
-    redis.call('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'number', number, 'bytes', bytes, 'clock', order.clock, 'window', order.window, 'held', keys)
+    redis.call('HSET', STATE, kept(order, { 'layout', LAYOUT, 'epoch', epoch, 'number', number, 'bytes', bytes, 'held', keys }))
   else
     redis.call('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'number', number, 'bytes', bytes)
   end

@@ -8,11 +8,15 @@ local ROOMY, SPREAD, STEADY = 32, 2 ^ 40, 2
 
 local function exact(n) return string.format('%.17g', n) end
 
--- An order is { eviction, keys, clock, window, former }, former being nil unless
+-- An order is { eviction, keys, clock, window, low, coming, former }, former being nil unless
 -- scores of former policies are left. As text those are five numbers after each
 -- name.
-local function order_of(eviction, keys, clock, window, former)
-  local order = { eviction = eviction, keys = keys, clock = tonumber(clock) or 0, window = tonumber(window) or 0 }
+local function order_of(eviction, keys, clock, window, former, low)
+  window, low = tonumber(window) or 0, tonumber(low)
+  local order = {
+    eviction = eviction, keys = keys, clock = tonumber(clock) or 0, window = window, window_kept = window,
+    low = low, low_kept = low, coming = 0, former = false, fetching = false,
+  }
   if former then
     local all = {}
     for policy, clock, base, start, half, shift in string.gmatch(former, '(%a+) (%S+) (%S+) (%S+) (%S+) (%S+)') do
@@ -24,6 +28,20 @@ local function order_of(eviction, keys, clock, window, former)
     if all[1] then order.former = all end
   end
   return order
+end
+
+-- kept adds to fields of the state what a turn of the order changed: as text,
+-- since Redis writes numbers slowly.
+local function kept(order, fields)
+  local n = #fields
+  fields[n + 1], fields[n + 2] = 'clock', string.format('%d', order.clock)
+  if order.window ~= order.window_kept then
+    fields[#fields + 1], fields[#fields + 2] = 'window', exact(order.window)
+  end
+  if order.low ~= order.low_kept then
+    fields[#fields + 1], fields[#fields + 2] = 'low', order.low and exact(order.low) or ''
+  end
+  return unpack(fields)
 end
 
 -- former_of returns the place of the order that score is left from, or nil.
@@ -40,15 +58,17 @@ local function former_of(order, score)
   return n
 end
 
-local function is_unread(f, score)
-  if f.policy == 'rank' then return score < f.clock + 1 end
+local function is_unread(policy, clock, score)
+  if policy == 'rank' then return score < clock + 1 end
   return score % 1 ~= 0
 end
 
 -- unread_score tells whether an entry that has score was never fetched.
 local function unread_score(order, score)
   local i = former_of(order, score)
-  return is_unread(i and order.former[i] or { policy = order.eviction, clock = order.clock }, score)
+  local f = i and order.former[i]
+  if f then return is_unread(f.policy, f.clock, score) end
+  return is_unread(order.eviction, order.clock, score)
 end
 
 local function log2(n)
@@ -71,7 +91,7 @@ end
 
 -- converted is what the policy that followed makes of a score.
 local function converted(f, score, to)
-  local unread = is_unread(f, score)
+  local unread = is_unread(f.policy, f.clock, score)
   local was = math.floor(score - f.clock)
   local is_apart = score < EDGE
   if is_apart then was = was - APART end
@@ -141,8 +161,10 @@ local function hand_over(order, to)
     all = {}
   end
   order.eviction, order.clock, order.window = to, start, 0
+  order.window_kept, order.low, order.low_kept = 0, nil, nil
   order.former = all[1] and all
   redis.call('HSET', STATE, 'clock', start, 'window', 0, 'start', start, 'shift', shift)
+  redis.call('HDEL', STATE, 'low')
   local text = {}
   for i, f in ipairs(all) do
     text[i] = table.concat({ f.policy, exact(f.clock), exact(f.base), exact(f.start), exact(f.half), exact(f.shift) }, ' ')

@@ -8,16 +8,17 @@ local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
 
 -- policies has for each policy a function that opens it on an order, for a
 -- batch or, if the order says fetching, a fetch. It returns
---   enter(key): the score of an entry that is about to be created
+--   enter(key, member): the score of an entry that is about to be created; nil if
+--     the policy puts it into RANKS itself
 --   fetch(score, member, times): the new score of an entry that was fetched, or
 --     used so often by others; the score it has is of the policy's own making
 -- and, if it needs them,
---   leaves(): takes a member out of RANKS; returns it and its score. Without
---     it, the lowest leaves.
---   moved(): others moved members.
+--   leaves(): takes an entry out of RANKS; returns its key and score. Without it,
+--     the lowest leaves. order.coming is about how many will have to.
+--   settle(): others are about to read or to change RANKS.
 --   forget(key): a key was deleted.
---   finish(): brings clock and window of the order up to date; order.keys are
---     those of the end by then.
+--   finish(): brings RANKS, and clock and window of the order, up to date;
+--     order.keys are those of the end by then.
 local policies = {}
 
 local function hex(n) return string.format('%x', n) end

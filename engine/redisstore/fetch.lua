@@ -74,7 +74,7 @@ end
 if repeated or reply[5] == 0 then return reply end
 if policy.finish then
   policy.finish()
-  redis.call('HSET', STATE, 'clock', order.clock, 'window', order.window)
+  redis.call('HSET', STATE, kept(order, {}))
 end
 redis.call('HSET', WRITER, 'number', ARGV[1])
 redis.call('PEXPIRE', WRITER, WRITER_TTL)

@@ -42,13 +42,14 @@ const (
 	step   = 2        // what a key that only one of the two holds moves the window by
 	leak   = 0.02     // the part of window/C that a key the shadow misses takes back
 	grains = 16       // how finely the shadow tells times apart, a C of uses
+	slack  = 200      // so many notes go, beside those that others come for, when there are fewer entries
 )
 
 type adaptive struct {
 	Ranking
 	*State
-	half, grain float64
-	created     bool
+	half, grain    float64
+	created, moved bool // entries; moved also if any left or was deleted
 	// What the turn has for the shadow, when it was used, and for the ghosts,
 	// with which rank it left.
 	used, left map[string]float64
@@ -63,7 +64,7 @@ func (t *adaptive) Enter(key string) float64 {
 		oldest, _ := t.Lowest(math.Inf(-1))
 		t.Move(oldest.Key, t.ranked(oldest))
 	}
-	t.created = true
+	t.created, t.moved = true, true
 	return t.use(key) + apart - 0.5
 }
 
@@ -100,11 +101,12 @@ func (t *adaptive) Leaves() (Place, bool) {
 			leaves, rank = oldest, r
 		}
 	}
-	t.left[leaves.Key] = math.Floor(rank)
+	t.left[leaves.Key], t.moved = math.Floor(rank), true
 	return leaves, true
 }
 
 func (t *adaptive) Forget(key string) {
+	t.moved = true
 	delete(t.used, key)
 	delete(t.left, key)
 	t.Shadow().Drop(key)
@@ -113,8 +115,18 @@ func (t *adaptive) Forget(key string) {
 
 func (t *adaptive) End() {
 	c := t.Held()
-	note(t.Ghosts(), t.left, c)
-	added := note(t.Shadow(), t.used, c)
+	if t.moved {
+		n := len(t.left)
+		t.Ghosts().Trim(c-n, slack+n) // before, so that they never need more room
+		set(t.Ghosts(), t.left)
+		if n > c {
+			t.Ghosts().Trim(c, slack+n)
+		}
+	}
+	added := set(t.Shadow(), t.used)
+	if t.moved || added > 0 {
+		t.Shadow().Trim(c, slack+added)
+	}
 	had := 0
 	if t.created {
 		had = len(t.used)
@@ -124,15 +136,12 @@ func (t *adaptive) End() {
 	}
 }
 
-// note adds numbers to n, which may hold c, and returns how many were new.
-func note(n Notes, numbers map[string]float64, c int) (added int) {
+// set adds numbers to n, and returns how many were new.
+func set(n Notes, numbers map[string]float64) (added int) {
 	for key, number := range numbers {
 		if n.Set(key, number) {
 			added++
 		}
-	}
-	if added > 0 {
-		n.Trim(c)
 	}
 	return added
 }

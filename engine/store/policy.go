@@ -67,9 +67,9 @@ type Notes interface {
 	// Set reports whether the key had no number.
 	Set(key string, number float64) (added bool)
 	Drop(key string)
-	// Trim drops the lowest numbers until n are left; among equal ones, the
-	// key that sorts first.
-	Trim(n int)
+	// Trim drops the lowest numbers, at most so many, until n are left; among
+	// equal ones, the key that sorts first.
+	Trim(n, most int)
 }
 
 // State is what a policy keeps beside the scores.

@@ -88,11 +88,11 @@ func (n *notes) Set(key string, number float64) (added bool) {
 
 func (n *notes) Drop(key string) { delete(*n, key) }
 
-func (n *notes) Trim(most int) {
+func (n *notes) Trim(keep, most int) {
 	keys := slices.SortedFunc(maps.Keys(*n), func(a, b string) int {
 		return cmp.Or(cmp.Compare((*n)[a], (*n)[b]), cmp.Compare(a, b))
 	})
-	for _, key := range keys[:max(len(keys)-most, 0)] {
+	for _, key := range keys[:max(min(len(keys)-max(keep, 0), most), 0)] {
 		delete(*n, key)
 	}
 }

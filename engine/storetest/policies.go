@@ -146,6 +146,52 @@ var policyTests = []test{
 		}
 	}},
 
+	{"adaptive: when entries go, ghosts and shadow follow in bounded steps", func(f *fixture) {
+		const n = 1500
+		fill := func() {
+			f.begin(store.Adaptive, n)
+			for _, prefix := range []string{"old", "new", "later"} {
+				writes := numbered(prefix, n)
+				f.apply(writes[:n/2]...)
+				f.apply(writes[n/2:]...)
+			}
+		}
+		follow := func(what string, most int, step func() store.Applied) {
+			f.Helper()
+			for {
+				before := f.notes()
+				a := step()
+				after := f.notes()
+				for i, name := range []string{"ghosts", "shadow"} {
+					if gone := before[i] - after[i]; gone > most {
+						f.Errorf("%s: %d %s went at once", what, gone, name)
+					}
+					if after[i] > a.Keys && after[i] >= before[i] && a.Keys < n {
+						f.Fatalf("%s: %d %s became %d, with %d keys", what, before[i], name, after[i], a.Keys)
+					}
+				}
+				if !a.Over && after[0] <= a.Keys && after[1] <= a.Keys {
+					return
+				}
+			}
+		}
+		fill()
+		f.limits.MaxKeys = 100
+		f.setLimits(f.limits)
+		follow("a lowered limit", 2*maxStep, func() store.Applied {
+			return f.apply(del("none"), create("another", "x"), del("another"))
+		})
+
+		fill()
+		follow("deletes", maxStep+150, func() store.Applied {
+			var writes []store.Write
+			for _, key := range f.order()[:min(150, len(f.inspect()))] {
+				writes = append(writes, del(key))
+			}
+			return f.apply(append(writes, create("another", "x"), del("another"))...)
+		})
+	}},
+
 	{"a long load moves every order as the model's", func(f *fixture) {
 		rng := rand.New(rand.NewPCG(7, 8))
 		zipf := rand.NewZipf(rng, 1.2, 8, 400)
@@ -194,6 +240,16 @@ func someUses(rng *rand.Rand, key func() uint64) []store.Use {
 		}
 	}
 	return uses
+}
+
+// notes counts ghosts and the keys of the shadow.
+func (f *fixture) notes() [2]int {
+	f.Helper()
+	kept, err := f.Kept()
+	if err != nil {
+		f.Fatal(err)
+	}
+	return [2]int{len(kept.Ghosts), len(kept.Shadow)}
 }
 
 // readThrough fetches keys one by one as a client of a cache would, and creates
