@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"iter"
+	"math"
 	"strconv"
 	"strings"
 
@@ -38,6 +39,7 @@ type Import struct {
 	Progress func(ImportCounts)
 
 	counts  ImportCounts
+	from    string       // the policy of the ranks
 	limits  store.Limits // in force
 	writes  []store.Write
 	pending int64 // bytes of writes
@@ -73,8 +75,8 @@ func (i *Import) File(ctx context.Context, f *File) (ImportCounts, error) {
 	i.counts.Total = len(f.rows)
 	rows := f.fitting(i.limits, len(i.Prefix))
 	i.counts.NoRoom = len(f.rows) - len(rows)
-	isSame := f.Contents.Header.Eviction == i.limits.Eviction
-	return i.run(ctx, f.entries(rows, isSame), isSame)
+	i.from = f.Contents.Header.Eviction
+	return i.run(ctx, f.entries(rows, i.from == i.limits.Eviction))
 }
 
 // Ranked restores entries with ranks, next to leave first, of which there are
@@ -95,7 +97,8 @@ func (i *Import) Ranked(ctx context.Context, total int, entries iter.Seq2[Entry,
 			}
 		}
 	}
-	return i.run(ctx, usable, i.limits.Eviction == store.Rank.Name)
+	i.from = store.Rank.Name
+	return i.run(ctx, usable)
 }
 
 func (i *Import) begin(ctx context.Context) error {
@@ -111,7 +114,8 @@ func (i *Import) begin(ctx context.Context) error {
 	return nil
 }
 
-func (i *Import) run(ctx context.Context, entries iter.Seq2[Entry, error], keepRanks bool) (ImportCounts, error) {
+func (i *Import) run(ctx context.Context, entries iter.Seq2[Entry, error]) (ImportCounts, error) {
+	n := 0
 	for e, err := range entries {
 		if err == nil {
 			err = ctx.Err()
@@ -119,10 +123,8 @@ func (i *Import) run(ctx context.Context, entries iter.Seq2[Entry, error], keepR
 		if err != nil {
 			return i.counts, err
 		}
-		w := store.Write{Op: store.Restore, Key: i.Prefix + e.Key, Value: e.Value}
-		if keepRanks {
-			w.Score = e.Rank
-		}
+		n++
+		w := store.Write{Op: store.Restore, Key: i.Prefix + e.Key, Value: e.Value, Score: i.score(e.Rank, n)}
 		if len(i.writes) > 0 && i.pending+w.Size() > applyBytes || len(i.writes) == applyWrites {
 			if err := i.apply(ctx); err != nil {
 				return i.counts, err
@@ -135,6 +137,27 @@ func (i *Import) run(ctx context.Context, entries iter.Seq2[Entry, error], keepR
 		return i.counts, nil
 	}
 	return i.counts, i.apply(ctx)
+}
+
+// score is that of the n-th entry. Where another policy made the ranks, it tells
+// the order, and whether the entry was ever read.
+func (i *Import) score(rank float64, n int) float64 {
+	if i.from == i.limits.Eviction {
+		return rank
+	}
+	isRead := rank == math.Floor(rank)
+	if i.from == store.Rank.Name {
+		isRead = rank >= 1
+	}
+	switch {
+	case i.limits.Eviction != store.Rank.Name && isRead:
+		return float64(n - max(i.counts.Total, n))
+	case i.limits.Eviction != store.Rank.Name:
+		return float64(n-max(i.counts.Total, n)) - 0.5
+	case isRead:
+		return 1
+	}
+	return 0
 }
 
 // apply restores what is pending.

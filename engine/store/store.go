@@ -139,7 +139,8 @@ type Write struct {
 	// otherwise change something, and by Put with IfMatch of an absent key.
 	IfMatch, IfNoneMatch VersionSet
 	// Score is for Restore: the score of the entry, less the clock of the policy
-	// (see State): under Rank, how often the entry was fetched.
+	// (see State): under Rank, how often the entry was fetched. Under the others
+	// it has a fraction if the entry never was.
 	Score float64
 }
 

@@ -50,6 +50,28 @@ var restoreTests = []test{
 		f.wantKeys("stored", f.order())
 	}},
 
+	{"whether a restored entry was read is known by its score, whatever the clock", func(f *fixture) {
+		for _, policy := range store.Policies {
+			for _, others := range []int{0, 20} {
+				f.begin(policy, 50)
+				f.read(numbered("k", others), reads)
+				unread, read := -0.5, 0.0
+				if policy.Name == store.Rank.Name {
+					unread, read = 0, 1
+				}
+				for _, before := range f.order() {
+					f.apply(del(before))
+				}
+				f.apply(restore("a", "1", unread), restore("b", "1", unread), restore("c", "1", read), create("z", "1"))
+				f.fetch("z")
+				f.limits.MaxKeys = 1
+				if a := f.setLimits(f.limits); len(a.Evicted) != 3 || a.EvictedUnread != 2 {
+					f.Errorf("%s: evicted %q, %d unread", policy.Name, a.Evicted, a.EvictedUnread)
+				}
+			}
+		}
+	}},
+
 	{"a score that nothing sorts by becomes one", func(f *fixture) {
 		f.apply(restore("nan", "1", math.NaN()), restore("high", "2", math.Inf(1)), restore("low", "3", math.Inf(-1)))
 		f.wantKeys("order", f.order(), "low", "nan", "high")
