@@ -61,7 +61,7 @@ var batchTests = []test{
 	}},
 
 	{"large batches at capacity 1 evict all but the last", func(f *fixture) {
-		f.setLimits(store.Limits{MaxKeys: 1, Eviction: store.Rank.Name})
+		f.setLimits(store.Limits{MaxKeys: 1, Eviction: f.limits.Eviction})
 		writes := numbered("k", store.MaxBatch)
 		a := f.apply(writes...)
 		keys := keysOf(writes)
@@ -69,12 +69,12 @@ var batchTests = []test{
 		f.wantKeys("left", f.order(), keys[len(keys)-1])
 	}},
 
-	{"the same writes one by one and in batches give the same answers and end state", func(f *fixture) {
-		f.oneByOneAndInBatches(store.Limits{MaxKeys: 4, Eviction: store.Rank.Name})
+	{"rank, lru: the same writes one by one and in batches give the same answers and end state", func(f *fixture) {
+		f.oneByOneAndInBatches(store.Limits{MaxKeys: 4, Eviction: f.limits.Eviction})
 	}},
 
-	{"so do they under a limit of bytes", func(f *fixture) {
-		f.oneByOneAndInBatches(store.Limits{MaxKeys: 6, MaxBytes: 20, Eviction: store.Rank.Name})
+	{"rank, lru: so do they under a limit of bytes", func(f *fixture) {
+		f.oneByOneAndInBatches(store.Limits{MaxKeys: 6, MaxBytes: 20, Eviction: f.limits.Eviction})
 	}},
 }
 

@@ -15,7 +15,7 @@ var browseTests = []test{
 		if got := f.size(); got != (store.Size{}) {
 			f.Errorf("before the first batch: %+v", got)
 		}
-		f.setLimits(store.Limits{MaxKeys: 3, MaxBytes: 1000, Eviction: store.Rank.Name})
+		f.setLimits(store.Limits{MaxKeys: 3, MaxBytes: 1000, Eviction: f.limits.Eviction})
 		f.apply(create("a", "1"), create("b", "22"), put("a", "333"))
 		first := f.size()
 		// A store that is not emptied has one epoch, or none.
@@ -43,7 +43,7 @@ var browseTests = []test{
 		}
 	}},
 
-	{"a page says all of an entry but its value", func(f *fixture) {
+	{"rank: a page says all of an entry but its value", func(f *fixture) {
 		v := store.Value{Data: []byte("<svg/>"), Kind: store.Raw, ContentType: "image/svg+xml"}
 		raw := f.write(store.Write{Op: store.Create, Key: "logo", Value: v}, store.Created)
 		f.apply(create("b", "12"), create("c", "1"))
@@ -67,7 +67,7 @@ var browseTests = []test{
 		}
 	}},
 
-	{"a look says all of an entry", func(f *fixture) {
+	{"rank: a look says all of an entry", func(f *fixture) {
 		if got := f.look("none"); got != nil {
 			f.Errorf("of a new store: %+v", got)
 		}
@@ -87,8 +87,8 @@ var browseTests = []test{
 		}
 	}},
 
-	{"the age is how many insertions came since", func(f *fixture) {
-		f.setLimits(store.Limits{MaxKeys: 5, Eviction: store.Rank.Name})
+	{"rank: the age is how many insertions came since", func(f *fixture) {
+		f.setLimits(store.Limits{MaxKeys: 5, Eviction: f.limits.Eviction})
 		f.apply(create("old", "1"))
 		f.fetch("old")
 		f.apply(numbered("k", 20)...)
@@ -116,7 +116,7 @@ var browseTests = []test{
 		f.sameRows(before)
 	}},
 
-	{"a cursor stays good while entries come, go and move", func(f *fixture) {
+	{"rank: a cursor stays good while entries come, go and move", func(f *fixture) {
 		f.apply(numbered("k", 12)...)
 		changes := []func(){
 			func() { f.apply(del("k0003")) },     // the place itself
@@ -140,7 +140,7 @@ var browseTests = []test{
 		}
 	}},
 
-	{"a cursor stays good in the reverse order", func(f *fixture) {
+	{"rank, lru: a cursor stays good in the reverse order", func(f *fixture) {
 		f.apply(numbered("k", 6)...)
 		first := f.page("", 2, store.Valued)
 		f.fetch("k0000")

@@ -7,7 +7,7 @@ import (
 )
 
 var byteTests = []test{
-	{"a create evicts until its bytes fit", func(f *fixture) {
+	{"rank, lru: a create evicts until its bytes fit", func(f *fixture) {
 		f.limitBytes(10)
 		f.apply(create("a", "1"), create("b", "22"), create("c", "333")) // 2, 3 and 4 bytes
 		a := f.apply(create("d", ""))
@@ -27,7 +27,7 @@ var byteTests = []test{
 		f.wantKeys("evicted", f.apply(create("123456", "")).Evicted, "12345")
 	}},
 
-	{"a put evicts others until it fits, the lowest first", func(f *fixture) {
+	{"rank, lru: a put evicts others until it fits, the lowest first", func(f *fixture) {
 		f.limitBytes(12)
 		f.apply(create("a", "1"), create("b", "1"), create("c", "1"), create("d", "1"))
 		f.fetch("b")
@@ -39,7 +39,7 @@ var byteTests = []test{
 		}
 	}},
 
-	{"a put never evicts itself, though it be the lowest", func(f *fixture) {
+	{"rank, lru: a put never evicts itself, though it be the lowest", func(f *fixture) {
 		f.limitBytes(10)
 		f.apply(create("a", "1"), create("b", "1"), create("c", "1"), create("d", "1"))
 		f.fetch("b", "c", "d")
@@ -82,7 +82,7 @@ var byteTests = []test{
 		f.sameRows(before)
 	}},
 
-	{"an entry of exactly the limit fits", func(f *fixture) {
+	{"rank, lru: an entry of exactly the limit fits", func(f *fixture) {
 		f.limitBytes(10)
 		f.apply(create("a", "1"), create("b", "1"))
 		a := f.apply(create("c", "123456789"))
@@ -106,15 +106,15 @@ var byteTests = []test{
 		f.write(w, store.TooLarge)
 	}},
 
-	{"both limits hold at once", func(f *fixture) {
-		f.setLimits(store.Limits{MaxKeys: 3, MaxBytes: 10, Eviction: store.Rank.Name})
+	{"rank, lru: both limits hold at once", func(f *fixture) {
+		f.setLimits(store.Limits{MaxKeys: 3, MaxBytes: 10, Eviction: f.limits.Eviction})
 		f.apply(create("a", ""), create("b", ""), create("c", ""))
 		f.wantKeys("evicted for keys", f.apply(create("d", "12345")).Evicted, "a")
 		f.wantKeys("evicted for bytes", f.apply(create("e", "1234567")).Evicted, "b", "c", "d")
 	}},
 
 	{"no limit in bytes is none", func(f *fixture) {
-		f.setLimits(store.Limits{MaxKeys: 10, Eviction: store.Rank.Name})
+		f.setLimits(store.Limits{MaxKeys: 10, Eviction: f.limits.Eviction})
 		a := f.apply(create("a", strings.Repeat("x", 1<<20)), create("b", strings.Repeat("x", 1<<20)))
 		if len(a.Evicted) != 0 || a.Bytes != 2<<20+2 {
 			f.Errorf("evicted %q, %d bytes", a.Evicted, a.Bytes)
@@ -123,7 +123,7 @@ var byteTests = []test{
 }
 
 func (f *fixture) limitBytes(n int64) {
-	f.setLimits(store.Limits{MaxKeys: 1000, MaxBytes: n, Eviction: store.Rank.Name})
+	f.setLimits(store.Limits{MaxKeys: 1000, MaxBytes: n, Eviction: f.limits.Eviction})
 }
 
 // sameRows checks that what is stored is as it was before.

@@ -58,7 +58,7 @@ var lifeTests = []test{
 	}},
 
 	{"many goroutines never exceed the capacity and never share a version", func(f *fixture) {
-		f.setLimits(store.Limits{MaxKeys: 5, MaxBytes: 60, Eviction: store.Rank.Name})
+		f.setLimits(store.Limits{MaxKeys: 5, MaxBytes: 60, Eviction: f.limits.Eviction})
 		var mu sync.Mutex
 		seen := map[string]string{}
 		f.together(8, func(id int) error {
@@ -108,7 +108,7 @@ var lifeTests = []test{
 		}
 	}},
 
-	{"no raise is lost among many goroutines", func(f *fixture) {
+	{"rank: no raise is lost among many goroutines", func(f *fixture) {
 		f.apply(create("k", "v"))
 		f.together(8, func(int) error {
 			for range 50 {

@@ -9,8 +9,8 @@ import (
 
 var limitTests = []test{
 	{"the first limits stay until others are set", func(f *fixture) {
-		first := store.Limits{MaxKeys: 2, MaxBytes: 100, Eviction: store.Rank.Name}
-		other := store.Limits{MaxKeys: 5, Eviction: store.Rank.Name}
+		first := store.Limits{MaxKeys: 2, MaxBytes: 100, Eviction: f.limits.Eviction}
+		other := store.Limits{MaxKeys: 5, Eviction: f.limits.Eviction}
 		f.limits = first
 		if a := f.apply(); a.Limits != first {
 			f.Errorf("in force: %+v", a.Limits)
@@ -29,13 +29,13 @@ var limitTests = []test{
 	}},
 
 	{"limits and writes in one batch: the limits come first", func(f *fixture) {
-		f.limits = store.Limits{MaxKeys: 2, Eviction: store.Rank.Name}
+		f.limits = store.Limits{MaxKeys: 2, Eviction: f.limits.Eviction}
 		if a := f.apply(numbered("k", 3)...); a.Keys != 2 || len(a.Evicted) != 1 {
 			f.Errorf("%d keys, evicted %q", a.Keys, a.Evicted)
 		}
 		a := f.applyBatch(store.Batch{
 			Writes:    numbered("l", 3),
-			Limits:    store.Limits{MaxKeys: 4, Eviction: store.Rank.Name},
+			Limits:    store.Limits{MaxKeys: 4, Eviction: f.limits.Eviction},
 			SetLimits: true,
 		})
 		if a.Keys != 4 || len(a.Evicted) != 1 {
@@ -44,9 +44,9 @@ var limitTests = []test{
 	}},
 
 	{"a raised limit evicts nothing", func(f *fixture) {
-		f.setLimits(store.Limits{MaxKeys: 2, Eviction: store.Rank.Name})
+		f.setLimits(store.Limits{MaxKeys: 2, Eviction: f.limits.Eviction})
 		f.apply(numbered("k", 2)...)
-		a := f.setLimits(store.Limits{MaxKeys: 3, Eviction: store.Rank.Name})
+		a := f.setLimits(store.Limits{MaxKeys: 3, Eviction: f.limits.Eviction})
 		if len(a.Evicted) != 0 || a.Over {
 			f.Errorf("evicted %q, over %v", a.Evicted, a.Over)
 		}
@@ -55,19 +55,19 @@ var limitTests = []test{
 		}
 	}},
 
-	{"a lowered limit of keys is worked off in steps, the lowest first", func(f *fixture) {
+	{"rank, lru: a lowered limit of keys is worked off in steps, the lowest first", func(f *fixture) {
 		f.fill(1000)
-		f.workOff(store.Limits{MaxKeys: 100, Eviction: store.Rank.Name})
+		f.workOff(store.Limits{MaxKeys: 100, Eviction: f.limits.Eviction})
 	}},
 
-	{"a lowered limit of bytes is worked off in steps, the lowest first", func(f *fixture) {
+	{"rank, lru: a lowered limit of bytes is worked off in steps, the lowest first", func(f *fixture) {
 		f.fill(1000) // 6 bytes each
-		f.workOff(store.Limits{MaxKeys: 1000, MaxBytes: 615, Eviction: store.Rank.Name})
+		f.workOff(store.Limits{MaxKeys: 1000, MaxBytes: 615, Eviction: f.limits.Eviction})
 	}},
 
-	{"a limit of bytes that no entry meets empties the store", func(f *fixture) {
+	{"rank, lru: a limit of bytes that no entry meets empties the store", func(f *fixture) {
 		f.apply(create("a", strings.Repeat("x", 100)), create("b", strings.Repeat("x", 100)))
-		a := f.setLimits(store.Limits{MaxKeys: 10, MaxBytes: 50, Eviction: store.Rank.Name})
+		a := f.setLimits(store.Limits{MaxKeys: 10, MaxBytes: 50, Eviction: f.limits.Eviction})
 		f.wantKeys("evicted", a.Evicted, "a", "b")
 		if a.Keys != 0 || a.Bytes != 0 || a.Over {
 			f.Errorf("%d keys, %d bytes, over %v", a.Keys, a.Bytes, a.Over)
@@ -76,7 +76,7 @@ var limitTests = []test{
 
 	{"while a limit is worked off, creates take no more than they free", func(f *fixture) {
 		f.fill(1000)
-		f.setLimits(store.Limits{MaxKeys: 1, Eviction: store.Rank.Name})
+		f.setLimits(store.Limits{MaxKeys: 1, Eviction: f.limits.Eviction})
 		before := f.apply()
 		a := f.apply(numbered("new", 50)...)
 		if a.Keys > before.Keys || !a.Over {
@@ -89,7 +89,7 @@ var limitTests = []test{
 
 	{"while a limit is worked off, creates after deletes evict too", func(f *fixture) {
 		f.fill(1000)
-		f.setLimits(store.Limits{MaxKeys: 1, Eviction: store.Rank.Name})
+		f.setLimits(store.Limits{MaxKeys: 1, Eviction: f.limits.Eviction})
 		step := f.apply()
 		rows := f.order()
 		writes := numbered("new", 3)
@@ -104,7 +104,7 @@ var limitTests = []test{
 
 	{"a batch whose deletes bring the store below a lowered limit leaves it there", func(f *fixture) {
 		f.fill(1000)
-		f.setLimits(store.Limits{MaxKeys: 10, Eviction: store.Rank.Name})
+		f.setLimits(store.Limits{MaxKeys: 10, Eviction: f.limits.Eviction})
 		var writes []store.Write
 		for _, key := range f.order() {
 			writes = append(writes, del(key))
@@ -117,7 +117,7 @@ var limitTests = []test{
 
 	{"while bytes are worked off, puts take no more than they free", func(f *fixture) {
 		f.fill(1000)
-		f.setLimits(store.Limits{MaxKeys: 1000, MaxBytes: 600, Eviction: store.Rank.Name})
+		f.setLimits(store.Limits{MaxKeys: 1000, MaxBytes: 600, Eviction: f.limits.Eviction})
 		rows := f.order()
 		before := f.apply()
 		a := f.apply(put(rows[len(rows)-1], strings.Repeat("x", 90)), create("new", strings.Repeat("x", 90)))

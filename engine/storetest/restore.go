@@ -7,7 +7,7 @@ import (
 )
 
 var restoreTests = []test{
-	{"a restored entry has the place that was asked for", func(f *fixture) {
+	{"rank: a restored entry has the place that was asked for", func(f *fixture) {
 		f.apply(create("new", "1"), restore("often", "2", 7), restore("never", "3", 0), restore("half", "4", 0.5))
 		f.wantKeys("order", f.order(), "new", "never", "half", "often")
 		if s := f.score("often"); s != 7 {
@@ -20,7 +20,7 @@ var restoreTests = []test{
 	}},
 
 	{"a restore makes room as a create does", func(f *fixture) {
-		f.setLimits(store.Limits{MaxKeys: 2, Eviction: store.Rank.Name})
+		f.setLimits(store.Limits{MaxKeys: 2, Eviction: f.limits.Eviction})
 		a := f.apply(restore("a", "1", 3), restore("b", "2", 2), restore("c", "3", 1))
 		f.wantKeys("evicted", a.Evicted, "b")
 		f.wantKeys("left", f.order(), "c", "a")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,36 +62,65 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 	for _, group := range []struct {
 		name  string
 		tests []test
+		each  bool // whether it runs under each policy, or under the default
 	}{
-		{"writes", writeTests},
-		{"versions and conditions", versionTests},
-		{"values and keys", valueTests},
-		{"the eviction order", orderTests},
-		{"policies", policyTests},
-		{"policies that follow each other", switchTests},
-		{"capacity in bytes", byteTests},
-		{"limits", limitTests},
-		{"batches", batchTests},
-		{"browsing", browseTests},
-		{"restoring", restoreTests},
-		{"life and errors", lifeTests},
+		{"writes", writeTests, true},
+		{"versions and conditions", versionTests, true},
+		{"values and keys", valueTests, true},
+		{"the eviction order", orderTests, false},
+		{"policies", policyTests, false},
+		{"policies that follow each other", switchTests, false},
+		{"capacity in bytes", byteTests, true},
+		{"limits", limitTests, true},
+		{"batches", batchTests, true},
+		{"browsing", browseTests, true},
+		{"restoring", restoreTests, true},
+		{"life and errors", lifeTests, true},
 	} {
-		t.Run(group.name, func(t *testing.T) {
-			for _, tt := range group.tests {
-				t.Run(tt.name, func(t *testing.T) {
-					tt.run(&fixture{T: t, open: open, Harness: opened(t, open), limits: roomy})
-				})
+		policies := store.Policies
+		if !group.each {
+			policies = policies[:1]
+		}
+		for _, policy := range policies {
+			name := group.name
+			if group.each {
+				name += " under " + policy.Name
 			}
-		})
+			t.Run(name, func(t *testing.T) {
+				for _, tt := range group.tests {
+					if group.each && !tt.isOf(policy) {
+						continue
+					}
+					limits := roomy
+					limits.Eviction = policy.Name
+					t.Run(tt.name, func(t *testing.T) {
+						tt.run(&fixture{T: t, open: open, Harness: opened(t, open), limits: limits})
+					})
+				}
+			})
+		}
 	}
 }
 
 type test struct {
-	name string
+	name string // may begin with the policies that it is of: "rank, lru: "
 	run  func(f *fixture)
 }
 
-// roomy limits evict nothing unless a test asks for it.
+func (t *test) isOf(p store.Policy) bool {
+	names, _, _ := strings.Cut(t.name, ": ")
+	isOf := false
+	for name := range strings.SplitSeq(names, ", ") {
+		if _, isPolicy := store.PolicyByName(name); !isPolicy {
+			return true
+		}
+		isOf = isOf || name == p.Name
+	}
+	return isOf
+}
+
+// roomy limits evict nothing unless a test asks for it. Their policy is that of
+// the run.
 var roomy = store.Limits{MaxKeys: 10_000, Eviction: store.Rank.Name}
 
 func opened(t *testing.T, open func(t *testing.T) Harness) Harness {

@@ -110,7 +110,7 @@ var writeTests = []test{
 		}
 	}},
 
-	{"a key that was deleted comes back as the youngest, with no rank", func(f *fixture) {
+	{"rank: a key that was deleted comes back as the youngest, with no rank", func(f *fixture) {
 		f.apply(create("a", "1"), create("b", "1"))
 		f.fetch("a")
 		f.write(del("a"), store.Deleted)
