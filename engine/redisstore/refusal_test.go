@@ -10,83 +10,97 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
+// underEach runs a test for each policy.
+func underEach(t *testing.T, run func(f *fixture)) {
+	for _, policy := range store.Policies {
+		t.Run(policy.Name, func(t *testing.T) {
+			f := newFixture(t)
+			f.limits.Eviction = policy.Name
+			run(f)
+		})
+	}
+}
+
 func TestAFullRedisRefusesNewValuesAndStillReadsAndDeletes(t *testing.T) {
-	f := newFixture(t)
-	f.apply(create("a", "1"), create("b", "2"))
-	f.do("CONFIG", "SET", "maxmemory", "1")
+	underEach(t, func(f *fixture) {
+		f.apply(create("a", "1"), create("b", "2"))
+		f.do("CONFIG", "SET", "maxmemory", "1")
 
-	a := f.apply(create("new", "v"), put("a", "longer"), create("b", "x"))
-	f.outcomes(a, store.Refused, store.Refused, store.Conflict)
-	if !strings.Contains(a.Results[0].Reason, "OOM") {
-		t.Errorf("reason %q", a.Results[0].Reason)
-	}
-	got := f.fetch("a", "new")
-	if got.Entries[0] == nil || string(got.Entries[0].Data) != "1" || got.Entries[1] != nil {
-		t.Errorf("fetched %+v", got.Entries)
-	}
-	if got.LostRaises != 1 {
-		t.Errorf("%d lost raises, want 1", got.LostRaises)
-	}
-	f.consistent()
-	f.outcomes(f.apply(remove("a")), store.Deleted)
-	f.consistent()
+		a := f.apply(create("new", "v"), put("a", "longer"), create("b", "x"))
+		f.outcomes(a, store.Refused, store.Refused, store.Conflict)
+		if !strings.Contains(a.Results[0].Reason, "OOM") {
+			f.Errorf("reason %q", a.Results[0].Reason)
+		}
+		got := f.fetch("a", "new")
+		if got.Entries[0] == nil || string(got.Entries[0].Data) != "1" || got.Entries[1] != nil {
+			f.Errorf("fetched %+v", got.Entries)
+		}
+		if got.LostRaises != 1 {
+			f.Errorf("%d lost raises, want 1", got.LostRaises)
+		}
+		f.consistent()
+		f.outcomes(f.apply(remove("a")), store.Deleted)
+		f.consistent()
 
-	f.do("CONFIG", "SET", "maxmemory", "0")
-	f.outcomes(f.apply(create("new", "v")), store.Created)
-	if got := f.fetch("b"); got.LostRaises != 0 {
-		t.Errorf("%d lost raises", got.LostRaises)
-	}
-	f.consistent()
+		f.do("CONFIG", "SET", "maxmemory", "0")
+		f.outcomes(f.apply(create("new", "v")), store.Created)
+		if got := f.fetch("b"); got.LostRaises != 0 {
+			f.Errorf("%d lost raises", got.LostRaises)
+		}
+		f.consistent()
+	})
 }
 
 func TestALowerLimitIsWorkedOffEvenWhenRedisIsFull(t *testing.T) {
-	f := newFixture(t)
-	f.apply(create("a", "1"), create("b", "2"), create("c", "3"))
-	f.do("CONFIG", "SET", "maxmemory", "1")
-	f.limits.MaxKeys = 1
-	a, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, SetLimits: true})
-	if err != nil || a.Keys != 1 || a.Limits != f.limits {
-		t.Fatalf("%+v, %v", a, err)
-	}
-	f.consistent()
+	underEach(t, func(f *fixture) {
+		f.apply(create("a", "1"), create("b", "2"), create("c", "3"))
+		f.do("CONFIG", "SET", "maxmemory", "1")
+		f.limits.MaxKeys = 1
+		a, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, SetLimits: true})
+		if err != nil || a.Keys != 1 || a.Limits != f.limits {
+			f.Fatalf("%+v, %v", a, err)
+		}
+		f.consistent()
+	})
 }
 
 func TestAReadOnlyReplicaAnswersReadsAndRefusesWrites(t *testing.T) {
-	f := newFixture(t)
-	f.apply(create("a", "1"))
-	f.do("REPLICAOF", "127.0.0.1", "1") // a port where nobody is
+	underEach(t, func(f *fixture) {
+		f.apply(create("a", "1"))
+		f.do("REPLICAOF", "127.0.0.1", "1") // a port where nobody is
 
-	a := f.apply(create("new", "v"), put("a", "2"), remove("a"), remove("none"))
-	f.outcomes(a, store.Refused, store.Refused, store.Refused, store.Absent)
-	if !strings.Contains(a.Results[2].Reason, "READONLY") {
-		t.Errorf("reason %q", a.Results[2].Reason)
-	}
-	if got := f.fetch("a"); got.Entries[0] == nil || got.LostRaises != 1 {
-		t.Errorf("%+v", got)
-	}
-	limits := store.Limits{MaxKeys: 5, Eviction: "rank"}
-	a, err := f.store.Apply(f.ctx(), store.Batch{Limits: limits, SetLimits: true})
-	if err != nil || a.Limits == limits {
-		t.Errorf("limits that were not stored were reported as in force: %+v, %v", a.Limits, err)
-	}
-	f.do("REPLICAOF", "NO", "ONE")
-	f.outcomes(f.apply(remove("a")), store.Deleted)
-	f.consistent()
+		a := f.apply(create("new", "v"), put("a", "2"), remove("a"), remove("none"))
+		f.outcomes(a, store.Refused, store.Refused, store.Refused, store.Absent)
+		if !strings.Contains(a.Results[2].Reason, "READONLY") {
+			f.Errorf("reason %q", a.Results[2].Reason)
+		}
+		if got := f.fetch("a"); got.Entries[0] == nil || got.LostRaises != 1 {
+			f.Errorf("%+v", got)
+		}
+		limits := f.limits
+		limits.MaxKeys = 5
+		a, err := f.store.Apply(f.ctx(), store.Batch{Limits: limits, SetLimits: true})
+		if err != nil || a.Limits == limits {
+			f.Errorf("limits that were not stored were reported as in force: %+v, %v", a.Limits, err)
+		}
+		f.do("REPLICAOF", "NO", "ONE")
+		f.outcomes(f.apply(remove("a")), store.Deleted)
+		f.consistent()
+	})
 }
 
 func TestAKeyOfTheWrongTypeFailsTheBatchAndChangesNothing(t *testing.T) {
 	for _, name := range []string{"values", "meta", "ranks", "state"} {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
+		underEach(t, func(f *fixture) {
 			f.apply(create("a", "1"))
 			f.do("SET", "{cache}:"+name, "a string")
 			before := f.dump()
 			_, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("b", "2"), remove("a")}})
 			if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFateUnknown) || !strings.Contains(err.Error(), "WRONGTYPE") {
-				t.Errorf("got %v", err)
+				f.Errorf("%s: got %v", name, err)
 			}
 			if after := f.dump(); after != before {
-				t.Errorf("before:\n%s\nafter:\n%s", before, after)
+				f.Errorf("before:\n%s\nafter:\n%s", before, after)
 			}
 		})
 	}
@@ -189,6 +203,12 @@ func TestAMissingRightIsSaidOnceAndNotTakenForADeadServer(t *testing.T) {
 }
 
 func TestUnderMemoryPressureABatchAnswersAsItsWritesOneByOne(t *testing.T) {
+	for _, policy := range store.Policies {
+		t.Run(policy.Name, func(t *testing.T) { underMemoryPressure(t, policy) })
+	}
+}
+
+func underMemoryPressure(t *testing.T, policy store.Policy) {
 	for _, writes := range [][]store.Write{
 		{remove("a"), create("new", "v")},
 		{create("new", "v"), remove("a")},
@@ -197,6 +217,7 @@ func TestUnderMemoryPressureABatchAnswersAsItsWritesOneByOne(t *testing.T) {
 		var answers [2][]store.Result
 		for i, batched := range []bool{false, true} {
 			f := newFixture(t)
+			f.limits.Eviction = policy.Name
 			f.apply(create("a", "1"), create("b", "2"))
 			f.do("CONFIG", "SET", "maxmemory", "1")
 			if batched {
