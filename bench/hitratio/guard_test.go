@@ -115,3 +115,31 @@ func TestASwitchKeepsWhatIsKnown(t *testing.T) {
 		}
 	}
 }
+
+// TestPoliciesKeepTheirHitRatiosBehindALocalTier has the local tier answer what
+// was read a moment ago, and tell the store of it or not.
+func TestPoliciesKeepTheirHitRatiosBehindALocalTier(t *testing.T) {
+	want := map[string]float64{
+		"rank": 0.6042, "rank, told": 0.6046,
+		"lru": 0.4633, "lru, told": 0.5019,
+		"adaptive": 0.4749, "adaptive, told": 0.6236,
+	}
+	r := results{}
+	load := row{synthetic(40_000, 2_000, 275)[1], 100}
+	all := behindLocal(false)
+	r.want([]row{load}, all)
+	if err := r.fill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		expected, ok := want[c.name]
+		if got := r[run{load, c}]; !ok || math.Abs(got-expected) > 0.002 {
+			t.Errorf("%s: a hit ratio of %.4f, want %.4f", c.name, got, expected)
+		}
+	}
+	for _, policy := range []string{"lru", "adaptive"} {
+		if want[policy+", told"] <= want[policy] {
+			t.Errorf("%s gains nothing from being told", policy)
+		}
+	}
+}

@@ -104,6 +104,28 @@ var policyTests = []test{
 		}
 	}},
 
+	{"once all others were read, of new keys rank finds none again", func(f *fixture) {
+		// The figure for rank is in README.md and docs/eviction.md.
+		const n = 1000
+		for policy, want := range map[string]int{store.Rank.Name: 0, store.LRU.Name: n - 1, store.Adaptive.Name: 9} {
+			f.empty()
+			f.setLimits(store.Limits{MaxKeys: n, Eviction: policy})
+			f.readThrough(keysOf(numbered("old", n))...)
+			f.readThrough(keysOf(numbered("old", n))...)
+			newcomers := keysOf(numbered("new", n))
+			f.readThrough(newcomers...)
+			found := 0
+			for _, e := range f.fetch(newcomers[:n-1]...).Entries {
+				if e != nil {
+					found++
+				}
+			}
+			if found != want {
+				f.Errorf("%s: found %d of %d again, want %d", policy, found, n-1, want)
+			}
+		}
+	}},
+
 	{"what was evicted without ever being fetched is counted, under every policy", func(f *fixture) {
 		for _, policy := range store.Policies {
 			f.setLimits(store.Limits{MaxKeys: 10, Eviction: policy.Name})
