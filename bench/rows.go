@@ -85,6 +85,7 @@ func (b *bench) parts() []part {
 		{run: b.redisMemory, rows: []row{
 			{what: "memory in Redis a key", beside: "plain HSET and ZADD", target: atMost(1.6), unit: ratio},
 		}},
+		{run: b.redisTime, rows: policyRows()},
 		{run: b.rates, rows: append(hitRows(rawBase, rawHit), row{
 			what: fetch.name + ": requests/s", beside: rawHit.name, target: atLeast(0.6), unit: ratio, work: fetch, base: rawHit, metric: sample.rate,
 		})},
