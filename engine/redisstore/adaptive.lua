@@ -89,10 +89,11 @@ policies.adaptive = function(order)
   end
 
   -- The window is a queue, of which each part goes on with the next: popped are
-  -- entries that were taken out of RANKS, several at a time; then those that are
-  -- there; then fresh ones that are not there yet. moves are for the rest of the
+  -- entries that were taken out of RANKS, several at a time, as members and
+  -- scores, with their keys and ghosts; then those that are there; then fresh ones
+  -- that are not there yet, as scores and members. moves are for the rest of the
   -- order. settle puts all back.
-  local popped, first_popped = {}, 1
+  local popped, keys, ghosts, first_popped = {}, {}, {}, 1
   local fresh, first_fresh = {}, 1
   local moves = {}
   local at_once -- 1 once too many were popped
@@ -105,19 +106,15 @@ policies.adaptive = function(order)
   local place, left = {}, {}
   local moved = false
 
-  local function put(list)
-    for i = 1, #list, 1000 do redis.call('ZADD', RANKS, unpack(list, i, math.min(i + 999, #list))) end
+  local function put(list, from)
+    for i = from, #list, 1000 do redis.call('ZADD', RANKS, unpack(list, i, math.min(i + 999, #list))) end
   end
   local function put_back()
-    for i = first_popped, #popped do
-      local p = popped[i]
-      moves[#moves + 1], moves[#moves + 2] = p.text, p.m
+    for i = first_popped, #keys do
+      moves[#moves + 1], moves[#moves + 2] = popped[2 * i], popped[2 * i - 1]
     end
-    for i = first_fresh, #fresh do
-      local p = fresh[i]
-      moves[#moves + 1], moves[#moves + 2] = p.text, p.m
-    end
-    put(moves)
+    put(moves, 1)
+    put(fresh, first_fresh)
   end
 
   local function full()
@@ -127,65 +124,64 @@ policies.adaptive = function(order)
 
   local function ghost(key)
     local rank = redis.pcall('ZSCORE', GHOSTS, key)
-    return type(rank) == 'string' and tonumber(rank)
+    return type(rank) == 'string' and rank
   end
 
-  -- pop takes the oldest of the window out of RANKS, with their ghosts.
+  -- pop takes the oldest of the window out of RANKS.
   local function pop(count)
-    local found = redis.call('ZPOPMIN', RANKS, count)
-    popped, first_popped = {}, 1
-    for i = 1, #found, 2 do
-      local m, text = found[i], found[i + 1]
-      popped[#popped + 1] = { m = m, key = string.sub(m, 17), text = text, score = tonumber(text), ghost = false }
+    popped, keys, first_popped = redis.call('ZPOPMIN', RANKS, count), {}, 1
+    for i = 1, #popped / 2 do keys[i] = string.sub(popped[2 * i - 1], 17) end
+    if #keys == 1 then
+      ghosts = { ghost(keys[1]) }
+    else
+      ghosts = keys[1] and redis.pcall('ZMSCORE', GHOSTS, unpack(keys)) or {}
     end
-    if count == 1 then
-      if popped[1] then popped[1].ghost = ghost(popped[1].key) end
-      return
-    end
-    local keys = {}
-    for i, p in ipairs(popped) do keys[i] = p.key end
-    local ranks = redis.pcall('ZMSCORE', GHOSTS, unpack(keys))
-    for i, p in ipairs(popped) do p.ghost = tonumber(ranks[i] or nil) end
   end
 
-  -- oldest takes an entry out of the window.
+  local function ranked(key, score, ghost)
+    local last = above(order, score - APART)
+    local rank = left[key] or tonumber(ghost or nil)
+    if not rank then return last end
+    local unread = last % 1
+    return fold(rank, last - unread) + unread
+  end
+
+  -- oldest takes an entry out of the window, and returns member, key, score, and
+  -- its score for the rest of the order.
   local function oldest()
-    local p = popped[first_popped]
-    if not p then
-      local there = apart - (#fresh - first_fresh + 1)
+    local i, m, key, score, rank = first_popped
+    if not keys[i] then
+      local there = apart - (#fresh - first_fresh + 1) / 2
       if there > 0 then
         pop(math.min(there, at_once or math.min(math.max(order.coming, 1), 500)))
-        p = popped[1]
+        i = 1
       end
     end
-    if p then
-      first_popped = first_popped + 1
+    if keys[i] then
+      first_popped = i + 1
+      m, key, score = popped[2 * i - 1], keys[i], tonumber(popped[2 * i])
+      rank = ranked(key, score, ghosts[i])
     else
-      p = fresh[first_fresh]
-      if not p then return end
-      first_fresh = first_fresh + 1
-      p.ghost = ghost(p.key)
+      m = fresh[first_fresh + 1]
+      if not m then return end
+      key, score = string.sub(m, 17), tonumber(fresh[first_fresh])
+      rank = ranked(key, score, ghost(key))
+      first_fresh = first_fresh + 2
     end
     apart = apart - 1
-    return p
+    return m, key, score, rank
   end
+
   local function find_low()
     if low then return end
-    put(moves)
+    put(moves, 1)
     moves = {}
     local found = redis.call('ZRANGE', RANKS, EDGE, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
     low, low_score = found[1], tonumber(found[2])
     bound = not order.former and low_score or nil
   end
-  local function ranked(p)
-    local last = above(order, p.score - APART)
-    local rank = left[p.key] or p.ghost
-    if not rank then return last end
-    local unread = last % 1
-    return fold(rank, last - unread) + unread
-  end
-  local function move(p, score)
-    moves[#moves + 1], moves[#moves + 2] = score, p.m
+  local function move(m, score)
+    moves[#moves + 1], moves[#moves + 2] = score, m
   end
 
   return {
@@ -193,9 +189,8 @@ policies.adaptive = function(order)
     enter = function(key, m)
       for _ = 1, 2 do
         if not full() then break end
-        local old = oldest()
-        local rank = ranked(old)
-        move(old, rank)
+        local m, _, _, rank = oldest()
+        move(m, rank)
         if bound and rank < bound then bound = rank end
         low = nil
       end
@@ -208,27 +203,25 @@ policies.adaptive = function(order)
         use(now, key)
         place[key] = n - 1
       end
-      fresh[#fresh + 1] = { m = m, key = key, text = string.format('%d.5', now + APART), score = now + APART - 0.5, ghost = false }
+      fresh[#fresh + 1], fresh[#fresh + 2] = string.format('%d.5', now + APART), m
       if apart then apart = apart + 1 end
     end,
     leaves = function()
-      local old = full() and oldest()
-      local old_rank = old and ranked(old)
+      local m, old, old_score, old_rank
+      if full() then m, old, old_score, old_rank = oldest() end
       local key, score, rank
       if old and not low and bound and old_rank <= bound + half then
-        key, score, rank = old.key, old.score, old_rank
+        key, score, rank = old, old_score, old_rank
       else
         find_low()
-        local worth = low and own(order, low_score)
         if not low and not old then
-          old = oldest()
+          m, old, old_score, old_rank = oldest()
           if not old then return end
-          old_rank = ranked(old)
         end
-        if old and low and worth + half < old_rank then
-          move(old, old_rank)
+        if old and low and own(order, low_score) + half < old_rank then
+          move(m, old_rank)
         elseif old then
-          key, score, rank = old.key, old.score, old_rank
+          key, score, rank = old, old_score, old_rank
         end
       end
       if not key then
@@ -241,9 +234,9 @@ policies.adaptive = function(order)
       return key, score
     end,
     settle = function()
-      if first_popped <= #popped then at_once = 1 end -- it was too much
+      if first_popped <= #keys then at_once = 1 end -- it was too much
       put_back()
-      popped, first_popped, fresh, first_fresh, moves = {}, 1, {}, 1, {}
+      popped, keys, first_popped, fresh, first_fresh, moves = {}, {}, 1, {}, 1, {}
       apart, low, bound = nil, nil, nil
     end,
     forget = function(key)

@@ -19,10 +19,11 @@ local function order_of(eviction, keys, clock, window, former, low)
   }
   if former then
     local all = {}
-    for policy, clock, base, start, half, shift in string.gmatch(former, '(%a+) (%S+) (%S+) (%S+) (%S+) (%S+)') do
+    local number = ' ([%d.e+-]+)'
+    for policy, clock, base, start, half, shift in string.gmatch(former, '(%a+)' .. string.rep(number, 5)) do
       all[#all + 1] = {
         policy = policy, clock = tonumber(clock) or 0, base = tonumber(base) or 0,
-        start = tonumber(start) or 0, half = tonumber(half) or 1, shift = tonumber(shift) or 0,
+        start = tonumber(start) or 0, half = math.max(tonumber(half) or 1, 1), shift = tonumber(shift) or 0,
       }
     end
     if all[1] then order.former = all end

@@ -90,12 +90,17 @@ func TestWhoBreaksGhostsOrShadowBreaksNothingElse(t *testing.T) {
 func TestStructuresThatDisagreeAreRepairedUnderEveryPolicy(t *testing.T) {
 	for _, policy := range store.Policies {
 		for name, harm := range map[string]func(f *fixture){
-			"ranks":      func(f *fixture) { f.do("DEL", "{cache}:ranks") },
-			"meta":       func(f *fixture) { f.do("DEL", "{cache}:meta") },
-			"values":     func(f *fixture) { f.do("DEL", "{cache}:values") },
-			"state":      func(f *fixture) { f.do("DEL", "{cache}:state") },
-			"one rank":   func(f *fixture) { f.do("ZPOPMIN", "{cache}:ranks") },
-			"clock":      func(f *fixture) { f.do("HSET", "{cache}:state", "clock", "noon", "window", "wide", "held", "all") },
+			"ranks":    func(f *fixture) { f.do("DEL", "{cache}:ranks") },
+			"meta":     func(f *fixture) { f.do("DEL", "{cache}:meta") },
+			"values":   func(f *fixture) { f.do("DEL", "{cache}:values") },
+			"state":    func(f *fixture) { f.do("DEL", "{cache}:state") },
+			"one rank": func(f *fixture) { f.do("ZPOPMIN", "{cache}:ranks") },
+			"clock": func(f *fixture) {
+				f.do("HSET", "{cache}:state", "clock", "noon", "window", "wide", "held", "all", "low", "deep")
+			},
+			"former": func(f *fixture) {
+				f.do("HSET", "{cache}:state", "former", "rank e e e e e lru 1 9 -1 0 0 adaptive nan 1 2 inf 4")
+			},
 			"order gone": func(f *fixture) { f.do("HDEL", "{cache}:state", "clock", "window", "held") },
 		} {
 			t.Run(policy.Name+" without "+name, func(t *testing.T) {
