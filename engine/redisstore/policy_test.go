@@ -126,8 +126,14 @@ func TestStructuresThatDisagreeAreRepairedUnderEveryPolicy(t *testing.T) {
 // policy changes all the time.
 func TestPoliciesChangeWhileOthersWrite(t *testing.T) {
 	f := newFixture(t)
-	f.limits = store.Limits{MaxKeys: 40, Eviction: "rank"}
-	f.apply()
+	f.limits = store.Limits{MaxKeys: 500, Eviction: "rank"}
+	for i := range 10 {
+		var keys []string
+		for j := range 50 {
+			keys = append(keys, fmt.Sprint("k", i, "-", j))
+		}
+		f.use(keys...)
+	}
 	other, _ := f.open(f.server.URL())
 	ctx, limits := f.ctx(), f.limits
 	stop := make(chan struct{})
@@ -145,7 +151,7 @@ func TestPoliciesChangeWhileOthersWrite(t *testing.T) {
 				return
 			}
 			a, err := other.Apply(ctx, store.Batch{Limits: limits, Writes: []store.Write{create(keys[0], "v"), create(keys[1], "v")}})
-			if err != nil || a.Keys > 40 {
+			if err != nil || a.Keys > 500 {
 				t.Errorf("%d keys, %v", a.Keys, err)
 				return
 			}
@@ -226,6 +232,28 @@ func TestASwitchThatIsRefusedLeavesAllAsItWas(t *testing.T) {
 			f.Errorf("limits %+v, %d keys", a.Limits, a.Keys)
 		}
 		f.consistent()
+	})
+}
+
+func TestWhatDisagreesIsRepairedDuringAConversion(t *testing.T) {
+	eachSwitch(t, func(f *fixture, _, to string) {
+		for _, harm := range []func(){
+			func() { f.do("ZPOPMIN", "{cache}:ranks", "20"); f.do("HDEL", "{cache}:meta", "k400") },
+			func() { f.do("DEL", "{cache}:ranks") },
+			func() { f.do("DEL", "{cache}:state") },
+		} {
+			f.switchTo(to)
+			harm()
+			for i := range 10 {
+				f.use(fmt.Sprint("new", i), fmt.Sprint("k", 50*i))
+				if n := f.redis.HLen(f.ctx(), "{cache}:values").Val(); n > 500 {
+					f.Fatalf("%d values", n)
+				}
+			}
+			f.settle()
+			f.switchTo("rank")
+			f.switchTo("lru")
+		}
 	})
 }
 
