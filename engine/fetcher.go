@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// maxLanes is how many fetches are on their way at once. With two, one
-	// can be read while the other waits for the store.
-	maxLanes = 2
+	// maxLanes is how many fetches are on their way at once: one in the store,
+	// one whose answer is being read, one that waits for the store.
+	maxLanes = 3
 	// maxFetch bounds the keys of one fetch, and maxFetchBytes, roughly, its
 	// values: an answer has to arrive within the time of those who wait for it.
 	maxFetch      = 128
@@ -295,14 +295,16 @@ type flightBatch struct {
 
 func (b *flightBatch) isEmpty() bool { return len(b.flights) == 0 && len(b.uses) == 0 }
 
-// take marks the next batch as sent. Without one the lane ends.
+// take marks the next batch, at most half of many flights, as sent. Without one
+// the lane ends.
 func (f *fetcher) take() flightBatch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b := flightBatch{seen: f.seen, sent: f.local.now()}
 	taken := 0
+	most := min(f.batchKeys, halfOfMany(len(f.pending)))
 	for _, fl := range f.pending {
-		if len(b.flights) == f.batchKeys {
+		if len(b.flights) == most {
 			break
 		}
 		taken++

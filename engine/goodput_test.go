@@ -78,7 +78,7 @@ func offer(seconds, rate int, call func(key string) error) []map[error]int {
 }
 
 // A batch has up to 128 keys: at 100 ms there and back the worker does 1,280
-// writes a second, and two lanes twice as many fetches.
+// writes a second, and three lanes three times as many fetches.
 func TestUnderOverloadWhatIsTakenIsAnsweredInTime(t *testing.T) {
 	calls := map[string]func(e *engine.Engine, key string) error{
 		"writes": func(e *engine.Engine, key string) error {
@@ -95,7 +95,7 @@ func TestUnderOverloadWhatIsTakenIsAnsweredInTime(t *testing.T) {
 			away *= time.Millisecond
 			capacity := int(128 * time.Second / away)
 			if name == "reads" {
-				capacity *= 2
+				capacity *= 3
 			}
 			t.Run(fmt.Sprint(name, " of a store that is away ", away), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {

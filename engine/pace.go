@@ -5,6 +5,11 @@ import (
 	"time"
 )
 
+// halfOfMany is how many of those that wait go into the next call: while one
+// half is in the store, answers to the other go out, and the next ones come in.
+// A few are not parted, since a call has costs of its own.
+func halfOfMany(waiting int) int { return max(16, (waiting+1)/2) }
+
 // pace knows how long the store takes to answer, and so when it is too late to
 // ask it. A call that is sent with too little time left ends without an answer;
 // where many wait, so would all that come after it.

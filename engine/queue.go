@@ -8,9 +8,6 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// fewJobs are not parted: a batch has costs of its own.
-const fewJobs = 16
-
 // job is a write on its way to the store.
 type job struct {
 	write    store.Write
@@ -115,10 +112,9 @@ func (q *queue) put(j *job, maxJobs int, maxBytes int64) error {
 	return nil
 }
 
-// take removes the next jobs, up to bounds that one job alone may exceed, and
-// no more than half of many: while one half is in the store, the answers to the
-// other go out and the next jobs come in. They count until they are released.
-// Those for which it is too late are answered with ErrTimeout.
+// take removes the next jobs, at most half of many, and up to bounds that one
+// job alone may exceed. They count until they are released. Those for which it
+// is too late are answered with ErrTimeout.
 func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -129,7 +125,7 @@ func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
 		}
 		q.refuse(j, ErrTimeout)
 	}
-	maxJobs = min(maxJobs, max(fewJobs, (q.waiting.Len()+1)/2))
+	maxJobs = min(maxJobs, halfOfMany(q.waiting.Len()))
 	taken := make([]*job, 0, min(maxJobs, q.waiting.Len()))
 	var bytes int64
 	for e := q.waiting.Front(); e != nil && len(taken) < maxJobs; e = q.waiting.Front() {

@@ -3,6 +3,9 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,6 +96,49 @@ func TestConcurrentReadsOfOneKeyAreOneFetch(t *testing.T) {
 	})
 }
 
+// TestOfManyHalfGoesIntoTheNextCall is of reads and of writes: the store is to
+// have work while the answers of a call go out.
+func TestOfManyHalfGoesIntoTheNextCall(t *testing.T) {
+	const many = 60
+	synctest.Test(t, func(t *testing.T) {
+		st := newScripted()
+		e := engine.New(st, settings(), engine.Options{})
+		defer e.Close()
+		create(t, e, "first", "1")
+		hold := make(chan struct{})
+		st.set(func() {
+			st.beforeFetch = func([]string) error { <-hold; return nil }
+			st.beforeApply = func(store.Batch) error { <-hold; return nil }
+		})
+		var running sync.WaitGroup
+		for i := range many {
+			key := fmt.Sprint(i)
+			running.Go(func() { value(t, e, key) })
+			running.Go(func() { create(t, e, key+"+", "1") })
+			synctest.Wait()
+		}
+		st.set(func() { st.fetches, st.batches = nil, nil })
+		close(hold)
+		running.Wait()
+		st.set(func() {
+			var writes, reads []int
+			for _, b := range st.batches {
+				writes = append(writes, len(b.Writes))
+			}
+			for _, keys := range st.fetches {
+				reads = append(reads, len(keys))
+			}
+			// One write and three reads were on their way.
+			if want := []int{30, 16, 13}; !slices.Equal(writes, want) {
+				t.Errorf("batches of %d writes, want %d", writes, want)
+			}
+			if want := []int{29, 16, 12}; !slices.Equal(reads, want) {
+				t.Errorf("fetches of %d keys, want %d", reads, want)
+			}
+		})
+	})
+}
+
 func TestReadsThatArriveWhileTheLanesAreBusyLeaveTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newScripted()
@@ -111,8 +157,8 @@ func TestReadsThatArriveWhileTheLanesAreBusyLeaveTogether(t *testing.T) {
 			<-done
 		}
 		st.set(func() {
-			if n := len(st.fetches); n != 3 || len(st.fetches[0]) != 1 || len(st.fetches[2]) != 4 {
-				t.Errorf("fetches %v: want the first two alone and at once, the rest as one batch", st.fetches)
+			if n := len(st.fetches); n != 4 || len(st.fetches[0]) != 1 || len(st.fetches[3]) != 3 {
+				t.Errorf("fetches %v: want the first three alone and at once, the rest as one batch", st.fetches)
 			}
 		})
 	})
@@ -205,8 +251,8 @@ func TestAHungStoreIsAnsweredForWithinTheTimeout(t *testing.T) {
 		hold := make(chan struct{})
 		st.set(func() { st.beforeFetch = func([]string) error { <-hold; return nil } })
 		begin := time.Now()
-		for range 3 {
-			// The first two hold the lanes, so the third is never sent.
+		for range 4 {
+			// The first three hold the lanes, so the fourth is never sent.
 			go e.Get(context.Background(), "other", engine.Read{NoCache: true})
 			synctest.Wait()
 		}
@@ -217,7 +263,7 @@ func TestAHungStoreIsAnsweredForWithinTheTimeout(t *testing.T) {
 		synctest.Wait()
 		close(hold)
 		e.Close()
-		if n := st.fetchCount(); n != 2 {
+		if n := st.fetchCount(); n != 3 {
 			t.Errorf("%d fetches: one that nobody waited for was sent", n)
 		}
 	})
@@ -253,7 +299,7 @@ func TestAKeyWhoseReaderLeftBeforeItWasSentIsReadForTheNextOne(t *testing.T) {
 		create(t, e, "k", "v")
 		hold := make(chan struct{})
 		st.set(func() { st.beforeFetch = func([]string) error { <-hold; return nil } })
-		for _, key := range []string{"one", "two"} { // they hold the lanes
+		for _, key := range []string{"one", "two", "three"} { // they hold the lanes
 			go e.Get(context.Background(), key, engine.Read{})
 			synctest.Wait()
 		}
@@ -268,7 +314,7 @@ func TestAKeyWhoseReaderLeftBeforeItWasSentIsReadForTheNextOne(t *testing.T) {
 		<-left
 		close(hold)
 		synctest.Wait()
-		if n := st.fetchCount(); n != 2 {
+		if n := st.fetchCount(); n != 3 {
 			t.Errorf("%d fetches: one that nobody waited for was sent", n)
 		}
 		if got := value(t, e, "k"); got != "v" {
