@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	policyKeys    = 10_000 // of a namespace, all of which were read
-	policyRead    = 9000   // of them, in the middle, which no policy lets go for what comes later
+	policyKeys    = 10_000 // of a namespace
+	policyRead    = 9000   // of one whose keys were read, in the middle: no policy lets them go for what comes later
 	policyRounds  = 15
 	policyEntries = 400 // fetched, and written, in a round of one size
 )
@@ -26,12 +26,25 @@ const (
 // policyBatches are how many keys a call has.
 var policyBatches = []int{1, 10, 50}
 
+// policyCalls are what is compared: in namespaces all of whose entries were read,
+// or none. Where all were, rank lets go what a batch created for what it creates
+// next, and never stores it; adaptive stores it.
+var policyCalls = []struct {
+	what    string
+	allRead bool
+	do      func(*policyLoad, context.Context, int) error
+}{
+	{"a fetch", true, (*policyLoad).fetch},
+	{"a write that evicts", false, (*policyLoad).create},
+	{"a write that evicts, where all was read", true, (*policyLoad).create},
+}
+
 func policyRows() []row {
 	var rows []row
-	for _, what := range []string{"fetch", "write that evicts"} {
+	for _, c := range policyCalls {
 		for _, n := range policyBatches {
 			rows = append(rows, row{
-				what: fmt.Sprintf("`adaptive`, Redis time a %s, batches of %d", what, n), beside: "`rank`",
+				what: fmt.Sprintf("`adaptive`, Redis time of %s, batches of %d", c.what, n), beside: "`rank`",
 				target: atMost(1.5), unit: ratio,
 			})
 		}
@@ -53,32 +66,35 @@ func (b *bench) redisTime(ctx context.Context, rows []row) error {
 	if err != nil {
 		return err
 	}
-	var loads []*policyLoad
-	for _, p := range []store.Policy{store.Rank, store.Adaptive} {
-		l := &policyLoad{
-			Store:  redisstore.New(redisstore.Config{Target: target, Namespace: p.Name, Logger: zap.NewNop()}),
-			limits: store.Limits{MaxKeys: policyKeys, Eviction: p.Name},
-			chance: rand.New(rand.NewPCG(1, 2)),
+	loads := map[bool][]*policyLoad{} // by whether all was read
+	for _, allRead := range []bool{true, false} {
+		for _, p := range []store.Policy{store.Rank, store.Adaptive} {
+			l := &policyLoad{
+				Store:  redisstore.New(redisstore.Config{Target: target, Namespace: fmt.Sprint(p.Name, allRead), Logger: zap.NewNop()}),
+				limits: store.Limits{MaxKeys: policyKeys, Eviction: p.Name},
+				chance: rand.New(rand.NewPCG(1, 2)),
+			}
+			defer l.Close()
+			if err := l.fill(ctx, allRead); err != nil {
+				return err
+			}
+			loads[allRead] = append(loads[allRead], l)
 		}
-		defer l.Close()
-		if err := l.fill(ctx); err != nil {
-			return err
-		}
-		loads = append(loads, l)
 	}
 	progress("measuring %d rounds of fetches and writes under %s and %s", policyRounds, store.Rank.Name, store.Adaptive.Name)
 	values := map[string][]float64{}
 	for range policyRounds {
-		for i, do := range []func(*policyLoad, context.Context, int) error{(*policyLoad).fetch, (*policyLoad).create} {
-			for j, n := range policyBatches {
+		what := policyRows()
+		for _, c := range policyCalls {
+			for _, n := range policyBatches {
 				var took [2]float64
-				for k, l := range loads {
-					if took[k], err = scriptTime(ctx, client, func() error { return do(l, ctx, n) }); err != nil {
+				for k, l := range loads[c.allRead] {
+					if took[k], err = scriptTime(ctx, client, func() error { return c.do(l, ctx, n) }); err != nil {
 						return err
 					}
 				}
-				what := policyRows()[i*len(policyBatches)+j].what
-				values[what] = append(values[what], took[1]/took[0])
+				values[what[0].what] = append(values[what[0].what], took[1]/took[0])
+				what = what[1:]
 			}
 		}
 	}
@@ -110,7 +126,7 @@ func scriptTime(ctx context.Context, client *redis.Client, do func() error) (flo
 	return after - before, err
 }
 
-// policyLoad is a namespace that is full of entries which were read.
+// policyLoad is a namespace that is full.
 type policyLoad struct {
 	*redisstore.Store
 	limits  store.Limits
@@ -118,11 +134,14 @@ type policyLoad struct {
 	created int
 }
 
-func (l *policyLoad) fill(ctx context.Context) error {
+func (l *policyLoad) fill(ctx context.Context, allRead bool) error {
 	for range policyKeys / store.MaxBatch {
 		if err := l.apply(ctx, store.MaxBatch); err != nil {
 			return err
 		}
+	}
+	if !allRead {
+		return nil
 	}
 	keys := make([]string, policyKeys)
 	for i := range keys {
