@@ -19,6 +19,9 @@ const (
 	maxBatchBytes = 1 << 20
 	// choresPause spaces tries to set limits while the store fails.
 	choresPause = time.Second
+	// convertPause spaces the batches that only convert the order to another
+	// policy: nobody waits for that.
+	convertPause = 20 * time.Millisecond
 )
 
 // worker applies the queued writes, one batch after another. It is the only
@@ -43,8 +46,9 @@ type worker struct {
 	limitsNew atomic.Bool
 	// limitsDue says that the store has to be told the limits.
 	limitsDue atomic.Bool
-	// over says that the store has not worked off a lowered limit yet.
-	over bool
+	// unfinished says that the store has not worked off a lowered limit, or not
+	// converted the order to another policy yet.
+	unfinished bool
 	// resting is until when no batch is sent without writes in it.
 	resting time.Time
 	foreign store.Limits // that a warning was given of
@@ -73,7 +77,7 @@ func (w *worker) run() {
 			w.apply(jobs)
 		case w.queue.isClosed():
 			return
-		case !w.over && !w.limitsDue.Load():
+		case !w.unfinished && !w.limitsDue.Load():
 			<-w.queue.wake
 		case time.Now().Before(w.resting):
 			select {
@@ -119,14 +123,17 @@ func (w *worker) apply(jobs []*job) {
 		return
 	}
 	w.evictions.add(applied.Evicted, applied.EvictedUnread)
-	w.over = applied.Over
+	w.unfinished = applied.Over || applied.Converting
 	if batch.SetLimits && applied.Limits != settings.Limits {
 		w.limitsDue.Store(true) // the store is read-only, or full
 	} else if !w.limitsNew.Load() && !w.limitsDue.Load() {
 		w.compare(settings.Limits, applied.Limits)
 	}
-	if w.limitsDue.Load() || w.over && len(applied.Evicted) == 0 {
+	switch {
+	case w.limitsDue.Load() || applied.Over && len(applied.Evicted) == 0:
 		w.resting = time.Now().Add(choresPause)
+	case applied.Converting && !applied.Over:
+		w.resting = time.Now().Add(convertPause)
 	}
 	// The local tier must not answer with what a client was told is gone.
 	w.fetcher.written(changedKeys(batch.Writes, applied), applied, seen)

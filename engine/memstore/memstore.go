@@ -119,7 +119,8 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 		EvictedUnread: run.unread,
 		Number:        s.number,
 		Limits:        s.limits,
-		Over:          s.over() || len(s.order.state.Former) > 0,
+		Over:          s.over(),
+		Converting:    len(s.order.state.Former) > 0,
 		Keys:          len(s.items),
 		Bytes:         s.bytes,
 	}, nil

@@ -80,7 +80,9 @@ func attrsArg(w *store.Write) any {
 
 func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, error) {
 	r := reader{reply: reply}
-	a := store.Applied{Number: uint64(r.int()), Epoch: r.string(), Keys: int(r.int()), Bytes: r.int(), Over: r.int() == 1}
+	a := store.Applied{Number: uint64(r.int()), Epoch: r.string(), Keys: int(r.int()), Bytes: r.int()}
+	unfinished := r.int()
+	a.Over, a.Converting = unfinished&1 != 0, unfinished&2 != 0
 	mended := r.int()
 	a.Limits = store.Limits{MaxKeys: int(r.int()), MaxBytes: r.int(), Eviction: r.string()}
 	answers := r.string()

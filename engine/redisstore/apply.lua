@@ -3,7 +3,8 @@
 --   max_keys, max_bytes, eviction, '1' to put these limits in force,
 --   then for each write: op (with 'r' the score behind it), key, value, kind and
 --   content type, the versions it must match, those it must not.
--- Returns {write number, epoch, keys, bytes, over, mended, max_keys, max_bytes,
+-- Returns {write number, epoch, keys, bytes, 1 if a limit is exceeded or nothing
+--   can be converted plus 2 if not all is converted, mended, max_keys, max_bytes,
 --   eviction, answers, one a line, {evicted keys}, how many of them were never
 --   fetched, why the event was not published, 1 if the batch was recorded}.
 --
@@ -337,7 +338,9 @@ if sets_limits then
   end
 end
 
-local reply = { number, epoch, keys, bytes, (over() or order.former) and 1 or 0, mended, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, unread, '', 0 }
+local unfinished = order.former and 2 or 0
+if over() or order.former and too_full then unfinished = unfinished + 1 end
+local reply = { number, epoch, keys, bytes, unfinished, mended, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, unread, '', 0 }
 if not writing then
   -- An earlier try may come yet, when the writes would change something: it
   -- must meet this answer.

@@ -259,7 +259,7 @@ func TestWhatDisagreesIsRepairedDuringAConversion(t *testing.T) {
 
 func TestAConversionRestsWhileRedisRefuses(t *testing.T) {
 	eachSwitch(t, func(f *fixture, from, to string) {
-		if a := f.switchTo(to); !a.Over {
+		if a := f.switchTo(to); !a.Converting {
 			f.Fatal("all was converted at once")
 		}
 		former := func() string { return f.redis.HGet(f.ctx(), "{cache}:state", "former").Val() }
@@ -280,8 +280,8 @@ func TestAConversionRestsWhileRedisRefuses(t *testing.T) {
 		f.full(true)
 		f.outcomes(f.apply(remove("k29")), store.Deleted)
 		f.limits.MaxKeys = 450
-		if a := f.switchTo(to); a.Keys != 450 || !a.Over {
-			f.Errorf("%d keys, over %v", a.Keys, a.Over)
+		if a := f.switchTo(to); a.Keys != 450 || !a.Over || !a.Converting {
+			f.Errorf("%d keys, over %v, converting %v", a.Keys, a.Over, a.Converting)
 		}
 		if got := former(); got != before || got == "" {
 			f.Errorf("left from before %q, then %q", before, got)

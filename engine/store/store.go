@@ -54,7 +54,7 @@ type Store interface {
 	//
 	// A batch without writes is useful too: it sets limits, and works off a
 	// lowered one, or converts the order for another policy, by a bounded step
-	// (see Applied.Over).
+	// (see Applied.Over and Converting).
 	Apply(ctx context.Context, b Batch) (Applied, error)
 
 	// Size reads how full the store is. Like Page, Look and Scan it changes
@@ -204,11 +204,12 @@ type Applied struct {
 	Epoch string
 	// Limits are those in force, which another process may have set.
 	Limits Limits
-	// Over says that a lowered limit is not worked off yet, or an order not
-	// converted for another policy: another Apply will go on with it.
-	Over  bool
-	Keys  int
-	Bytes int64
+	// Over says that a lowered limit is not worked off yet, Converting that the
+	// order is not converted for the policy yet: another Apply will go on with
+	// it. Both say that the store refuses to convert for now.
+	Over, Converting bool
+	Keys             int
+	Bytes            int64
 }
 
 // Use says how often an entry was used where the store did not see it.

@@ -21,8 +21,6 @@ type model struct {
 
 // over reports whether another batch goes on with what a limit or a policy left
 // to be done.
-func (m *model) over() bool { return m.full() || len(m.state.Former) > 0 }
-
 // batch runs writes, whose versions have the given tag.
 func (m *model) batch(writes []store.Write, tag uint32) []store.Result {
 	m.evicted, m.unread = nil, 0
@@ -106,7 +104,7 @@ func (m *model) evict() {
 	m.rows = slices.Delete(m.rows, i, i+1)
 }
 
-func (m *model) full() bool {
+func (m *model) over() bool {
 	return len(m.rows) > m.limits.MaxKeys || m.limits.MaxBytes > 0 && m.bytes() > m.limits.MaxBytes
 }
 
@@ -137,12 +135,12 @@ func (m *model) setLimits(l store.Limits) {
 }
 
 func (m *model) workOff() {
-	if !m.full() {
+	if !m.over() {
 		return
 	}
 	m.number++ // evictions that no write causes have a number of their own
 	for range maxStep {
-		if !m.full() {
+		if !m.over() {
 			return
 		}
 		m.evict()

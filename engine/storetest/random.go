@@ -206,9 +206,9 @@ func (c *comparison) compare(t rapid.TB, a store.Applied) {
 	if a.EvictedUnread != m.unread {
 		t.Fatalf("%d of the evicted %q were never fetched, want %d", a.EvictedUnread, a.Evicted, m.unread)
 	}
-	if a.Number != m.number || a.Limits != m.limits || a.Keys != len(m.rows) || a.Bytes != m.bytes() || a.Over != m.over() {
-		t.Fatalf("number %d, %+v, %d keys, %d bytes, over %v; want number %d, %+v, %d keys, %d bytes, over %v",
-			a.Number, a.Limits, a.Keys, a.Bytes, a.Over, m.number, m.limits, len(m.rows), m.bytes(), m.over())
+	if a.Number != m.number || a.Limits != m.limits || a.Keys != len(m.rows) || a.Bytes != m.bytes() || a.Over != m.over() || a.Converting != (len(m.state.Former) > 0) {
+		t.Fatalf("number %d, %+v, %d keys, %d bytes, over %v, converting %v; want number %d, %+v, %d keys, %d bytes, over %v, former %v",
+			a.Number, a.Limits, a.Keys, a.Bytes, a.Over, a.Converting, m.number, m.limits, len(m.rows), m.bytes(), m.over(), m.state.Former)
 	}
 }
 

@@ -38,7 +38,7 @@ var switchTests = []test{
 						got := slices.DeleteFunc(f.order(), func(key string) bool { return !slices.Contains(order, key) })
 						f.wantKeys(from.Name+" to "+to.Name, got, order...)
 					}
-					if !a.Over {
+					if !a.Converting {
 						break
 					}
 				}
@@ -71,9 +71,9 @@ var switchTests = []test{
 		for _, all := range []bool{false, true} { // whether it converts all
 			f.begin(store.Rank, n)
 			f.read(numbered("k", n), fetches)
-			for a := f.switchTo(store.Adaptive); a.Over && all; a = f.apply() {
+			for a := f.switchTo(store.Adaptive); a.Converting && all; a = f.apply() {
 			}
-			for a := f.switchTo(store.Rank); a.Over; a = f.apply() {
+			for a := f.switchTo(store.Rank); a.Converting; a = f.apply() {
 			}
 			for _, e := range f.page("", n, store.Valued).Entries {
 				if want := fetches(number(e.Key)); e.Rank != float64(want) {
@@ -92,9 +92,9 @@ var switchTests = []test{
 					for i := range ranks {
 						f.begin(first, n)
 						f.read(numbered("k", n), reads)
-						for a := f.switchTo(second); a.Over && i == 1; a = f.apply() {
+						for a := f.switchTo(second); a.Converting && i == 1; a = f.apply() {
 						}
-						for a := f.switchTo(third); a.Over; a = f.apply() {
+						for a := f.switchTo(third); a.Converting; a = f.apply() {
 						}
 						ranks[i] = map[string]float64{}
 						for _, e := range f.page("", n, store.Next).Entries {
@@ -119,7 +119,7 @@ var switchTests = []test{
 		f.read(numbered("k", n), reads)
 		favourites := keysOf(numbered("k", few))
 		for _, policy := range []store.Policy{store.Rank, store.Adaptive, store.Rank, store.Adaptive} {
-			for a := f.switchTo(policy); a.Over; a = f.apply() {
+			for a := f.switchTo(policy); a.Converting; a = f.apply() {
 			}
 			for range 30 {
 				f.fetch(favourites...)
@@ -197,7 +197,7 @@ var switchTests = []test{
 						f.Fatalf("%s to %s: a step of %d", from.Name, to.Name, len(a.Evicted))
 					}
 					evicted = append(evicted, a.Evicted...)
-					if !a.Over {
+					if !a.Over && !a.Converting {
 						break
 					}
 				}
