@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/memstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 )
 
@@ -46,4 +48,31 @@ func TestABurstThatTakesLongerThanItsTimeIsNotTakenForAnOutage(t *testing.T) {
 	if n := logs.FilterMessageSnippet("does not answer").Len(); n != 0 {
 		t.Errorf("Redis, which answers every batch, was taken to be down: %v", answers)
 	}
+}
+
+// A store may be so far away that an answer takes half of the time there is for
+// it, less a little. What comes at once is then sent at once.
+func TestABurstOverAStoreThatIsFarAwayIsStoredInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const burst = 129 // one goes alone, the others fit into one batch
+		s := settings() // time for two batches, one after the other
+		s.MaxQueueJobs = 2 * burst
+		e := engine.New(&distant{Store: memstore.New(), away: 200 * time.Millisecond}, s, engine.Options{})
+		defer e.Close()
+		create(t, e, "first", "v")
+		var running sync.WaitGroup
+		for i := range burst {
+			running.Go(func() {
+				if _, err := e.Create(context.Background(), fmt.Sprint(i), text("v"), "", ""); err != nil {
+					t.Errorf("write %d: %v", i, err)
+				}
+			})
+			running.Go(func() {
+				if _, err := e.Get(context.Background(), fmt.Sprint("read", i), engine.Read{}); err != nil {
+					t.Errorf("read %d: %v", i, err)
+				}
+			})
+		}
+		running.Wait()
+	})
 }

@@ -146,7 +146,7 @@ func (e *Engine) lookUp(s *Settings, key string, r Read) (Answer, *kept) {
 		return Answer{}, nil
 	}
 	if ttl := e.remaining(s, k); ttl > 0 {
-		if k.hits != nil {
+		if s.RankLocalHits && k.hits != nil {
 			e.fetcher.hits.add(key, k.hits)
 		}
 		return Answer{Entry: &k.Entry, Source: Local, TTL: ttl}, nil

@@ -74,6 +74,7 @@ type fetcher struct {
 // flight is one read of one key.
 type flight struct {
 	key      string
+	first    *flight       // of those that its call listed, which are not parted
 	deadline time.Time     // of the call that has the most time
 	timeout  time.Duration // what that call had when it came
 	waiting  int
@@ -174,10 +175,15 @@ func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Ti
 	if f.closed {
 		return nil, ErrClosed
 	}
+	var first *flight
 	for _, key := range keys {
 		fl := f.flights[key]
 		if fl == nil || fresh && fl.sent {
 			fl = &flight{key: key, done: make(chan struct{})}
+			if first == nil {
+				first = fl
+			}
+			fl.first = first
 			f.flights[key] = fl
 			f.pending = append(f.pending, fl)
 			if f.lanes < maxLanes {
@@ -295,16 +301,16 @@ type flightBatch struct {
 
 func (b *flightBatch) isEmpty() bool { return len(b.flights) == 0 && len(b.uses) == 0 }
 
-// take marks the next batch, at most half of many flights, as sent. Without one
-// the lane ends.
+// take marks the next batch as sent. Without one the lane ends.
 func (f *fetcher) take() flightBatch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b := flightBatch{seen: f.seen, sent: f.local.now()}
 	taken := 0
-	most := min(f.batchKeys, halfOfMany(len(f.pending)))
+	share := f.pace.share(len(f.pending))
 	for _, fl := range f.pending {
-		if len(b.flights) == most {
+		n := len(b.flights)
+		if n == f.batchKeys || n >= share && fl.first != b.flights[n-1].first {
 			break
 		}
 		taken++
@@ -325,8 +331,8 @@ func (f *fetcher) take() flightBatch {
 		}
 	}
 	f.pending = slices.Delete(f.pending, 0, taken)
-	if !f.closed {
-		b.uses = f.hits.take(b.sent)
+	if uses := f.hits.take(b.sent); f.settings.Load().RankLocalHits && !f.closed {
+		b.uses = uses
 	}
 	switch {
 	case b.isEmpty():

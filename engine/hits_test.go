@@ -149,3 +149,38 @@ func TestLocalHitsAreNotToldUnlessThatIsSwitchedOn(t *testing.T) {
 		}
 	})
 }
+
+func TestLocalHitsAreToldFromASwitchOnAndUntilASwitchOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newScripted()
+		off, on := settings(), rankingLocalHits()
+		off.LocalTTL = on.LocalTTL
+		e := engine.New(st, off, engine.Options{})
+		defer e.Close()
+		create(t, e, "before", "1")
+		create(t, e, "after", "1")
+		hit := func() {
+			for range 3 {
+				get(t, e, "before")
+				get(t, e, "after")
+			}
+			time.Sleep(time.Second)
+		}
+		get(t, e, "before")
+		e.Configure(on)
+		get(t, e, "after")
+		hit()
+		get(t, e, "none")
+		if told := fmt.Sprint(st.told()); told != "map[after:3]" {
+			t.Errorf("told %s, want what was fetched after the switch", told)
+		}
+		hit()
+		e.Configure(off)
+		get(t, e, "none")
+		hit()
+		get(t, e, "none")
+		if told := st.told(); len(told) != 0 {
+			t.Errorf("told %v when switched off", told)
+		}
+	})
+}

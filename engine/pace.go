@@ -5,11 +5,6 @@ import (
 	"time"
 )
 
-// halfOfMany is how many of those that wait go into the next call: while one
-// half is in the store, answers to the other go out, and the next ones come in.
-// A few are not parted, since a call has costs of its own.
-func halfOfMany(waiting int) int { return max(16, (waiting+1)/2) }
-
 // pace knows how long the store takes to answer, and so when it is too late to
 // ask it. A call that is sent with too little time left ends without an answer;
 // where many wait, so would all that come after it.
@@ -32,4 +27,18 @@ func (p *pace) note(took time.Duration, err error) {
 		return
 	}
 	p.took.Store(int64(max(took, (3*old+took)/4)))
+}
+
+// near is how soon a store answers that is worked for rather than waited for.
+const near = 2 * time.Millisecond
+
+// share is how many of those that wait go into the next call. Of many only half
+// does: while that is in the store, answers to the other half go out, and the
+// next ones come in. A few are not parted, since a call has costs of its own, nor
+// are any where the way to the store is what takes the time.
+func (p *pace) share(waiting int) int {
+	if time.Duration(p.took.Load()) > near {
+		return waiting
+	}
+	return max(16, (waiting+1)/2)
 }

@@ -112,9 +112,9 @@ func (q *queue) put(j *job, maxJobs int, maxBytes int64) error {
 	return nil
 }
 
-// take removes the next jobs, at most half of many, and up to bounds that one
-// job alone may exceed. They count until they are released. Those for which it
-// is too late are answered with ErrTimeout.
+// take removes the next jobs, at most their share of those that wait, and up to
+// bounds that one job alone may exceed. They count until they are released. Those
+// for which it is too late are answered with ErrTimeout.
 func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -125,7 +125,7 @@ func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
 		}
 		q.refuse(j, ErrTimeout)
 	}
-	maxJobs = min(maxJobs, halfOfMany(q.waiting.Len()))
+	maxJobs = min(maxJobs, p.share(q.waiting.Len()))
 	taken := make([]*job, 0, min(maxJobs, q.waiting.Len()))
 	var bytes int64
 	for e := q.waiting.Front(); e != nil && len(taken) < maxJobs; e = q.waiting.Front() {

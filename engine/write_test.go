@@ -249,6 +249,7 @@ func TestCloseEndsByTheDrainTimeout(t *testing.T) {
 		s := settings()
 		s.DrainTimeout = 100 * time.Millisecond
 		e := engine.New(st, s, engine.Options{})
+		create(t, e, "first", "v") // with which the limits went
 		hold := make(chan struct{})
 		st.set(func() {
 			st.beforeApply = func(store.Batch) error {

@@ -43,9 +43,9 @@ policies.adaptive = function(order)
   end
 
   -- judge adds what was used to the shadow. Of the keys, so many had been absent.
-  local function judge(had, used, moved)
+  local function judge(had, used, moved, out)
     local added = add(SHADOW, used)
-    if moved or added > 0 then trim(SHADOW, order.keys, 200 + added) end
+    if moved or added > 0 then trim(SHADOW, order.keys, 200 + added + out) end
     if had == 0 and added == 0 then return end
     local c = math.max(order.keys, 1)
     local w = order.window + 2 * (had - added)
@@ -83,7 +83,7 @@ policies.adaptive = function(order)
       end,
       finish = function()
         order.clock = clock
-        judge(0, used)
+        judge(0, used, false, 0)
       end,
     }
   end
@@ -104,7 +104,7 @@ policies.adaptive = function(order)
   local bound = not order.former and order.low or nil
   -- Where in used a key is, and the ranks with which keys left.
   local place, left = {}, {}
-  local moved = false
+  local moved, forgot = false, 0
 
   local function put(list, from)
     for i = from, #list, 1000 do redis.call('ZADD', RANKS, unpack(list, i, math.min(i + 999, #list))) end
@@ -240,7 +240,7 @@ policies.adaptive = function(order)
       apart, low, bound = nil, nil, nil
     end,
     forget = function(key)
-      moved = true
+      moved, forgot = true, forgot + 1
       left[key] = nil
       if place[key] then
         -- The last takes its place.
@@ -256,17 +256,19 @@ policies.adaptive = function(order)
     finish = function()
       put_back()
       order.low = bound
+      local out = forgot -- as many notes as entries may go
       if moved then
         local leaving = {}
         for key, rank in pairs(left) do
           leaving[#leaving + 1], leaving[#leaving + 2] = whole(rank), key
         end
         local count, c = #leaving / 2, order.keys
-        trim(GHOSTS, c - count, 200 + count)
+        out = out + count
+        trim(GHOSTS, c - count, 200 + count + out)
         add(GHOSTS, leaving)
-        if count > c then trim(GHOSTS, c, 200 + count) end
+        if count > c then trim(GHOSTS, c, 200 + count + out) end
       end
-      judge(n / 2, used, moved)
+      judge(n / 2, used, moved, out)
     end,
   }
 end

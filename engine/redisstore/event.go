@@ -60,7 +60,7 @@ func cutEvent(payload string) (e store.Event, ok bool) {
 	c.literal(`,"epoch":`)
 	e.Epoch = c.text()
 	c.literal(`,"changes":[`)
-	e.Changes = make([]store.Change, 0, strings.Count(payload, "["))
+	e.Changes = make([]store.Change, 0, strings.Count(payload, `["`)) // at most one in a key, whose quotes are escaped
 	for separator := "["; !c.failed && c.rest != "]}"; separator = ",[" {
 		c.literal(separator)
 		what := c.text()

@@ -42,7 +42,7 @@ const (
 	step   = 2        // what a key that only one of the two holds moves the window by
 	leak   = 0.02     // the part of window/C that a key the shadow misses takes back
 	grains = 16       // how finely the shadow tells times apart, a C of uses
-	slack  = 200      // so many notes go, beside those that others come for, when there are fewer entries
+	slack  = 200      // so many notes go, beside those that others come for and those of entries that left, when there are fewer entries
 )
 
 type adaptive struct {
@@ -50,6 +50,7 @@ type adaptive struct {
 	*State
 	half, grain    float64
 	created, moved bool // entries; moved also if any left or was deleted
+	forgot         int  // of those deleted, how many
 	// What the turn has for the shadow, when it was used, and for the ghosts,
 	// with which rank it left.
 	used, left map[string]float64
@@ -107,6 +108,7 @@ func (t *adaptive) Leaves() (Place, bool) {
 
 func (t *adaptive) Forget(key string) {
 	t.moved = true
+	t.forgot++
 	delete(t.used, key)
 	delete(t.left, key)
 	t.Shadow().Drop(key)
@@ -115,17 +117,18 @@ func (t *adaptive) Forget(key string) {
 
 func (t *adaptive) End() {
 	c := t.Held()
+	n := len(t.left)
+	out := n + t.forgot // as many notes as entries may go
 	if t.moved {
-		n := len(t.left)
-		t.Ghosts().Trim(c-n, slack+n) // before, so that they never need more room
+		t.Ghosts().Trim(c-n, slack+n+out) // before, so that they never need more room
 		set(t.Ghosts(), t.left)
 		if n > c {
-			t.Ghosts().Trim(c, slack+n)
+			t.Ghosts().Trim(c, slack+n+out)
 		}
 	}
 	added := set(t.Shadow(), t.used)
 	if t.moved || added > 0 {
-		t.Shadow().Trim(c, slack+added)
+		t.Shadow().Trim(c, slack+added+out)
 	}
 	had := 0
 	if t.created {
