@@ -18,9 +18,6 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// maxContentType is the longest content type that is stored, in bytes.
-const maxContentType = 255
-
 // presize bounds what is allocated because of a Content-Length alone.
 const presize = 16 << 10
 
@@ -48,8 +45,8 @@ func badRequest(format string, args ...any) error {
 // *statusError, one of the engine's, or one to return to Caddy as it is.
 func (h *Handler) readContent(w http.ResponseWriter, r *http.Request, where place, raw bool) (content, error) {
 	contentType := r.Header.Get("Content-Type")
-	if len(contentType) > maxContentType {
-		return content{}, badRequest("the content type has %d bytes; at most %d are allowed", len(contentType), maxContentType)
+	if len(contentType) > store.MaxContentType {
+		return content{}, badRequest("the content type has %d bytes; at most %d are allowed", len(contentType), store.MaxContentType)
 	}
 	for _, encoding := range r.Header["Content-Encoding"] {
 		if !strings.EqualFold(strings.TrimSpace(encoding), "identity") {

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/redis-proxy/caddy-redis-proxy/engine/dump"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
@@ -726,5 +727,13 @@ func TestUnderEveryPolicyTheOrderIsRestored(t *testing.T) {
 				t.Errorf("limits %+v", got)
 			}
 		})
+	}
+}
+
+func TestAnExportThatCannotBeFinishedIsNoMistakeOfTheUser(t *testing.T) {
+	for err, want := range map[error]int{dump.ErrReplaced: 1, dump.ErrOther: 2} {
+		if got := exitCode(fmt.Errorf("exporting: %w", err)); got != want {
+			t.Errorf("%v: exit code %d, want %d", err, got, want)
+		}
 	}
 }

@@ -102,8 +102,8 @@ func exportToFile(ctx context.Context, x *dump.Export, file *os.File, size int64
 	}
 	counts, err := x.Run(ctx, file)
 	p.end(counts)
-	if err != nil {
-		return fmt.Errorf("%w (repeat the command with --resume to go on)", err)
+	if err != nil && !errors.Is(err, dump.ErrReplaced) {
+		err = fmt.Errorf("%w (repeat the command with --resume to go on)", err)
 	}
-	return file.Sync()
+	return errors.Join(err, file.Sync())
 }

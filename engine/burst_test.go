@@ -55,7 +55,7 @@ func TestABurstThatTakesLongerThanItsTimeIsNotTakenForAnOutage(t *testing.T) {
 func TestABurstOverAStoreThatIsFarAwayIsStoredInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const burst = 129 // one goes alone, the others fit into one batch
-		s := settings() // time for two batches, one after the other
+		s := settings()   // time for two batches, one after the other
 		s.MaxQueueJobs = 2 * burst
 		e := engine.New(&distant{Store: memstore.New(), away: 200 * time.Millisecond}, s, engine.Options{})
 		defer e.Close()

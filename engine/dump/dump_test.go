@@ -341,7 +341,7 @@ func TestAStoreThatWasEmptiedAndFilledAnewIsAnother(t *testing.T) {
 	}{{"before a page", "page", 2}, {"after the last page", "size", 1}} {
 		t.Run(c.name, func(t *testing.T) {
 			exported, err := export(t, &replaced{stores: stores, from: c.from, n: c.n}, nil)
-			if !errors.Is(err, dump.ErrOther) || bytes.Contains(exported, []byte(`"end"`)) {
+			if !errors.Is(err, dump.ErrReplaced) || bytes.Contains(exported, []byte(`"end"`)) {
 				t.Errorf("%v\n%s", err, exported)
 			}
 		})

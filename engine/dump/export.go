@@ -28,6 +28,10 @@ const (
 // ErrNothing says that there is nothing to export, not even an empty store.
 var ErrNothing = errors.New("this Redis has no namespace")
 
+// ErrReplaced says that an export cannot be finished, since the store is not the
+// one that it began with any more.
+var ErrReplaced = errors.New("the namespace was emptied during the export, or Redis lost writes; begin a new file")
+
 // ErrOther says that an export cannot go on, since the store is not the one
 // that the file was begun with, or was emptied since.
 var ErrOther = errors.New("the file was begun with another state of the store; begin a new one")
@@ -124,7 +128,7 @@ func (x *Export) run(ctx context.Context, out *bufio.Writer) error {
 	case err != nil:
 		return err
 	case size.Epoch != x.header.Epoch:
-		return ErrOther
+		return ErrReplaced
 	}
 	return x.write(out, fmt.Appendf(nil, "{\"end\":true,\"entries\":%d}\n", x.counts.Entries))
 }
@@ -172,7 +176,7 @@ func (x *Export) page(ctx context.Context, out io.Writer) (more bool, err error)
 	}
 	// A failover that lost writes goes back; an emptied store begins anew.
 	if page.Number < x.header.Number || page.Epoch != x.header.Epoch {
-		return false, ErrOther
+		return false, ErrReplaced
 	}
 	var group []*Entry
 	var bytes int64

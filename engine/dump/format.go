@@ -49,9 +49,6 @@ type Entry struct {
 	HasAge bool
 }
 
-// mostContentType is how long a content type may be in a request.
-const mostContentType = 255
-
 // The types of values.
 const (
 	typeString = "string"
@@ -165,8 +162,8 @@ func (l *line) value() (store.Value, error) {
 	switch {
 	case l.ContentType != "" && !isRaw:
 		return store.Value{}, errors.New("content_type is for raw values")
-	case len(l.ContentType) > mostContentType || strings.ContainsFunc(string(l.ContentType), isNoneOfHeaders):
-		return store.Value{}, fmt.Errorf("content_type must have at most %d bytes, and no control characters", mostContentType)
+	case len(l.ContentType) > store.MaxContentType || strings.ContainsFunc(string(l.ContentType), isNoneOfHeaders):
+		return store.Value{}, fmt.Errorf("content_type must have at most %d bytes, and no control characters", store.MaxContentType)
 	}
 	isText := len(l.Value) > 0 && l.Value[0] == '"'
 	switch name := l.Type; {

@@ -23,7 +23,7 @@ policies.adaptive = function(order)
   end
 
   -- Numbers go to Redis as text, since it writes them slowly.
-  local function whole(n) return string.format('%d', n) end
+  local function whole(n) return string.format('%.0f', n) end
 
   -- Of a list of numbers and names, as ZADD takes it.
   local function add(name, list)
@@ -203,7 +203,7 @@ policies.adaptive = function(order)
         use(now, key)
         place[key] = n - 1
       end
-      fresh[#fresh + 1], fresh[#fresh + 2] = string.format('%d.5', now + APART), m
+      fresh[#fresh + 1], fresh[#fresh + 2] = string.format('%.0f.5', now + APART), m
       if apart then apart = apart + 1 end
     end,
     leaves = function()

@@ -35,7 +35,7 @@ end
 -- since Redis writes numbers slowly.
 local function kept(order, fields)
   local n = #fields
-  fields[n + 1], fields[n + 2] = 'clock', string.format('%d', order.clock)
+  fields[n + 1], fields[n + 2] = 'clock', string.format('%.0f', order.clock)
   if order.window ~= order.window_kept then
     fields[#fields + 1], fields[#fields + 2] = 'window', exact(order.window)
   end

@@ -42,7 +42,7 @@ func Parse(rawURL string) (*Target, error) {
 		case "max_retries", "min_retry_backoff", "max_retry_backoff":
 			return nil, fmt.Errorf("option %s is not allowed in the URL: failed calls are repeated within redis_timeout, and never applied twice", name)
 		case "pool_size":
-			return nil, fmt.Errorf("option %s is not allowed in the URL: no more than four connections are used", name)
+			return nil, fmt.Errorf("option %s is not allowed in the URL: as many connections are used as calls need, which are a few", name)
 		}
 	}
 	options, err := redis.ParseURL(rawURL)

@@ -18,6 +18,9 @@ const (
 	JSON Kind = 'j'
 )
 
+// MaxContentType is how many bytes a content type may have.
+const MaxContentType = 255
+
 // Value is what a client stores under a key.
 type Value struct {
 	Data        []byte
