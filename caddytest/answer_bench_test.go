@@ -1,0 +1,143 @@
+package integration
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// BenchmarkAnswer measures what Caddy and net/http do for a small answer, over
+// a connection in memory, so without system calls: respond; a handler that only
+// writes the body, than which none can be faster; and hits of the local tier.
+func BenchmarkAnswer(b *testing.B) {
+	const hits = "redis_proxy {\n store embedded\n local_ttl 1h\n}"
+	for _, c := range []struct{ name, directive, contentType, body string }{
+		{"respond", "respond " + leastBody, "", ""},
+		{"least", "least", "", ""},
+		{"hit/raw", hits, "text/plain; charset=utf-8", leastBody},
+		{"hit/JSON", hits, "application/json", `{"value": "` + leastBody + `"}`},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			s := start(b, "handle /cache/* {\n"+c.directive+"\n}")
+			url := "http://" + s.http + "/cache/k"
+			if c.body != "" {
+				do(b, s.plain, "POST", url, c.body, "Content-Type", c.contentType).expectStatus(b, http.StatusCreated)
+			}
+			do(b, s.plain, "GET", url, "").expectStatus(b, http.StatusOK) // and is local from here on
+
+			server := &http.Server{Handler: plainServer(b, s.http)}
+			b.Cleanup(func() { server.Close() })
+			w := &wire{request: "GET /cache/k HTTP/1.1\r\nHost: " + s.http + "\r\n\r\n", left: b.N, closed: make(chan struct{})}
+			incoming := make(accepts, 1)
+			incoming <- w
+			b.ReportAllocs()
+			b.ResetTimer()
+			go server.Serve(incoming)
+			<-w.closed
+			b.StopTimer()
+			b.ReportMetric(float64(w.written)/float64(b.N), "bytes/op")
+		})
+	}
+}
+
+const leastBody = "012345678901234567890123456789"
+
+// least writes the same body for each request, and does nothing else: without
+// a type net/http would look for one in the body.
+type least struct{}
+
+func init() {
+	caddy.RegisterModule(least{})
+	httpcaddyfile.RegisterHandlerDirective("least", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		h.Next()
+		return least{}, nil
+	})
+	httpcaddyfile.RegisterDirectiveOrder("least", httpcaddyfile.Before, "respond")
+}
+
+func (least) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.least", New: func() caddy.Module { return new(least) }}
+}
+
+func (least) ServeHTTP(w http.ResponseWriter, _ *http.Request, _ caddyhttp.Handler) error {
+	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	_, err := io.WriteString(w, leastBody)
+	return err
+}
+
+// plainServer returns Caddy's handler of what comes to an address of HTTP.
+func plainServer(b *testing.B, addr string) http.Handler {
+	b.Helper()
+	app, err := caddy.ActiveContext().App("http")
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	for _, server := range app.(*caddyhttp.App).Servers {
+		for _, listen := range server.Listen {
+			if _, p, _ := net.SplitHostPort(listen); p == port {
+				return server
+			}
+		}
+	}
+	b.Fatalf("no server listens on %s", addr)
+	return nil
+}
+
+// wire is a connection on which the same request arrives again and again.
+type wire struct {
+	request string
+	at      int // in the request
+	left    int // requests
+	written int
+	closed  chan struct{}
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	if w.left == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, w.request[w.at:])
+	if w.at += n; w.at == len(w.request) {
+		w.at, w.left = 0, w.left-1
+	}
+	return n, nil
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	w.written += len(b)
+	return len(b), nil
+}
+
+func (w *wire) Close() error {
+	close(w.closed)
+	return nil
+}
+
+func (w *wire) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+func (w *wire) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+func (w *wire) SetDeadline(time.Time) error      { return nil }
+func (w *wire) SetReadDeadline(time.Time) error  { return nil }
+func (w *wire) SetWriteDeadline(time.Time) error { return nil }
+
+// accepts is a listener to which the connections in it come.
+type accepts chan net.Conn
+
+func (a accepts) Accept() (net.Conn, error) {
+	if conn, ok := <-a; ok {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (a accepts) Close() error {
+	close(a)
+	return nil
+}
+func (a accepts) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
