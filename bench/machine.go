@@ -28,8 +28,8 @@ func (b *bench) describe(ctx context.Context) error {
 		match("/proc/sys/kernel/osrelease", `(\S+)`), match("/proc/loadavg", `^(\S+)`))
 	fmt.Printf("- Versions: Caddy %s built with %s, %s, %s\n", caddy, info.GoVersion,
 		version(ctx, "redis-server", `v=(\S+)`, "--version"), version(ctx, "wrk", `^wrk (\S+)`, "-v"))
-	fmt.Printf("- Caddy on core %s with GOMAXPROCS=1; wrk (one thread, %d connections, HTTP/1.1), redis-server and this command on core %s\n",
-		b.cores.server, b.connections, b.cores.load)
+	fmt.Printf("- Caddy on core %s with GOMAXPROCS=1; wrk (one thread, HTTP/1.1), redis-server and this command on core %s\n",
+		b.cores.server, b.cores.load)
 	fmt.Printf("- %d rounds of %v for each side, sides in turn; a ratio is taken round by round\n", b.options.rounds, b.duration)
 	if b.quick {
 		fmt.Printf("- **Quick**: fewer and shorter rounds, and %s keys instead of 1,000,000: good for a first look\n", thousands(b.manyKeys))

@@ -39,7 +39,7 @@ type options struct {
 	rounds      int
 	duration    time.Duration // of one round of one side
 	rows        *regexp.Regexp
-	connections int
+	connections int // 0: as many as each side says
 	manyKeys    int // what the large namespace holds
 	samples     int // of the coherence delay
 	caddy       string
@@ -49,10 +49,10 @@ type options struct {
 func parseOptions() (options, error) {
 	o := options{manyKeys: 1_000_000, samples: 500}
 	flag.BoolVar(&o.quick, "quick", false, "fewer and shorter rounds, and 200,000 keys where else there are 1,000,000")
-	flag.IntVar(&o.rounds, "rounds", 7, "rounds of every side (3 with -quick)")
-	flag.DurationVar(&o.duration, "duration", time.Second, "how long one round of one side lasts (200ms with -quick)")
+	flag.IntVar(&o.rounds, "rounds", 15, "rounds of every side (3 with -quick)")
+	flag.DurationVar(&o.duration, "duration", time.Second/2, "how long one round of one side lasts (200ms with -quick)")
 	rows := flag.String("rows", "", "measure only rows whose first column matches this regular `expression`")
-	flag.IntVar(&o.connections, "connections", 64, "kept-alive connections of the load generator")
+	flag.IntVar(&o.connections, "connections", 0, "kept-alive connections of the load generator (default: by row, 64 or 256)")
 	flag.StringVar(&o.caddy, "caddy", "./caddy", "the Caddy to measure")
 	flag.StringVar(&o.profiles, "profiles", "", "also write profiles of the server (CPU time, allocations) under each load into this `directory`")
 	flag.Parse()
@@ -72,7 +72,7 @@ func parseOptions() (options, error) {
 	if err != nil {
 		return o, fmt.Errorf("-rows: %w", err)
 	}
-	if flag.NArg() > 0 || o.rounds < 1 || o.duration <= 0 || o.connections < 1 {
+	if flag.NArg() > 0 || o.rounds < 1 || o.duration <= 0 || o.connections < 0 {
 		flag.Usage()
 		return o, errors.New("a wrong argument")
 	}

@@ -48,6 +48,14 @@ type part struct {
 	run  func(ctx context.Context, rows []row) error
 }
 
+// Connections of the loads. A request that waits for the store leaves the server
+// idle unless enough others come meanwhile; with so many its core is full. Where
+// nothing waits, a few will do.
+const (
+	hitConnections   = 64
+	storeConnections = 256
+)
+
 // ratio is the unit of rows that compare two sides.
 const ratio = "×"
 
@@ -60,13 +68,13 @@ func (b *bench) parts() []part {
 	jsonBase, jsonHit := hitSides("JSON, 30 B", "json-small", jsonSmall, envelope(jsonSmall, smallValue))
 	rawLargeBase, rawLargeHit := hitSides("raw, 10 KiB", "raw-large", rawLarge, largeValue)
 	jsonLargeBase, jsonLargeHit := hitSides("JSON, 10 KiB", "json-large", jsonLarge, envelope(jsonLarge, largeValue))
-	fetch := &side{name: "GET from the store, 100,000 keys", site: "store", script: "get.lua", keys: storeKeys, body: smallValue, status: "fwd="}
-	post := &side{name: "POST of new keys, each evicts", site: "capacity", script: "post.lua", full: localKeys}
-	postBase := &side{name: "`respond` to the same POST", site: "respond-post", script: "post.lua"}
-	fetchMany := &side{name: "GET from the store, " + many + " keys", site: "many", script: "get.lua", keys: b.manyKeys, body: smallValue, status: "fwd="}
-	fetchFew := &side{name: "GET from the store, 1,000 keys", site: "few", script: "get.lua", keys: fewKeys, body: smallValue, status: "fwd="}
-	postMany := &side{name: "POST, each evicts, " + many + " keys", site: "many", script: "post.lua", full: b.manyKeys}
-	postFew := &side{name: "POST, each evicts, 1,000 keys", site: "few", script: "post.lua", full: fewKeys}
+	fetch := &side{name: "GET from the store, 100,000 keys", site: "store", script: "get.lua", keys: storeKeys, body: smallValue, status: "fwd=", connections: hitConnections}
+	post := &side{name: "POST of new keys, each evicts", site: "capacity", script: "post.lua", full: localKeys, connections: storeConnections}
+	postBase := &side{name: "`respond` to the same POST", site: "respond-post", script: "post.lua", connections: storeConnections}
+	fetchMany := &side{name: "GET from the store, " + many + " keys", site: "many", script: "get.lua", keys: b.manyKeys, body: smallValue, status: "fwd=", connections: storeConnections}
+	fetchFew := &side{name: "GET from the store, 1,000 keys", site: "few", script: "get.lua", keys: fewKeys, body: smallValue, status: "fwd=", connections: storeConnections}
+	postMany := &side{name: "POST, each evicts, " + many + " keys", site: "many", script: "post.lua", full: b.manyKeys, connections: storeConnections}
+	postFew := &side{name: "POST, each evicts, 1,000 keys", site: "few", script: "post.lua", full: fewKeys, connections: storeConnections}
 	calm, busy := *rawHit, *rawHit
 	calm.name += ", alone"
 	busy.name += ", while 5,000 POST/s run"
@@ -114,8 +122,8 @@ func (b *bench) parts() []part {
 // hitSides are local hits of keys from first on, and respond with the body that
 // they are answered with.
 func hitSides(what, respond string, first int, body string) (base, hit *side) {
-	base = &side{name: "`respond`, " + what, site: "respond-" + respond, script: "get.lua", keys: hitKeys, first: first, body: body}
-	hit = &side{name: "GET, local hit, " + what, site: "local", script: "get.lua", keys: hitKeys, first: first, body: body, status: localHit}
+	base = &side{name: "`respond`, " + what, site: "respond-" + respond, script: "get.lua", keys: hitKeys, first: first, body: body, connections: hitConnections}
+	hit = &side{name: "GET, local hit, " + what, site: "local", script: "get.lua", keys: hitKeys, first: first, body: body, status: localHit, connections: hitConnections}
 	return base, hit
 }
 

@@ -16,6 +16,8 @@ type side struct {
 	name   string
 	site   string // see config.go
 	script string // in lua/
+	// connections is how many the load keeps busy.
+	connections int
 
 	// For get.lua: it asks for so many keys in turn, from the one with the
 	// number first on, and each answer is body.

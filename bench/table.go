@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -27,9 +28,9 @@ func (b *bench) print(took time.Duration) {
 		fmt.Print("\nMedians of the rounds. CPU time is user and system time of the Caddy process; the\n" +
 			"last four columns are shares of one core. The server was the bottleneck where its\n" +
 			"core is full and the load core, with wrk, Redis and the bench itself on it, is not.\n\n")
-		table = [][]string{{"load", "requests/s", "min – max", "p50", "p99", "CPU a request", "server", "wrk", "Redis", "load core"}}
+		table = [][]string{{"load", "connections", "requests/s", "min – max", "p50", "p99", "CPU a request", "server", "wrk", "Redis", "load core"}}
 		for _, d := range b.details {
-			table = append(table, d.cells())
+			table = append(table, d.cells(b.connectionsOf(d.side)))
 		}
 		printTable(table)
 	}
@@ -75,7 +76,7 @@ func (r *result) cells() []string {
 	return cells
 }
 
-func (d *detail) cells() []string {
+func (d *detail) cells(connections int) []string {
 	of := func(f func(sample) float64) float64 { return median(each(d.samples, f)) }
 	share := func(f func(sample) time.Duration) string {
 		return fmt.Sprintf("%.0f %%", 100*of(func(s sample) float64 { return s.share(f(s)) }))
@@ -87,6 +88,7 @@ func (d *detail) cells() []string {
 	}
 	return []string{
 		d.side.name,
+		strconv.Itoa(connections),
 		fmt.Sprintf("%.0f", median(rates)),
 		fmt.Sprintf("%.0f – %.0f", slices.Min(rates), slices.Max(rates)),
 		fmt.Sprintf("%.2f ms", of(func(s sample) float64 { return s.p50.Seconds() * 1000 })),

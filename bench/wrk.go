@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -41,13 +42,16 @@ type outcome struct {
 	duration, p50, p99          time.Duration
 }
 
+// connectionsOf returns how many connections load s.
+func (b *bench) connectionsOf(s *side) int { return cmp.Or(b.connections, s.connections) }
+
 // wrk loads the site of s, and returns also the CPU time that wrk took.
 //
 // wrk knows durations of whole seconds only. It stops and reports on an
 // interrupt too, with the time that it ran, so that is how it is ended.
 func (b *bench) wrk(ctx context.Context, sv *servers, s *side, d time.Duration) (outcome, time.Duration, error) {
 	args := []string{
-		"-t1", "-c", strconv.Itoa(b.connections), "-d", "1h", "--timeout", "10s",
+		"-t1", "-c", strconv.Itoa(b.connectionsOf(s)), "-d", "1h", "--timeout", "10s",
 		"-s", filepath.Join(b.dir, s.script), sv.url(s.site), "--",
 	}
 	if s.script == "post.lua" {
