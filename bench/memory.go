@@ -14,37 +14,48 @@ func (b *bench) redisMemory(ctx context.Context, rows []row) error {
 	if err != nil {
 		return err
 	}
-	ours := site{name: "memory", keys: storeKeys, value: textValue}
-	if err := fill(ctx, sv.redis.URL(), ours); err != nil {
+	if err := fillPlain(ctx, sv.client, storeKeys); err != nil {
 		return err
 	}
-	if err := fillPlain(ctx, sv.client, ours.keys); err != nil {
+	plain, err := takeMemory(ctx, sv.client, "plain:*")
+	if err != nil {
 		return err
 	}
-	var bytes [2]int64
-	for i, pattern := range []string{"{memory}:*", "plain:*"} {
-		// KEYS, not SCAN: there are a handful, and nobody waits.
-		names, err := sv.client.Keys(ctx, pattern).Result()
+	for _, r := range rows {
+		ours := site{name: "memory", keys: storeKeys, value: textValue}
+		if r.what == rawMemory {
+			ours.value = rawValue
+		}
+		if err := fill(ctx, sv.redis.URL(), ours); err != nil {
+			return err
+		}
+		taken, err := takeMemory(ctx, sv.client, "{memory}:*")
 		if err != nil {
 			return err
 		}
-		for _, name := range names {
-			n, err := sv.client.MemoryUsage(ctx, name, 0).Result()
-			if err != nil {
-				return err
-			}
-			bytes[i] += n
-		}
-		if err := sv.client.Unlink(ctx, names...).Err(); err != nil {
-			return err
-		}
+		b.results = append(b.results, result{
+			row: r, values: []float64{taken / plain},
+			notes: []string{fmt.Sprintf("Of %s: %.0f B a key, beside %.0f B, at %s keys.", r.what, taken/storeKeys, plain/storeKeys, thousands(storeKeys))},
+		})
 	}
-	perKey := func(n int64) float64 { return float64(n) / float64(ours.keys) }
-	b.results = append(b.results, result{
-		row: rows[0], values: []float64{float64(bytes[0]) / float64(bytes[1])},
-		notes: []string{fmt.Sprintf("Memory in Redis: %.0f B a key, beside %.0f B, at %s keys.", perKey(bytes[0]), perKey(bytes[1]), thousands(ours.keys))},
-	})
 	return nil
+}
+
+// takeMemory returns what keys take in Redis, and deletes them.
+func takeMemory(ctx context.Context, client *redis.Client, pattern string) (bytes float64, err error) {
+	// KEYS, not SCAN: there are a handful, and nobody waits.
+	names, err := client.Keys(ctx, pattern).Result()
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		n, err := client.MemoryUsage(ctx, name, 0).Result()
+		if err != nil {
+			return 0, err
+		}
+		bytes += float64(n)
+	}
+	return bytes, client.Unlink(ctx, names...).Err()
 }
 
 func fillPlain(ctx context.Context, client *redis.Client, keys int) error {

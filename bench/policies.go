@@ -19,16 +19,15 @@ import (
 const (
 	policyKeys    = 10_000 // of a namespace
 	policyRead    = 9000   // of one whose keys were read, in the middle: no policy lets them go for what comes later
-	policyRounds  = 15
-	policyEntries = 400 // fetched, and written, in a round of one size
+	policyEntries = 400    // fetched, and written, in a round of one size
 )
 
 // policyBatches are how many keys a call has.
 var policyBatches = []int{1, 10, 50}
 
 // policyCalls are what is compared: in namespaces all of whose entries were read,
-// or none. Where all were, rank lets go what a batch created for what it creates
-// next, and never stores it; adaptive stores it.
+// or none. Where all were, rank lets go what was created last for what comes next:
+// within a batch it never stores it. Adaptive stores it, and lets an older one go.
 var policyCalls = []struct {
 	what    string
 	allRead bool
@@ -81,9 +80,9 @@ func (b *bench) redisTime(ctx context.Context, rows []row) error {
 			loads[allRead] = append(loads[allRead], l)
 		}
 	}
-	progress("measuring %d rounds of fetches and writes under %s and %s", policyRounds, store.Rank.Name, store.Adaptive.Name)
+	progress("measuring %d rounds of fetches and writes under %s and %s", b.options.rounds, store.Rank.Name, store.Adaptive.Name)
 	values := map[string][]float64{}
-	for range policyRounds {
+	for range b.options.rounds {
 		what := policyRows()
 		for _, c := range policyCalls {
 			for _, n := range policyBatches {

@@ -135,8 +135,8 @@ func late(s *side, samples []sample) string {
 // asked of it.
 func loadFull(samples []sample) bool { return median(each(samples, sample.loadShare)) >= 0.95 }
 
-// disturbed reports whether neither core was full, though the load is always
-// one that fills the server's.
+// disturbed reports whether neither core was full: there were too few connections
+// for requests that wait, or something else took a part.
 func disturbed(samples []sample) bool {
 	return !loadFull(samples) && median(each(samples, sample.serverShare)) < 0.85
 }

@@ -48,13 +48,17 @@ type part struct {
 	run  func(ctx context.Context, rows []row) error
 }
 
-// Connections of the loads. A request that waits for the store leaves the server
-// idle unless enough others come meanwhile; with so many its core is full. Where
-// nothing waits, a few will do.
+// Connections of the loads. Where nothing waits, a few fill the server's core.
+// Requests that wait for the store leave it idle unless enough others come
+// meanwhile. Both sides of a row have as many, so that fetches beside local hits
+// have what those have.
 const (
 	hitConnections   = 64
 	storeConnections = 256
 )
+
+// rawMemory is the row of values that keep a content type.
+const rawMemory = "memory in Redis a key, raw text"
 
 // ratio is the unit of rows that compare two sides.
 const ratio = "×"
@@ -78,7 +82,7 @@ func (b *bench) parts() []part {
 	calm, busy := *rawHit, *rawHit
 	calm.name += ", alone"
 	busy.name += ", while 5,000 POST/s run"
-	busy.posts = 5000
+	busy.posts, busy.full = 5000, localKeys
 
 	return []part{
 		{run: b.engineGet, rows: []row{
@@ -91,7 +95,8 @@ func (b *bench) parts() []part {
 			{what: "live heap of a full local tier, values of 10 KiB", beside: "its `local_max_bytes`", target: atMost(1.3), unit: ratio},
 		}},
 		{run: b.redisMemory, rows: []row{
-			{what: "memory in Redis a key", beside: "plain HSET and ZADD", target: atMost(1.6), unit: ratio},
+			{what: "memory in Redis a key, JSON string", beside: "plain HSET and ZADD", target: atMost(1.6), unit: ratio},
+			{what: rawMemory, beside: "plain HSET and ZADD", target: atMost(1.6), unit: ratio},
 		}},
 		{run: b.redisTime, rows: policyRows()},
 		{run: b.rates, rows: append(hitRows(rawBase, rawHit), row{

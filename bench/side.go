@@ -27,8 +27,8 @@ type side struct {
 	// tier answers which the side is about.
 	status string
 
-	// For post.lua: full is how many keys the namespace of the site holds
-	// before and after, to show that each POST evicted one. 0: not looked at.
+	// full is how many keys the namespace of the site holds before and after, to
+	// show that each POST evicted one. 0: not looked at.
 	full int
 
 	// posts is how many POSTs a second of new keys run beside the load.
@@ -55,7 +55,9 @@ func (s *side) check(ctx context.Context, sv *servers) error {
 		if err == nil && held != s.full {
 			err = fmt.Errorf("the namespace holds %d keys, not %d: POSTs do not evict", held, s.full)
 		}
-		return err
+		if err != nil {
+			return err
+		}
 	}
 	if s.body == "" {
 		return nil

@@ -54,7 +54,7 @@ func (b *bench) printNotes() {
 	}
 	if len(under) > 0 {
 		notes = append(notes, "The server did not get the whole of its core, nor was the load core full, under: "+strings.Join(under, "; ")+
-			". Something else ran on this machine.")
+			". Requests waited for each other, or something else ran on this machine.")
 	}
 	for i, note := range notes {
 		if i == 0 {

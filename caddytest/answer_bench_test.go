@@ -1,9 +1,12 @@
 package integration
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,15 +16,18 @@ import (
 )
 
 // BenchmarkAnswer measures what Caddy and net/http do for a small answer, over
-// a connection in memory, so without system calls: respond; a handler that only
-// writes the body, than which none can be faster; and hits of the local tier.
+// a connection in memory, so without system calls: for respond, for a handler that
+// writes nothing or only the body, and for hits of the local tier.
 func BenchmarkAnswer(b *testing.B) {
 	const hits = "redis_proxy {\n store embedded\n local_ttl 1h\n}"
-	for _, c := range []struct{ name, directive, contentType, body string }{
-		{"respond", "respond " + leastBody, "", ""},
-		{"least", "least", "", ""},
-		{"hit/raw", hits, "text/plain; charset=utf-8", leastBody},
-		{"hit/JSON", hits, "application/json", `{"value": "` + leastBody + `"}`},
+	const envelope = `{"key":"k","value":"` + leastBody + `"}`
+	for _, c := range []struct{ name, directive, contentType, body, answer string }{
+		{"nothing", "least", "", "", ""},
+		{"body", "least " + leastBody, "", "", leastBody},
+		{"respond/raw", "respond " + leastBody, "", "", leastBody},
+		{"hit/raw", hits, "text/plain; charset=utf-8", leastBody, leastBody},
+		{"respond/JSON", "respond `" + envelope + "`", "", "", envelope},
+		{"hit/JSON", hits, "application/json", `{"value": "` + leastBody + `"}`, envelope},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			s := start(b, "handle /cache/* {\n"+c.directive+"\n}")
@@ -29,7 +35,10 @@ func BenchmarkAnswer(b *testing.B) {
 			if c.body != "" {
 				do(b, s.plain, "POST", url, c.body, "Content-Type", c.contentType).expectStatus(b, http.StatusCreated)
 			}
-			do(b, s.plain, "GET", url, "").expectStatus(b, http.StatusOK) // and is local from here on
+			do(b, s.plain, "GET", url, "").expect(b, http.StatusOK, c.answer)
+			if a := do(b, s.plain, "GET", url, ""); c.body != "" && !strings.Contains(a.Header.Get("Cache-Status"), "; hit;") {
+				b.Fatalf("not a local hit: %s", a.Header.Get("Cache-Status"))
+			}
 
 			server := &http.Server{Handler: plainServer(b, s.http)}
 			b.Cleanup(func() { server.Close() })
@@ -41,6 +50,9 @@ func BenchmarkAnswer(b *testing.B) {
 			go server.Serve(incoming)
 			<-w.closed
 			b.StopTimer()
+			if w.answers != b.N {
+				b.Fatalf("%d good answers to %d requests", w.answers, b.N)
+			}
 			b.ReportMetric(float64(w.written)/float64(b.N), "bytes/op")
 		})
 	}
@@ -48,15 +60,21 @@ func BenchmarkAnswer(b *testing.B) {
 
 const leastBody = "012345678901234567890123456789"
 
-// least writes the same body for each request, and does nothing else: without
-// a type net/http would look for one in the body.
-type least struct{}
+// least writes the same body for each request, if it has one, and does nothing
+// else: without a type net/http would look for one in the body.
+type least struct {
+	Body string `json:"body,omitempty"`
+}
 
 func init() {
 	caddy.RegisterModule(least{})
 	httpcaddyfile.RegisterHandlerDirective("least", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 		h.Next()
-		return least{}, nil
+		l := &least{}
+		if h.NextArg() {
+			l.Body = h.Val()
+		}
+		return l, nil
 	})
 	httpcaddyfile.RegisterDirectiveOrder("least", httpcaddyfile.Before, "respond")
 }
@@ -65,9 +83,12 @@ func (least) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.least", New: func() caddy.Module { return new(least) }}
 }
 
-func (least) ServeHTTP(w http.ResponseWriter, _ *http.Request, _ caddyhttp.Handler) error {
+func (l *least) ServeHTTP(w http.ResponseWriter, _ *http.Request, _ caddyhttp.Handler) error {
+	if l.Body == "" {
+		return nil
+	}
 	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
-	_, err := io.WriteString(w, leastBody)
+	_, err := io.WriteString(w, l.Body)
 	return err
 }
 
@@ -95,7 +116,9 @@ type wire struct {
 	request string
 	at      int // in the request
 	left    int // requests
+	answers int // that were 200
 	written int
+	closing sync.Once
 	closed  chan struct{}
 }
 
@@ -112,11 +135,14 @@ func (w *wire) Read(b []byte) (int, error) {
 
 func (w *wire) Write(b []byte) (int, error) {
 	w.written += len(b)
+	if bytes.HasPrefix(b, []byte("HTTP/1.1 200 ")) {
+		w.answers++
+	}
 	return len(b), nil
 }
 
 func (w *wire) Close() error {
-	close(w.closed)
+	w.closing.Do(func() { close(w.closed) })
 	return nil
 }
 

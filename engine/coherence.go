@@ -5,7 +5,8 @@ import "github.com/redis-proxy/caddy-redis-proxy/engine/store"
 // What follows keeps the local tier, and the flights that will fill it, from
 // answering with what is known to be overwritten. Write numbers decide: whoever
 // learns of a write, from its answer or from an event, tells its number, and what
-// was fetched as of an earlier one goes.
+// was fetched as of an earlier one goes. What is still on its way gets a fence
+// (flight.fence), which land and get compare with the number that it brings.
 
 // seenNumber returns the highest write number seen.
 func (f *fetcher) seenNumber() uint64 {

@@ -19,9 +19,9 @@ const (
 	// one whose answer is being read, one that waits for the store.
 	maxLanes = 3
 	// maxFetch bounds the keys of one fetch, and maxFetchBytes, roughly, its
-	// values: an answer has to arrive within the time of those who wait for it.
+	// values, once it is known how large they are: an answer has to arrive within
+	// the time of those who wait for it.
 	maxFetch      = 128
-	firstFetch    = 16 // until it is known how large values are
 	maxFetchBytes = 4 << 20
 	// unknownNumber is later than every write.
 	unknownNumber = math.MaxUint64
@@ -29,14 +29,14 @@ const (
 
 // fetcher reads from the store and fills the local tier.
 //
-// Calls for one key share a flight. The first flight leaves at once; those
-// that arrive while the lanes are busy leave together in the next batch.
+// Calls for one key share a flight. The first flight leaves as soon as those who
+// are ready to run have run; those that arrive while the lanes are busy leave
+// together in the next batch.
 //
-// The store numbers its writes, and a fetch says up to which number it
-// reflects them. Whoever learns of a write calls drop with its number, which
-// removes an older local entry and, through flight.fence, keeps a fetch that
-// is on its way from bringing it back. All of it happens under one lock; hits
-// do not take it.
+// The store numbers its writes, and a fetch says up to which number it reflects
+// them, so that what is older than a write that became known is neither kept nor
+// brought back (see coherence.go, and land). All of it happens under one lock;
+// hits do not take it.
 type fetcher struct {
 	store    store.Store
 	local    *local
@@ -73,7 +73,7 @@ type fetcher struct {
 }
 
 func newFetcher(st store.Store, l *local, w *watch, s *atomic.Pointer[Settings], prepare func(string, *store.Entry) (any, int)) *fetcher {
-	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight), batchKeys: firstFetch, calls: newCalls()}
+	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight), batchKeys: maxFetch, calls: newCalls()}
 }
 
 // tellHits sends local hits that the store should hear of, without waiting for
@@ -96,8 +96,9 @@ func (f *fetcher) lane() {
 		if f.watch != nil {
 			f.watch.awaitFirstTry(f.settings.Load().Timeout / 2)
 		}
-		// Calls that are about to ask, and would just miss this fetch, go first. Where
-		// nobody is, this takes no time.
+		// Calls that are about to ask would just miss this fetch, so that all who
+		// are ready to run go first. On an idle core nobody is, and this takes no
+		// time; on a full one a fetch has to wait its turn, and takes more along.
 		runtime.Gosched()
 		b := f.take()
 		if b.isEmpty() {

@@ -29,7 +29,9 @@ func (p *pace) note(took time.Duration, err error) {
 	p.took.Store(int64(max(took, (3*old+took)/4)))
 }
 
-// near is how soon a store answers that is worked for rather than waited for.
+// near is how soon a store answers that is worked for rather than waited for. As
+// everything here it is measured from this process, whose own work counts too:
+// on a core that is full and has hundreds of calls to serve, no store is near.
 const near = 2 * time.Millisecond
 
 // share is how many of those that wait go into the next call. Of many only half

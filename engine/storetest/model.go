@@ -19,8 +19,6 @@ type model struct {
 	unread  int
 }
 
-// over reports whether another batch goes on with what a limit or a policy left
-// to be done.
 // batch runs writes, whose versions have the given tag.
 func (m *model) batch(writes []store.Write, tag uint32) []store.Result {
 	m.evicted, m.unread = nil, 0
