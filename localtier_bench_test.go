@@ -12,7 +12,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// BenchmarkLocalTierHeap fills a local tier with twice what it may hold, and
+// BenchmarkLocalTierHeap fills a local tier with about twice what it may hold, and
 // reports the live heap that it takes, divided by its limit. Time does not
 // matter here: run it with -benchtime 1x.
 func BenchmarkLocalTierHeap(b *testing.B) {
@@ -40,7 +40,7 @@ func measureLocalTier(b *testing.B, valueSize int) {
 		DrainTimeout:  time.Second,
 	}, engine.Options{Prepare: prepare})
 
-	inserted := 2 * limit / (valueSize + 300) // an entry takes more than that
+	inserted := 2 * limit / (valueSize + 500) // about what an entry takes
 	for i := range inserted {
 		// The handler's key is a part of the request's path too.
 		path := fmt.Sprintf("/cache/key-%016d", i)

@@ -40,7 +40,7 @@ type options struct {
 	duration    time.Duration // of one round of one side
 	rows        *regexp.Regexp
 	connections int // 0: as many as each side says
-	manyKeys    int // what the large namespace holds
+	manyKeys    int // what the large namespace holds; a tenth of it where memory is measured
 	samples     int // of the coherence delay
 	caddy       string
 	profiles    string // a directory, or ""
@@ -48,7 +48,7 @@ type options struct {
 
 func parseOptions() (options, error) {
 	o := options{manyKeys: 1_000_000, samples: 500}
-	flag.BoolVar(&o.quick, "quick", false, "fewer and shorter rounds, and 200,000 keys where else there are 1,000,000")
+	flag.BoolVar(&o.quick, "quick", false, "fewer and shorter rounds, and 100,000 keys where else there are 1,000,000")
 	flag.IntVar(&o.rounds, "rounds", 15, "rounds of every side (3 with -quick)")
 	flag.DurationVar(&o.duration, "duration", time.Second/2, "how long one round of one side lasts (200ms with -quick)")
 	rows := flag.String("rows", "", "measure only rows whose first column matches this regular `expression`")
@@ -65,7 +65,7 @@ func parseOptions() (options, error) {
 		if !given["duration"] {
 			o.duration = 200 * time.Millisecond
 		}
-		o.manyKeys, o.samples = 200_000, 200
+		o.manyKeys, o.samples = 100_000, 200
 	}
 	var err error
 	o.rows, err = regexp.Compile(*rows)

@@ -14,7 +14,8 @@ func (b *bench) redisMemory(ctx context.Context, rows []row) error {
 	if err != nil {
 		return err
 	}
-	if err := fillPlain(ctx, sv.client, storeKeys); err != nil {
+	keys := b.manyKeys / 10
+	if err := fillPlain(ctx, sv.client, keys); err != nil {
 		return err
 	}
 	plain, err := takeMemory(ctx, sv.client, "plain:*")
@@ -22,7 +23,7 @@ func (b *bench) redisMemory(ctx context.Context, rows []row) error {
 		return err
 	}
 	for _, r := range rows {
-		ours := site{name: "memory", keys: storeKeys, value: textValue}
+		ours := site{name: "memory", keys: keys, value: textValue}
 		if r.what == rawMemory {
 			ours.value = rawValue
 		}
@@ -35,7 +36,7 @@ func (b *bench) redisMemory(ctx context.Context, rows []row) error {
 		}
 		b.results = append(b.results, result{
 			row: r, values: []float64{taken / plain},
-			notes: []string{fmt.Sprintf("Of %s: %.0f B a key, beside %.0f B, at %s keys.", r.what, taken/storeKeys, plain/storeKeys, thousands(storeKeys))},
+			notes: []string{fmt.Sprintf("%s: %.0f B, beside %.0f B, at %s keys.", r.what, taken/float64(keys), plain/float64(keys), thousands(keys))},
 		})
 	}
 	return nil

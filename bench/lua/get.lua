@@ -2,7 +2,7 @@
 -- all of them once a turn, and neighbours in time are not neighbours in age.
 -- Arguments: first, count.
 
-local ready = {} -- requests that were formatted before
+local ready = {} -- requests that this run formatted before
 local first, count, stride, at
 
 local function coprime(a, b)
@@ -15,7 +15,7 @@ function init(args)
   stride = math.floor(count * 0.618)
   while not coprime(stride, count) do stride = stride + 1 end
   math.randomseed(os.time())
-  at = math.random(0, count - 1) -- rounds of one side begin elsewhere each
+  at = math.random(0, count - 1) -- rounds of different seconds begin elsewhere
 end
 
 function request()
