@@ -22,6 +22,7 @@ const (
 	// values, once it is known how large they are: an answer has to arrive within
 	// the time of those who wait for it.
 	maxFetch      = 128
+	firstFetch    = 16 // of several calls, until it is known how large values are
 	maxFetchBytes = 4 << 20
 	// unknownNumber is later than every write.
 	unknownNumber = math.MaxUint64
@@ -56,9 +57,9 @@ type fetcher struct {
 	pending []*flight          // those not sent, in order
 	lanes   int
 	closed  bool
-	// batchKeys is how many keys the next fetch may have, by the size of the
-	// values that came last.
-	batchKeys int
+	// fit is how many keys a fetch may have by the size of the values that came
+	// last; batchKeys, at most fit, how many it may have of several calls.
+	fit, batchKeys int
 	// seen is the highest write number that an answer brought. One that is
 	// lower than what was seen when it was asked for means that the store
 	// lost writes. epoch is the store's, as of the last answer or event:
@@ -73,7 +74,7 @@ type fetcher struct {
 }
 
 func newFetcher(st store.Store, l *local, w *watch, s *atomic.Pointer[Settings], prepare func(string, *store.Entry) (any, int)) *fetcher {
-	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight), batchKeys: maxFetch, calls: newCalls()}
+	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight), batchKeys: firstFetch, fit: maxFetch, calls: newCalls()}
 }
 
 // tellHits sends local hits that the store should hear of, without waiting for
@@ -138,7 +139,7 @@ func (f *fetcher) take() flightBatch {
 	share := f.pace.share(len(f.pending))
 	for _, fl := range f.pending {
 		n := len(b.flights)
-		if n == f.batchKeys || n >= share && fl.first != b.flights[n-1].first {
+		if n >= f.fit || n >= min(share, f.batchKeys) && fl.first != b.flights[n-1].first {
 			break
 		}
 		taken++
@@ -195,6 +196,7 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 		f.boundBatches(fetched.Entries)
 	} else {
 		f.batchKeys = max(1, f.batchKeys/2)
+		f.fit = f.batchKeys
 	}
 	for i, fl := range b.flights {
 		fl.number, fl.err = fetched.Number, err
@@ -223,8 +225,8 @@ func (f *fetcher) boundBatches(entries []*store.Entry) {
 			largest = max(largest, len(e.Data))
 		}
 	}
-	fit := maxFetchBytes / (largest + 1)
-	f.batchKeys = max(1, min(fit, 2*f.batchKeys, maxFetch))
+	f.fit = max(1, min(maxFetchBytes/(largest+1), maxFetch))
+	f.batchKeys = min(f.fit, 2*f.batchKeys)
 }
 
 // keep makes of a fetched entry what the local tier keeps.

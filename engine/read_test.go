@@ -100,15 +100,18 @@ func TestWhatOneCallAsksForIsOneFetch(t *testing.T) {
 	for _, many := range []int{2, 40, 100} {
 		st := newScripted()
 		e := open(t, st, settings())
-		var keys []string
-		for i := range many {
-			keys = append(keys, fmt.Sprint(i))
-		}
-		if _, err := e.GetAll(context.Background(), keys, engine.Read{}); err != nil {
-			t.Fatal(err)
-		}
-		if n := st.fetchCount(); n != 1 {
-			t.Errorf("%d fetches for %d keys", n, many)
+		for _, call := range []string{"first", "second"} {
+			var keys []string
+			for i := range many {
+				keys = append(keys, fmt.Sprint(call, i))
+			}
+			st.set(func() { st.fetches = nil })
+			if _, err := e.GetAll(context.Background(), keys, engine.Read{}); err != nil {
+				t.Fatal(err)
+			}
+			if n := st.fetchCount(); n != 1 {
+				t.Errorf("%d fetches for the %s %d keys", n, call, many)
+			}
 		}
 	}
 }
