@@ -26,7 +26,7 @@ func TestAnOrderIsConvertedAlsoWhereNobodyWrites(t *testing.T) {
 		e.Configure(s)
 		st.set(func() { st.batches = nil })
 		get(t, e, "0")
-		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
 		steps := func() (n int) {
 			st.set(func() { n = len(st.batches) })
 			return n
