@@ -69,9 +69,9 @@ bench-quick: caddy ## The same in about half a minute, for a first look.
 	@sh tools/need.sh redis-server wrk
 	@go run ./bench -quick
 
-hitratio: ## Compare the eviction policies on TRACES (../shared/traces); see docs/eviction.md.
+hitratio: ## Compare the eviction policies, on TRACES (files, folders) of yours; see docs/eviction.md.
 	@sh tools/need.sh redis-server
-	@go run ./bench/hitratio -traces '$(or $(TRACES),../shared/traces)'
+	@go run ./bench/hitratio $(TRACES)
 
 screenshots: caddy ## Take the pictures of docs/dashboard.md anew, after ten minutes of load.
 	@sh tools/need.sh redis-server chromium

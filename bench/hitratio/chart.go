@@ -162,6 +162,9 @@ func axes(panel []row) (x func(int) float64, y func(float64) float64) {
 	first := math.Log2(float64(panel[0].capacity))
 	last := math.Log2(float64(panel[len(panel)-1].capacity))
 	x = func(capacity int) float64 {
+		if first == last {
+			return plotLeft + plotWidth/2 // all there is
+		}
 		return plotLeft + 10 + (math.Log2(float64(capacity))-first)/(last-first)*(plotWidth-20)
 	}
 	y = func(ratio float64) float64 { return plotTop + plotHeight*(1-ratio) }

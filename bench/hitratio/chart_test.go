@@ -64,3 +64,10 @@ func TestAPointStandsWhereItsHitRatioIs(t *testing.T) {
 		t.Errorf("0 and 1 are at %v and %v", y(0), y(1))
 	}
 }
+
+func TestASinglePointStandsInTheMiddle(t *testing.T) {
+	x, _ := axes(rows(nil, []int{10}))
+	if x(10) != plotLeft+plotWidth/2 {
+		t.Errorf("it is at %v", x(10))
+	}
+}

@@ -4,63 +4,127 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // loads are traces with what is measured on them.
 type loads struct {
 	title  string
+	own    bool   // a user's traces, not those of docs/eviction.md
 	rows   []row  // of the table
-	file   string // of the picture
+	file   string // of the picture, or ""
 	points []row  // of the picture; those of a trace stand together
 }
 
-// public are the traces that the folder holds, with the capacities of the
-// table and of the picture.
+// public are the traces of docs/eviction.md, with the capacities of the table
+// and of the picture. A file of the same name with other requests is none of them.
 var public = []struct {
-	name    string
-	rows    []int
-	picture []int
+	name           string
+	requests, keys int
+	rows           []int
+	picture        []int
 }{
-	{"gli", []int{500, 1000, 2000}, []int{125, 250, 500, 1000, 2000}},
-	{"multi1", []int{500, 1000}, nil},
-	{"multi2", []int{1000, 2000}, nil},
-	{"multi3", []int{1000, 2500}, []int{250, 500, 1000, 2000, 4000}},
-	{"cpp", []int{50, 100}, []int{25, 50, 100, 200, 400}},
-	{"cs", []int{500, 1000}, nil},
-	{"2_pools", []int{200, 450}, nil},
-	{"loop", []int{500}, nil},
-	{"web12", []int{1000, 3000}, []int{250, 500, 1000, 2000, 4000, 8000}},
-	{"orm-busy", []int{1000}, []int{250, 500, 1000, 2000, 4000}},
+	{"gli", 6015, 2529, []int{500, 1000, 2000}, []int{125, 250, 500, 1000, 2000}},
+	{"multi1", 15858, 2606, []int{500, 1000}, nil},
+	{"multi2", 26311, 5684, []int{1000, 2000}, nil},
+	{"multi3", 30241, 7454, []int{1000, 2500}, []int{250, 500, 1000, 2000, 4000}},
+	{"cpp", 9047, 1223, []int{50, 100}, []int{25, 50, 100, 200, 400}},
+	{"cs", 6781, 1409, []int{500, 1000}, nil},
+	{"2_pools", 100000, 9939, []int{200, 450}, nil},
+	{"loop", 505500, 1011, []int{500}, nil},
+	{"web12", 95607, 13756, []int{1000, 3000}, []int{250, 500, 1000, 2000, 4000, 8000}},
+	{"orm-busy", 2000000, 60734, []int{1000}, []int{250, 500, 1000, 2000, 4000}},
 }
 
-// fromFolder reads the public traces.
-func fromFolder(folder string) (loads, error) {
-	l := loads{title: "Public traces:", file: "eviction-traces.svg"}
-	if _, err := os.Stat(folder); err != nil {
-		return l, err
-	}
-	for _, p := range public {
-		t, err := readTrace(filepath.Join(folder, p.name+".txt.gz"))
-		if err != nil {
-			return l, fmt.Errorf("reading a trace: %v", err) // no sign that the folder is missing
-		}
-		l.rows = append(l.rows, rows(t, p.rows)...)
-		l.points = append(l.points, rows(t, p.picture)...)
-	}
-	return l, nil
-}
-
-// fromArguments reads traces of a user's own.
-func fromArguments(paths []string, capacities []int) (loads, error) {
-	l := loads{title: "Traces:"}
+// read returns the traces at paths, files or folders of files: those that are
+// public, and others. Capacities are those to measure all of them with; if there
+// are none, they suit each trace.
+func read(paths []string, capacities []int) ([]loads, error) {
+	var traces []*trace
 	for _, path := range paths {
-		t, err := readTrace(path)
+		files, err := filesAt(path)
 		if err != nil {
-			return l, fmt.Errorf("reading a trace: %w", err)
+			return nil, err
 		}
-		l.rows = append(l.rows, rows(t, capacities)...)
+		for _, file := range files {
+			t, err := readTrace(file)
+			if err != nil {
+				return nil, err
+			}
+			traces = append(traces, t)
+		}
 	}
-	return l, nil
+
+	known := loads{title: "Public traces:", file: "eviction-traces.svg"}
+	for _, p := range public {
+		i := slices.IndexFunc(traces, func(t *trace) bool {
+			return t.name == p.name && len(t.requests) == p.requests && len(t.keys) == p.keys
+		})
+		if i < 0 || capacities != nil {
+			known.file = "" // the picture is one of all of them
+			continue
+		}
+		known.rows = append(known.rows, rows(traces[i], p.rows)...)
+		known.points = append(known.points, rows(traces[i], p.picture)...)
+		traces = slices.Delete(traces, i, i+1)
+	}
+	others := loads{title: "Traces:", own: true}
+	for _, t := range traces {
+		others.rows = append(others.rows, rows(t, capacitiesFor(t, capacities))...)
+	}
+
+	var found []loads
+	for _, l := range []loads{known, others} {
+		if len(l.rows) > 0 {
+			found = append(found, l)
+		}
+	}
+	return found, nil
+}
+
+// filesAt returns path, or the traces in it if it is a folder.
+func filesAt(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, entry := range entries {
+		file := filepath.Join(path, entry.Name())
+		if entry.IsDir() || !strings.HasSuffix(file, ".txt") && !strings.HasSuffix(file, ".gz") {
+			fmt.Fprintf(os.Stderr, "%s is left out: of a folder, the files are read whose names end in .txt or .gz\n", file)
+			continue
+		}
+		files = append(files, file)
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s: no file in it has a name that ends in .txt or .gz", path)
+	}
+	return files, nil
+}
+
+// capacitiesFor returns the given capacities, or a hundredth, a twentieth and a
+// fifth of the keys of t: what fits altogether tells no policy from another.
+func capacitiesFor(t *trace, given []int) []int {
+	keys := len(t.keys)
+	for _, c := range given {
+		if c >= keys {
+			fmt.Fprintf(os.Stderr, "%s: all of its %d keys fit into a capacity of %d: nothing is evicted, and no policy differs from another\n", t.name, keys, c)
+		}
+	}
+	if given != nil {
+		return given
+	}
+	suitable := []int{max(keys/100, 1), max(keys/20, 1), max(keys/5, 1)}
+	return slices.Compact(suitable)
 }
 
 // invented returns the synthetic loads.

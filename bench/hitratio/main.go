@@ -2,11 +2,13 @@
 // and beside them through a plain LRU, otter's W-TinyLFU and the optimum. It
 // prints the hit ratios as Markdown, and draws them over the capacity.
 //
-//	go run ./bench/hitratio                                  # make hitratio
-//	go run ./bench/hitratio -capacities 1000,10000 mine.gz   # a trace of your own
+//	go run ./bench/hitratio                                    # make hitratio
+//	go run ./bench/hitratio traces                             # make hitratio TRACES=traces
+//	go run ./bench/hitratio -capacities 1000,10000 mine.txt    # traces of your own
 //
-// A trace is a gzip file with a key a line, in request order. Each line is a
-// GET; where it is a miss the key is created. The local tier is off.
+// An argument is a trace or a folder of traces. A trace is a text file, gzip or
+// not, with a key a line, in the order of the requests. Each line is a GET; where
+// it is a miss the key is created. The local tier is off.
 package main
 
 import (
@@ -19,6 +21,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,37 +45,69 @@ func main() {
 
 // options say what is measured.
 type options struct {
-	traces          string // a folder
-	pictures        string // a folder, or ""
+	paths           []string // files and folders; none: what docs/eviction.md shows
+	capacities      []int    // none: those that suit each trace
+	pictures        string   // a folder, or ""
 	engineRequests  int
 	redisRequests   int
 	frontedRequests int
-	own             []string // files to measure with instead
-	capacities      []int    // for own
 }
 
-func parseOptions() (options, error) {
+func parseOptions(args []string) (options, error) {
 	var o options
-	flag.StringVar(&o.traces, "traces", "../shared/traces", "the `folder` with the traces")
-	flag.StringVar(&o.pictures, "pictures", "docs", "the `folder` to draw into; empty: nowhere")
-	flag.IntVar(&o.engineRequests, "engine-requests", 100_000, "leave the engine out for longer traces")
-	flag.IntVar(&o.redisRequests, "redis-requests", 20_000, "leave Redis out for longer traces")
-	flag.IntVar(&o.frontedRequests, "fronted-requests", 200_000, "leave the local tier out for longer traces")
-	capacities := flag.String("capacities", "100,1000,10000", "the `capacities` for the files that are given as arguments")
-	flag.Parse()
-	o.own = flag.Args()
-	for _, field := range strings.Split(*capacities, ",") {
-		c, err := strconv.Atoi(field)
+	flags := flag.NewFlagSet("hitratio", flag.ExitOnError)
+	flags.Usage = func() {
+		fmt.Fprintf(flags.Output(), "usage: hitratio [flags] [trace or folder of traces ...]\n%s\n", format)
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&o.pictures, "pictures", "docs", "the `folder` to draw into; empty: nowhere")
+	flags.IntVar(&o.engineRequests, "engine-requests", 100_000, "leave the engine out for longer traces")
+	flags.IntVar(&o.redisRequests, "redis-requests", 20_000, "leave Redis out for longer traces")
+	flags.IntVar(&o.frontedRequests, "fronted-requests", 200_000, "leave the local tier out for longer traces, if they are not yours")
+	capacities := flags.String("capacities", "", "the `capacities` in keys for traces that are given, as in 1000,10000; empty: 1 %, 5 % and 20 % of the keys of each")
+	_ = flags.Parse(args) // it exits
+	o.paths = flags.Args()
+	if *capacities == "" {
+		return o, nil
+	}
+	if len(o.paths) == 0 {
+		return o, errors.New("-capacities is for traces that are given as arguments, and there are none")
+	}
+	for field := range strings.SplitSeq(*capacities, ",") {
+		c, err := strconv.Atoi(strings.TrimSpace(field))
 		if err != nil || c < 1 {
-			return o, fmt.Errorf("-capacities: %q is no capacity", field)
+			return o, fmt.Errorf("-capacities: %q is no number of keys from 1 on; write for example -capacities 1000,10000", field)
 		}
 		o.capacities = append(o.capacities, c)
 	}
+	slices.Sort(o.capacities)
+	o.capacities = slices.Compact(o.capacities)
 	return o, nil
 }
 
+// publicFolder is where the public traces may be.
+const publicFolder = "../shared/traces"
+
+// loads returns what is to be measured: traces, and the synthetic loads unless
+// there are traces of a user's own.
+func (o *options) loads() ([]loads, error) {
+	paths := o.paths
+	if len(paths) == 0 {
+		paths = []string{publicFolder}
+	}
+	all, err := read(paths, o.capacities)
+	if len(o.paths) == 0 && errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(os.Stderr, "there is no folder %s with the public traces: only the synthetic loads are replayed (TRACES=folder replays traces of yours)\n", publicFolder)
+		err = nil
+	}
+	if err != nil || slices.ContainsFunc(all, func(l loads) bool { return l.own }) {
+		return all, err
+	}
+	return append(all, invented()), nil
+}
+
 func measure(ctx context.Context) error {
-	o, err := parseOptions()
+	o, err := parseOptions(os.Args[1:])
 	if err != nil {
 		return err
 	}
@@ -91,7 +126,7 @@ func measure(ctx context.Context) error {
 	for _, l := range all {
 		results.want(l.rows, columns)
 		tables = append(tables, table{l.title, l.rows, columns})
-		if o.pictures != "" {
+		if o.pictures != "" && l.file != "" {
 			results.want(l.points, lines)
 		}
 		for _, r := range l.rows {
@@ -114,17 +149,19 @@ func measure(ctx context.Context) error {
 	var fronted []row
 	for _, l := range all {
 		for _, r := range l.rows {
-			if len(r.trace.requests) <= o.frontedRequests {
+			if l.own || len(r.trace.requests) <= o.frontedRequests {
 				fronted = append(fronted, r)
 			}
 		}
 	}
-	for _, t := range []table{
-		{"With a local tier in front, hit ratio of all requests:", fronted, behindLocal(false)},
-		{"With a local tier in front, hit ratio of the requests that reach the store:", fronted, behindLocal(true)},
-	} {
-		results.want(t.rows, t.contenders)
-		tables = append(tables, t)
+	if len(fronted) > 0 {
+		for _, t := range []table{
+			{"With a local tier in front, hit ratio of all requests:", fronted, behindLocal(false)},
+			{"With a local tier in front, hit ratio of the requests that reach the store:", fronted, behindLocal(true)},
+		} {
+			results.want(t.rows, t.contenders)
+			tables = append(tables, t)
+		}
 	}
 
 	fmt.Fprintf(os.Stderr, "%d replays on %d processors\n", len(results), runtime.GOMAXPROCS(0))
@@ -141,26 +178,12 @@ func measure(ctx context.Context) error {
 	return o.draw(all, lines, results)
 }
 
-// loads returns what is to be measured.
-func (o *options) loads() ([]loads, error) {
-	if len(o.own) > 0 {
-		l, err := fromArguments(o.own, o.capacities)
-		return []loads{l}, err
-	}
-	l, err := fromFolder(o.traces)
-	if errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintf(os.Stderr, "there is no folder %s with traces (TRACES=folder): only the synthetic loads are replayed\n", o.traces)
-		return []loads{invented()}, nil
-	}
-	return []loads{l, invented()}, err
-}
-
 func (o *options) draw(all []loads, lines []*contender, r results) error {
 	if o.pictures == "" {
 		return nil
 	}
 	for _, l := range all {
-		if len(l.points) == 0 {
+		if l.file == "" {
 			continue
 		}
 		c := chart{l.title, l.points, lines}
