@@ -117,7 +117,7 @@ func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, rec *record,
 			return err
 		}
 	}
-	if r.Method == http.MethodGet && body.isRaw && len(body.body) > 0 && hasByteRange(r.Header["Range"]) {
+	if r.Method == http.MethodGet && body.isRaw && len(body.body) > 0 && hasByteRange(r.Header) {
 		return h.serveRange(w, r, rec, v, body, status)
 	}
 	// net/http counts a small body itself, and a header less is worth more than
@@ -208,7 +208,14 @@ func (h *Handler) checkConditions(w http.ResponseWriter, r *http.Request, rec *r
 		if v.etag != "" {
 			header.Set("Etag", v.etag)
 		}
-		return true, h.fail(w, rec, http.StatusPreconditionFailed, "the entry has another version than If-Match asks for; its ETag is in this answer")
+		detail := "the entry has another version than If-Match asks for; its ETag is in this answer"
+		switch {
+		case v.etag == "":
+			detail = "the entry has no ETag yet, since somebody else wrote it to the store; If-Match: * is all that matches it"
+		case failsWeakly(r.Header, version):
+			detail = detailWeakMatch
+		}
+		return true, h.fail(w, rec, http.StatusPreconditionFailed, detail)
 	}
 	// Whole answers are never wrong, so a broken If-None-Match may go.
 	ifNoneMatch, err := ifNoneMatch(r.Header)
@@ -239,15 +246,18 @@ func (h *Handler) serveRange(w http.ResponseWriter, r *http.Request, rec *record
 	if !to.unsatisfiable {
 		return nil
 	}
-	w.Header().Del("X-Content-Type-Options")
 	w.Header().Del("Content-Security-Policy")
+	// http.ServeContent sets it only where it could read the range.
+	w.Header().Set("Content-Range", "bytes */"+body.length)
 	return h.fail(w, rec, http.StatusRequestedRangeNotSatisfiable, "the value has "+body.length+" bytes, and none of them is in the range")
 }
 
-// hasByteRange reports whether a Range header asks for bytes; other units are
-// as good as no header (RFC 9110, section 14.2).
-func hasByteRange(lines []string) bool {
-	return len(lines) == 1 && len(lines[0]) > 6 && strings.EqualFold(lines[0][:6], "bytes=")
+// hasByteRange reports whether a request asks for bytes; other units are as good
+// as no header (RFC 9110, section 14.2). With several If-Range lines nobody can
+// tell of which version the client has the rest, and the whole is never wrong.
+func hasByteRange(header http.Header) bool {
+	lines := header["Range"]
+	return len(lines) == 1 && len(lines[0]) > 6 && strings.EqualFold(lines[0][:6], "bytes=") && len(header["If-Range"]) <= 1
 }
 
 // withoutEmptySuffixes takes the ranges out that ask for the last 0 bytes, which

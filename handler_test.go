@@ -23,6 +23,19 @@ const (
 )
 
 func TestReads(t *testing.T) {
+	const wholePage = `200 OK
+Accept-Ranges: bytes
+Cache-Control: no-cache
+Cache-Status: redis_proxy; hit; ttl=<ttl>
+Content-Length: 3
+Content-Security-Policy: default-src 'none'; sandbox
+Content-Type: text/html
+Etag: "<etag>"
+X-Content-Type-Options: nosniff
+
+<b>`
+	noneOfThree := problemAnswer(416, "the value has 3 bytes, and none of them is in the range", "Accept-Ranges: bytes",
+		"Cache-Status: redis_proxy; hit; ttl=<ttl>", "Content-Range: bytes */3")
 	s := newSite(t, "methods GET HEAD POST PUT DELETE")
 	s.run(t, []step{
 		{"an absent key", "GET /cache/hello", problemAnswer(404, detailAbsent, statusAbsent)},
@@ -154,22 +167,13 @@ Etag: "<etag>"
 X-Content-Type-Options: nosniff
 
 >`},
-		{"a part of another version is all", "GET /cache/page\nRange: bytes=-1\nIf-Range: \"1\"", `200 OK
-Accept-Ranges: bytes
-Cache-Control: no-cache
-Cache-Status: redis_proxy; hit; ttl=<ttl>
-Content-Length: 3
-Content-Security-Policy: default-src 'none'; sandbox
-Content-Type: text/html
-Etag: "<etag>"
-X-Content-Type-Options: nosniff
-
-<b>`},
-		{
-			"a part that is not there", "GET /cache/page\nRange: bytes=3-",
-			problemAnswer(416, "the value has 3 bytes, and none of them is in the range", "Accept-Ranges: bytes",
-				"Cache-Status: redis_proxy; hit; ttl=<ttl>", "Content-Range: bytes */3"),
-		},
+		{"a part of another version is all", "GET /cache/page\nRange: bytes=-1\nIf-Range: \"1\"", wholePage},
+		{"a part that is not there", "GET /cache/page\nRange: bytes=3-", noneOfThree},
+		{"the last no bytes", "GET /cache/page\nRange: bytes=-0", noneOfThree},
+		{"nothing of two parts", "GET /cache/page\nRange: bytes=-0,7-9", noneOfThree},
+		{"no range at all", "GET /cache/page\nRange: bytes=b-c", noneOfThree},
+		{"a range that ends before it begins", "GET /cache/page\nRange: bytes=2-1", noneOfThree},
+		{"a part of one of two versions is all", "GET /cache/page\nRange: bytes=-1\nIf-Range: {etag}\nIf-Range: \"1\"", wholePage},
 	})
 }
 
@@ -209,7 +213,10 @@ Etag: "<etag>"
 		{"If-Match of this version", "GET /cache/k\nIf-Match: {etag}", whole},
 		{"any version", "GET /cache/k\nIf-Match: *", whole},
 		{"of another", "GET /cache/k\nIf-Match: \"1\"", failed},
-		{"weakly never matches", "GET /cache/k\nIf-Match: W/{etag}", failed},
+		{
+			"weakly never matches", "GET /cache/k\nIf-Match: W/{etag}",
+			problemAnswer(412, detailWeakMatch, "Cache-Status: redis_proxy; hit; ttl=<ttl>", `Etag: "<etag>"`),
+		},
 		{"both", "GET /cache/k\nIf-Match: {etag}\nIf-None-Match: {etag}", notModified},
 		{
 			"broken", "GET /cache/k\nIf-Match: 1",
@@ -218,6 +225,17 @@ Etag: "<etag>"
 		{"dates do not count", "GET /cache/k\nIf-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT\nIf-Unmodified-Since: Thu, 01 Jan 1970 00:00:01 GMT", whole},
 		{"of an absent key", "GET /cache/none\nIf-Match: \"1\"", problemAnswer(404, detailAbsent, statusAbsent)},
 	})
+}
+
+func TestIfMatchOfAnEntryThatHasNoETag(t *testing.T) {
+	h := newHandler(t, "")
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/cache/k", nil)
+	r.Header.Set("If-Match", `"1"`)
+	answered, err := h.checkConditions(w, r, new(record), store.Version{}, new(view), statusMiss)
+	if !answered || err != nil || w.Code != 412 || !strings.Contains(w.Body.String(), "the entry has no ETag yet") || w.Header().Get("Etag") != "" {
+		t.Errorf("%v, %v, %d, %s", answered, err, w.Code, w.Body)
+	}
 }
 
 func TestSettingsOfReads(t *testing.T) {

@@ -203,7 +203,7 @@ func problemWith(status int, detail, members string, headers ...string) string {
 	detail = strings.ReplaceAll(detail, `"`, `\"`)
 	body := fmt.Sprintf(`{"title":%q,"status":%d,"detail":"%s"%s}`+"\n", title, status, detail, members)
 	headers = append(headers, "Cache-Control: no-store", "Content-Type: application/problem+json",
-		fmt.Sprintf("Content-Length: %d", len(body)))
+		fmt.Sprintf("Content-Length: %d", len(body)), "X-Content-Type-Options: nosniff")
 	slices.Sort(headers)
 	return fmt.Sprintf("%d %s\n%s\n\n%s", status, title, strings.Join(headers, "\n"), body)
 }

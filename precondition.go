@@ -2,6 +2,7 @@ package redisproxy
 
 import (
 	"fmt"
+	"iter"
 	"net/http"
 	"strings"
 
@@ -12,6 +13,23 @@ import (
 // (RFC 9110, section 13.1.1): a weak tag matches nothing.
 func ifMatch(header http.Header) (store.VersionSet, error) {
 	return versions(header, "If-Match", false)
+}
+
+// detailWeakMatch is for a client whose If-Match failed, and has a weak tag:
+// mostly that of the entry, as a proxy on the way changed it.
+const detailWeakMatch = `If-Match compares strongly, so that a weak ETag (W/"…") never matches it; send the ETag that is in this answer, without W/`
+
+// failsWeakly reports whether If-Match does not match v and has a weak tag.
+func failsWeakly(header http.Header, v store.Version) bool {
+	if set, err := ifMatch(header); err != nil || set.Has(v) {
+		return false
+	}
+	for _, isWeak := range tags(header["If-Match"]) {
+		if isWeak {
+			return true
+		}
+	}
+	return false
 }
 
 // ifNoneMatch returns the versions that If-None-Match names, weak or not
@@ -25,33 +43,48 @@ func versions(header http.Header, name string, weakMatches bool) (store.VersionS
 	if lines == nil {
 		return "", nil
 	}
-	list := strings.Join(lines, ",")
-	if strings.Trim(list, " \t") == "*" {
+	if strings.Trim(strings.Join(lines, ","), " \t") == "*" {
 		return store.AnyVersion, nil
 	}
-	broken := fmt.Errorf(`%s is neither * nor a list of ETags such as "1a2b3c"`, name)
-	var tags []string
-	members := 0
-	for {
-		list = strings.TrimLeft(list, " \t,")
-		if list == "" {
-			break
-		}
-		member, isWeak := strings.CutPrefix(list, "W/")
-		tag, rest, ok := cutTag(member)
-		if !ok {
-			return "", broken
-		}
+	members, isBroken := 0, false
+	var matching []string
+	for tag, isWeak := range tags(lines) {
 		members++
+		isBroken = isBroken || tag == brokenTag
 		if weakMatches || !isWeak {
-			tags = append(tags, plainTag(tag))
+			matching = append(matching, plainTag(tag))
 		}
-		list = rest
 	}
-	if members == 0 {
-		return "", broken
+	if members == 0 || isBroken {
+		return "", fmt.Errorf(`%s is neither * nor a list of ETags such as "1a2b3c"`, name)
 	}
-	return store.NewVersionSet(tags...), nil
+	return store.NewVersionSet(matching...), nil
+}
+
+// brokenTag is what tags ends with where a list is not one. No tag has quotes.
+const brokenTag = `"`
+
+// tags returns the tags of a list over several lines, without their quotes, and
+// whether they are weak.
+func tags(lines []string) iter.Seq2[string, bool] {
+	return func(yield func(string, bool) bool) {
+		list := strings.Join(lines, ",")
+		for {
+			list = strings.TrimLeft(list, " \t,")
+			if list == "" {
+				return
+			}
+			member, isWeak := strings.CutPrefix(list, "W/")
+			tag, rest, ok := cutTag(member)
+			if !ok {
+				tag, rest = brokenTag, ""
+			}
+			if !yield(tag, isWeak && ok) {
+				return
+			}
+			list = rest
+		}
+	}
 }
 
 // cutTag cuts an opaque tag off a list, without its quotes, and what separates

@@ -67,6 +67,7 @@ func (h *Handler) answerProblem(w http.ResponseWriter, rec *record, p problem) e
 	// Some caches keep a 404 for minutes when nothing tells them not to.
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Type", "application/problem+json")
+	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(body.Bytes())

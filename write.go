@@ -109,8 +109,11 @@ func (h *Handler) answerWrite(w http.ResponseWriter, r *http.Request, rec *recor
 		return h.fail(w, rec, http.StatusNotFound, "no entry has this key, nothing was deleted")
 	case store.PreconditionFailed:
 		detail := "the entry has another version than the request allows, nothing was changed; its ETag is in this answer"
-		if result.Version.Number == 0 {
+		switch {
+		case result.Version.Number == 0:
 			detail = "no entry has the version that If-Match asks for, nothing was changed"
+		case failsWeakly(r.Header, result.Version):
+			detail = "nothing was changed: " + detailWeakMatch
 		}
 		return h.fail(w, rec, http.StatusPreconditionFailed, detail)
 	case store.TooLarge:

@@ -17,6 +17,7 @@ const (
 	detailConflictOff = "the key exists, its value was left as it is; PUT would replace it, which `methods` in the configuration of redis_proxy switches on"
 	detailConflict    = "the key exists, its value was left as it is; PUT replaces it"
 	detailVersion     = "the entry has another version than the request allows, nothing was changed; its ETag is in this answer"
+	detailWeak        = "nothing was changed: " + detailWeakMatch
 	detailNoVersion   = "no entry has the version that If-Match asks for, nothing was changed"
 )
 
@@ -86,7 +87,11 @@ func TestReplaceAndDelete(t *testing.T) {
 		{"but not twice", "PUT /cache/k\nIf-None-Match: *\n\nv2", problemAnswer(412, detailVersion, `Etag: "<etag>"`)},
 		{"PUT replaces its version", "PUT /cache/k\nIf-Match: {etag}\n\nv2", replaced},
 		{"not another", "PUT /cache/k\nIf-Match: \"1\"\n\nv3", problemAnswer(412, detailVersion, `Etag: "<etag>"`)},
-		{"not weakly", "PUT /cache/k\nIf-Match: W/{etag}\n\nv3", problemAnswer(412, detailVersion, `Etag: "<etag>"`)},
+		{"not weakly", "PUT /cache/k\nIf-Match: W/{etag}\n\nv3", problemAnswer(412, detailWeak, `Etag: "<etag>"`)},
+		{"weakly in a list", "DELETE /cache/k\nIf-Match: \"1\"\nIf-Match: \"W/\", W/{etag}", problemAnswer(412, detailWeak, `Etag: "<etag>"`)},
+		{"weakly and strongly", "PUT /cache/k\nIf-Match: W/\"1\", {etag}\nIf-None-Match: *\n\nv3", problemAnswer(412, detailVersion, `Etag: "<etag>"`)},
+		{"strongly, though it ends like the sign of a weak one", "PUT /cache/k\nIf-Match: \"W/\"\n\nv3", problemAnswer(412, detailVersion, `Etag: "<etag>"`)},
+		{"weakly of an absent key", "PUT /cache/none\nIf-Match: W/\"1\"\n\nv3", problemAnswer(412, detailNoVersion)},
 		{"one of a list over two lines", "PUT /cache/k\nIf-Match: \"1\"\nIf-Match: \"a,b\" , {etag}\n\nv3", replaced},
 		{"If-None-Match of its version", "PUT /cache/k\nIf-None-Match: {etag}\n\nv4", problemAnswer(412, detailVersion, `Etag: "<etag>"`)},
 		{"or of another", "PUT /cache/k\nIf-None-Match: \"1\"\n\nv4", replaced},
