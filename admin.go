@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -327,19 +328,18 @@ func serveReady(w http.ResponseWriter, r *http.Request) error {
 // parseQuery reads parameters that may be there once. A parameter that nobody
 // knows is an error: a mistyped name must not make another request of it.
 func parseQuery(r *http.Request, known ...string) (map[string]string, error) {
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, badAdminRequest("the query cannot be read: %v", err)
-	}
 	query := make(map[string]string)
-	for name, all := range values {
+	for name, value := range formFields(r.URL.RawQuery) {
+		_, isThere := query[name]
 		switch {
 		case !slices.Contains(known, name):
 			return nil, badAdminRequest("unknown parameter %q; expected %s", name, strings.Join(known, ", "))
-		case len(all) > 1:
+		case isThere:
 			return nil, badAdminRequest("the parameter %s is there twice", name)
+		case !utf8.ValidString(value):
+			return nil, badAdminRequest("the parameter %s is not valid UTF-8", name)
 		}
-		query[name] = all[0]
+		query[name] = value
 	}
 	return query, nil
 }

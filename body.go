@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"unicode/utf8"
@@ -79,7 +78,7 @@ func (h *Handler) readContent(w http.ResponseWriter, r *http.Request, where plac
 	case media == typeJSON:
 		return decodeJSON(body)
 	default:
-		return decodeForm(body)
+		return decodeForm(body, contentType)
 	}
 }
 
@@ -300,11 +299,7 @@ func hasLoneSurrogate(quoted []byte) bool {
 		}
 		var n uint16
 		for _, c := range quoted[i+2 : i+6] {
-			digit := c - '0'
-			if c >= 'A' {
-				digit = c&^0x20 - 'A' + 10
-			}
-			n = n<<4 | uint16(digit)
+			n = n<<4 | uint16(fromHex(c))
 		}
 		return n
 	}
@@ -325,31 +320,4 @@ func hasLoneSurrogate(quoted []byte) bool {
 		}
 	}
 	return false
-}
-
-// decodeForm reads value=X, with or without key=K.
-func decodeForm(body []byte) (content, error) {
-	const hint = `; expected a form value=…, or key=…&value=… without a key in the path (to store the body itself, send another Content-Type such as text/plain, or add ?raw)`
-	fields, err := url.ParseQuery(string(body))
-	if err != nil {
-		return content{}, badRequest("the body is not a form: %v%s", err, hint)
-	}
-	if !fields.Has("value") {
-		return content{}, badRequest("the form has no field value%s", hint)
-	}
-	for name, values := range fields {
-		switch {
-		case name != "value" && name != "key":
-			return content{}, badRequest("unknown field %q%s", name, hint)
-		case len(values) > 1:
-			return content{}, badRequest("the field %s is there twice", name)
-		case !utf8.ValidString(values[0]):
-			return content{}, badRequest("the field %s is not valid UTF-8", name)
-		}
-	}
-	return content{
-		value:  store.Value{Data: []byte(fields.Get("value")), Kind: store.String},
-		key:    fields.Get("key"),
-		hasKey: fields.Has("key"),
-	}, nil
 }

@@ -58,7 +58,6 @@ func TestBadBodies(t *testing.T) {
 		{"a form with an unknown field", postForm("value=1&ttl=2"), bad(`unknown field "ttl"` + hintForm)},
 		{"a form with value twice", postForm("value=1&value=2"), bad("the field value is there twice")},
 		{"a form with another key", postForm("value=1&key=2"), bad("the field key is not the key in the path; leave it out")},
-		{"a form that is not escaped", postForm("value=%zz"), bad(`the body is not a form: invalid URL escape "%zz"` + hintForm)},
 		{"a form that is not UTF-8", postForm("value=%ff"), bad("the field value is not valid UTF-8")},
 		{"no key anywhere", collectionJSON(`{"value": 1}`), bad("the body has no field key, and the path names none either")},
 		{"an empty key", collectionJSON(`{"key": "", "value": 1}`), bad("the key is empty")},

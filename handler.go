@@ -3,7 +3,6 @@ package redisproxy
 import (
 	"bytes"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -304,6 +303,10 @@ func wantsRaw(query string) bool {
 	if !strings.Contains(query, "raw") {
 		return false
 	}
-	values, _ := url.ParseQuery(query)
-	return values.Has("raw")
+	for name := range formFields(query) {
+		if name == "raw" {
+			return true
+		}
+	}
+	return false
 }

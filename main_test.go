@@ -207,3 +207,9 @@ func problemWith(status int, detail, members string, headers ...string) string {
 	slices.Sort(headers)
 	return fmt.Sprintf("%d %s\n%s\n\n%s", status, title, strings.Join(headers, "\n"), body)
 }
+
+// hasBody reports whether a whole answer ends with body.
+func hasBody(answer, body string) bool {
+	_, got, _ := strings.Cut(answer, "\n\n")
+	return got == body
+}

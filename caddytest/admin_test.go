@@ -416,6 +416,9 @@ func TestAdminDeletesByPrefixWhileOthersWrite(t *testing.T) {
 	if n := client.HLen(t.Context(), "{cache}:values").Val(); n != left {
 		t.Errorf("%d are left, want %d", n, left)
 	}
+	if got := s.ask(http.StatusOK, "DELETE", cache+"/keys?prefix=a;b"); got.Deleted != 0 {
+		t.Errorf("deleted %d", got.Deleted)
+	}
 	if got := s.ask(http.StatusOK, "DELETE", cache+"/keys?confirm=cache"); int64(got.Deleted) != left {
 		t.Errorf("deleted %d, want %d", got.Deleted, left)
 	}

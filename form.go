@@ -1,0 +1,108 @@
+package redisproxy
+
+import (
+	"iter"
+	"mime"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// formFields returns the names and values of a form or of a query, in their
+// order, as application/x-www-form-urlencoded is parsed by the URL standard of
+// the WHATWG: only & separates, + is a space, and a % that begins no escape stays
+// as it is. Bytes that are not valid UTF-8 stay too, so that callers can refuse
+// them.
+func formFields(encoded string) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for pair := range strings.SplitSeq(encoded, "&") {
+			if pair == "" {
+				continue
+			}
+			name, value, _ := strings.Cut(pair, "=")
+			if !yield(unescapeForm(name), unescapeForm(value)) {
+				return
+			}
+		}
+	}
+}
+
+// unescapeForm decodes a name or a value.
+func unescapeForm(s string) string {
+	if !strings.ContainsAny(s, "%+") {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == '+':
+			c = ' '
+		case c == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]):
+			c = fromHex(s[i+1])<<4 | fromHex(s[i+2])
+			i += 2
+		}
+		b = append(b, c)
+	}
+	return string(b)
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+// fromHex returns what a digit for which isHex holds stands for.
+func fromHex(c byte) byte {
+	if c >= 'A' {
+		return c&^0x20 - 'A' + 10
+	}
+	return c - '0'
+}
+
+// decodeForm reads value=X, with or without key=K.
+func decodeForm(body []byte, contentType string) (content, error) {
+	const hint = `; expected a form value=…, or key=…&value=… without a key in the path (to store the body itself, send another Content-Type such as text/plain, or add ?raw)`
+	var c content
+	var unknown string
+	hasValue, hasUnknown, isASCII := false, false, true
+	for name, value := range formFields(string(body)) {
+		isKey := name == "key"
+		switch {
+		case name != "value" && !isKey:
+			if !hasUnknown {
+				unknown, hasUnknown = name, true
+			}
+			continue
+		case name == "value" && hasValue, isKey && c.hasKey:
+			return content{}, badRequest("the field %s is there twice", name)
+		case !utf8.ValidString(value):
+			return content{}, badRequest("the field %s is not valid UTF-8", name)
+		}
+		isASCII = isASCII && utf8.RuneCountInString(value) == len(value)
+		if isKey {
+			c.key, c.hasKey = value, true
+		} else {
+			c.value, hasValue = store.Value{Data: []byte(value), Kind: store.String}, true
+		}
+	}
+	switch charset := charsetOf(contentType); {
+	case !hasValue:
+		return content{}, badRequest("the form has no field value%s", hint)
+	case hasUnknown:
+		return content{}, badRequest("unknown field %q%s", unknown, hint)
+	case !isASCII && charset != "" && charset != "utf-8":
+		// Read as UTF-8 it would be another text.
+		return content{}, badRequest("the form says that its charset is %q; forms are read as UTF-8, so encode it so, and leave the charset out", charset)
+	}
+	return c, nil
+}
+
+// charsetOf returns the charset that a Content-Type names, in lower case.
+func charsetOf(contentType string) string {
+	_, params, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(params["charset"])
+}
