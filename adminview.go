@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"net/url"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -126,7 +125,7 @@ func (c cache) view(ctx context.Context) cacheView {
 	v := cacheView{
 		ID:        c.id(),
 		Namespace: c.namespace,
-		Store:     redacted(s.store),
+		Store:     s.redactedStore(),
 		Settings: settingsView{
 			MaxKeys:         s.settings.Limits.MaxKeys,
 			MaxBytes:        s.settings.Limits.MaxBytes,
@@ -200,15 +199,6 @@ func (c *nodesCache) view(s *redisstore.Store, subscribed bool) subscriptionView
 		v.Nodes = append(v.Nodes, nodeView{Name: n.Name, ConnectedSeconds: int64(connected / time.Second), This: n.This})
 	}
 	return v
-}
-
-// redacted returns the setting `store` without its password.
-func redacted(setting string) string {
-	u, err := url.Parse(setting)
-	if err != nil {
-		return "" // which no setting in force is
-	}
-	return u.Redacted()
 }
 
 func viewListed(l *store.Listed) listedView {

@@ -134,6 +134,8 @@ func canMeet(pattern, prefix string) bool {
 //
 //	redis_proxy [<matcher>] {
 //	    store            embedded|<url>
+//	    redis_username   <name>
+//	    redis_password   <password>
 //	    path_prefix      <path>
 //	    namespace        <name>
 //	    key_prefix       <text>
@@ -188,7 +190,11 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 	switch name {
 	case "store":
-		return unmarshalString(d, &h.Store, checkStore)
+		return unmarshalSecret(d, &h.Store, checkStore)
+	case "redis_username":
+		return unmarshalSecret(d, &h.RedisUsername, checkNotEmpty)
+	case "redis_password":
+		return unmarshalSecret(d, &h.RedisPassword, checkNotEmpty)
 	case "path_prefix":
 		return unmarshalString(d, &h.PathPrefix, checkPathPrefix)
 	case "namespace":
@@ -272,6 +278,24 @@ func unmarshalString(d *caddyfile.Dispenser, s *string, check func(string) error
 		return d.ArgErr()
 	}
 	*s = d.Val()
+	if hasPlaceholder(*s) {
+		return nil
+	}
+	if err := check(*s); err != nil {
+		return d.Errf("%s: %v", name, err)
+	}
+	return nil
+}
+
+// unmarshalSecret is unmarshalString for what no error may repeat, as Caddy's own
+// about the number of arguments do.
+func unmarshalSecret(d *caddyfile.Dispenser, s *string, check func(string) error) error {
+	name := d.Val()
+	args := d.RemainingArgs()
+	if len(args) != 1 {
+		return d.Errf("%s: takes one value, and there are %d; put one that has spaces in double quotes", name, len(args))
+	}
+	*s = args[0]
 	if hasPlaceholder(*s) {
 		return nil
 	}

@@ -76,11 +76,15 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"no origins", "trusted_origins", "wrong argument count or unexpected line ending after 'trusted_origins', at Caddyfile:4"},
 		{"a block", "store embedded {\n\tfoo\n}", "store takes no block, at Caddyfile:5"},
 
-		{"store, an address", "store localhost:6379", `store: unknown scheme: expected`},
-		{"store, a scheme", "store http://localhost", `store: unknown scheme: expected redis://, rediss:// or unix://, at Caddyfile:4`},
-		{"store, retries", "store redis://localhost?max_retries=3", `store: option max_retries is not allowed in the URL`},
-		{"store, time-outs", "store redis://localhost?read_timeout=3s", `store: option read_timeout is not allowed in the URL: set redis_timeout instead, at Caddyfile:4`},
-		{"store, nothing", `store ""`, "store: "},
+		{"store, an address", "store localhost:6379", `store: unknown scheme; write`},
+		{"store, a scheme", "store http://localhost", `store: unknown scheme; write a URL that begins with redis://, rediss:// or unix://, at Caddyfile:4`},
+		{"store, retries", "store redis://localhost?max_retries=3", `store: the option max_retries is not allowed in the URL`},
+		{"store, time-outs", "store redis://localhost?read_timeout=3s", `store: the option read_timeout is not allowed in the URL; set redis_timeout instead, at Caddyfile:4`},
+		{"store, nothing", `store ""`, "store: unknown scheme; "},
+		{"store, two", "store redis://:a b@host", "store: takes one value, and there are 2; put one that has spaces in double quotes, at Caddyfile:4"},
+		{"store, a fragment", "store redis://app:tok@127.0.0.1:1#1@host/0", "store: a # would cut the URL off; "},
+		{"redis_username, nothing", `redis_username ""`, "redis_username: it is empty; write a value, or leave the line out, at Caddyfile:4"},
+		{"redis_password, none", "redis_password", "redis_password: takes one value, and there are 0; "},
 		{"path_prefix, relative", "path_prefix cache", `path_prefix: "cache" must begin with a slash, at Caddyfile:4`},
 		{"path_prefix, slash at the end", "path_prefix /cache/", `path_prefix: "/cache/" must not end with a slash, at Caddyfile:4`},
 		{"path_prefix, a wildcard", "path_prefix /cache/*", `path_prefix: "/cache/*" must not contain a wildcard: it is a prefix by itself, at Caddyfile:4`},
@@ -131,6 +135,23 @@ func TestBadCaddyfiles(t *testing.T) {
 	}
 }
 
+// What is said of a mistake repeats nothing that may be part of a password.
+func TestErrorsInCaddyfilesTellNoSecrets(t *testing.T) {
+	for _, settings := range []string{
+		"store redis://:pa ss-secret@host",
+		"store redis://:pass@host {\nsecret\n}",
+		"store redis://:p@ss#secret@host",
+		"redis_password my secret",
+		"redis_password a secret {\n}",
+		"redis_username {env.A} secret",
+	} {
+		_, err := adapt(t, ":8080 {\nredis_proxy {\n"+settings+"\n}\n}\n")
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", settings, err)
+		}
+	}
+}
+
 func TestMatchersInCaddyfiles(t *testing.T) {
 	for _, c := range []struct{ name, site, want string }{
 		{"an argument", "redis_proxy cache", "unexpected argument 'cache': all settings go into a block, at Caddyfile:2"},
@@ -172,7 +193,7 @@ func TestJSONRoundTrip(t *testing.T) {
 	for _, settings := range []string{
 		"",
 		"max_bytes 0\nlocal_ttl 0\ncache_control \"\"",
-		"store redis://localhost/3\npath_prefix /kv\nnamespace n\nkey_prefix {host}/\nmethods GET PUT\nmax_keys 2\nmax_bytes 1MB\neviction rank\nrank_local_hits\nlocal_ttl 1m\n" +
+		"store redis://localhost/3\nredis_username u\nredis_password p\npath_prefix /kv\nnamespace n\nkey_prefix {host}/\nmethods GET PUT\nmax_keys 2\nmax_bytes 1MB\neviction rank\nrank_local_hits\nlocal_ttl 1m\n" +
 			"local_max_bytes 1KiB\nmax_queue_jobs 3\nmax_queue_bytes 4\nmax_key_size 5\nmax_value_size 6\nredis_timeout 7s\ndrain_timeout 8ms\nstale_if_error 1h\nunsubscribed_ttl 0\n" +
 			"cache_control private\nclient_no_cache ignore\ntrusted_origins https://a.test\npass_errors\nplaceholders",
 	} {

@@ -90,7 +90,7 @@ func (f *storeFlags) findByURL() (found, error) {
 
 // parseStore reads a URL in which placeholders may stand.
 func parseStore(flag, url string) (*redisstore.Target, error) {
-	url, err := caddy.NewReplacer().ReplaceOrErr(url, true, true)
+	url, err := resolveSecret(caddy.NewReplacer(), url)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	}

@@ -46,6 +46,16 @@ type Handler struct {
 	// for TLS, `unix:///path?db=0`. Default: `embedded`.
 	Store string `json:"store,omitempty"`
 
+	// The user of the Redis server, instead of one in the URL, where some
+	// characters have to be percent-encoded. It needs `redis_password`. Default:
+	// the default user of the server.
+	RedisUsername string `json:"redis_username,omitempty"`
+
+	// The password, instead of one in the URL. Write `{env.REDIS_PASSWORD}`, or
+	// `{file./path/of/secret}`, so that it does not land in Caddy's saved
+	// configuration. Default: none.
+	RedisPassword string `json:"redis_password,omitempty"`
+
 	// The path under which keys live, literal and case-sensitive; `/` is
 	// allowed. Default: `/cache`, or the path of an inline matcher in a
 	// Caddyfile.

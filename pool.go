@@ -148,7 +148,7 @@ func (p *pooledEngine) unregister(config any) {
 	}
 	next := p.registrations[0]
 	p.log.handOver(next.logger)
-	if next.shared.store != r.shared.store {
+	if next.shared.connection != r.shared.connection {
 		p.redis.SetTarget(next.shared.target)
 	}
 	p.engine.Configure(next.shared.settings)

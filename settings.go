@@ -45,10 +45,13 @@ var defaultMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost}
 
 // resolve replaces the placeholders in all strings.
 func (h *Handler) resolve(repl *caddy.Replacer) error {
+	if err := h.resolveConnection(repl); err != nil {
+		return err
+	}
 	resolve := func(name string, s *string) error {
 		value, err := repl.ReplaceOrErr(*s, true, true)
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w; set it, or leave the line out", name, err)
 		}
 		*s = value
 		return nil
@@ -57,7 +60,6 @@ func (h *Handler) resolve(repl *caddy.Replacer) error {
 		name  string
 		value *string
 	}{
-		{"store", &h.Store},
 		{"path_prefix", &h.PathPrefix},
 		{"namespace", &h.Namespace},
 		{"eviction", &h.Eviction},
@@ -129,8 +131,8 @@ func setDefault[T any](p **T, value T) {
 
 // Validate checks all settings, which must have been provisioned.
 func (h *Handler) Validate() error {
-	if err := checkStore(h.Store); err != nil {
-		return fmt.Errorf("store: %w", err)
+	if _, err := h.connection().target(); err != nil {
+		return err
 	}
 	if err := checkPathPrefix(h.PathPrefix); err != nil {
 		return fmt.Errorf("path_prefix: %w", err)
@@ -274,16 +276,16 @@ func checkHeaderValue(value string) error {
 // shared is what all handlers of one identity in one configuration have in
 // common.
 type shared struct {
-	store     string // as configured: also credentials and connection options
-	target    *redisstore.Target
-	namespace string
-	settings  engine.Settings
+	connection connection
+	target     *redisstore.Target // nil for the embedded store
+	namespace  string
+	settings   engine.Settings
 }
 
 func (h *Handler) sharedSettings() (shared, error) {
 	s := shared{
-		store:     h.Store,
-		namespace: h.Namespace,
+		connection: h.connection(),
+		namespace:  h.Namespace,
 		settings: engine.Settings{
 			Limits: store.Limits{
 				MaxKeys:  *h.MaxKeys,
@@ -301,12 +303,9 @@ func (h *Handler) sharedSettings() (shared, error) {
 			DrainTimeout:    time.Duration(*h.DrainTimeout),
 		},
 	}
-	if h.Store == storeEmbedded {
-		return s, nil
-	}
 	var err error
-	if s.target, err = redisstore.Parse(h.Store); err != nil {
-		return shared{}, fmt.Errorf("store: %w", err)
+	if s.target, err = s.connection.target(); err != nil {
+		return shared{}, err
 	}
 	return s, nil
 }
@@ -324,8 +323,12 @@ func (s *shared) identity() string {
 func (s *shared) difference(t *shared) string {
 	a, b := &s.settings, &t.settings
 	switch {
-	case s.store != t.store:
+	case s.connection.store != t.connection.store:
 		return "store"
+	case s.connection.username != t.connection.username:
+		return "redis_username"
+	case s.connection.password != t.connection.password:
+		return "redis_password"
 	case a.Limits.MaxKeys != b.Limits.MaxKeys:
 		return "max_keys"
 	case a.Limits.MaxBytes != b.Limits.MaxBytes:

@@ -3,7 +3,6 @@ package redisstore
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -17,55 +16,45 @@ import (
 // Target is a Redis server and database, and how to connect to it.
 type Target struct {
 	options *redis.Options
-}
-
-// Parse reads a URL as go-redis does: redis://user:password@host:6379/0,
-// rediss:// for TLS, unix:///path?db=0, with options of the connection pool
-// in the query. Options for time-outs and retries are errors: the time-out is
-// a setting of the engine, and retries are this package's own business.
-// Errors do not repeat the URL, which may hold a password.
-func Parse(rawURL string) (*Target, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, errors.New("not a valid URL: expected redis://, rediss:// or unix://; " +
-			"in a user or password, percent-encode / ? # @ and %")
-	}
-	switch u.Scheme {
-	case "redis", "rediss", "unix":
-	default:
-		return nil, errors.New("unknown scheme: expected redis://, rediss:// or unix://")
-	}
-	for name := range u.Query() {
-		switch name {
-		case "dial_timeout", "read_timeout", "write_timeout", "pool_timeout":
-			return nil, fmt.Errorf("option %s is not allowed in the URL: set redis_timeout instead", name)
-		case "max_retries", "min_retry_backoff", "max_retry_backoff":
-			return nil, fmt.Errorf("option %s is not allowed in the URL: failed calls are repeated within redis_timeout, and never applied twice", name)
-		case "pool_size":
-			return nil, fmt.Errorf("option %s is not allowed in the URL: as many connections are used as calls need, which are a few", name)
-		}
-	}
-	options, err := redis.ParseURL(rawURL)
-	if err != nil {
-		// go-redis's words repeat parts of the URL, which are parts of the
-		// password where that holds a slash.
-		return nil, errors.New("not a valid URL: the path must be a database number, and the options those of go-redis; " +
-			"in a user or password, percent-encode / ? # @ and %")
-	}
-	if options.DB < 0 {
-		return nil, errors.New("the number of the database must not be negative")
-	}
-	if _, port, err := net.SplitHostPort(options.Addr); err == nil && options.Network == "tcp" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, errors.New("the port must be a number from 1 to 65535")
-		}
-	}
-	return &Target{options: options}, nil
+	query   url.Values // the options of the URL, without db
 }
 
 // Identity names server and database, without credentials.
 func (t *Target) Identity() string {
 	return fmt.Sprintf("%s:%s/%d", t.options.Network, t.options.Addr, t.options.DB)
+}
+
+// HasCredentials reports whether there is a password.
+func (t *Target) HasCredentials() bool { return t.options.Password != "" }
+
+// WithCredentials returns t with another user and password. An empty username is
+// the default user of the server.
+func (t *Target) WithCredentials(username, password string) *Target {
+	o := *t.options
+	o.Username, o.Password = username, password
+	return &Target{options: &o, query: t.query}
+}
+
+// Redacted returns the URL of t with xxxxx for the password. It is made of what
+// Parse understood, not of what it was given.
+func (t *Target) Redacted() string {
+	o := t.options
+	u := url.URL{Scheme: "redis", Host: o.Addr, Path: "/" + strconv.Itoa(o.DB), RawQuery: t.query.Encode()}
+	switch {
+	case o.Network == "unix":
+		u.Scheme, u.Host, u.Path = "unix", "", o.Addr
+		query := url.Values{"db": {strconv.Itoa(o.DB)}}
+		for name, values := range t.query {
+			query[name] = values
+		}
+		u.RawQuery = query.Encode()
+	case o.TLSConfig != nil:
+		u.Scheme = "rediss"
+	}
+	if t.HasCredentials() {
+		u.User = url.UserPassword(o.Username, "xxxxx")
+	}
+	return u.String()
 }
 
 // dialTimeout bounds a dial that goes on for others after the call that began

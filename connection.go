@@ -1,0 +1,98 @@
+package redisproxy
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+)
+
+// connection is what says where the store is, as configured.
+type connection struct{ store, username, password string }
+
+func (h *Handler) connection() connection {
+	return connection{h.Store, h.RedisUsername, h.RedisPassword}
+}
+
+// target returns nil for the embedded store.
+func (c connection) target() (*redisstore.Target, error) {
+	credentials := "redis_password"
+	if c.password == "" {
+		credentials = "redis_username"
+	}
+	hasCredentials := c.username != "" || c.password != ""
+	if c.store == storeEmbedded && hasCredentials {
+		return nil, fmt.Errorf("%s: the embedded store takes no credentials; set store to the URL of a Redis server, or leave %s out", credentials, credentials)
+	}
+	if c.store == storeEmbedded {
+		return nil, nil
+	}
+	target, err := redisstore.Parse(c.store)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("store: %w", err)
+	case !hasCredentials:
+		return target, nil
+	case target.HasCredentials():
+		return nil, fmt.Errorf("%s: the URL of store has credentials too; take them out of the URL, or leave %s out", credentials, credentials)
+	case c.password == "":
+		return nil, errors.New("redis_username: a user without a password is not sent to Redis; set redis_password too")
+	}
+	return target.WithCredentials(c.username, c.password), nil
+}
+
+func checkNotEmpty(s string) error {
+	if s == "" {
+		return errors.New("it is empty; write a value, or leave the line out")
+	}
+	return nil
+}
+
+// redactedStore returns the setting `store` without its password; nothing once
+// the last configuration has left.
+func (s *shared) redactedStore() string {
+	if s.target == nil {
+		return s.connection.store
+	}
+	return s.target.Redacted()
+}
+
+// resolveConnection replaces the placeholders in what may be a secret.
+func (h *Handler) resolveConnection(repl *caddy.Replacer) error {
+	for _, setting := range []struct {
+		name  string
+		value *string
+	}{
+		{"store", &h.Store},
+		{"redis_username", &h.RedisUsername},
+		{"redis_password", &h.RedisPassword},
+	} {
+		value, err := resolveSecret(repl, *setting.value)
+		if err != nil {
+			return fmt.Errorf("%s: %w", setting.name, err)
+		}
+		*setting.value = value
+	}
+	return nil
+}
+
+// globalPlaceholder finds what is surely meant as a placeholder.
+var globalPlaceholder = regexp.MustCompile(`\{(env|file|system)\.[\w./:\\-]+\}`)
+
+// resolveSecret replaces the placeholders in a string of which no part may be
+// shown. Caddy's errors repeat whatever stands between braces, which in a password
+// is a part of it.
+func resolveSecret(repl *caddy.Replacer, s string) (string, error) {
+	value, err := repl.ReplaceOrErr(s, true, true)
+	switch {
+	case err == nil:
+		return value, nil
+	case globalPlaceholder.MatchString(err.Error()):
+		return "", fmt.Errorf("%w; set it, or leave the line out", err)
+	}
+	return "", errors.New(`there are braces around something that is no placeholder such as {env.NAME} or {file./path}; ` +
+		`write \{ for a brace, in a URL %7B`)
+}

@@ -1,0 +1,110 @@
+package redisproxy
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// startWithUsers starts a Redis that demands one of these users, whose passwords
+// would have to be escaped in a URL.
+func startWithUsers(t testing.TB, users ...string) *redistest.Server {
+	t.Helper()
+	server := redistest.Start(t)
+	for _, user := range users {
+		if err := server.Client().Do(t.Context(), "ACL", "SETUSER", user, "on", ">"+password(user), "~*", "&*", "+@all").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return server
+}
+
+func password(user string) string { return user + "#1/é@{s3cret}?%" }
+
+func TestCredentialsBesideTheURL(t *testing.T) {
+	server := startWithUsers(t, "one", "two")
+	t.Setenv("PASSWORD_ONE", password("one"))
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte(password("two")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	settings := "store " + server.URL() + "\n"
+	old := parse(t, settings+"redis_username one\nredis_password {env.PASSWORD_ONE}")
+	if err := old.Provision(newContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := serve(t, old).send("POST /cache/k\n\nv"); !strings.HasPrefix(got, "201 ") {
+		t.Error(got)
+	}
+	next := parse(t, settings+"redis_username two\nredis_password {file."+file+"}")
+	provision(t, newContext(t), next)
+	if old.pooled != next.pooled {
+		t.Error("new credentials made a new engine")
+	}
+	if err := old.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	// This ends the connections of the user.
+	if err := server.Client().Do(t.Context(), "ACL", "DELUSER", "one").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := serve(t, next).send("POST /cache/l\n\nv"); !strings.HasPrefix(got, "201 ") {
+		t.Error(got)
+	}
+	s := next.pooled.inForce()
+	if got, want := s.redactedStore(), "redis://two:xxxxx@"+server.Addr+"/0"; got != want {
+		t.Errorf("the admin API shows %s, want %s", got, want)
+	}
+	if got := s.storeName(); got != server.Addr+"/0" {
+		t.Errorf("metrics and the log show %s", got)
+	}
+}
+
+func TestHandlersOfOneCacheAgreeInTheirCredentials(t *testing.T) {
+	first := newHandler(t, "store redis://127.0.0.1:1\nredis_password one\nredis_timeout 100ms")
+	for setting, want := range map[string]string{
+		"redis_password two":                       "redis_password differs",
+		"redis_password one\nredis_username other": "redis_username differs",
+		"": "redis_password differs",
+	} {
+		h := parse(t, "store redis://127.0.0.1:1\nredis_timeout 100ms\nnamespace "+first.Namespace+"\n"+setting)
+		h.setDefaults()
+		other, err := h.sharedSettings()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := first.pooled.register(first.config, other, first.logger); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "two") {
+			t.Errorf("%q: %v, want %s", setting, err, want)
+		}
+	}
+}
+
+func TestCommandsUseTheCredentialsOfTheConfiguration(t *testing.T) {
+	server := startWithUsers(t, "app")
+	openNamespace(t, server, "cache").apply(hundred, createOf("k", "v", store.String, ""))
+	if err := server.Client().Do(t.Context(), "ACL", "SETUSER", "default", "off").Err(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("APP_PASSWORD", password("app"))
+	config := filepath.Join(t.TempDir(), "Caddyfile")
+	write := func(user string) {
+		text := ":0 {\n\tredis_proxy {\n\t\tstore " + server.URL() + "\n\t\tredis_username " + user + "\n\t\tredis_password {env.APP_PASSWORD}\n\t}\n}\n"
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("app")
+	exported, _ := succeed(t, "export", "--config", config)
+	if !strings.Contains(exported, `"key":"k"`) {
+		t.Error(exported)
+	}
+	write("nobody")
+	code, _, stderr := runCommand(t, "export", "--config", config)
+	if code != 1 || !strings.Contains(stderr, "WRONGPASS") || strings.Contains(stderr, "s3cret") {
+		t.Errorf("%d, %s", code, stderr)
+	}
+}
