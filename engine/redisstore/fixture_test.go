@@ -13,6 +13,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
+// patience bounds waiting for what must happen; a machine may be busy.
+const patience = time.Minute
+
 // fixture is a namespace on a Redis of its own.
 type fixture struct {
 	*testing.T
@@ -43,9 +46,12 @@ func (f *fixture) open(url string) (*Store, *observer.ObservedLogs) {
 	return s, logs
 }
 
-// ctx bounds a call as redis_timeout does.
-func (f *fixture) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+// ctx gives a call more time than it needs.
+func (f *fixture) ctx() context.Context { return f.within(patience) }
+
+// within bounds a call as redis_timeout does.
+func (f *fixture) within(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
 	f.Cleanup(cancel)
 	return ctx
 }

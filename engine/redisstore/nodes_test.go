@@ -27,7 +27,7 @@ func (f *fixture) watching(s *Store) observed {
 	})
 	select {
 	case <-o.subscribed:
-	case <-time.After(15 * time.Second):
+	case <-time.After(patience):
 		f.Fatal("no subscription")
 	}
 	return o

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -16,9 +17,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// callTime bounds calls that meet a fault. A try has half of what is left, so
-// a first one without an answer is given up after half of it.
-const callTime = 3 * time.Second
+// shortTime bounds calls that get no answer at all.
+const shortTime = 3 * time.Second
 
 // room is a namespace of its own, which a store reaches through a proxy of
 // its own; any number of them share a server.
@@ -54,15 +54,34 @@ func (r *room) open(url string) *Store {
 	return s
 }
 
-func (r *room) try(w ...store.Write) (store.Applied, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), callTime)
+func (r *room) try(limit time.Duration, w ...store.Write) (store.Applied, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	return r.store.Apply(ctx, store.Batch{Writes: w, Limits: r.limits})
 }
 
+// unanswered applies a write that gets no answer, until it was sent once: on a
+// busy machine the time may be over before.
+func (r *room) unanswered(w store.Write) {
+	r.Helper()
+	before, _ := r.proxy.Scripts()
+	var err error
+	r.until("the write is sent", func() bool {
+		_, err = r.try(shortTime, w)
+		return !errors.Is(err, store.ErrUnavailable)
+	})
+	if !errors.Is(err, store.ErrFateUnknown) {
+		r.Errorf("got %v", err)
+	}
+	r.until("it has come", func() bool {
+		came, _ := r.proxy.Scripts()
+		return came > before
+	})
+}
+
 func (r *room) apply(w ...store.Write) store.Applied {
 	r.Helper()
-	a, err := r.try(w...)
+	a, err := r.try(patience, w...)
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -72,7 +91,7 @@ func (r *room) apply(w ...store.Write) store.Applied {
 // direct applies a write of somebody else.
 func (r *room) direct(w store.Write) store.Applied {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), callTime)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	a, err := r.open(r.server.URL()).Apply(ctx, store.Batch{Writes: []store.Write{w}, Limits: r.limits})
 	if err != nil {
@@ -83,7 +102,7 @@ func (r *room) direct(w store.Write) store.Applied {
 
 func (r *room) fetch(key string) *store.Entry {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), callTime)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	f, err := r.store.Fetch(ctx, []string{key})
 	if err != nil {
@@ -144,12 +163,12 @@ func (r *room) until(what string, condition func() bool) {
 	r.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	patience := time.After(20 * time.Second)
+	end := time.After(patience)
 	for !condition() {
 		select {
 		case <-tick.C:
-		case <-patience:
-			r.Fatalf("not within 20 s: %s", what)
+		case <-end:
+			r.Fatalf("not within %v: %s", patience, what)
 		}
 	}
 }

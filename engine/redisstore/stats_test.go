@@ -1,9 +1,7 @@
 package redisstore
 
 import (
-	"context"
 	"testing"
-	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
@@ -42,9 +40,7 @@ func TestStatsTellThatRedisIsDown(t *testing.T) {
 	f := newFixture(t)
 	f.apply(store.Write{Op: store.Create, Key: "k"})
 	f.server.Kill()
-	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
-	defer cancel()
-	if _, err := f.store.Fetch(ctx, []string{"k"}); err == nil {
+	if _, err := f.store.Fetch(f.ctx(), []string{"k"}); err == nil {
 		t.Fatal("a fetch without Redis succeeded")
 	}
 	s := f.store.Stats()

@@ -1,7 +1,6 @@
 package redisstore
 
 import (
-	"context"
 	"errors"
 	"net"
 	"strings"
@@ -60,9 +59,7 @@ func TestASocketServesLikeAPort(t *testing.T) {
 func TestAFailedTLSHandshakeChangedNothing(t *testing.T) {
 	f := newFixture(t)
 	s, _ := f.open("rediss://" + f.server.Addr)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_, err := s.Apply(ctx, store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}})
+	_, err := s.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}})
 	if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFateUnknown) {
 		t.Fatalf("got %v", err)
 	}
@@ -76,9 +73,7 @@ func TestAServerThatOnlyListensIsGivenUpInTime(t *testing.T) {
 	defer silent.Close()
 	f := newFixture(t)
 	s, _ := f.open("redis://" + silent.Addr().String())
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-	defer cancel()
-	if _, err := s.Apply(ctx, store.Batch{Limits: f.limits}); err == nil {
+	if _, err := s.Apply(f.within(300*time.Millisecond), store.Batch{Limits: f.limits}); err == nil {
 		t.Fatal("no error")
 	}
 }
