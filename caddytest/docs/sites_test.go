@@ -53,6 +53,9 @@ var sites = map[string][][]visit{
 	"docs/directive.md#the-directive-and-its-json": {{
 		{"the cache", "GET https://example.com/cache/k", 404, absent},
 	}},
+	"docs/directive.md#the-url-of-redis": {{
+		{"the cache", "GET https://example.com/cache/k", 404, absent},
+	}},
 	"docs/eviction.md#eviction":      {{{"the cache", "GET https://example.com/cache/k", 404, absent}}},
 	"docs/eviction.md#local-answers": {{{"the cache", "GET https://example.com/cache/k", 404, absent}}},
 	"docs/nodes.md#which-requests-go-where": {{
@@ -85,7 +88,10 @@ var sites = map[string][][]visit{
 		{"the page reads", "GET https://example.com/cache/k" + app + fromPage, 200, "Access-Control-Allow-Origin: https://app.example.com"},
 		{"a page from elsewhere writes", "POST https://example.com/cache/l" + app + fromElse + form + "value=v", 403, ""},
 	}},
-	"docs/secure.md#redis": {{{"the cache", "GET https://example.com/cache/k", 404, absent}}},
+	"docs/secure.md#redis": {
+		{{"the cache", "GET https://example.com/cache/k", 404, absent}},
+		{{"with the password apart", "GET https://example.com/cache/k", 404, absent}},
+	},
 	"docs/tenants.md#tenants": {{
 		{"one writes", "POST https://a.example.com/cache/k" + form + "value=a", 201, "Location: /cache/k"},
 		{"one reads", "GET https://a.example.com/cache/k", 200, `{"key":"k","value":"a"}`},
@@ -141,7 +147,11 @@ func TestSitesDoWhatPagesSay(t *testing.T) {
 			t.Run(fmt.Sprint(key, " ", n), func(t *testing.T) {
 				t.Parallel()
 				redis := redistest.Start(t)
-				s := runSite(t, b.text(), "REDIS_URL="+redis.URL(), "READ_TOKEN=read", "WRITE_TOKEN=write",
+				// The user of docs/redis.md, for the sites that name it.
+				if err := redis.Client().Do(t.Context(), "ACL", "SETUSER", "cache", "on", ">p#ss/w@rd", "~*", "&*", "+@all").Err(); err != nil {
+					t.Fatal(err)
+				}
+				s := runSite(t, b.text(), "REDIS_URL="+redis.URL(), "REDIS_PASSWORD=p#ss/w@rd", "READ_TOKEN=read", "WRITE_TOKEN=write",
 					"APP_PASSWORD_HASH="+password, "OPS_PASSWORD_HASH="+password)
 				for _, v := range sites[key][n] {
 					s.visit(t, v)
