@@ -133,7 +133,7 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 		"evictions_total": r.engine.Evicted, "evictions_unread_total": r.engine.EvictedUnread, "lost_raises_total": r.engine.LostRaises,
 		"local_entries": r.engine.Local.Entries, "local_bytes": r.engine.Local.Bytes,
 		"local_max_bytes": r.engine.Local.MaxBytes, "local_evictions_total": r.engine.Local.Evictions,
-		"subscribed": 1, "events_total": r.engine.Events, "subscriptions_lost_total": r.engine.SubscriptionsLost,
+		"subscribed": 1, "events_total": r.engine.Events, "subscriptions_lost_total": r.engine.SubscriptionsLost, "event_gaps_total": r.engine.EventGaps,
 		"breaker_state state=closed": 0, "breaker_state state=half-open": 1, "breaker_state state=open": 0,
 		"client_renewals_total": r.redis.ClientRenewals, "repairs_total": r.redis.Mended,
 	} {

@@ -35,7 +35,7 @@ type collector struct {
 	up, keys, maxKeys, bytes, maxBytes                 *prometheus.Desc
 	evictions, unread, lostRaises                      *prometheus.Desc
 	localEntries, localBytes, localMax, localEvictions *prometheus.Desc
-	subscribed, events, subscriptionsLost              *prometheus.Desc
+	subscribed, events, subscriptionsLost, eventGaps   *prometheus.Desc
 	breaker, retries, clientRenewals, mended           *prometheus.Desc
 }
 
@@ -91,6 +91,7 @@ func newCollector(s *shared, read func() reading) *collector {
 	c.subscribed = desc("subscribed", "Whether this process is known to hear of other processes' writes.")
 	c.events = desc("events_total", "Events received from the store.")
 	c.subscriptionsLost = desc("subscriptions_lost_total", "How often the subscription to the store's events was lost.")
+	c.eventGaps = desc("event_gaps_total", "How often events had not come, so that everything local was dropped.")
 	c.breaker = desc("breaker_state", "1 for the state that the circuit breaker is in.", "state")
 	c.retries = desc("store_retries_total", "Calls to Redis that were sent again.", "kind")
 	c.clientRenewals = desc("client_renewals_total", "How often all connections to Redis were given up for new ones.")
@@ -208,6 +209,7 @@ func (c *collector) collectRedis(to sink, s *engine.Stats, r *redisstore.Stats) 
 	to.gauge(c.subscribed, subscribed)
 	to.counter(c.events, s.Events)
 	to.counter(c.subscriptionsLost, s.SubscriptionsLost)
+	to.counter(c.eventGaps, s.EventGaps)
 	for _, state := range redisstore.BreakerStates {
 		is := 0.0
 		if state == r.Breaker {

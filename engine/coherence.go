@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/redis-proxy/caddy-redis-proxy/engine/store"
+import (
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
 
 // What follows keeps the local tier, and the flights that will fill it, from
 // answering with what is known to be overwritten. Write numbers decide: whoever
@@ -20,7 +24,7 @@ func (f *fetcher) seenNumber() uint64 {
 func (f *fetcher) written(keys []string, a store.Applied, seen uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.observe(a.Epoch, a.Number, seen)
+	f.observe(a.Epoch, a.Number, a.LastEvent, seen)
 	f.dropLocked(keys, a.Number)
 }
 
@@ -40,13 +44,16 @@ func (f *fetcher) dropLocked(keys []string, number uint64) {
 	}
 }
 
-// observe notes epoch and write number of an answer.
-func (f *fetcher) observe(epoch string, number, seen uint64) {
+// observe notes epoch, write number and last event of an answer.
+func (f *fetcher) observe(epoch string, number uint64, last store.Version, seen uint64) {
 	if number < seen {
 		f.forget()
 	}
 	f.enter(epoch)
 	f.seen = max(f.seen, number)
+	if f.events.answered(last, f.local.now()) {
+		f.missed()
+	}
 }
 
 // enter notes the store's epoch. What is known of another one is worth nothing.
@@ -59,8 +66,24 @@ func (f *fetcher) enter(epoch string) {
 
 // forget drops everything local, and what is known of the store.
 func (f *fetcher) forget() {
-	f.seen, f.lastEvent = 0, 0
+	f.seen, f.events = 0, eventChain{}
 	f.dropAllLocked()
+}
+
+// missed drops everything local, since events that would have dropped some of it
+// did not come.
+func (f *fetcher) missed() {
+	f.gaps.Add(1)
+	f.dropAllLocked()
+}
+
+// ponged is told that all events came that were published before at.
+func (f *fetcher) ponged(at time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.events.ponged(at) {
+		f.missed()
+	}
 }
 
 // dropAll drops everything local, also what is on its way.
@@ -93,12 +116,11 @@ func (f *fetcher) subscribed() {
 func (f *fetcher) changed(ev store.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if ev.Number <= f.lastEvent {
-		f.forget()
-	}
 	f.enter(ev.Epoch)
-	f.lastEvent = ev.Number
-	f.seen = max(f.seen, ev.Number)
+	if f.events.heard(ev.ID, ev.Previous) {
+		f.missed()
+	}
+	f.seen = max(f.seen, ev.ID.Number)
 	for _, c := range ev.Changes {
 		f.dropLocked([]string{c.Key}, c.Number)
 	}

@@ -19,8 +19,10 @@ func change(t *testing.T, st *watched, o store.Observer, w store.Write) (deliver
 		t.Fatal(err)
 	}
 	what := map[store.Outcome]string{store.Created: "created", store.Replaced: "replaced", store.Deleted: "deleted"}[a.Results[0].Outcome]
+	id, previous := store.Version{Number: a.Number, Tag: 1}, st.lastEvent
+	st.lastEvent = id
 	return func() {
-		o.Changed(store.Event{Number: a.Number, Changes: []store.Change{{What: what, Key: w.Key, Number: a.Number}}})
+		o.Changed(store.Event{ID: id, Previous: previous, Changes: []store.Change{{What: what, Key: w.Key, Number: a.Number}}})
 	}
 }
 
@@ -198,15 +200,15 @@ func TestANewSubscriptionDropsEverything(t *testing.T) {
 func TestAWriteNumberThatGoesBackwardsDropsEverything(t *testing.T) {
 	for name, learn := range map[string]func(t *testing.T, e *engine.Engine, o store.Observer){
 		"in an event": func(t *testing.T, e *engine.Engine, o store.Observer) {
-			o.Changed(store.Event{Number: 7, Changes: []store.Change{{What: "created", Key: "x", Number: 7}}})
-			o.Changed(store.Event{Number: 1, Changes: []store.Change{{What: "created", Key: "y", Number: 1}}})
+			o.Changed(store.Event{ID: store.Version{Number: 7}, Changes: []store.Change{{What: "created", Key: "x", Number: 7}}})
+			o.Changed(store.Event{ID: store.Version{Number: 1}, Changes: []store.Change{{What: "created", Key: "y", Number: 1}}})
 		},
 		"in the answer to a fetch": func(t *testing.T, e *engine.Engine, o store.Observer) {
-			o.Changed(store.Event{Number: 1 << 40, Changes: []store.Change{{What: "created", Key: "x", Number: 1 << 40}}})
+			o.Changed(store.Event{ID: store.Version{Number: 1 << 40}, Changes: []store.Change{{What: "created", Key: "x", Number: 1 << 40}}})
 			value(t, e, "other")
 		},
 		"in the answer to a write": func(t *testing.T, e *engine.Engine, o store.Observer) {
-			o.Changed(store.Event{Number: 1 << 40, Changes: []store.Change{{What: "created", Key: "x", Number: 1 << 40}}})
+			o.Changed(store.Event{ID: store.Version{Number: 1 << 40}, Changes: []store.Change{{What: "created", Key: "x", Number: 1 << 40}}})
 			create(t, e, "other", "v")
 		},
 	} {
@@ -226,7 +228,7 @@ func TestAWriteNumberThatGoesBackwardsDropsEverything(t *testing.T) {
 func TestAStoreThatWasEmptiedIsNoticedThoughItsNumbersAreHigh(t *testing.T) {
 	for name, learn := range map[string]func(t *testing.T, e *engine.Engine, st *watched, o store.Observer){
 		"by an event": func(t *testing.T, e *engine.Engine, st *watched, o store.Observer) {
-			o.Changed(store.Event{Number: 1 << 40, Epoch: "second", Changes: []store.Change{{What: "created", Key: "x", Number: 1 << 40}}})
+			o.Changed(store.Event{ID: store.Version{Number: 1 << 40}, Epoch: "second", Changes: []store.Change{{What: "created", Key: "x", Number: 1 << 40}}})
 		},
 		"by an answer": func(t *testing.T, e *engine.Engine, st *watched, o store.Observer) {
 			st.set(func() { st.epoch = "second" })

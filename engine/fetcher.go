@@ -64,12 +64,12 @@ type fetcher struct {
 	// lower than what was seen when it was asked for means that the store
 	// lost writes. epoch is the store's, as of the last answer or event:
 	// another one means that the store was emptied, and counts anew.
-	seen  uint64
-	epoch string
-	// lastEvent is the number of the last event.
-	lastEvent uint64
+	seen   uint64
+	epoch  string
+	events eventChain
 
 	lostRaises atomic.Uint64
+	gaps       atomic.Uint64 // how often events were missed
 	joined     atomic.Uint64
 }
 
@@ -192,7 +192,7 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 		listed[i] = f.unlist(fl)
 	}
 	if err == nil {
-		f.observe(fetched.Epoch, fetched.Number, b.seen)
+		f.observe(fetched.Epoch, fetched.Number, fetched.LastEvent, b.seen)
 		f.boundBatches(fetched.Entries)
 	} else {
 		f.batchKeys = max(1, f.batchKeys/2)

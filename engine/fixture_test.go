@@ -175,6 +175,7 @@ func (s *scripted) batchSizes() []int {
 type watched struct {
 	*scripted
 	observers chan store.Observer
+	lastEvent store.Version // of what others wrote
 }
 
 func newWatched() *watched {

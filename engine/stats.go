@@ -38,6 +38,9 @@ type Stats struct {
 	// SubscriptionsLost counts how often the subscription ended, or could not be
 	// made at first.
 	SubscriptionsLost uint64 `json:"subscriptions_lost"`
+	// EventGaps counts how often it showed that events had not come, so that
+	// everything local was dropped.
+	EventGaps uint64 `json:"event_gaps"`
 }
 
 // Calls are calls of one kind to the store.
@@ -90,6 +93,7 @@ func (e *Engine) Stats() Stats {
 		s.Subscribed = e.watch.alive(e.local.now())
 		s.Events = e.watch.events.Load()
 		s.SubscriptionsLost = e.watch.losses.Load()
+		s.EventGaps = e.fetcher.gaps.Load()
 	}
 	return s
 }

@@ -181,7 +181,7 @@ func TestStatsOfTheSubscription(t *testing.T) {
 		if s := e.Stats(); !s.Shared || !s.Subscribed || s.Events != 0 || s.SubscriptionsLost != 0 {
 			t.Errorf("%+v", s)
 		}
-		o.Changed(store.Event{Number: 1})
+		o.Changed(store.Event{ID: store.Version{Number: 1}})
 		o.Lost(errors.New("gone"))
 		o.Lost(errors.New("still gone"))
 		time.Sleep(2 * time.Second)

@@ -63,32 +63,36 @@ func (w *watch) awaitFirstTry(timeout time.Duration) {
 // observer passes on what the store reports. The store calls it from one
 // goroutine.
 type observer struct {
-	*watch
-	*fetcher
-	lost bool
+	watch   *watch
+	fetcher *fetcher
+	lost    bool
 }
 
 func (o *observer) Subscribed() {
-	o.subscribed()
+	o.fetcher.subscribed()
 	if o.lost {
-		o.logger.Info("subscription to the store's events is back")
+		o.watch.logger.Info("subscription to the store's events is back")
 		o.lost = false
 	}
-	o.tried()
+	o.watch.tried()
 }
 
-func (o *observer) Alive(at time.Time) { o.proven.Store(max(1, int64(at.Sub(o.base)))) }
+func (o *observer) Alive(at time.Time) {
+	since := at.Sub(o.watch.base)
+	o.fetcher.ponged(since)
+	o.watch.proven.Store(max(1, int64(since)))
+}
 
 func (o *observer) Lost(err error) {
 	if !o.lost {
-		o.logger.Warn("no subscription to the store's events: local entries are kept for unsubscribed_ttl only", zap.Error(err))
+		o.watch.logger.Warn("no subscription to the store's events: local entries are kept for unsubscribed_ttl only", zap.Error(err))
 		o.lost = true
-		o.losses.Add(1)
+		o.watch.losses.Add(1)
 	}
-	o.tried()
+	o.watch.tried()
 }
 
 func (o *observer) Changed(e store.Event) {
-	o.events.Add(1)
-	o.changed(e)
+	o.watch.events.Add(1)
+	o.fetcher.changed(e)
 }

@@ -80,7 +80,7 @@ func attrsArg(w *store.Write) any {
 
 func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, error) {
 	r := reader{reply: reply}
-	a := store.Applied{Number: uint64(r.int()), Epoch: r.string(), Keys: int(r.int()), Bytes: r.int()}
+	a := store.Applied{Number: uint64(r.int()), Epoch: r.string(), LastEvent: parseVersion(r.string()), Keys: int(r.int()), Bytes: r.int()}
 	unfinished := r.int()
 	a.Over, a.Converting = unfinished&1 != 0, unfinished&2 != 0
 	mended := r.int()

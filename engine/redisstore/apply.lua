@@ -3,7 +3,7 @@
 --   max_keys, max_bytes, eviction, '1' to put these limits in force,
 --   then for each write: op (with 'r' the score behind it), key, value, kind and
 --   content type, the versions it must match, those it must not.
--- Returns {write number, epoch, keys, bytes, 1 if a limit is exceeded or nothing
+-- Returns {write number, epoch, last event, keys, bytes, 1 if a limit is exceeded or nothing
 --   can be converted plus 2 if not all is converted, mended, max_keys, max_bytes,
 --   eviction, answers, one a line, {evicted keys}, how many of them were never
 --   fetched, why the event was not published, 1 if the batch was recorded}.
@@ -20,7 +20,7 @@ local repeated, refusal, remembered = recall()
 if refusal then return redis.error_reply(refusal) end
 if repeated then return cmsgpack.unpack(remembered) end
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'epoch', 'clock', 'window', 'former', 'low')
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'epoch', 'clock', 'window', 'former', 'low', 'event')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
 -- The tag of the first batch tells a namespace from one that was emptied.
@@ -50,12 +50,19 @@ local function try(...)
   writing = true
 end
 
+-- The last event. From the first write on the state names one that nobody hears
+-- of, so that a batch which fails half-way shows as a gap between events.
+local last_event = event_of(state[12])
+local unheard = hex(number) .. ARGV[3]
+local marked = false
+
 -- begin_growing comes before writes that need memory, and returns the refusal.
 local grew, too_full = false, nil
 local function begin_growing()
   if not grew then
     grew = true
-    too_full = try('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch)
+    too_full = try('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'event', unheard)
+    marked = not too_full
   end
   return too_full
 end
@@ -63,10 +70,16 @@ end
 local grows = false
 for i = FIRST_WRITE, #ARGV, STRIDE do grows = grows or ARGV[i] ~= 'd' end
 
--- begin runs a write that needs no memory, and returns the refusal.
+-- begin runs a write that needs no memory, and returns the refusal. It must change
+-- nothing that is read.
 local function begin(...)
   if grows then begin_growing() end
-  return try(...)
+  local err = try(...)
+  if not err and not marked then
+    marked = true
+    redis.call('HSET', STATE, 'event', unheard)
+  end
+  return err
 end
 
 -- What was ordered by another policy is converted, a step with every batch.
@@ -340,30 +353,31 @@ end
 
 local unfinished = order.former and 2 or 0
 if over() or order.former and too_full then unfinished = unfinished + 1 end
-local reply = { number, epoch, keys, bytes, unfinished, mended, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, unread, '', 0 }
+local event = #changes > 0 and hex(number) .. ARGV[3] or last_event
+local reply = { number, epoch, event, keys, bytes, unfinished, mended, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, unread, '', 0 }
 if not writing then
   -- An earlier try may come yet, when the writes would change something: it
   -- must meet this answer.
   if not tried_before() then return reply end
-  local err = begin('HSET', WRITER, 'number', ARGV[1])
+  local err = try('HSET', WRITER, 'number', ARGV[1])
   if err then return redis.error_reply(err) end
 else
   write_back()
   if policy.finish then
     order.keys = keys
     policy.finish()
-    redis.call('HSET', STATE, kept(order, { 'layout', LAYOUT, 'epoch', epoch, 'number', number, 'bytes', bytes, 'held', keys }))
+    redis.call('HSET', STATE, kept(order, { 'layout', LAYOUT, 'epoch', epoch, 'event', event, 'number', number, 'bytes', bytes, 'held', keys }))
   else
-    redis.call('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'number', number, 'bytes', bytes)
+    redis.call('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'event', event, 'number', number, 'bytes', bytes)
   end
 end
-reply[14] = 1
+reply[15] = 1
 redis.call('HSET', WRITER, 'number', ARGV[1], 'answers', cmsgpack.pack(reply))
 redis.call('PEXPIRE', WRITER, WRITER_TTL)
 if #changes > 0 then
-  local event = '{"version":1,"number":' .. string.format('%.0f', number) ..
-    ',"tag":"' .. ARGV[3] .. '","epoch":"' .. epoch .. '","changes":' .. cjson.encode(changes) .. '}'
-  local published = redis.pcall('PUBLISH', ARGV[4], event)
-  if type(published) == 'table' and published.err then reply[13] = published.err end
+  local message = '{"version":2,"number":' .. string.format('%.0f', number) .. ',"tag":"' .. ARGV[3] ..
+    '","previous":"' .. last_event .. '","epoch":"' .. epoch .. '","changes":' .. cjson.encode(changes) .. '}'
+  local published = redis.pcall('PUBLISH', ARGV[4], message)
+  if type(published) == 'table' and published.err then reply[14] = published.err end
 end
 return reply

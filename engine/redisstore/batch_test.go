@@ -55,7 +55,7 @@ func TestAFetchThatComesAgainReadsAgainAndRaisesNothing(t *testing.T) {
 	args := []any{nil, nil, "rank", 1, "a", 5, "a"}
 	for range 2 {
 		reply, err := f.store.call(f.ctx(), fetchScript, w, args)
-		if err != nil || reply[5] != "1" {
+		if err != nil || reply[6] != "1" {
 			t.Fatalf("%v, %v", reply, err)
 		}
 		w.number--
@@ -184,7 +184,7 @@ func TestAnEventThatIsNotUnderstoodIsLikeANewSubscription(t *testing.T) {
 		cancel()
 		<-ended
 	}()
-	for _, payload := range []string{"", `{"version":2,"number":1,"changes":[]}`, "not JSON"} {
+	for _, payload := range []string{"", `{"version":3,"number":1,"changes":[]}`, "not JSON"} {
 		select {
 		case <-o.subscribed:
 		case <-ctx.Done():
@@ -194,7 +194,7 @@ func TestAnEventThatIsNotUnderstoodIsLikeANewSubscription(t *testing.T) {
 			f.do("PUBLISH", "{cache}:events:0", payload)
 			continue
 		}
-		f.do("PUBLISH", "{cache}:events:0", `{"version":1,"number":1,"changes":[["created"]]}`)
+		f.do("PUBLISH", "{cache}:events:0", `{"version":2,"number":1,"changes":[["created"]]}`)
 	}
 	select {
 	case <-o.subscribed:

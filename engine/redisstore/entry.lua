@@ -3,7 +3,7 @@
 -- the script itself.
 
 local VALUES, META, RANKS, STATE, WRITER, GHOSTS, SHADOW = unpack(KEYS)
-local LAYOUT = '1'
+local LAYOUT = '2'
 local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
 
 -- policies has for each policy a function that opens it on an order, for a
@@ -60,8 +60,15 @@ end
 
 local function check_layout(layout)
   if layout and layout ~= LAYOUT then
-    return 'LAYOUT this version knows layout ' .. LAYOUT .. ', the namespace has ' .. layout
+    return 'LAYOUT this version knows layout ' .. LAYOUT .. ', the namespace has layout ' .. layout ..
+      ': export it with the version that wrote it, and import the file into another namespace with this one'
   end
+end
+
+-- What names an event: the write number after its batch in hexadecimal, and the
+-- batch's tag. The state keeps the last one; '' if there was none.
+local function event_of(text)
+  return text and string.match(text, '^%x+$') or ''
 end
 
 local function policy_named(name)

@@ -12,11 +12,16 @@ import (
 
 // event is the JSON of one message; docs/events.md describes it.
 type event struct {
-	Version int      `json:"version"`
-	Number  uint64   `json:"number"`
-	Epoch   string   `json:"epoch"`
-	Changes [][3]any `json:"changes"`
+	Version  int      `json:"version"`
+	Number   uint64   `json:"number"`
+	Tag      string   `json:"tag"`
+	Previous string   `json:"previous"`
+	Epoch    string   `json:"epoch"`
+	Changes  [][3]any `json:"changes"`
 }
+
+// eventVersion is the one that this package publishes and reads.
+const eventVersion = 2
 
 func decodeEvent(payload string) (store.Event, error) {
 	if e, ok := cutEvent(payload); ok {
@@ -32,10 +37,15 @@ func parseEvent(payload string) (store.Event, error) {
 	if json.Unmarshal([]byte(payload), &e) != nil {
 		return store.Event{}, fmt.Errorf("decoding an event: %d bytes that are not JSON of the known form", len(payload))
 	}
-	if e.Version != 1 {
-		return store.Event{}, fmt.Errorf("decoding an event: version %d, where 1 is known", e.Version)
+	if e.Version != eventVersion {
+		return store.Event{}, fmt.Errorf("decoding an event: version %d, where %d is known", e.Version, eventVersion)
 	}
-	decoded := store.Event{Number: e.Number, Epoch: e.Epoch, Changes: make([]store.Change, len(e.Changes))}
+	decoded := store.Event{
+		ID:       store.Version{Number: e.Number, Tag: parseTag(e.Tag)},
+		Previous: parseVersion(e.Previous),
+		Epoch:    e.Epoch,
+		Changes:  make([]store.Change, len(e.Changes)),
+	}
 	for i, c := range e.Changes {
 		what, isWhat := c[0].(string)
 		key, isKey := c[1].(string)
@@ -48,15 +58,26 @@ func parseEvent(payload string) (store.Event, error) {
 	return decoded, nil
 }
 
+// parseTag reads the eight digits of a tag, and returns 0 for anything else.
+func parseTag(s string) uint32 {
+	if len(s) != 8 {
+		return 0
+	}
+	tag, _ := strconv.ParseUint(s, 16, 32)
+	return uint32(tag)
+}
+
 // cutEvent cuts an event apart that has the form which apply.lua gives it, and
 // nothing escaped in it: a node hears of every batch, its own too, and
 // encoding/json takes longer than all that follows.
 func cutEvent(payload string) (e store.Event, ok bool) {
 	c := cutter{rest: payload}
-	c.literal(`{"version":1,"number":`)
-	e.Number = c.number()
+	c.literal(`{"version":2,"number":`)
+	e.ID.Number = c.number()
 	c.literal(`,"tag":`)
-	c.text()
+	e.ID.Tag = parseTag(c.text())
+	c.literal(`,"previous":`)
+	e.Previous = parseVersion(c.text())
 	c.literal(`,"epoch":`)
 	e.Epoch = c.text()
 	c.literal(`,"changes":[`)

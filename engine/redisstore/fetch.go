@@ -24,7 +24,7 @@ func (s *Store) Fetch(ctx context.Context, keys []string, uses ...store.Use) (st
 		return store.Fetched{}, fmt.Errorf("fetching %d keys: %w", len(keys), err)
 	}
 	r := reader{reply: reply}
-	fetched := store.Fetched{Number: uint64(r.int()), Epoch: r.string(), LostRaises: int(r.int()), Entries: make([]*store.Entry, len(keys))}
+	fetched := store.Fetched{Number: uint64(r.int()), Epoch: r.string(), LastEvent: parseVersion(r.string()), LostRaises: int(r.int()), Entries: make([]*store.Entry, len(keys))}
 	s.leaveReadOnly(r.string())
 	w.recorded = r.int() == 1 || w.recorded
 	for i := range keys {

@@ -2,22 +2,22 @@
 -- used meanwhile.
 -- ARGV: batch number, what the writer knows, default policy, how many entries
 --   others used, key and number of uses of each, the keys to read.
--- Returns {write number, epoch, raises lost, why, 1 if the batch was recorded,
---   value, meta, value, meta, ...}.
+-- Returns {write number, epoch, last event, raises lost, why, 1 if the batch was
+--   recorded, value, meta, value, meta, ...}.
 
 local FIRST_USE = 5
 
 local repeated, refusal = recall()
 if refusal then return redis.error_reply(refusal) end
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'epoch', 'eviction', 'clock', 'window', 'held', 'former')
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'epoch', 'eviction', 'clock', 'window', 'held', 'former', 'event')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
 local eviction = state[4] or ARGV[3]
 local policy, unknown = policy_named(eviction)
 if unknown then return redis.error_reply(unknown) end
 
-local reply = { tonumber(state[2] or 0), state[3] or '', 0, '', repeated and 1 or 0 }
+local reply = { tonumber(state[2] or 0), state[3] or '', event_of(state[9]), 0, '', repeated and 1 or 0 }
 local order = order_of(eviction, tonumber(state[7]) or 0, state[5], state[6], state[8])
 order.fetching = true
 policy = policy(order)
@@ -38,9 +38,9 @@ local function raise(members, uses)
   end
   local result = redis.pcall('ZADD', RANKS, unpack(raised))
   if type(result) == 'table' and result.err then
-    reply[3], reply[4] = reply[3] + #members, result.err
+    reply[4], reply[5] = reply[4] + #members, result.err
   else
-    reply[5] = 1
+    reply[6] = 1
   end
 end
 
@@ -64,14 +64,14 @@ if ARGV[first_key] then
   local metas = redis.call('HMGET', META, unpack(ARGV, first_key))
   local members = {}
   for i = 1, #values do
-    reply[2 * i + 4], reply[2 * i + 5] = values[i], metas[i]
+    reply[2 * i + 5], reply[2 * i + 6] = values[i], metas[i]
     local insertion = values[i] and metas[i] and not repeated and parse(metas[i])
     if insertion then members[#members + 1] = member(insertion, ARGV[first_key + i - 1]) end
   end
   raise(members)
 end
 
-if repeated or reply[5] == 0 then return reply end
+if repeated or reply[6] == 0 then return reply end
 if policy.finish then
   policy.finish()
   redis.call('HSET', STATE, kept(order, {}))

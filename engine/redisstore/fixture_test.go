@@ -151,7 +151,7 @@ func (f *fixture) observe() {
 	}
 	select {
 	case e := <-o.changed:
-		if last := e.Changes[len(e.Changes)-1]; last.Key != "seen" || last.Number != e.Number {
+		if last := e.Changes[len(e.Changes)-1]; last.Key != "seen" || last.Number != e.ID.Number {
 			f.Errorf("event %+v", e)
 		}
 	case <-ctx.Done():

@@ -84,23 +84,23 @@ func TestOurOwnEventsAreCutApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	e, ok := cutEvent(message.Payload)
-	if !ok || e.Number != 5 || len(e.Changes) != 6 {
+	if !ok || e.ID.Number != 5 || e.Previous != (store.Version{}) || len(e.Changes) != 6 {
 		t.Errorf("%v, %+v from %s", ok, e, message.Payload)
 	}
 }
 
 func FuzzDecodeEvent(f *testing.F) {
 	for _, payload := range []string{
-		`{"version":1,"number":3,"changes":[["created","a",2],["evicted","b",2],["deleted","c",3]]}`,
-		`{"version":1,"number":0,"changes":{}}`, `{"version":1,"number":1,"changes":null}`, `{"version":2,"number":1,"changes":[]}`,
-		`{"version":1,"number":1,"changes":[["created","a"]]}`, `{"version":1,"number":1,"changes":[[]]}`, `{"version":1,"number":1,"changes":[["a","b",1,2]]}`,
-		`{"version":1,"number":-1,"changes":[]}`, `{"version":1,"number":1e3,"changes":[]}`, `{"version":1,"number":1,"changes":[[1,2,"3"]]}`,
-		`{"version":1,"number":1,"changes":[["created","\ud800",1]]}`, `[]`,
-		`{"version":1,"number":42,"tag":"9f3a2b1c","epoch":"d03f7c11","changes":[["evicted","hello",41],["created","ключ",41],["deleted","a b",42]]}`,
-		`{"version":1,"number":9007199254740992,"tag":"","epoch":"","changes":[]}`, `{"version":1,"number":1,"tag":"","epoch":"","changes":[["a","b",01]]}`,
-		`{"version":1,"number":1,"tag":"","epoch":"","changes":[["a","\"",1]]}`, `{"version":1,"number":1,"tag":"","epoch":"","changes":[["a","b",1],]}`,
-		`{"version":1,"number":1,"tag":"","epoch":"","changes":[["a","\\/\\\\/",1]]}`,
-		"{\"version\":1,\"number\":1,\"tag\":\"\",\"epoch\":\"\",\"changes\":[[\"a\",\"\xff\",1]]}", ``, `null`, `{"version":1}`,
+		`{"version":2,"number":3,"changes":[["created","a",2],["evicted","b",2],["deleted","c",3]]}`,
+		`{"version":2,"number":0,"changes":{}}`, `{"version":2,"number":1,"changes":null}`, `{"version":3,"number":1,"changes":[]}`,
+		`{"version":2,"number":1,"changes":[["created","a"]]}`, `{"version":2,"number":1,"changes":[[]]}`, `{"version":2,"number":1,"changes":[["a","b",1,2]]}`,
+		`{"version":2,"number":-1,"changes":[]}`, `{"version":2,"number":1e3,"changes":[]}`, `{"version":2,"number":1,"changes":[[1,2,"3"]]}`,
+		`{"version":2,"number":1,"changes":[["created","\ud800",1]]}`, `[]`,
+		`{"version":2,"number":42,"tag":"9f3a2b1c","previous":"299f3a2b1c","epoch":"d03f7c11","changes":[["evicted","hello",41],["created","ключ",41],["deleted","a b",42]]}`,
+		`{"version":2,"number":9007199254740992,"tag":"","previous":"","epoch":"","changes":[]}`, `{"version":2,"number":1,"tag":"","previous":"","epoch":"","changes":[["a","b",01]]}`,
+		`{"version":2,"number":1,"tag":"","previous":"","epoch":"","changes":[["a","\"",1]]}`, `{"version":2,"number":1,"tag":"","previous":"","epoch":"","changes":[["a","b",1],]}`,
+		`{"version":2,"number":1,"tag":"","previous":"","epoch":"","changes":[["a","\\/\\\\/",1]]}`,
+		"{\"version\":2,\"number\":1,\"tag\":\"\",\"previous\":\"\",\"epoch\":\"\",\"changes\":[[\"a\",\"\xff\",1]]}", ``, `null`, `{"version":3}`,
 	} {
 		f.Add(payload)
 	}
@@ -113,11 +113,13 @@ func FuzzDecodeEvent(f *testing.F) {
 			return
 		}
 		wire := struct {
-			Version int      `json:"version"`
-			Number  uint64   `json:"number"`
-			Epoch   string   `json:"epoch"`
-			Changes [][3]any `json:"changes"`
-		}{1, e.Number, e.Epoch, nil}
+			Version  int      `json:"version"`
+			Number   uint64   `json:"number"`
+			Tag      string   `json:"tag"`
+			Previous string   `json:"previous"`
+			Epoch    string   `json:"epoch"`
+			Changes  [][3]any `json:"changes"`
+		}{eventVersion, e.ID.Number, e.ID.String()[len(e.ID.String())-8:], e.Previous.String(), e.Epoch, nil}
 		for _, c := range e.Changes {
 			wire.Changes = append(wire.Changes, [3]any{c.What, c.Key, c.Number})
 		}

@@ -135,10 +135,10 @@ func TestALayoutOfALaterVersionIsLeftAlone(t *testing.T) {
 	f := newFixture(t)
 	f.do("HSET", "{cache}:state", "layout", "9")
 	_, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}})
-	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "namespace has 9") {
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "namespace has layout 9") {
 		t.Fatalf("got %v", err)
 	}
-	if _, err := f.store.Fetch(f.ctx(), []string{"a"}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "namespace has 9") {
+	if _, err := f.store.Fetch(f.ctx(), []string{"a"}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "namespace has layout 9") {
 		t.Errorf("fetch: %v", err)
 	}
 }

@@ -12,11 +12,11 @@ import (
 // publishes, its keys stay out of the log.
 func TestEventsThatAreNotUnderstoodAreOneLineWithoutKeys(t *testing.T) {
 	for _, payload := range []string{
-		`{"version":1,"number":7,"epoch":"e","changes":[["created","s3cret-key","s3cret-number"]]}`,
-		`{"version":1,"number":7,"epoch":"e","changes":[["created","s3cret-key",1,"more"],{"s3cret-key":1}]}`,
-		`{"version":1,"number":"s3cret-key"}`,
-		`{"version":2,"number":7,"changes":["s3cret-key"]}`,
-		`{"version":2,"number":7,"keys":["s3cret-key"]}`,
+		`{"version":2,"number":7,"epoch":"e","changes":[["created","s3cret-key","s3cret-number"]]}`,
+		`{"version":2,"number":7,"epoch":"e","changes":[["created","s3cret-key",1,"more"],{"s3cret-key":1}]}`,
+		`{"version":2,"number":"s3cret-key"}`,
+		`{"version":3,"number":7,"changes":["s3cret-key"]}`,
+		`{"version":3,"number":7,"keys":["s3cret-key"]}`,
 		`s3cret-key`,
 	} {
 		f := newFixture(t)
@@ -35,10 +35,10 @@ func TestEventsThatAreNotUnderstoodAreOneLineWithoutKeys(t *testing.T) {
 }
 
 func TestAnEventOfAnUnknownVersionIsNamed(t *testing.T) {
-	if _, err := decodeEvent(`{"version":2}`); err == nil || !strings.Contains(err.Error(), "version 2") {
+	if _, err := decodeEvent(`{"version":3}`); err == nil || !strings.Contains(err.Error(), "version 3") {
 		t.Error(err)
 	}
-	if got, err := decodeEvent(`{"version":1,"number":7,"epoch":"e","changes":[["created","k",7]]}`); err != nil || got.Changes[0] != (store.Change{What: "created", Key: "k", Number: 7}) {
+	if got, err := decodeEvent(`{"version":2,"number":7,"epoch":"e","changes":[["created","k",7]]}`); err != nil || got.Changes[0] != (store.Change{What: "created", Key: "k", Number: 7}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

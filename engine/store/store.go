@@ -89,7 +89,8 @@ type Observer interface {
 	// Subscribed says that from now on no change will be missed; changes
 	// before it may have been.
 	Subscribed()
-	// Alive says that the subscription stood at a moment not before at.
+	// Alive says that the subscription stood at a moment not before at, and that
+	// every event that the store published before at was reported.
 	Alive(at time.Time)
 	// Lost says that the subscription, or the try to subscribe, failed.
 	Lost(err error)
@@ -202,6 +203,9 @@ type Applied struct {
 	Number uint64
 	// Epoch is another one when the store was emptied, and counts anew.
 	Epoch string
+	// LastEvent is the ID of the last event as of the answer, of a store that is
+	// Watchable: an Observer that is subscribed hears of it, or has.
+	LastEvent Version
 	// Limits are those in force, which another process may have set.
 	Limits Limits
 	// Over says that a lowered limit is not worked off yet, Converting that the
@@ -225,16 +229,20 @@ type Fetched struct {
 	// reflect every write up to it, and none after.
 	Number uint64
 	// Epoch is as in Applied. An empty store may have none.
-	Epoch      string
+	Epoch string
+	// LastEvent is as in Applied.
+	LastEvent  Version
 	LostRaises int
 }
 
 // Event is one batch of changes.
 type Event struct {
-	// Number is the store's write number after the batch, Epoch as in Applied.
-	Number  uint64
-	Epoch   string
-	Changes []Change
+	// ID has the store's write number after the batch, and the tag of the batch.
+	// Previous is the ID of the event before: zero for the first one, and one
+	// that no event has where a batch failed half-way. Epoch is as in Applied.
+	ID, Previous Version
+	Epoch        string
+	Changes      []Change
 }
 
 // Change is what happened to one key.
