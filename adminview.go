@@ -209,7 +209,7 @@ func viewListed(l *store.Listed) listedView {
 	case store.JSON:
 		v.Type = "json"
 	default:
-		v.Type, v.ContentType = "raw", l.Entry.ContentType
+		v.Type, v.ContentType = "raw", answeredContentType(l.Entry)
 	}
 	return v
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -43,20 +42,23 @@ func badRequest(format string, args ...any) error {
 // readContent reads the body and says what it stores. An error is a
 // *statusError, one of the engine's, or one to return to Caddy as it is.
 func (h *Handler) readContent(w http.ResponseWriter, r *http.Request, where place, raw bool) (content, error) {
-	contentType := r.Header.Get("Content-Type")
-	if len(contentType) > store.MaxContentType {
-		return content{}, badRequest("the content type has %d bytes; at most %d are allowed", len(contentType), store.MaxContentType)
+	contentType, err := sentContentType(r.Header)
+	if err != nil {
+		return content{}, err
 	}
-	for _, encoding := range r.Header["Content-Encoding"] {
-		if !strings.EqualFold(strings.TrimSpace(encoding), "identity") {
-			w.Header().Set("Accept-Encoding", "identity")
-			return content{}, &statusError{
-				http.StatusUnsupportedMediaType,
-				"Content-Encoding is not supported; send the body as it is",
-			}
+	if isEncoded(r.Header["Content-Encoding"]) {
+		w.Header().Set("Accept-Encoding", "identity")
+		return content{}, &statusError{
+			http.StatusUnsupportedMediaType,
+			"Content-Encoding is not supported; send the body as it is",
 		}
 	}
 	media := mediaType(contentType)
+	if !raw {
+		if err := checkMultipart(media); err != nil {
+			return content{}, err
+		}
+	}
 	isFields := media == typeJSON || media == typeForm
 	if where == collection && (raw || !isFields) {
 		return content{}, &statusError{
@@ -80,12 +82,6 @@ func (h *Handler) readContent(w http.ResponseWriter, r *http.Request, where plac
 	default:
 		return decodeForm(body, contentType)
 	}
-}
-
-// mediaType returns the type and subtype of a Content-Type, in lower case.
-func mediaType(contentType string) string {
-	media, _, _ := strings.Cut(contentType, ";")
-	return strings.ToLower(strings.TrimSpace(media))
 }
 
 // readBody reads no further than one byte over the limit. The bytes belong to

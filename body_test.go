@@ -65,10 +65,6 @@ func TestBadBodies(t *testing.T) {
 		{"bytes at the collection", "POST /cache\n\nv", problemAnswer(415, needsKey)},
 		{"raw at the collection", "POST /cache?raw\nContent-Type: application/json\n\n{}", problemAnswer(415, needsKey)},
 		{"a long content type", "POST /cache/k\nContent-Type: text/" + strings.Repeat("x", 251) + "\n\nv", bad("the content type has 256 bytes; at most 255 are allowed")},
-		{
-			"an encoded body", "POST /cache/k\nContent-Encoding: gzip\n\nv",
-			problemAnswer(415, "Content-Encoding is not supported; send the body as it is", "Accept-Encoding: identity"),
-		},
 		{"too large, as announced", "POST /cache/k\n\n" + strings.Repeat("x", 65), problemAnswer(413, "the body has more than 64 bytes, which is what max_value_size allows")},
 		{
 			"too large, unannounced", "POST /cache/k\nTransfer-Encoding: chunked\n\n41\r\n" + strings.Repeat("x", 65) + "\r\n0\r\n\r\n",

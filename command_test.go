@@ -242,6 +242,23 @@ func TestARestoredNamespaceIsTheOldOne(t *testing.T) {
 	})
 }
 
+func TestAContentTypeThatIsNoneIsNotExported(t *testing.T) {
+	server := redistest.Start(t)
+	openNamespace(t, server, "old").apply(hundred, createOf("k", "v", store.Raw, "text/\xff"))
+	exported, _ := succeed(t, "export", "--store", server.URL(), "--namespace", "old")
+	if strings.Contains(exported, "content_type") || strings.Contains(exported, "\ufffd") {
+		t.Error(exported)
+	}
+	cmd, _, stderr := command(t, "import", "--store", server.URL(), "--namespace", "new")
+	cmd.Stdin = strings.NewReader(exported)
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %s", err, stderr)
+	}
+	if got := openNamespace(t, server, "new").entries(); !slices.Equal(got, []string{`k 0 r "" "v"`}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestExportAndImportGoOnAfterTheyWereKilled(t *testing.T) {
 	server := redistest.Start(t)
 	const entries = 6000
@@ -536,8 +553,10 @@ func TestWhatCommandsRefuse(t *testing.T) {
 	const header = `{"redis_proxy_export":1,"namespace":"cache","eviction":"rank","max_keys":10,"keys":2}` + "\n"
 	const first = `{"key":"new","type":"string","value":"v","rank":1,"age":2}` + "\n"
 	const end = `{"end":true,"entries":2}` + "\n"
+	files := 0
 	bad := func(line string) []string {
-		return []string{"import", "--store", server.URL(), "--input", write(fmt.Sprintf("%x.jsonl", line)[:min(60, 2*len(line)+6)], header+first+line+"\n"+end)}
+		files++
+		return []string{"import", "--store", server.URL(), "--input", write(fmt.Sprint(files, ".jsonl"), header+first+line+"\n"+end)}
 	}
 	t.Setenv("REDIS_URL", "redis://user:secret@127.0.0.1:1")
 
@@ -596,7 +615,8 @@ func TestWhatCommandsRefuse(t *testing.T) {
 		{"the halves in the wrong order", bad(`{"key":"b","value":"\ude00\ud83d"}`), 2, "line 3: a string has half of a surrogate pair"},
 		{"not UTF-8", bad("{\"key\":\"b\",\"value\":\"\xff\"}"), 2, "line 3: it is not valid UTF-8"},
 		{"a content type of what is not raw", bad(`{"key":"b","value":1,"content_type":"image/png"}`), 2, "line 3: content_type is for raw values"},
-		{"a content type that is none", bad(`{"key":"b","base64":"","content_type":"a\nb"}`), 2, "line 3: content_type must have"},
+		{"a content type that is none", bad(`{"key":"b","base64":"","content_type":"a\nb"}`), 2, "line 3: content_type has a control character"},
+		{"a long content type", bad(`{"key":"b","base64":"","content_type":"` + strings.Repeat("x", 256) + `"}`), 2, "line 3: content_type has 256 bytes; at most 255 are allowed"},
 		{"an entry that is the end", bad(`{"key":"b","value":1,"end":true}`), 2, "line 3: an entry has neither after nor end"},
 		{"a header with a field twice", []string{"import", "--store", server.URL(), "--input", write("twice", `{"redis_proxy_export":1,"keys":1,"keys":2}`+"\n")}, 2, "line 1: the field keys is there twice"},
 		{"a header with limits below zero", []string{"import", "--store", server.URL(), "--input", write("below", `{"redis_proxy_export":1,"max_bytes":-1}`+"\n")}, 2, "line 1: max_keys and max_bytes must not be negative"},

@@ -60,11 +60,7 @@ func prepare(key string, e *store.Entry) (any, int) {
 		v.plain = newForm(body, typeJSON)
 		v.raw = newForm(e.Data, typeJSON)
 	default:
-		contentType := e.ContentType
-		if contentType == "" || e.Kind != store.Raw || checkHeaderValue(contentType) != nil {
-			contentType = typeOctetStream
-		}
-		v.raw = newForm(e.Data, contentType)
+		v.raw = newForm(e.Data, answeredContentType(e))
 		v.raw.isForeign = true
 	}
 

@@ -28,6 +28,7 @@ func TestView(t *testing.T) {
 		// What others may write past us:
 		{"bytes without a type", store.Value{Data: []byte("x"), Kind: store.Raw}, "x", typeOctetStream, typeOctetStream, false, true},
 		{"bytes with a bad type", store.Value{Data: []byte("x"), Kind: store.Raw, ContentType: "a\r\nb: c"}, "x", typeOctetStream, typeOctetStream, false, true},
+		{"bytes with a type that is not UTF-8", store.Value{Data: []byte("x"), Kind: store.Raw, ContentType: "text/\xff"}, "x", typeOctetStream, typeOctetStream, false, true},
 		{"a string that is not UTF-8", store.Value{Data: []byte("a\xff"), Kind: store.String}, "a\xff", typeOctetStream, typeOctetStream, false, true},
 		{"JSON that is not", store.Value{Data: []byte("world"), Kind: store.JSON}, "world", typeOctetStream, typeOctetStream, false, true},
 		{"JSON that is not UTF-8", store.Value{Data: []byte("\"\xff\""), Kind: store.JSON}, "\"\xff\"", typeOctetStream, typeOctetStream, false, true},

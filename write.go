@@ -22,6 +22,9 @@ func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, rec *record
 		}
 		rec.key = key
 	}
+	if err := checkWriteHead(r); err != nil {
+		return h.failMistake(w, rec, err)
+	}
 	match, err := ifMatch(r.Header)
 	if err != nil {
 		return h.fail(w, rec, http.StatusBadRequest, err.Error())

@@ -11,7 +11,6 @@ import (
 	"io"
 	"regexp"
 	"strconv"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -93,7 +92,7 @@ func appendEntry(dst []byte, e *Entry) []byte {
 		dst = append(dst, `","base64":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, data)
 		dst = append(dst, '"')
-		if e.Value.ContentType != "" {
+		if e.Value.ContentType != "" && store.CheckContentType(e.Value.ContentType) == nil {
 			dst = append(dst, `,"content_type":`...)
 			dst = appendString(dst, e.Value.ContentType)
 		}
@@ -159,11 +158,11 @@ func (l *line) value() (store.Value, error) {
 		return store.Value{}, errors.New("there must be value or base64, and not both")
 	}
 	isRaw := l.Type == typeRaw || l.Type == "" && l.Value == nil
-	switch {
-	case l.ContentType != "" && !isRaw:
+	if l.ContentType != "" && !isRaw {
 		return store.Value{}, errors.New("content_type is for raw values")
-	case len(l.ContentType) > store.MaxContentType || strings.ContainsFunc(string(l.ContentType), isNoneOfHeaders):
-		return store.Value{}, fmt.Errorf("content_type must have at most %d bytes, and no control characters", store.MaxContentType)
+	}
+	if err := store.CheckContentType(string(l.ContentType)); err != nil {
+		return store.Value{}, fmt.Errorf("content_type %w", err)
 	}
 	isText := len(l.Value) > 0 && l.Value[0] == '"'
 	switch name := l.Type; {
@@ -187,8 +186,6 @@ func (l *line) value() (store.Value, error) {
 		return store.Value{}, fmt.Errorf("unknown type %q: expected string, json or raw", name)
 	}
 }
-
-func isNoneOfHeaders(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 func decodeHeader(b []byte) (Header, error) {
 	var h Header

@@ -13,7 +13,7 @@ import (
 func FuzzDecodeEntry(f *testing.F) {
 	for _, meta := range []string{
 		"", " ", "1 1 00000000 r ", "1 2a deadbeef s ", "ff 100 00000001 j ", "1 2 0000000a r text/plain; charset=utf-8",
-		"1 2 0000000a r a b  c ", "1 0 00000001 r ", "1 2 0000000A r x", "1 2 000000a r x", "1 2 0000000a rr x", "1 2 0000000a x x",
+		"1 2 0000000a r a b  c ", "1 2 0000000a r \xff", "1 0 00000001 r ", "1 2 0000000A r x", "1 2 000000a r x", "1 2 0000000a rr x", "1 2 0000000a x x",
 		"x 2 0000000a r x", " 2 0000000a r x", "11111111111111111 2 0000000a r x", "1 11111111111111111 0000000a r x",
 		"1 -2 0000000a r x", "1 +2 0000000a r x", "1 2 0x00000a r x", "1 2 0000000a r", "1\t2\t0000000a\tr\tx", "\xff 2 0000000a r \x00",
 	} {
@@ -36,9 +36,13 @@ func FuzzDecodeEntry(f *testing.F) {
 			t.Fatalf("insertion number %q was taken", insertion)
 		}
 		number, _, _ := strings.Cut(rest, " ")
-		again := fmt.Sprintf("%0*x %08x %c %s", len(number), e.Version.Number, e.Version.Tag, e.Kind, e.ContentType)
-		if !strings.EqualFold(again, rest) || !strings.HasSuffix(rest, e.ContentType) {
+		again := fmt.Sprintf("%0*x %08x %c ", len(number), e.Version.Number, e.Version.Tag, e.Kind)
+		if len(rest) < len(again) || !strings.EqualFold(again, rest[:len(again)]) {
 			t.Fatalf("%q became %q", rest, again)
+		}
+		contentType := rest[len(again):]
+		if isNone := store.CheckContentType(contentType) != nil; isNone && e.ContentType != "" || !isNone && e.ContentType != contentType {
+			t.Fatalf("the content type %q became %q", contentType, e.ContentType)
 		}
 	})
 }

@@ -86,7 +86,8 @@ func (r *reader) strings() []string {
 
 // decodeEntry makes an entry of a value and its meta, which has the form that
 // entry.lua describes. Under a meta of any other form, which somebody else
-// wrote, the value is raw bytes without a version.
+// wrote, the value is raw bytes without a version. A content type that cannot
+// stand in headers and JSON is as good as none.
 func decodeEntry(value, meta string) *store.Entry {
 	e := &store.Entry{Value: store.Value{Data: []byte(value), Kind: store.Raw}}
 	fields := strings.SplitN(meta, " ", 5)
@@ -100,7 +101,10 @@ func decodeEntry(value, meta string) *store.Entry {
 	}
 	switch kind := store.Kind(fields[3][0]); kind {
 	case store.Raw, store.String, store.JSON:
-		e.Kind, e.ContentType, e.Version = kind, fields[4], version
+		e.Kind, e.Version = kind, version
+		if store.CheckContentType(fields[4]) == nil {
+			e.ContentType = fields[4]
+		}
 	}
 	return e
 }

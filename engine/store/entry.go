@@ -1,8 +1,12 @@
 package store
 
 import (
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Kind says in which form a value was given, and so in which it is returned.
@@ -20,6 +24,24 @@ const (
 
 // MaxContentType is how many bytes a content type may have.
 const MaxContentType = 255
+
+// CheckContentType says what is wrong with a content type, so that it can stand
+// in a header and in JSON; "" is right. Of an entry that somebody else wrote it
+// may be anything.
+func CheckContentType(s string) error {
+	switch {
+	case len(s) > MaxContentType:
+		return fmt.Errorf("has %d bytes; at most %d are allowed", len(s), MaxContentType)
+	case !utf8.ValidString(s):
+		return errors.New("is not valid UTF-8")
+	case strings.ContainsFunc(s, isControl):
+		return errors.New("has a control character")
+	}
+	return nil
+}
+
+// isControl holds for what no header may have. A tab is white space there.
+func isControl(c rune) bool { return c != '\t' && unicode.IsControl(c) }
 
 // Value is what a client stores under a key.
 type Value struct {
