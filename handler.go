@@ -16,7 +16,7 @@ import (
 // ServeHTTP answers requests at and below the prefix, and passes others on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	key, where := h.locate(r)
-	if where == outside && !isNearMiss(r.URL, h.prefix) {
+	if where == outside {
 		return next.ServeHTTP(w, r)
 	}
 	var rec record
@@ -32,9 +32,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // serve answers a request that is not for the next handler.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, rec *record, key string, where place) error {
-	if where == outside {
+	switch where {
+	case nearMiss:
 		rec.end(outcomeBadPath)
 		return h.fail(w, rec, http.StatusNotFound, "the path prefix is taken literally; write "+h.PathPrefix+" as it is, without repeated slashes, dot segments or escapes")
+	case garbled:
+		rec.end(outcomeBadPath)
+		return h.fail(w, rec, http.StatusBadRequest, "the path was rewritten before redis_proxy got it, and lost repeated slashes, dot segments or an escaped %, ? or #, so that the key as it was sent cannot be told; send a path without them, or let the site pass paths on unchanged")
 	}
 	allowed := h.methods
 	if where == collection {

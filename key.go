@@ -17,25 +17,44 @@ type place byte
 
 const (
 	outside    place = iota // not below the prefix
+	nearMiss                // not below it, though Caddy's matchers say so
+	garbled                 // below it, but the key as sent cannot be told
 	collection              // the prefix itself
 	item                    // a key below it
 )
 
-// locate finds the key that r's path names.
+// locate finds the key that r's path names, as the client sent it.
 //
 // The prefix is compared with the escaped path. Since it holds nothing that
 // needs escaping, where it matches it has the same length in the decoded
 // path, and the key, percent-decoded once, can be cut out of that one.
 func (h *Handler) locate(r *http.Request) (key string, where place) {
-	if h.prefix != "" {
-		original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-		if ok && h.isStripped(original.URL, r.URL) {
-			// The original has the key as it was sent; handle_path cleans what
-			// it strips, so that a//b would become a/b.
-			return cutPrefix(original.URL, h.prefix)
-		}
+	sent := sentURL(r)
+	if isSamePath(sent, r.URL) {
+		return cutOrMiss(r.URL, h.prefix)
 	}
-	return cutPrefix(r.URL, h.prefix)
+	if base, ok := strippedBase(sent, r.URL, h.prefix); ok {
+		// handle_path cleans what it strips, so that a//b would become a/b; the
+		// path as sent has the key as it was sent.
+		if key, where = cutPrefix(sent, base); where == outside || !strings.HasSuffix(base, h.prefix) {
+			return "", nearMiss
+		}
+		return key, where
+	}
+	key, where = cutOrMiss(r.URL, h.prefix)
+	if where >= collection && !isKept(sent.Path, r.URL.Path) {
+		return "", garbled
+	}
+	return key, where
+}
+
+// cutOrMiss is cutPrefix that tells near misses from what is outside.
+func cutOrMiss(u *url.URL, prefix string) (key string, where place) {
+	key, where = cutPrefix(u, prefix)
+	if where == outside && isNearMiss(u, prefix) {
+		return "", nearMiss
+	}
+	return key, where
 }
 
 // cutPrefix returns what follows the prefix in u's path.
@@ -68,32 +87,6 @@ func isNearMiss(u *url.URL, prefix string) bool {
 
 func hasPathPrefix(path, prefix string) bool {
 	return strings.HasPrefix(path, prefix) && (len(path) == len(prefix) || path[len(prefix)] == '/')
-}
-
-// isStripped reports whether current is original after a handler before us,
-// such as that of handle_path, took the prefix away.
-func (h *Handler) isStripped(original, current *url.URL) bool {
-	from, to := original.Path, current.Path
-	if len(from) == len(to) || !hasPathPrefix(from, h.prefix) {
-		return false
-	}
-	return from[len(h.prefix):] == to || stripped(original, h.prefix) == to
-}
-
-// stripped returns what Caddy's rewrite handler makes of a path that has
-// repeated slashes or dot segments, or nothing but the prefix.
-func stripped(u *url.URL, prefix string) string {
-	path := caddyhttp.CleanPath(u.EscapedPath(), true)
-	if !hasPathPrefix(path, prefix) {
-		return ""
-	}
-	path, err := url.PathUnescape(path[len(prefix):])
-	if err != nil {
-		return ""
-	}
-	rooted := url.URL{Path: "/" + strings.TrimPrefix(path, "/")}
-	path, _ = url.PathUnescape(caddyhttp.CleanPath(rooted.EscapedPath(), false))
-	return path
 }
 
 var errKeyEmpty = errors.New("the key is empty")
@@ -136,12 +129,4 @@ func hasDotSegment(path string) bool {
 		}
 	}
 	return false
-}
-
-// outerPath returns the escaped path that the client asked for.
-func outerPath(r *http.Request) string {
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		return original.URL.EscapedPath()
-	}
-	return r.URL.EscapedPath()
 }

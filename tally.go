@@ -15,7 +15,7 @@ import (
 type operation uint8
 
 const (
-	opOther operation = iota // OPTIONS, unknown methods, paths that miss the prefix
+	opOther operation = iota // OPTIONS, unknown methods, paths that miss the prefix or were garbled
 	opGet                    // GET and HEAD
 	opBatchGet
 	opPost
@@ -29,7 +29,7 @@ var operationNames = [operations]string{
 }
 
 func operationOf(method string, where place) operation {
-	if where == outside {
+	if where < collection {
 		return opOther
 	}
 	switch method {

@@ -3,8 +3,6 @@ package redisproxy
 import (
 	"errors"
 	"net/http"
-	"net/url"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -91,7 +89,9 @@ func (h *Handler) answerWrite(w http.ResponseWriter, r *http.Request, rec *recor
 	}
 	switch result.Outcome {
 	case store.Created:
-		header.set("Location", location(r, key, where))
+		if location := h.location(r, key, where); location != "" {
+			header.set("Location", location)
+		}
 		w.WriteHeader(http.StatusCreated)
 	case store.Replaced:
 		// As on every 200, though there is nothing to sniff, and little to keep.
@@ -123,17 +123,4 @@ func (h *Handler) answerWrite(w http.ResponseWriter, r *http.Request, rec *recor
 		return h.fail(w, rec, http.StatusRequestEntityTooLarge, "key and value are larger than all entries together may be, which is what max_bytes says")
 	}
 	return nil
-}
-
-// location returns the path of a new entry as the client sees it.
-func location(r *http.Request, key string, where place) string {
-	path := outerPath(r)
-	if where == collection {
-		path = strings.TrimSuffix(path, "/") + (&url.URL{Path: "/" + key}).EscapedPath()
-	}
-	if strings.HasPrefix(path, "//") {
-		// Else it would name a host (RFC 3986, section 4.2).
-		path = "/." + path
-	}
-	return path
 }

@@ -1,13 +1,8 @@
 package redisproxy
 
 import (
-	"context"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 const (
@@ -159,34 +154,5 @@ func TestBodiesOnTheirWayCountAgainstTheQueue(t *testing.T) {
 	h.engine().Cancel(60)
 	if got := s.send(large); !strings.HasPrefix(got, "201 ") {
 		t.Error("what was refused still counts:", got)
-	}
-}
-
-func TestLocation(t *testing.T) {
-	for _, c := range []struct {
-		path, key string
-		where     place
-		want      string
-	}{
-		{"/cache", "k", collection, "/cache/k"},
-		{"/", "k", collection, "/k"},
-		{"/", "/k", collection, "/.//k"},
-		{"//k", "/k", item, "/.//k"},
-		{"/cache", "a?b#c%d e/ü;=+", collection, "/cache/a%3Fb%23c%25d%20e/%C3%BC;=+"},
-		{"/cache/a%2fb", "a/b", item, "/cache/a%2fb"},
-	} {
-		r := httptest.NewRequest("POST", "http://cache.test"+c.path, nil)
-		if got := location(r, c.key, c.where); got != c.want {
-			t.Errorf("%s, %q: got %s, want %s", c.path, c.key, got, c.want)
-		}
-	}
-}
-
-func TestLocationIsTheOuterPath(t *testing.T) {
-	r := httptest.NewRequest("POST", "/k", nil)
-	original := *httptest.NewRequest("POST", "/outer/cache/k", nil)
-	r = r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, http.Request{URL: original.URL}))
-	if got := location(r, "k", item); got != "/outer/cache/k" {
-		t.Error(got)
 	}
 }

@@ -30,6 +30,8 @@ func TestPaths(t *testing.T) {
 		{"handle_path outside of the prefix", "handle_path /api/* {\nredis_proxy\n}", "/api/cache", true, ""},
 		{"handle_path around an inline matcher", "handle_path /api/* {\nredis_proxy /kv/*\n}", "/api/kv", true, ""},
 		{"handle_path around everything", "handle_path /api/* {\nredis_proxy {\npath_prefix /\n}\n}", "/api", false, ""},
+		{"handle_path around handle_path", "handle_path /api/* {\nhandle_path /cache* {\nredis_proxy\n}\n}", "/api/cache", true, ""},
+		{"handle_path of both at once", "handle_path /api/cache* {\nredis_proxy\n}", "/api/cache", true, ""},
 		{"handle within handle", "handle /cache* {\nhandle {\nredis_proxy\n}\n}", "/cache", true, ""},
 		{"route", "route {\nredis_proxy\nrespond \"catch-all\"\n}", "/cache", true, "catch-all"},
 		{"route with a path", "route /cache* {\nredis_proxy\n}", "/cache", true, ""},
@@ -42,10 +44,9 @@ func TestPaths(t *testing.T) {
 			s := start(t, c.site)
 			at := "http://" + s.http
 			keys := []string{"hello", "a/b", "a%2Fc", "%C3%A9%20%25", "cache/x", "kv/x"}
-			// Caddy cleans a path from which it takes a prefix. Where that is
-			// ours, the key is as it was sent; in front of ours it is what
-			// Caddy made of it.
-			isCleaned := strings.Contains(c.site, "/api") || strings.Contains(c.site, "strip_prefix")
+			// Caddy cleans a path from which it takes a prefix. Where ours is a
+			// part of that, the key is as it was sent; else it cannot be told.
+			isCleaned := strings.Contains(c.site, "handle_path /api/* {\nredis_proxy") || strings.Contains(c.site, "strip_prefix")
 			if !isCleaned {
 				keys = append(keys, "a//b")
 			}
@@ -59,10 +60,9 @@ func TestPaths(t *testing.T) {
 				do(t, s.plain, "GET", at+path, "").expect(t, http.StatusOK, "value of "+key)
 			}
 			do(t, s.plain, "GET", at+c.base+"/a/c", "").expect(t, http.StatusOK, "value of a%2Fc")
+			do(t, s.plain, "GET", at+c.base+"/x/%2e%2e/hello", "").expectStatus(t, http.StatusBadRequest)
 			if isCleaned {
-				do(t, s.plain, "GET", at+c.base+"/x/%2e%2e/hello", "").expect(t, http.StatusOK, "value of hello")
-			} else {
-				do(t, s.plain, "GET", at+c.base+"/x/%2e%2e/hello", "").expectStatus(t, http.StatusBadRequest)
+				do(t, s.plain, "GET", at+c.base+"/a//b", "").expectStatus(t, http.StatusBadRequest)
 			}
 			if c.collection {
 				a := do(t, s.plain, "POST", at+c.base, `{"key": "in/body", "value": 1}`, "Content-Type", "application/json")
@@ -84,6 +84,61 @@ func TestPaths(t *testing.T) {
 				do(t, s.plain, "GET", at+c.base+"d/x", "").expect(t, http.StatusOK, c.others)
 			}
 		})
+	}
+}
+
+// TestNoOtherKeyBehindAStrip sends keys that Caddy changes as it strips a path.
+func TestNoOtherKeyBehindAStrip(t *testing.T) {
+	for _, outer := range []string{"handle_path /api/* {\n%\n}", "uri strip_prefix /api\n%", "uri replace /api/ /\n%", "handle /api/* {\nuri strip_prefix /api\n%\n}"} {
+		t.Run(outer, func(t *testing.T) {
+			s := start(t, strings.ReplaceAll(outer, "%", "redis_proxy {\nmethods GET HEAD POST PUT DELETE\n}"))
+			at := "http://" + s.http + "/api/cache"
+			do(t, s.plain, "PUT", at+"/u/x", "v").expectStatus(t, http.StatusCreated)
+			for _, other := range []string{"/u//x", "//u/x", "//u///x", "/v/%2e%2e/u/x", "/v/%2E./u/x", "/u/./x", "/%2e/u/x", "/u%2Fy%2F..%2Fx"} {
+				for _, method := range []string{"PUT", "DELETE", "POST", "GET"} {
+					do(t, s.plain, method, at+other, "other").expectStatus(t, http.StatusBadRequest)
+				}
+			}
+			do(t, s.plain, "GET", at+"/u/x", "").expect(t, http.StatusOK, "v")
+			// An escaped slash is one that Caddy does not merge.
+			do(t, s.plain, "PUT", at+"/u%2F%2Fx", "other").expectStatus(t, http.StatusCreated)
+			do(t, s.plain, "GET", at+"/u/x", "").expect(t, http.StatusOK, "v")
+
+			a := do(t, s.plain, "POST", at, `{"key": "p//q", "value": 1}`, "Content-Type", "application/json")
+			a.expect(t, http.StatusCreated, "")
+			if got := a.Header.Values("Location"); got != nil {
+				t.Errorf("Location is %s, which leads nowhere", got)
+			}
+			do(t, s.plain, "GET", at+"?key=p//q", "").expectStatus(t, http.StatusOK)
+		})
+	}
+}
+
+// TestLocationOfRewrittenPaths leaves out a Location that leads nowhere.
+func TestLocationOfRewrittenPaths(t *testing.T) {
+	s := start(t, "rewrite /by /cache/byid/{query.id}\nrewrite /new /cache\nredis_proxy")
+	at := "http://" + s.http
+	for _, path := range []string{"/by?id=7", "/new"} {
+		a := do(t, s.plain, "POST", at+path, `{"key": "byid/7", "value": 1}`, "Content-Type", "application/json")
+		if path == "/new" {
+			a.expectStatus(t, http.StatusConflict)
+			a = do(t, s.plain, "POST", at+path, `{"key": "k", "value": 1}`, "Content-Type", "application/json")
+		}
+		a.expect(t, http.StatusCreated, "")
+		if got := a.Header.Values("Location"); got != nil {
+			t.Errorf("%s: Location is %s", path, got)
+		}
+	}
+	do(t, s.plain, "GET", at+"/by?id=7", "").expect(t, http.StatusOK, `{"key":"byid/7","value":1}`)
+	do(t, s.plain, "GET", at+"/cache/k", "").expect(t, http.StatusOK, `{"key":"k","value":1}`)
+}
+
+// TestNearMissesOfAStrippedPrefix are answered, not left to an empty 200: the
+// matcher of handle_path ignores case, slashes and escapes.
+func TestNearMissesOfAStrippedPrefix(t *testing.T) {
+	s := start(t, "handle_path /cache/* {\nredis_proxy\n}")
+	for _, path := range []string{"/CACHE/k", "//cache/k", "/c%61che/k", "/x/%2e%2e/cache/k"} {
+		do(t, s.plain, "GET", "http://"+s.http+path, "").expectStatus(t, http.StatusNotFound)
 	}
 }
 
