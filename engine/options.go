@@ -31,8 +31,9 @@ type Settings struct {
 	RankLocalHits bool
 
 	// MaxQueueJobs and MaxQueueBytes bound the writes that are not answered
-	// yet, in number and in bytes of keys and values. MaxQueueBytes must have
-	// room for the largest one. A lowered bound drops nothing.
+	// yet, in number and in bytes of keys, values, content types and conditions.
+	// MaxQueueBytes must have room for the largest key and value. A lowered bound
+	// drops nothing.
 	MaxQueueJobs  int
 	MaxQueueBytes int64
 

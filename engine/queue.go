@@ -28,6 +28,13 @@ func (j *job) finish(r store.Result, err error) {
 	j.done <- struct{}{}
 }
 
+// heldBytes is the memory that a waiting write needs: beside what it counts
+// against the limits of the store, its content type, and conditions, which may
+// name many versions.
+func heldBytes(w *store.Write) int64 {
+	return w.Size() + int64(len(w.Value.ContentType)+len(w.IfMatch)+len(w.IfNoneMatch))
+}
+
 // queue holds the writes that wait for the worker, in arrival order. Its
 // bounds count all that needs memory: also the jobs that the worker has taken,
 // until they are answered, and what was reserved for writes still on their way.
@@ -101,8 +108,11 @@ func (q *queue) put(j *job, maxJobs int, maxBytes int64) error {
 	if q.closed {
 		return ErrClosed
 	}
-	size := j.write.Size()
-	if q.jobs >= maxJobs || q.bytes+size > maxBytes {
+	size := heldBytes(&j.write)
+	// Alone, a write is taken that would fit without its content type and its
+	// conditions: settings allow values as large as the bound.
+	isTaken := q.bytes+size <= maxBytes || q.bytes == 0 && j.write.Size() <= maxBytes
+	if q.jobs >= maxJobs || !isTaken {
 		return ErrQueueFull
 	}
 	q.jobs++
@@ -130,7 +140,7 @@ func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
 	var bytes int64
 	for e := q.waiting.Front(); e != nil && len(taken) < maxJobs; e = q.waiting.Front() {
 		j := e.Value.(*job)
-		bytes += j.write.Size()
+		bytes += heldBytes(&j.write)
 		if len(taken) > 0 && bytes > maxBytes {
 			break
 		}
@@ -145,7 +155,7 @@ func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
 func (q *queue) refuse(j *job, err error) {
 	q.unlink(j)
 	q.jobs--
-	q.bytes -= j.write.Size()
+	q.bytes -= heldBytes(&j.write)
 	j.finish(store.Result{}, err)
 }
 
@@ -167,7 +177,7 @@ func (q *queue) release(jobs []*job) {
 	defer q.mu.Unlock()
 	for _, j := range jobs {
 		q.jobs--
-		q.bytes -= j.write.Size()
+		q.bytes -= heldBytes(&j.write)
 	}
 }
 
@@ -180,7 +190,7 @@ func (q *queue) withdraw(j *job) bool {
 	}
 	q.unlink(j)
 	q.jobs--
-	q.bytes -= j.write.Size()
+	q.bytes -= heldBytes(&j.write)
 	return true
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,6 +123,43 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 			}
 			create(t, e, "third", string(make([]byte, 80)))
 		})
+	})
+}
+
+func TestTheMemoryOfConditionsAndContentTypesCountsAgainstTheQueue(t *testing.T) {
+	s := settings()
+	s.MaxQueueBytes = 100
+	versions := store.NewVersionSet(strings.Repeat("1", 70))
+	long := store.Value{Kind: store.Raw, ContentType: "text/" + strings.Repeat("x", 70)}
+	held(t, s, func(t *testing.T, e *engine.Engine, st *scripted, release func()) {
+		refused := func(what string, err error) {
+			t.Helper()
+			if !errors.Is(err, engine.ErrQueueFull) {
+				t.Errorf("%s: got %v", what, err)
+			}
+		}
+		second := createLater(e, "second", string(make([]byte, 30)))
+		_, err := e.Put(context.Background(), "k", text(""), versions, "")
+		refused("If-Match", err)
+		_, err = e.Delete(context.Background(), "k", "", versions)
+		refused("If-None-Match", err)
+		_, err = e.Create(context.Background(), "k", long, "", "")
+		refused("a content type", err)
+		release()
+		if got := <-second; got.err != nil {
+			t.Error(got.err)
+		}
+		if s := e.Stats(); s.QueueBytes != 0 {
+			t.Errorf("%d bytes wait", s.QueueBytes)
+		}
+		// Alone, the largest key and value are taken with all that they have.
+		long.Data = make([]byte, 99)
+		if r, err := e.Create(context.Background(), "k", long, "", versions); err != nil || r.Outcome != store.Created {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if s := e.Stats(); s.QueueBytes != 0 {
+			t.Errorf("%d bytes wait", s.QueueBytes)
+		}
 	})
 }
 
