@@ -16,7 +16,8 @@ import (
 func TestAPrefixIsDeletedWhileOthersWrite(t *testing.T) {
 	const many = 10_000
 	st := newScripted()
-	s := settings()
+	s := patient()
+	s.MaxQueueJobs = 64
 	s.Limits.MaxKeys = 2 * many
 	filled(t, st.Store, s.Limits, "drop/", many)
 	filled(t, st.Store, s.Limits, "keep/", 10)
@@ -79,7 +80,7 @@ func filled(t *testing.T, st store.Store, limits store.Limits, prefix string, n 
 func TestDeletingAPrefixSaysHowFarItCame(t *testing.T) {
 	failing := errors.New("no more")
 	st := newScripted()
-	s := settings()
+	s := patient()
 	filled(t, st.Store, s.Limits, "k", 500)
 	e := open(t, st, s)
 	var applied atomic.Int64
@@ -103,7 +104,7 @@ func TestDeletingAPrefixSaysHowFarItCame(t *testing.T) {
 
 func TestDeletingAPrefixEndsWithItsContext(t *testing.T) {
 	st := newScripted()
-	s := settings()
+	s := patient()
 	filled(t, st.Store, s.Limits, "k", 10)
 	e := open(t, st, s)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -115,7 +116,7 @@ func TestDeletingAPrefixEndsWithItsContext(t *testing.T) {
 
 func TestDeletingAPrefixGivesUpOnAQueueThatStaysFull(t *testing.T) {
 	st := newScripted()
-	s := settings()
+	s := patient()
 	s.Timeout = 50 * time.Millisecond
 	filled(t, st.Store, s.Limits, "k", 10)
 	e := open(t, st, s)
@@ -129,7 +130,7 @@ func TestDeletingAPrefixGivesUpOnAQueueThatStaysFull(t *testing.T) {
 }
 
 func TestWhatIsLocalCanBeSeenAndDropped(t *testing.T) {
-	e := open(t, newScripted(), settings())
+	e := open(t, newScripted(), patient())
 	create(t, e, "a", "1")
 	create(t, e, "b", "2")
 	if _, ok := e.LookLocal("a"); ok {
@@ -137,7 +138,7 @@ func TestWhatIsLocalCanBeSeenAndDropped(t *testing.T) {
 	}
 	get(t, e, "a")
 	get(t, e, "b")
-	if ttl, ok := e.LookLocal("a"); !ok || ttl <= 0 || ttl > settings().LocalTTL {
+	if ttl, ok := e.LookLocal("a"); !ok || ttl <= 0 || ttl > patient().LocalTTL {
 		t.Errorf("%v, %v", ttl, ok)
 	}
 	if !e.DropLocal("a") || e.DropLocal("a") {
@@ -165,7 +166,7 @@ func TestAFetchOnItsWayDoesNotOutliveADrop(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := newScripted()
-			e := open(t, st, settings())
+			e := open(t, st, patient())
 			create(t, e, "a", "1")
 			fetched, goOn := make(chan struct{}), make(chan struct{})
 			st.set(func() {
@@ -194,7 +195,7 @@ func TestAFetchOnItsWayDoesNotOutliveADrop(t *testing.T) {
 
 func TestNobodyBrowsesInAClosedEngine(t *testing.T) {
 	st := newScripted()
-	e := engine.New(st, settings(), engine.Options{})
+	e := engine.New(st, patient(), engine.Options{})
 	if _, err := e.Page(t.Context(), "no cursor", 1, store.Next); !errors.Is(err, store.ErrCursor) {
 		t.Errorf("%v", err)
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// settings are small enough to reach in a test.
+// settings are small enough to reach in a test. Their times are for synctest's
+// clock; patient has those for a real one.
 func settings() engine.Settings {
 	return engine.Settings{
 		Limits:          store.Limits{MaxKeys: 1000, Eviction: "rank"},

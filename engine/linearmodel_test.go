@@ -231,7 +231,7 @@ func unclaimed(t *testing.T, calls []*call, reported []happening, writes map[uin
 // linearizable fails the test unless the calls can be put into an order.
 func linearizable(t *testing.T, history []porcupine.Operation) {
 	t.Helper()
-	result, info := porcupine.CheckOperationsVerbose(keyModel, history, time.Minute)
+	result, info := porcupine.CheckOperationsVerbose(keyModel, history, 5*time.Minute)
 	if result == porcupine.Ok {
 		return
 	}

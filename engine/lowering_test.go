@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
@@ -96,7 +95,7 @@ func ranked(i int) string { return fmt.Sprintf("ranked-%04d", i) }
 // higher rank.
 func fill(t *testing.T, st *redisstore.Store, many, few int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	limits := store.Limits{MaxKeys: many, Eviction: "rank"}
 	var high []string

@@ -41,7 +41,7 @@ func TestSecondReadIsLocalUntilItsTTLHasPassed(t *testing.T) {
 
 func TestLocalReadsDoNotRaiseTheRank(t *testing.T) {
 	st := memstore.New()
-	e := open(t, st, settings())
+	e := open(t, st, patient())
 	create(t, e, "hello", "world")
 	for range 5 {
 		get(t, e, "hello")
@@ -56,7 +56,7 @@ func TestLocalReadsDoNotRaiseTheRank(t *testing.T) {
 
 func TestWithoutLocalTTLEveryReadIsAFetch(t *testing.T) {
 	st := memstore.New()
-	s := settings()
+	s := patient()
 	s.LocalTTL = 0
 	e := open(t, st, s)
 	create(t, e, "hello", "world")
@@ -99,7 +99,7 @@ func TestConcurrentReadsOfOneKeyAreOneFetch(t *testing.T) {
 func TestWhatOneCallAsksForIsOneFetch(t *testing.T) {
 	for _, many := range []int{2, 40, 100} {
 		st := newScripted()
-		e := open(t, st, settings())
+		e := open(t, st, patient())
 		for _, call := range []string{"first", "second"} {
 			var keys []string
 			for i := range many {
@@ -220,7 +220,7 @@ func TestNoCacheReadDoesNotJoinAFetchThatWasSent(t *testing.T) {
 
 func TestLocalOnlyReadNeverAsksTheStore(t *testing.T) {
 	st := newScripted()
-	e := open(t, st, settings())
+	e := open(t, st, patient())
 	create(t, e, "hello", "world")
 	only := engine.Read{LocalOnly: true}
 	if _, err := e.Get(context.Background(), "hello", only); !errors.Is(err, engine.ErrNotLocal) {
@@ -347,7 +347,7 @@ func TestAKeyWhoseReaderLeftBeforeItWasSentIsReadForTheNextOne(t *testing.T) {
 
 func TestPrepareRunsOnceForEachFetchedEntry(t *testing.T) {
 	calls := 0
-	e := engine.New(memstore.New(), settings(), engine.Options{
+	e := engine.New(memstore.New(), patient(), engine.Options{
 		Prepare: func(key string, en *store.Entry) (any, int) {
 			calls++
 			return key + "=" + string(en.Data), 10
@@ -366,7 +366,7 @@ func TestPrepareRunsOnceForEachFetchedEntry(t *testing.T) {
 }
 
 func TestAnEntryLargerThanTheLocalTierIsNotKept(t *testing.T) {
-	s := settings()
+	s := patient()
 	s.LocalMaxBytes = 1000
 	s.MaxQueueBytes = 1 << 20
 	e := open(t, memstore.New(), s)
@@ -400,7 +400,7 @@ func BenchmarkGetLocal(b *testing.B) {
 
 func TestManyKeysAreReadWithOneFetchOfWhatIsNotLocal(t *testing.T) {
 	st := newScripted()
-	e := open(t, st, settings())
+	e := open(t, st, patient())
 	for _, key := range []string{"a", "b", "c"} {
 		create(t, e, key, "v"+key)
 	}

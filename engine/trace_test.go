@@ -80,7 +80,7 @@ func TestATraceShowsWhatARequestWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	st := redisstore.New(redisstore.Config{Target: target, Namespace: "traced", Logger: zap.NewNop()})
-	e := engine.New(st, settings(), engine.Options{Namespace: "traced"})
+	e := engine.New(st, patient(), engine.Options{Namespace: "traced"})
 	t.Cleanup(func() { _ = e.Close() })
 	// The connection, and the scripts.
 	create(t, e, "warm", "v")
@@ -174,7 +174,7 @@ func TestRequestsThatShareABatchAreLinkedToIt(t *testing.T) {
 
 func TestATraceSaysWhyARequestFailed(t *testing.T) {
 	st := newScripted()
-	e := open(t, st, settings())
+	e := open(t, st, patient())
 	st.set(func() {
 		st.beforeFetch = func([]string) error { return store.ErrRefused }
 		st.beforeApply = func(store.Batch) error { return store.ErrFateUnknown }
@@ -196,7 +196,7 @@ func TestATraceSaysWhyARequestFailed(t *testing.T) {
 }
 
 func TestARequestThatIsNotTracedMakesNoSpan(t *testing.T) {
-	e := open(t, newScripted(), settings())
+	e := open(t, newScripted(), patient())
 	create(t, e, "k", "v")
 	r := newRecorder()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(r.SpanRecorder), sdktrace.WithSampler(sdktrace.NeverSample()))

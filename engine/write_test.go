@@ -164,7 +164,7 @@ func TestTheMemoryOfConditionsAndContentTypesCountsAgainstTheQueue(t *testing.T)
 }
 
 func TestReservedBytesCountAgainstTheQueue(t *testing.T) {
-	s := settings()
+	s := patient()
 	s.MaxQueueBytes = 100
 	e := open(t, memstore.New(), s)
 	if err := e.Reserve(60); err != nil {
@@ -242,7 +242,7 @@ func TestTheStoresErrorsBecomeTheEngines(t *testing.T) {
 		store.ErrClosed:      engine.ErrClosed,
 	} {
 		st := newScripted()
-		e := open(t, st, settings())
+		e := open(t, st, patient())
 		st.beforeApply = func(store.Batch) error { return from }
 		if _, err := e.Create(context.Background(), "k", text("v"), "", ""); !errors.Is(err, to) {
 			t.Errorf("%v became %v, want %v", from, err, to)
@@ -318,8 +318,8 @@ func TestCloseEndsByTheDrainTimeout(t *testing.T) {
 
 func TestAnEngineThatWasNeverUsedLeavesTheStoreAlone(t *testing.T) {
 	st := newScripted()
-	e := engine.New(st, settings(), engine.Options{})
-	s := settings()
+	e := engine.New(st, patient(), engine.Options{})
+	s := patient()
 	s.Limits.MaxKeys = 5
 	e.Configure(s)
 	if err := e.Close(); err != nil {
