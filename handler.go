@@ -47,6 +47,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, rec *record, key
 	method := methodOf(r.Method)
 	switch {
 	case allowed.has(method):
+		if h.vary != "" {
+			w.Header().Add("Vary", h.vary)
+		}
 		prefix, err := h.prefixOf(r)
 		if err != nil {
 			return h.failMistake(w, rec, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -39,6 +40,69 @@ func checkKeyPrefix(prefix string) error {
 		return fmt.Errorf("%q must not have . or .. segments", prefix)
 	}
 	return nil
+}
+
+var placeholder = regexp.MustCompile(`\{([^{}]+)\}`)
+
+// checkTenantCaching refuses to let a cache between clients and us mix tenants.
+// It tells answers apart by their URL, and by Vary where it heeds that at all.
+func checkTenantCaching(keyPrefix, cacheControl string) error {
+	if cacheControl == "" || forbidsSharing(cacheControl) {
+		return nil
+	}
+	for _, m := range placeholder.FindAllStringSubmatch(keyPrefix, -1) {
+		if !isOfURL(m[1]) {
+			return fmt.Errorf("%q lets a cache between answer one tenant with the value of another, since key_prefix has %s, which is not known to be a part of the URL; add private (for browsers alone), no-cache or no-store", cacheControl, m[0])
+		}
+	}
+	return nil
+}
+
+// forbidsSharing reports whether a Cache-Control keeps shared caches from
+// answering without asking us. With a list of fields, as in private="Set-Cookie",
+// it keeps them from nothing else.
+func forbidsSharing(cacheControl string) bool {
+	for cacheControl != "" {
+		var name string
+		directive := cacheControl
+		name, cacheControl = nextDirective(cacheControl)
+		directive = directive[:len(directive)-len(cacheControl)]
+		switch strings.ToLower(name) {
+		case "private", "no-cache", "no-store":
+			if !strings.Contains(directive, "=") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isOfURL reports whether a placeholder stands for the same in all requests for
+// one URL.
+func isOfURL(name string) bool {
+	switch name {
+	case "http.request.scheme", "http.request.host", "http.request.hostport", "http.request.port",
+		"http.request.uri", "http.request.orig_uri":
+		return true
+	}
+	return slices.ContainsFunc([]string{
+		"http.request.host.labels.", "http.request.uri.", "http.request.orig_uri.", "env.", "file.", "system.",
+	}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+// varyOf names the request headers that a key_prefix takes something from.
+func varyOf(keyPrefix string) string {
+	var names []string
+	for _, m := range placeholder.FindAllStringSubmatch(keyPrefix, -1) {
+		name, ok := strings.CutPrefix(m[1], "http.request.header.")
+		if !ok && strings.HasPrefix(m[1], "http.request.cookie.") {
+			name, ok = "Cookie", true
+		}
+		if ok && !slices.Contains(names, http.CanonicalHeaderKey(name)) {
+			names = append(names, http.CanonicalHeaderKey(name))
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // prefixOf returns what key_prefix puts before every key of a request. The

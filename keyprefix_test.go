@@ -84,7 +84,7 @@ func TestAPrefixIsCutOutOfTheEnvelopeAsItStandsThere(t *testing.T) {
 			}
 			path := "/cache/k%22" + escapeAll(tenant)
 			want := `{"key":` + string(appendQuoted(nil, key)) + `,"value":"v"}`
-			if got := s.send("GET " + path + head); got != ok("fwd=uri-miss; stored", want) {
+			if got := s.send("GET " + path + head); got != strings.Replace(ok("fwd=uri-miss; stored", want), "X-Content", "Vary: X-Tenant\nX-Content", 1) {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 			_, got, _ := strings.Cut(s.send("GET /cache?key=k%22"+escapeAll(tenant)+head), "\n\n")
@@ -105,8 +105,9 @@ func escapeAll(s string) string {
 
 func TestARequestWithoutItsWholePrefixIsRefused(t *testing.T) {
 	s := newSite(t, "key_prefix {http.request.header.X-Tenant}/\nmax_key_size 10\nmethods GET POST PUT DELETE")
-	missing := problemAnswer(400, "the request has nothing to put in the place of {http.request.header.X-Tenant}, which key_prefix in the configuration of redis_proxy asks for")
-	slash := problemAnswer(400, "what stands for {http.request.header.X-Tenant}, which key_prefix in the configuration of redis_proxy asks for, must not contain a slash")
+	const vary = "Vary: X-Tenant"
+	missing := problemAnswer(400, "the request has nothing to put in the place of {http.request.header.X-Tenant}, which key_prefix in the configuration of redis_proxy asks for", vary)
+	slash := problemAnswer(400, "what stands for {http.request.header.X-Tenant}, which key_prefix in the configuration of redis_proxy asks for, must not contain a slash", vary)
 	const large = "with what key_prefix puts before the key: the key has 11 bytes; max_key_size allows 10"
 	s.run(t, []step{
 		{"GET", "GET /cache/k", missing},
@@ -117,14 +118,14 @@ func TestARequestWithoutItsWholePrefixIsRefused(t *testing.T) {
 		{"empty", "GET /cache/k\nX-Tenant:", missing},
 		{"a key in the body", "POST /cache\nContent-Type: application/json\n\n{\"key\": \"k\", \"value\": 1}", missing},
 		{"a slash, which would reach into another one's keys", "GET /cache/k\nX-Tenant: a/b", slash},
-		{"a tenant that is a dot segment", "GET /cache/k\nX-Tenant: ..", problemAnswer(400, "with what key_prefix puts before the key: the key has a . or .. segment, which clients resolve before they send a path")},
-		{"a tenant that is not UTF-8", "GET /cache/k\nX-Tenant: \xff", problemAnswer(400, "with what key_prefix puts before the key: the key is not valid UTF-8")},
-		{"no key", "GET /cache/\nX-Tenant: a", problemAnswer(400, "the key is empty; name one in the path, /cache/{key}, or leave the last slash out to create an entry whose key is in the body")},
-		{"the largest key", "GET /cache/12345678\nX-Tenant: a", problemAnswer(404, "no entry has this key; POST creates one", "Cache-Status: redis_proxy; fwd=uri-miss; detail=absent")},
-		{"a larger one", "GET /cache/123456789\nX-Tenant: a", problemAnswer(400, large)},
-		{"to write", "PUT /cache/123456789\nX-Tenant: a\n\nv", problemAnswer(400, large)},
-		{"in a batch read", "GET /cache?key=123456789\nX-Tenant: a", problemAnswer(400, `"123456789": `+large)},
-		{"in a body", "POST /cache\nX-Tenant: a\nContent-Type: application/json\n\n{\"key\": \"123456789\", \"value\": 1}", problemAnswer(400, large)},
+		{"a tenant that is a dot segment", "GET /cache/k\nX-Tenant: ..", problemAnswer(400, "with what key_prefix puts before the key: the key has a . or .. segment, which clients resolve before they send a path", vary)},
+		{"a tenant that is not UTF-8", "GET /cache/k\nX-Tenant: \xff", problemAnswer(400, "with what key_prefix puts before the key: the key is not valid UTF-8", vary)},
+		{"no key", "GET /cache/\nX-Tenant: a", problemAnswer(400, "the key is empty; name one in the path, /cache/{key}, or leave the last slash out to create an entry whose key is in the body", vary)},
+		{"the largest key", "GET /cache/12345678\nX-Tenant: a", problemAnswer(404, "no entry has this key; POST creates one", "Cache-Status: redis_proxy; fwd=uri-miss; detail=absent", vary)},
+		{"a larger one", "GET /cache/123456789\nX-Tenant: a", problemAnswer(400, large, vary)},
+		{"to write", "PUT /cache/123456789\nX-Tenant: a\n\nv", problemAnswer(400, large, vary)},
+		{"in a batch read", "GET /cache?key=123456789\nX-Tenant: a", problemAnswer(400, `"123456789": `+large, vary)},
+		{"in a body", "POST /cache\nX-Tenant: a\nContent-Type: application/json\n\n{\"key\": \"123456789\", \"value\": 1}", problemAnswer(400, large, vary)},
 	})
 	t.Run("a placeholder that nothing knows", func(t *testing.T) {
 		s := newSite(t, "key_prefix {http.reqest.host}/")
@@ -148,6 +149,87 @@ func TestPrefixesThatAreTakenOrNot(t *testing.T) {
 		}
 		if err := h.Cleanup(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// A cache that may keep an answer asks with its ETag, maybe for another tenant.
+func TestAnETagOfOneTenantIsNotThatOfAnother(t *testing.T) {
+	s := newSite(t, "key_prefix {http.request.header.X-Tenant}/\nmethods GET HEAD POST PUT")
+	for _, tenant := range []string{"a", "b"} {
+		s.send("PUT /cache/k\nX-Tenant: " + tenant + "\n\nthe same")
+	}
+	s.send("GET /cache/k\nX-Tenant: a") // whose ETag the next one sends
+	if got := s.send("GET /cache/k\nX-Tenant: b\nIf-None-Match: {etag}"); !strings.HasPrefix(got, "200 OK\n") {
+		t.Error(got)
+	}
+	s.send("GET /cache/k\nX-Tenant: a")
+	if got := s.send("PUT /cache/k\nX-Tenant: b\nIf-Match: {etag}\n\nother"); !strings.HasPrefix(got, "412 ") {
+		t.Error(got)
+	}
+	s.send("GET /cache/k\nX-Tenant: a")
+	if got := s.send("GET /cache/k\nX-Tenant: a\nIf-None-Match: {etag}"); !strings.HasPrefix(got, "304 ") || !strings.Contains(got, "\nVary: X-Tenant\n") {
+		t.Error(got)
+	}
+	if got := s.send("GET /cache/k\nX-Tenant: c\nIf-None-Match: {etag}"); !strings.HasPrefix(got, "404 ") {
+		t.Error(got)
+	}
+}
+
+func TestCachesMustNotMixTenants(t *testing.T) {
+	const hint = ", which is not known to be a part of the URL; add private (for browsers alone), no-cache or no-store"
+	for _, c := range []struct{ keyPrefix, cacheControl, refused string }{
+		{"{http.request.header.X-Tenant}/", "max-age=60", "{http.request.header.X-Tenant}"},
+		{"{http.request.header.X-Tenant}/", "public, s-maxage=60", "{http.request.header.X-Tenant}"},
+		{"{http.request.header.X-Tenant}/", "must-revalidate", "{http.request.header.X-Tenant}"},
+		{"{http.request.header.X-Tenant}/", "max-age=60, private", ""},
+		{"{http.request.header.X-Tenant}/", "max-age=60, Private", ""},
+		{"{http.request.header.X-Tenant}/", "no-store", ""},
+		{"{http.request.header.X-Tenant}/", "no-cache", ""},
+		{"{http.request.header.X-Tenant}/", `""`, ""},
+		{"{http.request.header.X-Tenant}/", "private=`Set-Cookie`, max-age=60", "{http.request.header.X-Tenant}"},
+		{"{http.request.header.X-Tenant}/", "x=`private, no-store`, max-age=60", "{http.request.header.X-Tenant}"},
+		{"{http.request.cookie.session}/", "max-age=60", "{http.request.cookie.session}"},
+		{"{http.auth.user.id}/", "max-age=60", "{http.auth.user.id}"},
+		{"{http.request.remote.host}/", "max-age=60", "{http.request.remote.host}"},
+		{"{http.vars.client_ip}/", "max-age=60", "{http.vars.client_ip}"},
+		{"{http.request.tls.client.subject}/", "max-age=60", "{http.request.tls.client.subject}"},
+		{"{http.request.host}/{http.auth.user.id}/", "max-age=60", "{http.auth.user.id}"},
+		{"{tenant}/", "max-age=60", "{tenant}"},
+		{"{http.request.host}/{http.request.uri.query.t}/", "max-age=60", ""},
+		{"{http.request.host.labels.2}/{env.HOME}/", "max-age=60", ""},
+		{"fixed/", "max-age=60", ""},
+	} {
+		value := strings.ReplaceAll(c.cacheControl, "`", `\"`)
+		if value != `""` {
+			value = `"` + value + `"`
+		}
+		h := parse(t, "key_prefix "+c.keyPrefix+"\ncache_control "+value)
+		h.Namespace = uniqueNamespace(t)
+		err := h.Provision(newContext(t))
+		switch {
+		case c.refused == "" && err != nil:
+			t.Errorf("%s, %s: %v", c.keyPrefix, value, err)
+		case c.refused != "" && (err == nil || !strings.HasPrefix(err.Error(), "cache_control: ") || !strings.HasSuffix(err.Error(), "key_prefix has "+c.refused+hint)):
+			t.Errorf("%s, %s: %v", c.keyPrefix, value, err)
+		}
+		if err := h.Cleanup(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestVaryOfAKeyPrefix(t *testing.T) {
+	for keyPrefix, want := range map[string]string{
+		"":                                "",
+		"{http.request.host}/":            "",
+		"{http.auth.user.id}/":            "",
+		"{http.request.header.x-tenant}/": "X-Tenant",
+		"{http.request.cookie.a}/":        "Cookie",
+		"{http.request.header.Authorization}/{http.request.cookie.a}/{http.request.cookie.b}/": "Authorization, Cookie",
+	} {
+		if got := varyOf(keyPrefix); got != want {
+			t.Errorf("%s: got %q, want %q", keyPrefix, got, want)
 		}
 	}
 }

@@ -143,6 +143,9 @@ type Handler struct {
 	// The Cache-Control header of answers with a value. Empty sends none, and
 	// leaves one alone that another handler has set. Default: `no-cache`, so
 	// that nothing downstream serves values that have changed.
+	// It must have `private`, `no-cache` or `no-store` if `key_prefix` has a
+	// placeholder that is not known to be a part of the URL: a shared cache would
+	// mix tenants.
 	CacheControl *string `json:"cache_control,omitempty"`
 
 	// What `Cache-Control: no-cache` in a request does: `honor` reads the store
@@ -179,6 +182,7 @@ type Handler struct {
 	maxKeySize   int
 	maxValueSize int64
 	cacheControl string
+	vary         string // request headers that key_prefix depends on
 	readNoCache  bool
 	crossOrigin  *http.CrossOriginProtection
 	logger       *zap.Logger
@@ -218,6 +222,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.maxKeySize = *h.MaxKeySize
 	h.maxValueSize = *h.MaxValueSize
 	h.cacheControl = *h.CacheControl
+	h.vary = varyOf(h.KeyPrefix)
 	h.readNoCache = h.ClientNoCache == noCacheHonor
 	h.crossOrigin = http.NewCrossOriginProtection()
 	for _, origin := range h.TrustedOrigins {

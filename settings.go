@@ -155,6 +155,9 @@ func (h *Handler) Validate() error {
 	if err := checkHeaderValue(*h.CacheControl); err != nil {
 		return fmt.Errorf("cache_control: %w", err)
 	}
+	if err := checkTenantCaching(h.KeyPrefix, *h.CacheControl); err != nil {
+		return fmt.Errorf("cache_control: %w", err)
+	}
 
 	for _, n := range []struct {
 		name  string
