@@ -8,11 +8,13 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/sniff"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
@@ -164,11 +166,8 @@ func readError(r *http.Request, err error) error {
 // case, and let the last of several win.
 func decodeJSON(body []byte) (content, error) {
 	const hint = `; expected {"value": …}, or {"key": …, "value": …} without a key in the path`
-	if !utf8.Valid(body) {
-		return content{}, badRequest("the body is not valid UTF-8, as JSON has to be")
-	}
-	if !json.Valid(body) {
-		return content{}, badRequest("the body is not valid JSON: %v%s", syntaxError(body), hint)
+	if !utf8.Valid(body) || !json.Valid(body) {
+		return content{}, badRequest("the body is not valid JSON: %s%s", notJSON(body), hint)
 	}
 	rest := skipSpace(body)
 	if rest[0] != '{' {
@@ -225,11 +224,25 @@ func decodeJSON(body []byte) (content, error) {
 	return c, nil
 }
 
-// syntaxError says what is wrong with JSON that is not valid.
-func syntaxError(body []byte) error {
+// notJSON says what is wrong with a body that is not JSON.
+func notJSON(body []byte) string {
+	advice := sniff.Advice(body)
+	switch {
+	case len(skipSpace(body)) == 0:
+		return "it is empty"
+	case advice != "":
+		return advice
+	case formStart.Match(body):
+		return "it looks like a form; send it as application/x-www-form-urlencoded"
+	case !utf8.Valid(body):
+		return "it is not valid UTF-8"
+	}
 	var raw json.RawMessage
-	return json.Unmarshal(body, &raw)
+	return fmt.Sprint(json.Unmarshal(body, &raw))
 }
+
+// formStart is what forms with the fields of a value begin with.
+var formStart = regexp.MustCompile(`^(key|value)=`)
 
 func skipSpace(b []byte) []byte {
 	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\n' || b[0] == '\r') {

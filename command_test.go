@@ -598,7 +598,11 @@ func TestWhatCommandsRefuse(t *testing.T) {
 		{"a directory that is not there", []string{"export", "--store", server.URL(), "--output", dir + "/no/file"}, 2, "no such file"},
 
 		{"no file", []string{"import", "--store", server.URL(), "--input", dir + "/nothing"}, 2, "no such file"},
-		{"an empty file", []string{"import", "--store", server.URL(), "--input", write("empty", "")}, 2, "line 1: the file is empty, or not an export"},
+		{"an empty file", []string{"import", "--store", server.URL(), "--input", write("empty", "")}, 2, "line 1: the file is empty, or was cut off in its first line"},
+		{"a compressed file", []string{"import", "--store", server.URL(), "--input", write("gzip", "\x1f\x8b\x08")}, 2, "line 1: the file is not an export: it is compressed with gzip; decompress it first"},
+		{"a snapshot of Redis", []string{"import", "--store", server.URL(), "--input", write("rdb", "REDIS0011\xfa")}, 2, "line 1: the file is not an export: it is a snapshot of Redis (RDB)"},
+		{"a byte order mark", []string{"import", "--store", server.URL(), "--input", write("mark", "\ufeff"+header+first+first+end)}, 2, "line 1: the file is not an export: it begins with a byte order mark"},
+		{"another file to go on with", []string{"export", "--store", server.URL(), "--resume", "--output", write("notes", "milk, eggs")}, 2, "line 1: the file is not an export: expected"},
 		{"another file", []string{"import", "--store", server.URL(), "--input", none}, 2, "line 1: the file is not an export"},
 		{"a later version", []string{"import", "--store", server.URL(), "--input", write("later", `{"redis_proxy_export":2}`+"\n")}, 2, "line 1: the file has version 2"},
 		{"cut off", []string{"import", "--store", server.URL(), "--input", write("cut", header+first+`{"key":"b"`)}, 2, "the export was cut off before its end"},

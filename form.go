@@ -1,11 +1,13 @@
 package redisproxy
 
 import (
+	"bytes"
 	"iter"
 	"mime"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/redis-proxy/caddy-redis-proxy/engine/sniff"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
@@ -87,6 +89,10 @@ func decodeForm(body []byte, contentType string) (content, error) {
 		}
 	}
 	switch charset := charsetOf(contentType); {
+	case (!hasValue || hasUnknown) && bytes.HasPrefix(skipSpace(body), []byte("{")):
+		return content{}, badRequest("the body is JSON, sent as a form, as curl -d does; add the header Content-Type: application/json")
+	case !hasValue && sniff.Advice(body) != "":
+		return content{}, badRequest("the body is not a form: %s%s", sniff.Advice(body), hint)
 	case !hasValue:
 		return content{}, badRequest("the form has no field value%s", hint)
 	case hasUnknown:

@@ -287,6 +287,24 @@ func TestAnExportOfAnotherStoreIsNotContinued(t *testing.T) {
 	}
 }
 
+// A file of somebody else must not be taken for the begin of an export, of which
+// nothing would be kept.
+func TestAnExportIsNotContinuedInAFileThatIsNone(t *testing.T) {
+	for name, c := range map[string]struct{ had, want string }{
+		"notes":           {"milk, eggs", `the file is not an export: expected {"redis_proxy_export":`},
+		"other JSON":      {`{"redis": 1}`, "the file is not an export: expected"},
+		"lines":           {"milk\neggs\n", "the file is not an export: expected"},
+		"a marked export": {"\ufeff" + `{"redis_proxy_export":1}` + "\n", "the file is not an export: it begins with a byte order mark"},
+		"gzip":            {"\x1f\x8b\x08", "the file is not an export: it is compressed with gzip"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := export(t, filled(t, 3, "rank"), []byte(c.had)); err == nil || !strings.HasPrefix(err.Error(), "line 1: "+c.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 // replaced is a store that is emptied and filled anew: another one answers from
 // a call on. Each has the epoch of its own that a Redis would have.
 type replaced struct {

@@ -187,11 +187,27 @@ func (l *line) value() (store.Value, error) {
 	}
 }
 
+// headerStart is what the first line begins with.
+const headerStart = `{"redis_proxy_export":`
+
+// errNoExport says that a file is something else.
+var errNoExport = errors.New("the file is not an export")
+
+func notHeader() error {
+	return fmt.Errorf("%w: expected %s at the start of its first line", errNoExport, headerStart)
+}
+
+// beginsHeader reports whether b may be the begin of a first line.
+func beginsHeader(b []byte) bool {
+	n := min(len(b), len(headerStart))
+	return string(b[:n]) == headerStart[:n]
+}
+
 func decodeHeader(b []byte) (Header, error) {
 	var h Header
 	// Without DisallowUnknownFields: later versions may say more.
 	if err := json.Unmarshal(b, &h); err != nil || h.Version == 0 {
-		return h, errors.New(`the file is not an export: expected {"redis_proxy_export": at the start of its first line`)
+		return h, notHeader()
 	}
 	if h.Version != Version {
 		return h, fmt.Errorf("the file has version %d of the format, this program knows %d", h.Version, Version)

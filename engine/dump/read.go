@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/redis-proxy/caddy-redis-proxy/engine/sniff"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
@@ -20,7 +21,8 @@ func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e
 
 func (e *LineError) Unwrap() error { return e.Err }
 
-var errEmpty = errors.New("the file is empty, or not an export")
+// errEmpty says that a file is no more than the begin of an export's first line.
+var errEmpty = errors.New("the file is empty, or was cut off in its first line")
 
 // Contents is what a file is known to hold.
 type Contents struct {
@@ -43,11 +45,21 @@ type span struct{ offset, length int64 }
 func read(r io.Reader, visit func(number int, at span, e Entry) error) (Contents, error) {
 	var c Contents
 	lines := bufio.NewReaderSize(r, 64<<10)
+	// Before the first line: what has no lines would be read as a whole.
+	head, err := lines.Peek(sniff.Head)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return c, err
+	}
+	if advice := sniff.Advice(head); advice != "" {
+		return c, &LineError{1, fmt.Errorf("%w: %s", errNoExport, advice)}
+	}
 	for number := 1; ; number++ {
 		b, err := lines.ReadBytes('\n')
 		switch {
-		case errors.Is(err, io.EOF) && number == 1:
+		case errors.Is(err, io.EOF) && number == 1 && beginsHeader(b):
 			return c, &LineError{1, errEmpty}
+		case errors.Is(err, io.EOF) && number == 1:
+			return c, &LineError{1, notHeader()}
 		case errors.Is(err, io.EOF):
 			return c, nil
 		case err != nil:
