@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/dustin/go-humanize"
 )
 
 func init() {
@@ -165,15 +162,15 @@ func canMeet(pattern, prefix string) bool {
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume directive name
 	if d.NextArg() {
-		return d.Errf("unexpected argument '%s': all settings go into a block", d.Val())
+		return d.Errf("redis_proxy takes no argument%s beside a matcher; put all settings into a block", quoted(d.Val()))
 	}
-	seen := make(map[string]bool)
+	lines := make(map[string]caddyfile.Token)
 	for d.NextBlock(0) {
 		name := d.Val()
-		if seen[name] {
+		if _, isSeen := lines[name]; isSeen {
 			return d.Errf("%s is already specified", name)
 		}
-		seen[name] = true
+		lines[name] = d.Token()
 		if err := h.unmarshalSetting(d, name); err != nil {
 			return err
 		}
@@ -184,7 +181,27 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return d.Errf("%s takes no block", name)
 		}
 	}
-	return nil
+	return h.checkWithLines(lines)
+}
+
+// checkWithLines checks what settings demand of each other, and reports the line
+// of the first one that is there.
+func (h *Handler) checkWithLines(lines map[string]caddyfile.Token) error {
+	complete := *h
+	complete.setDefaults()
+	err := complete.checkTogether()
+	conflict, ok := errors.AsType[*conflictError](err)
+	if !ok {
+		return err
+	}
+	for _, name := range conflict.settings {
+		if line, isThere := lines[name]; isThere {
+			at := caddyfile.NewDispenser([]caddyfile.Token{line})
+			at.Next()
+			return at.WrapErr(err)
+		}
+	}
+	return err
 }
 
 func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
@@ -214,51 +231,41 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 			return err
 		})
 	case "max_keys":
-		return unmarshalNumber(d, &h.MaxKeys, 1, strconv.Atoi)
+		return unmarshalCount(d, &h.MaxKeys)
 	case "max_bytes":
-		return unmarshalNumber(d, &h.MaxBytes, 0, parseSize)
+		return unmarshalSize(d, &h.MaxBytes, 0, math.MaxInt64)
 	case "eviction":
 		return unmarshalString(d, &h.Eviction, checkEviction)
 	case "rank_local_hits":
 		h.RankLocalHits = true
 		return nil
 	case "local_ttl":
-		return unmarshalNumber(d, &h.LocalTTL, 0, parseDuration)
+		return unmarshalDuration(d, &h.LocalTTL, orZero)
 	case "local_max_bytes":
-		return unmarshalNumber(d, &h.LocalMaxBytes, 1, parseSize)
+		return unmarshalSize(d, &h.LocalMaxBytes, 1, math.MaxInt64)
 	case "max_queue_jobs":
-		return unmarshalNumber(d, &h.MaxQueueJobs, 1, strconv.Atoi)
+		return unmarshalCount(d, &h.MaxQueueJobs)
 	case "max_queue_bytes":
-		return unmarshalNumber(d, &h.MaxQueueBytes, 1, parseSize)
+		return unmarshalSize(d, &h.MaxQueueBytes, 1, math.MaxInt64)
 	case "max_key_size":
-		return unmarshalNumber(d, &h.MaxKeySize, 1, func(s string) (int, error) {
-			n, err := parseSize(s)
-			return int(n), err
-		})
+		return unmarshalSize(d, &h.MaxKeySize, 1, mostKeySize)
 	case "max_value_size":
-		return unmarshalNumber(d, &h.MaxValueSize, 1, parseSize)
+		return unmarshalSize(d, &h.MaxValueSize, 1, mostValueSize)
 	case "redis_timeout":
-		return unmarshalNumber(d, &h.RedisTimeout, 1, parseDuration)
+		return unmarshalDuration(d, &h.RedisTimeout, notZero)
 	case "drain_timeout":
-		return unmarshalNumber(d, &h.DrainTimeout, 1, parseDuration)
+		return unmarshalDuration(d, &h.DrainTimeout, notZero)
 	case "stale_if_error":
-		return unmarshalNumber(d, &h.StaleIfError, 0, parseDuration)
+		return unmarshalDuration(d, &h.StaleIfError, orZero)
 	case "unsubscribed_ttl":
-		return unmarshalNumber(d, &h.UnsubscribedTTL, 0, parseDuration)
+		return unmarshalDuration(d, &h.UnsubscribedTTL, orZero)
 	case "cache_control":
 		h.CacheControl = new(string)
 		return unmarshalString(d, h.CacheControl, checkHeaderValue)
 	case "client_no_cache":
 		return unmarshalString(d, &h.ClientNoCache, checkClientNoCache)
 	case "trusted_origins":
-		return unmarshalList(d, &h.TrustedOrigins, func(origins []string) error {
-			for _, origin := range origins {
-				if err := checkOrigin(origin); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		return unmarshalList(d, &h.TrustedOrigins, checkOrigins)
 	case "pass_errors":
 		h.PassErrors = true
 		return nil
@@ -266,7 +273,7 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 		h.Placeholders = true
 		return nil
 	default:
-		return d.Errf("unrecognized subdirective '%s'", name)
+		return d.Err(unknown("subdirective", name, settingNames[Handler]()))
 	}
 }
 
@@ -320,36 +327,4 @@ func unmarshalList(d *caddyfile.Dispenser, list *[]string, check func([]string) 
 	return nil
 }
 
-func unmarshalNumber[T int | int64 | caddy.Duration](d *caddyfile.Dispenser, n **T, least int64, parse func(string) (T, error)) error {
-	name := d.Val()
-	if !d.NextArg() {
-		return d.ArgErr()
-	}
-	value, err := parse(d.Val())
-	if err != nil {
-		if numError, ok := errors.AsType[*strconv.NumError](err); ok {
-			err = numError.Err
-		}
-		return d.Errf("%s: parsing '%s': %v", name, d.Val(), err)
-	}
-	if err := checkLeast(int64(value), least); err != nil {
-		return d.Errf("%s: %v", name, err)
-	}
-	*n = &value
-	return nil
-}
-
 func hasPlaceholder(s string) bool { return strings.Contains(s, "{") }
-
-func parseSize(s string) (int64, error) {
-	n, err := humanize.ParseBytes(s)
-	if err == nil && n > math.MaxInt64 {
-		err = errors.New("too large")
-	}
-	return int64(n), err
-}
-
-func parseDuration(s string) (caddy.Duration, error) {
-	d, err := caddy.ParseDuration(s)
-	return caddy.Duration(d), err
-}

@@ -65,7 +65,10 @@ func TestAdapt(t *testing.T) {
 
 func TestBadCaddyfiles(t *testing.T) {
 	for _, c := range []struct{ name, settings, want string }{
-		{"unknown", "max_key 1", "unrecognized subdirective 'max_key', at Caddyfile:4"},
+		{"unknown", "max_key 1", `there is no subdirective 'max_key'; did you mean max_keys?, at Caddyfile:4`},
+		{"unknown, with hyphens", "max-queue-bytes 1MiB", "there is no subdirective 'max-queue-bytes'; did you mean max_queue_bytes?, at Caddyfile:4"},
+		{"unknown, the beginning", "max_value 1MiB", "did you mean max_value_size?, at Caddyfile:4"},
+		{"unknown, like none", "compression gzip", "there is no subdirective 'compression'; known: store, redis_username, redis_password, path_prefix, "},
 		{"twice", "max_keys 1\nmax_keys 2", "max_keys is already specified, at Caddyfile:5"},
 		{"twice, a list", "methods GET\nmethods PUT", "methods is already specified, at Caddyfile:5"},
 		{"twice, a flag", "pass_errors\npass_errors", "pass_errors is already specified, at Caddyfile:5"},
@@ -85,46 +88,62 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"store, a fragment", "store redis://app:tok@127.0.0.1:1#1@host/0", "store: a # would cut the URL off; "},
 		{"redis_username, nothing", `redis_username ""`, "redis_username: it is empty; write a value, or leave the line out, at Caddyfile:4"},
 		{"redis_password, none", "redis_password", "redis_password: takes one value, and there are 0; "},
-		{"path_prefix, relative", "path_prefix cache", `path_prefix: "cache" must begin with a slash, at Caddyfile:4`},
-		{"path_prefix, slash at the end", "path_prefix /cache/", `path_prefix: "/cache/" must not end with a slash, at Caddyfile:4`},
-		{"path_prefix, a wildcard", "path_prefix /cache/*", `path_prefix: "/cache/*" must not contain a wildcard: it is a prefix by itself, at Caddyfile:4`},
-		{"path_prefix, empty segments", "path_prefix /a//b", `path_prefix: "/a//b" must not have empty, . or .. segments, at Caddyfile:4`},
-		{"path_prefix, dots", "path_prefix /a/../b", `path_prefix: "/a/../b" must not have empty, . or .. segments, at Caddyfile:4`},
-		{"path_prefix, escapes", "path_prefix /c%61che", `path_prefix: "/c%61che" must not contain characters that a URL has to percent-encode, at Caddyfile:4`},
-		{"path_prefix, to escape", "path_prefix /käse", `path_prefix: "/käse" must not contain characters that a URL has to percent-encode, at Caddyfile:4`},
-		{"namespace, a brace", "namespace a}b", `namespace: "a}b" must be 1 to 64 of A-Z a-z 0-9 _ . : -, at Caddyfile:4`},
-		{"namespace, too long", "namespace " + strings.Repeat("n", 65), `must be 1 to 64 of A-Z a-z 0-9 _ . : -, at Caddyfile:4`},
-		{"key_prefix, no slash behind a placeholder", "key_prefix {host}", `key_prefix: "{http.request.host}" has a placeholder and must end with a slash, so that no value of it makes the prefix reach into another one's keys, at Caddyfile:4`},
-		{"key_prefix, two placeholders side by side", "key_prefix {a}{b}/", `key_prefix: "{a}{b}/" has two placeholders without a slash between them, so that other values of both could make the same prefix, at Caddyfile:4`},
-		{"key_prefix, two with something else between them", "key_prefix x/{a}-{b}/", `key_prefix: "x/{a}-{b}/" has two placeholders without a slash between them, so that other values of both could make the same prefix, at Caddyfile:4`},
-		{"key_prefix, half a placeholder", "key_prefix {host/", `key_prefix: "{host/" has a placeholder without its other brace, at Caddyfile:4`},
-		{"key_prefix, dots", "key_prefix a/../", `key_prefix: "a/../" must not have . or .. segments, at Caddyfile:4`},
-		{"key_prefix, a line feed", "key_prefix \"a\nb\"", `key_prefix: "a\nb" must not contain control characters`},
-		{"methods, unknown", "methods GET PATCH", `methods: unknown method "PATCH": expected GET, HEAD, POST, PUT, DELETE, at Caddyfile:4`},
-		{"methods, lower case", "methods get", `methods: unknown method "get": expected GET, HEAD, POST, PUT, DELETE, at Caddyfile:4`},
-		{"methods, twice", "methods GET GET", `methods: GET is there twice, at Caddyfile:4`},
-		{"max_keys, none", "max_keys 0", "max_keys: must be greater than 0, at Caddyfile:4"},
-		{"max_keys, negative", "max_keys -1", "max_keys: must be greater than 0, at Caddyfile:4"},
-		{"max_keys, no number", "max_keys 10k", "max_keys: parsing '10k': invalid syntax, at Caddyfile:4"},
-		{"max_keys, too many", "max_keys 99999999999999999999", "max_keys: parsing '99999999999999999999': value out of range, at Caddyfile:4"},
-		{"max_bytes, no size", "max_bytes many", "max_bytes: parsing 'many': invalid syntax, at Caddyfile:4"},
-		{"max_bytes, no unit", "max_bytes 1XB", "max_bytes: parsing '1XB': unhandled size name: xb, at Caddyfile:4"},
-		{"max_bytes, too large", "max_bytes 15EiB", "max_bytes: parsing '15EiB': too large, at Caddyfile:4"},
-		{"eviction", "eviction fifo", `eviction: unknown policy "fifo": expected rank, lru, adaptive`},
-		{"local_ttl, no unit", "local_ttl 30", "local_ttl: parsing '30': time: missing unit in duration \"30\", at Caddyfile:4"},
-		{"local_ttl, negative", "local_ttl -1s", "local_ttl: must not be negative, at Caddyfile:4"},
-		{"local_max_bytes", "local_max_bytes 0", "local_max_bytes: must be greater than 0, at Caddyfile:4"},
-		{"max_queue_jobs", "max_queue_jobs 0", "max_queue_jobs: must be greater than 0, at Caddyfile:4"},
-		{"max_queue_bytes", "max_queue_bytes 0B", "max_queue_bytes: must be greater than 0, at Caddyfile:4"},
-		{"max_key_size", "max_key_size 0", "max_key_size: must be greater than 0, at Caddyfile:4"},
-		{"max_value_size", "max_value_size 0", "max_value_size: must be greater than 0, at Caddyfile:4"},
-		{"redis_timeout", "redis_timeout 0s", "redis_timeout: must be greater than 0, at Caddyfile:4"},
-		{"drain_timeout", "drain_timeout 0s", "drain_timeout: must be greater than 0, at Caddyfile:4"},
+		{"path_prefix, relative", "path_prefix cache", `path_prefix: "cache" does not begin with a slash; write a path such as /cache, at Caddyfile:4`},
+		{"path_prefix, slash at the end", "path_prefix /cache/", `path_prefix: "/cache/" must not end with a slash; leave it out, at Caddyfile:4`},
+		{"path_prefix, a wildcard", "path_prefix /cache/*", `path_prefix: "/cache/*" must not contain a wildcard; leave it out, it is a prefix by itself, at Caddyfile:4`},
+		{"path_prefix, empty segments", "path_prefix /a//b", `path_prefix: "/a//b" must not have empty, . or .. segments; write the path as clients send it, at Caddyfile:4`},
+		{"path_prefix, dots", "path_prefix /a/../b", `path_prefix: "/a/../b" must not have empty, . or .. segments; write the path as clients send it, at Caddyfile:4`},
+		{"path_prefix, escapes", "path_prefix /c%61che", `path_prefix: "/c%61che" must not contain characters that a URL has to percent-encode; write others, at Caddyfile:4`},
+		{"path_prefix, to escape", "path_prefix /käse", `path_prefix: "/käse" must not contain characters that a URL has to percent-encode; write others, at Caddyfile:4`},
+		{"namespace, a brace", "namespace a}b", `namespace: "a}b" is no namespace; write 1 to 64 of A-Z a-z 0-9 _ . : -, at Caddyfile:4`},
+		{"namespace, too long", "namespace " + strings.Repeat("n", 65), `namespace: "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" is no namespace; write 1 to 64 of A-Z a-z 0-9 _ . : -, at Caddyfile:4`},
+		{"key_prefix, no slash behind a placeholder", "key_prefix {host}", `key_prefix: "{http.request.host}" has a placeholder and no slash at its end; write one, so that no value of it makes the prefix reach into another one's keys, at Caddyfile:4`},
+		{"key_prefix, two placeholders side by side", "key_prefix {a}{b}/", `key_prefix: "{a}{b}/" has two placeholders without a slash between them; write one, since other values of both could make the same prefix, at Caddyfile:4`},
+		{"key_prefix, two with something else between them", "key_prefix x/{a}-{b}/", `key_prefix: "x/{a}-{b}/" has two placeholders without a slash between them; write one, since other values of both could make the same prefix, at Caddyfile:4`},
+		{"key_prefix, half a placeholder", "key_prefix {host/", `key_prefix: "{host/" has a placeholder without its other brace; write both, at Caddyfile:4`},
+		{"key_prefix, dots", "key_prefix a/../", `key_prefix: "a/../" has . or .. segments; leave them out, at Caddyfile:4`},
+		{"key_prefix, a line feed", "key_prefix \"a\nb\"", `key_prefix: "a\nb" has control characters; leave them out`},
+		{"methods, unknown", "methods GET PATCH", `methods: there is no method "PATCH"; write some of GET, HEAD, POST, PUT, DELETE, at Caddyfile:4`},
+		{"methods, lower case", "methods get", `methods: there is no method "get"; write some of GET, HEAD, POST, PUT, DELETE, at Caddyfile:4`},
+		{"methods, twice", "methods GET GET", `methods: GET is there twice; write it once, at Caddyfile:4`},
+		{"max_keys, none", "max_keys 0", `max_keys: must be greater than 0; leave the line out for the default, at Caddyfile:4`},
+		{"max_keys, negative", "max_keys -1", `max_keys: must be greater than 0; leave the line out for the default, at Caddyfile:4`},
+		{"max_keys, no number", "max_keys 10k", `max_keys: '10k' is no whole number; write one such as 10000, at Caddyfile:4`},
+		{"max_keys, too many", "max_keys 99999999999999999999", `max_keys: '99999999999999999999' is too large; write a whole number such as 10000, at Caddyfile:4`},
+		{"max_bytes, no size", "max_bytes many", `max_bytes: 'many' is no size; write one such as 64MiB, 64MB or 1024, at Caddyfile:4`},
+		{"max_bytes, no unit", "max_bytes 1XB", `max_bytes: '1XB' is no size; write one such as 64MiB, 64MB or 1024, at Caddyfile:4`},
+		{"max_bytes, too large", "max_bytes 15EiB", `max_bytes: '15EiB' is too large; write a size such as 64MiB, at Caddyfile:4`},
+		{"eviction", "eviction fifo", `eviction: there is no policy "fifo"; write one of rank, lru, adaptive`},
+		{"local_ttl, no unit", "local_ttl 30", `local_ttl: '30' is no duration; write a number with a unit, such as 30s, 250ms or 1d, at Caddyfile:4`},
+		{"local_ttl, negative", "local_ttl -1s", `local_ttl: must not be negative; write 0, or a duration such as "30s", at Caddyfile:4`},
+		{"local_max_bytes", "local_max_bytes 0", `local_max_bytes: must be greater than 0; leave the line out for the default, at Caddyfile:4`},
+		{"max_queue_jobs", "max_queue_jobs 0", `max_queue_jobs: must be greater than 0; leave the line out for the default, at Caddyfile:4`},
+		{"max_queue_bytes", "max_queue_bytes 0B", `max_queue_bytes: must be greater than 0; leave the line out for the default, at Caddyfile:4`},
+		{"max_key_size", "max_key_size 0", `max_key_size: must be greater than 0; leave the line out for the default, at Caddyfile:4`},
+		{"max_value_size", "max_value_size 0", `max_value_size: must be greater than 0; leave the line out for the default, at Caddyfile:4`},
+		{"redis_timeout", "redis_timeout 0s", `redis_timeout: must be greater than 0; write a duration such as "1s", at Caddyfile:4`},
+		{"drain_timeout", "drain_timeout 0s", `drain_timeout: must be greater than 0; write a duration such as "1s", at Caddyfile:4`},
+		{"local_ttl, too short", "local_ttl 30us", `local_ttl: 30µs is shorter than a millisecond; write it with a unit, such as "30s"`},
+		{"max_key_size, too large", "max_key_size 1MiB", "max_key_size: must be at most 65536; write less, at Caddyfile:4"},
+		{"max_value_size, too large", "max_value_size 1GiB", "max_value_size: must be at most 536870912; write less, at Caddyfile:4"},
+		{"a placeholder in a number", "max_keys {env.N}", "max_keys: numbers, sizes and durations take no placeholder such as {env.N}; write a value, or {$N}, which is replaced by a variable of the environment as the Caddyfile is read, at Caddyfile:4"},
+		{"a placeholder in a size", "max_bytes {env.N}MiB", "max_bytes: numbers, sizes and durations take no placeholder"},
+		{"a placeholder in a duration", "local_ttl {file./ttl}", "local_ttl: numbers, sizes and durations take no placeholder such as {file./ttl}; write a value, or {$NAME}"},
+
+		{"a queue below the largest value", "max_value_size 1MiB\nmax_queue_bytes 1MiB\nmax_keys 3", "max_queue_bytes: 1048576 would never take the largest values; write at least 1049088, which is max_key_size and max_value_size together, at Caddyfile:5"},
+		{"a value above the default queue", "max_keys 3\nmax_value_size 100MiB", "max_queue_bytes: 67108864 would never take the largest values; write at least 104858112, which is max_key_size and max_value_size together, at Caddyfile:5"},
+		{"a prefix that leaves no room", "max_key_size 4\n\nkey_prefix abcd", "key_prefix: it has 4 bytes and leaves no room for a key, since both together may have 4, which is what max_key_size says; write a shorter one, or a larger max_key_size, at Caddyfile:6"},
+		{"credentials of an embedded store", "max_keys 3\nredis_password x", "redis_password: the embedded store takes no credentials; set store to the URL of a Redis server, or leave redis_password out, at Caddyfile:5"},
+		{"credentials twice", "redis_password x\nstore redis://:y@h", "redis_password: the URL of store has credentials too; take them out of the URL, or leave redis_password out, at Caddyfile:4"},
+		{"a user without a password", "store redis://h\nredis_username x", "redis_username: a user without a password is not sent to Redis; set redis_password too, at Caddyfile:5"},
+
 		{"cache_control", "cache_control no-cache, private", "wrong argument count or unexpected line ending after 'private', at Caddyfile:4"},
-		{"cache_control, a line feed", "cache_control \"a\nb\"", `cache_control: "a\nb" must not contain control characters`},
-		{"client_no_cache", "client_no_cache maybe", `client_no_cache: unknown value "maybe": expected honor or ignore, at Caddyfile:4`},
-		{"trusted_origins, a host", "trusted_origins example.com", `trusted_origins: invalid origin "example.com": scheme is required, at Caddyfile:4`},
-		{"trusted_origins, a path", "trusted_origins https://example.com/", `trusted_origins: invalid origin "https://example.com/": path, query, and fragment are not allowed, at Caddyfile:4`},
+		{"cache_control, a line feed", "cache_control \"a\nb\"", `cache_control: "a\nb" has control characters; leave them out`},
+		{"client_no_cache", "client_no_cache maybe", `client_no_cache: it does not take "maybe"; write honor or ignore, at Caddyfile:4`},
+		{"trusted_origins, a host", "trusted_origins example.com", `trusted_origins: invalid origin "example.com": scheme is required; write scheme://host[:port], such as https://app.example.com, at Caddyfile:4`},
+		{"trusted_origins, all", "trusted_origins *", `trusted_origins: "*" would let a page of any site write with the cookies of its visitors; name each origin as scheme://host[:port], such as https://app.example.com, at Caddyfile:4`},
+		{"trusted_origins, all hosts", "trusted_origins https://a.test https://*.test", `trusted_origins: "https://*.test" would let`},
+		{"trusted_origins, a path", "trusted_origins https://example.com/", `trusted_origins: invalid origin "https://example.com/": path, query, and fragment are not allowed; write scheme://host[:port], such as https://app.example.com, at Caddyfile:4`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := adapt(t, ":8080 {\n\thandle {\n\t\tredis_proxy {\n"+c.settings+"\n\t\t}\n\t}\n}\n")
@@ -144,6 +163,8 @@ func TestErrorsInCaddyfilesTellNoSecrets(t *testing.T) {
 		"redis_password my secret",
 		"redis_password a secret {\n}",
 		"redis_username {env.A} secret",
+		"redis://:secret@host",
+		"stores redis://:secret@host",
 	} {
 		_, err := adapt(t, ":8080 {\nredis_proxy {\n"+settings+"\n}\n}\n")
 		if err == nil || strings.Contains(err.Error(), "secret") {
@@ -152,10 +173,19 @@ func TestErrorsInCaddyfilesTellNoSecrets(t *testing.T) {
 	}
 }
 
+func TestNoArgumentIsRepeatedThatMayBeAURL(t *testing.T) {
+	for _, directive := range []string{"redis_proxy redis://:secret@host", "redis_proxy /cache/* redis://:secret@host {\n}", "redis_proxy_dashboard redis://:secret@host"} {
+		_, err := adapt(t, ":8080 {\n"+directive+"\n}\n")
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", directive, err)
+		}
+	}
+}
+
 func TestMatchersInCaddyfiles(t *testing.T) {
 	for _, c := range []struct{ name, site, want string }{
-		{"an argument", "redis_proxy cache", "unexpected argument 'cache': all settings go into a block, at Caddyfile:2"},
-		{"two matchers", "redis_proxy /a/* /b/*", "unexpected argument '/b/*': all settings go into a block, at Caddyfile:2"},
+		{"an argument", "redis_proxy cache", `redis_proxy takes no argument 'cache' beside a matcher; put all settings into a block, at Caddyfile:2`},
+		{"two matchers", "redis_proxy /a/* /b/*", `redis_proxy takes no argument '/b/*' beside a matcher; put all settings into a block, at Caddyfile:2`},
 		{"an unknown matcher", "redis_proxy @foo", "unrecognized matcher name: @foo"},
 		{"one path", "redis_proxy /kv", "the matcher /kv meets no key: write /kv/*, or set path_prefix, at Caddyfile:2"},
 		{"a wildcard inside", "redis_proxy /a/*/b/*", `the matcher /a/*/b/* cannot give the path prefix, set path_prefix: "/a/*/b" must not contain a wildcard`},
@@ -194,7 +224,7 @@ func TestJSONRoundTrip(t *testing.T) {
 		"",
 		"max_bytes 0\nlocal_ttl 0\ncache_control \"\"",
 		"store redis://localhost/3\nredis_username u\nredis_password p\npath_prefix /kv\nnamespace n\nkey_prefix {host}/\nmethods GET PUT\nmax_keys 2\nmax_bytes 1MB\neviction rank\nrank_local_hits\nlocal_ttl 1m\n" +
-			"local_max_bytes 1KiB\nmax_queue_jobs 3\nmax_queue_bytes 4\nmax_key_size 5\nmax_value_size 6\nredis_timeout 7s\ndrain_timeout 8ms\nstale_if_error 1h\nunsubscribed_ttl 0\n" +
+			"local_max_bytes 1KiB\nmax_queue_jobs 3\nmax_queue_bytes 40\nmax_key_size 10\nmax_value_size 6\nredis_timeout 7s\ndrain_timeout 8ms\nstale_if_error 1h\nunsubscribed_ttl 0\n" +
 			"cache_control private\nclient_no_cache ignore\ntrusted_origins https://a.test\npass_errors\nplaceholders",
 	} {
 		first, err := json.Marshal(parse(t, settings))

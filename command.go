@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/dump"
@@ -30,11 +31,11 @@ to a running Caddy. docs/export.md describes the file.`,
 			cmd.AddCommand(exportCommand(), importCommand())
 			// Also for both of them.
 			cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-				return exiting(func(*cobra.Command, []string) error { return usageError{err} })(cmd, nil)
+				return exiting(func(cmd *cobra.Command, _ []string) error { return usageError{flagError(cmd, err)} })(cmd, nil)
 			})
 			cmd.RunE = exiting(func(cmd *cobra.Command, args []string) error {
 				if len(args) > 0 {
-					return usageError{fmt.Errorf("unknown command %q: expected export or import", args[0])}
+					return usageError{errors.New(unknown("command", args[0], []string{"export", "import"}))}
 				}
 				return cmd.Help()
 			})
@@ -46,6 +47,31 @@ to a running Caddy. docs/export.md describes the file.`,
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+// flagError says what is wrong with a flag, and repeats no value: that of --store
+// may have a password.
+func flagError(cmd *cobra.Command, err error) error {
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	if missing, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		name, isLong := missing.GetSpecifiedName(), missing.GetSpecifiedShortnames() == ""
+		near := nearest(name, known)
+		switch {
+		case !isLong:
+			return fmt.Errorf("there is no flag%s; --help lists them, and long ones have two hyphens", quoted("-"+name))
+		case near == "":
+			return fmt.Errorf("there is no flag%s; --help lists them", quoted("--"+name))
+		}
+		return fmt.Errorf("there is no flag%s; did you mean --%s?", quoted("--"+name), near)
+	}
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return fmt.Errorf("--%s: its value is of another kind; write %s", invalid.GetFlag().Name, invalid.GetFlag().Value.Type())
+	}
+	if missing, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
+		return fmt.Errorf("--%s: the value is missing; write it behind the flag", missing.GetFlag().Name)
+	}
+	return errors.New("a flag cannot be read; --help lists them")
+}
 
 const exitCodes = `
 Exit codes: 0 all was done. 1 it failed or was interrupted; what was done is
@@ -91,7 +117,7 @@ func newCommand(name, short, long string, run func(context.Context, *cobra.Comma
 		Long:  long + "\n" + exitCodes,
 		RunE: exiting(func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("unexpected argument %q", args[0])}
+				return usageError{fmt.Errorf("it takes no argument%s; put values behind flags, such as --store", quoted(args[0]))}
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()

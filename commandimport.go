@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -144,7 +145,7 @@ func again(err error) error {
 
 // limitFlags are the limits of a namespace that an import makes.
 type limitFlags struct {
-	maxKeys  int
+	maxKeys  string
 	maxBytes string
 	eviction string
 
@@ -153,7 +154,7 @@ type limitFlags struct {
 
 func (f *limitFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.IntVar(&f.maxKeys, "max-keys", 0, "with --store: how many keys a new namespace may have")
+	flags.StringVar(&f.maxKeys, "max-keys", "", "with --store: how many keys a new namespace may have")
 	flags.StringVar(&f.maxBytes, "max-bytes", "", "with --store: how many bytes a new namespace may have, such as 1GiB; 0 is no limit")
 	flags.StringVar(&f.eviction, "eviction", "", "with --store: the eviction policy of a new namespace")
 }
@@ -165,10 +166,14 @@ func (f *limitFlags) parse(cmd *cobra.Command, byURL bool) error {
 		return usageError{errors.New("--max-keys, --max-bytes and --eviction are for --store: the configuration has its own")}
 	}
 	if isGiven("max-keys") {
-		if err := checkLeast(int64(f.maxKeys), 1); err != nil {
+		keys, err := parseCount(f.maxKeys)
+		if err == nil {
+			err = checkNumber(int64(keys), 1, math.MaxInt64)
+		}
+		if err != nil {
 			return usageError{fmt.Errorf("--max-keys: %w", err)}
 		}
-		f.given = append(f.given, func(l *store.Limits) { l.MaxKeys = f.maxKeys })
+		f.given = append(f.given, func(l *store.Limits) { l.MaxKeys = keys })
 	}
 	if isGiven("max-bytes") {
 		bytes, err := parseSize(f.maxBytes)

@@ -167,6 +167,7 @@ func handlersIn(config []byte) ([]*Handler, error) {
 		if module["handler"] != "redis_proxy" {
 			continue
 		}
+		delete(module, "handler") // which Caddy takes for itself
 		settings, err := json.Marshal(module)
 		if err != nil {
 			return nil, err

@@ -24,8 +24,9 @@ func (c connection) target() (*redisstore.Target, error) {
 		credentials = "redis_username"
 	}
 	hasCredentials := c.username != "" || c.password != ""
+	conflict := func(text string) error { return &conflictError{[]string{credentials}, text} }
 	if c.store == storeEmbedded && hasCredentials {
-		return nil, fmt.Errorf("%s: the embedded store takes no credentials; set store to the URL of a Redis server, or leave %s out", credentials, credentials)
+		return nil, conflict("the embedded store takes no credentials; set store to the URL of a Redis server, or leave " + credentials + " out")
 	}
 	if c.store == storeEmbedded {
 		return nil, nil
@@ -33,13 +34,13 @@ func (c connection) target() (*redisstore.Target, error) {
 	target, err := redisstore.Parse(c.store)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("store: %w", err)
+		return nil, &conflictError{[]string{"store"}, err.Error()}
 	case !hasCredentials:
 		return target, nil
 	case target.HasCredentials():
-		return nil, fmt.Errorf("%s: the URL of store has credentials too; take them out of the URL, or leave %s out", credentials, credentials)
+		return nil, conflict("the URL of store has credentials too; take them out of the URL, or leave " + credentials + " out")
 	case c.password == "":
-		return nil, errors.New("redis_username: a user without a password is not sent to Redis; set redis_password too")
+		return nil, conflict("a user without a password is not sent to Redis; set redis_password too")
 	}
 	return target.WithCredentials(c.username, c.password), nil
 }

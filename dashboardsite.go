@@ -129,11 +129,11 @@ func parseDashboard(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 func (d *Dashboard) UnmarshalCaddyfile(disp *caddyfile.Dispenser) error {
 	disp.Next() // consume directive name
 	if disp.NextArg() {
-		return disp.ArgErr()
+		return disp.Errf("redis_proxy_dashboard takes no argument%s beside a matcher; put path_prefix into a block", quoted(disp.Val()))
 	}
 	for disp.NextBlock(0) {
 		if disp.Val() != "path_prefix" {
-			return disp.Errf("unrecognized subdirective '%s'", disp.Val())
+			return disp.Err(unknown("subdirective", disp.Val(), settingNames[Dashboard]()))
 		}
 		if d.PathPrefix != "" {
 			return disp.Err("path_prefix is already specified")

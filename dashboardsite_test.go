@@ -7,12 +7,12 @@ import (
 
 func TestBadDashboards(t *testing.T) {
 	for _, c := range []struct{ name, directive, want string }{
-		{"an argument", "redis_proxy_dashboard now", "wrong argument count or unexpected line ending after 'now', at Caddyfile:2"},
-		{"unknown", "redis_proxy_dashboard {\n\tnamespace a\n}", "unrecognized subdirective 'namespace', at Caddyfile:3"},
+		{"an argument", "redis_proxy_dashboard now", `redis_proxy_dashboard takes no argument 'now' beside a matcher; put path_prefix into a block, at Caddyfile:2`},
+		{"unknown", "redis_proxy_dashboard {\n\tnamespace a\n}", `there is no subdirective 'namespace'; known: path_prefix, at Caddyfile:3`},
 		{"twice", "redis_proxy_dashboard {\n\tpath_prefix /a\n\tpath_prefix /a\n}", "path_prefix is already specified, at Caddyfile:4"},
 		{"no path", "redis_proxy_dashboard {\n\tpath_prefix\n}", "wrong argument count or unexpected line ending after 'path_prefix', at Caddyfile:3"},
 		{"two paths", "redis_proxy_dashboard {\n\tpath_prefix /a /b\n}", "wrong argument count or unexpected line ending after '/b', at Caddyfile:3"},
-		{"a slash at the end", "redis_proxy_dashboard {\n\tpath_prefix /a/\n}", `path_prefix: "/a/" must not end with a slash, at Caddyfile:3`},
+		{"a slash at the end", "redis_proxy_dashboard {\n\tpath_prefix /a/\n}", `path_prefix: "/a/" must not end with a slash; leave it out, at Caddyfile:3`},
 		{"a matcher of one path", "redis_proxy_dashboard /ops", "the matcher /ops meets no key"},
 		{"a matcher that never meets", "redis_proxy_dashboard /ops/* {\n\tpath_prefix /b\n}", "path_prefix /b can never be met by the matcher /ops/*, at Caddyfile:2"},
 	} {

@@ -27,17 +27,17 @@ var twoPlaceholders = regexp.MustCompile(`\}[^/{}]*\{`)
 func checkKeyPrefix(prefix string) error {
 	switch {
 	case strings.Count(prefix, "{") != strings.Count(prefix, "}"):
-		return fmt.Errorf("%q has a placeholder without its other brace", prefix)
+		return fmt.Errorf("%q has a placeholder without its other brace; write both", prefix)
 	case hasPlaceholder(prefix) && !strings.HasSuffix(prefix, "/"):
-		return fmt.Errorf("%q has a placeholder and must end with a slash, so that no value of it makes the prefix reach into another one's keys", prefix)
+		return fmt.Errorf("%q has a placeholder and no slash at its end; write one, so that no value of it makes the prefix reach into another one's keys", prefix)
 	case twoPlaceholders.MatchString(prefix):
-		return fmt.Errorf("%q has two placeholders without a slash between them, so that other values of both could make the same prefix", prefix)
+		return fmt.Errorf("%q has two placeholders without a slash between them; write one, since other values of both could make the same prefix", prefix)
 	case !utf8.ValidString(prefix):
-		return errors.New("must be valid UTF-8")
+		return errors.New("it is not valid UTF-8; save the file as UTF-8")
 	case hasControl(prefix):
-		return fmt.Errorf("%q must not contain control characters", prefix)
+		return fmt.Errorf("%q has control characters; leave them out", prefix)
 	case hasDotSegment(prefix):
-		return fmt.Errorf("%q must not have . or .. segments", prefix)
+		return fmt.Errorf("%q has . or .. segments; leave them out", prefix)
 	}
 	return nil
 }

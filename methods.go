@@ -41,16 +41,16 @@ func methodOf(name string) methodSet {
 // parseMethods reads the names in the setting of the same name.
 func parseMethods(names []string) (methodSet, error) {
 	if len(names) == 0 {
-		return 0, errors.New("at least one is needed")
+		return 0, errors.New("there is none; write some of GET, HEAD, POST, PUT, DELETE")
 	}
 	var set methodSet
 	for _, name := range names {
 		m := methodOf(name)
 		switch {
 		case m == 0:
-			return 0, fmt.Errorf("unknown method %q: expected %s", name, strings.Join(methodNames[:], ", "))
+			return 0, fmt.Errorf("there is no method %q; write some of %s", name, strings.Join(methodNames[:], ", "))
 		case set&m != 0:
-			return 0, fmt.Errorf("%s is there twice", name)
+			return 0, fmt.Errorf("%s is there twice; write it once", name)
 		}
 		set |= m
 	}

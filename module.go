@@ -4,6 +4,7 @@
 package redisproxy
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -263,4 +264,5 @@ var (
 	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 	_ caddyfile.Unmarshaler       = (*Handler)(nil)
+	_ json.Unmarshaler            = (*Handler)(nil)
 )

@@ -26,7 +26,7 @@ func TestProvisionErrors(t *testing.T) {
 		{`{"client_no_cache": "{unknown}"}`, "client_no_cache: unrecognized placeholder {unknown}"},
 		{`{"cache_control": "{unknown}"}`, "cache_control: unrecognized placeholder {unknown}"},
 		{`{"trusted_origins": ["https://{unknown}"]}`, "trusted_origins: unrecognized placeholder {unknown}"},
-		{`{"methods": ["GET", "{env.BAD_METHOD}"]}`, `methods: unknown method "PATCH"`},
+		{`{"methods": ["GET", "{env.BAD_METHOD}"]}`, `methods: there is no method "PATCH"; write some of GET`},
 		{`{"store": "http://localhost"}`, `store: unknown scheme; write`},
 		{`{"store": "redis://:{env.BAD_METHOD}@h#1"}`, "store: a # would cut the URL off; "},
 		{`{"store": "redis://h", "redis_password": "{env.NOT_SET_ANYWHERE}"}`, "redis_password: evaluated placeholder {env.NOT_SET_ANYWHERE} is empty; set it"},
@@ -38,10 +38,10 @@ func TestProvisionErrors(t *testing.T) {
 		{`{"store": "redis://u:a@h", "redis_username": "u"}`, "redis_username: the URL of store has credentials too"},
 		{`{"store": "embedded", "redis_password": "b"}`, "redis_password: the embedded store takes no credentials; set store to the URL"},
 		{`{"redis_username": "u"}`, "redis_username: the embedded store takes no credentials"},
-		{`{"path_prefix": "cache"}`, `path_prefix: "cache" must begin with a slash`},
-		{`{"namespace": "a b"}`, `namespace: "a b" must be 1 to 64 of`},
-		{`{"eviction": "fifo"}`, `eviction: unknown policy "fifo"`},
-		{`{"client_no_cache": "no"}`, `client_no_cache: unknown value "no"`},
+		{`{"path_prefix": "cache"}`, `path_prefix: "cache" does not begin with a slash; write`},
+		{`{"namespace": "a b"}`, `namespace: "a b" is no namespace; write 1 to 64 of`},
+		{`{"eviction": "fifo"}`, `eviction: there is no policy "fifo"; write one of rank, lru, adaptive`},
+		{`{"client_no_cache": "no"}`, `client_no_cache: it does not take "no"; write honor or ignore`},
 		{`{"cache_control": "a\nb"}`, "cache_control: "},
 		{`{"trusted_origins": ["example.com"]}`, `trusted_origins: invalid origin "example.com"`},
 		{`{"max_keys": 0}`, "max_keys: must be greater than 0"},
@@ -58,7 +58,15 @@ func TestProvisionErrors(t *testing.T) {
 		{`{"max_value_size": 9223372036854775807}`, "max_value_size: must be at most 536870912"},
 		{`{"max_key_size": 65537}`, "max_key_size: must be at most 65536"},
 		{`{"unsubscribed_ttl": -1}`, "unsubscribed_ttl: must not be negative"},
-		{`{"max_value_size": 99, "max_queue_bytes": 610}`, "max_queue_bytes: must be at least 611, max_key_size and max_value_size together"},
+		{`{"max_value_size": 99, "max_queue_bytes": 610}`, "max_queue_bytes: 610 would never take the largest values; write at least 611, which is max_key_size and max_value_size together"},
+		{`{"key_prefix": "abc", "max_key_size": 3}`, "key_prefix: it has 3 bytes and leaves no room for a key"},
+		{`{"key_prefix": "{http.request.host}/", "max_key_size": 2}`, "key_prefix: it has 2 bytes and leaves no room for a key"},
+		{`{"trusted_origins": ["https://*.example.com"]}`, `trusted_origins: "https://*.example.com" would let a page of any site write`},
+		{`{"local_ttl": 30}`, `local_ttl: 30ns is shorter than a millisecond; write it with a unit, such as "30s": a bare number in JSON is one of nanoseconds`},
+		{`{"redis_timeout": 1}`, "redis_timeout: 1ns is shorter than a millisecond"},
+		{`{"drain_timeout": 5}`, "drain_timeout: 5ns is shorter than a millisecond"},
+		{`{"stale_if_error": 999999}`, "stale_if_error: 999.999µs is shorter than a millisecond"},
+		{`{"unsubscribed_ttl": 1}`, "unsubscribed_ttl: 1ns is shorter than a millisecond"},
 	} {
 		var h Handler
 		if err := json.Unmarshal([]byte(c.json), &h); err != nil {
@@ -361,6 +369,22 @@ func TestCaddyLifecycle(t *testing.T) {
 	}
 	if err := load(`{"namespace": "lifecycle", "max_key": 1}`); err == nil || !strings.Contains(err.Error(), "max_key") {
 		t.Error(err)
+	}
+	for settings, want := range map[string]string{
+		`{"max_key": 1}`:                           "there is no setting 'max_key'; did you mean max_keys?",
+		`{"redis://:secret@h": 1}`:                 "there is no setting like that; known: store, ",
+		`{"max_bytes": "64MiB"}`:                   "max_bytes: it takes no string; write a whole number without quotes; sizes are in bytes",
+		`{"max_keys": 1.5}`:                        "max_keys: it takes no number 1.5; write a whole number",
+		`{"pass_errors": "yes"}`:                   "pass_errors: it takes no string; write true or false",
+		`{"methods": "GET"}`:                       "methods: it takes no string; write a list of strings",
+		`{"store": 1}`:                             "store: it takes no number; write a string in quotes",
+		`{"max_keys": 1, "local_ttl": "30"}`:       `local_ttl: "30" is no duration; write a string such as "30s"`,
+		`{"local_ttl": "1s", "drain_timeout": {}}`: `drain_timeout: {} is no duration; write a string such as "30s"`,
+		`{"local_ttl": 30}`:                        "local_ttl: 30ns is shorter than a millisecond",
+	} {
+		if err := load(settings); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v, want %s", settings, err, want)
+		}
 	}
 	if err := load(`{"namespace": "lifecycle", "max_keys": 0}`); err == nil || !strings.Contains(err.Error(), "max_keys: must be greater than 0") {
 		t.Error(err)

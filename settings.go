@@ -3,8 +3,10 @@ package redisproxy
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -131,9 +133,6 @@ func setDefault[T any](p **T, value T) {
 
 // Validate checks all settings, which must have been provisioned.
 func (h *Handler) Validate() error {
-	if _, err := h.connection().target(); err != nil {
-		return err
-	}
 	if err := checkPathPrefix(h.PathPrefix); err != nil {
 		return fmt.Errorf("path_prefix: %w", err)
 	}
@@ -152,6 +151,9 @@ func (h *Handler) Validate() error {
 	if err := checkClientNoCache(h.ClientNoCache); err != nil {
 		return fmt.Errorf("client_no_cache: %w", err)
 	}
+	if err := checkOrigins(h.TrustedOrigins); err != nil {
+		return fmt.Errorf("trusted_origins: %w", err)
+	}
 	if err := checkHeaderValue(*h.CacheControl); err != nil {
 		return fmt.Errorf("cache_control: %w", err)
 	}
@@ -160,51 +162,108 @@ func (h *Handler) Validate() error {
 	}
 
 	for _, n := range []struct {
-		name  string
-		value int64
-		least int64
+		name        string
+		value       int64
+		least, most int64
 	}{
-		{"max_keys", int64(*h.MaxKeys), 1},
-		{"max_bytes", *h.MaxBytes, 0},
-		{"local_ttl", int64(*h.LocalTTL), 0},
-		{"local_max_bytes", *h.LocalMaxBytes, 1},
-		{"max_queue_jobs", int64(*h.MaxQueueJobs), 1},
-		{"max_queue_bytes", *h.MaxQueueBytes, 1},
-		{"max_key_size", int64(*h.MaxKeySize), 1},
-		{"max_value_size", *h.MaxValueSize, 1},
-		{"redis_timeout", int64(*h.RedisTimeout), 1},
-		{"drain_timeout", int64(*h.DrainTimeout), 1},
-		{"stale_if_error", int64(*h.StaleIfError), 0},
-		{"unsubscribed_ttl", int64(*h.UnsubscribedTTL), 0},
+		{"max_keys", int64(*h.MaxKeys), 1, math.MaxInt64},
+		{"max_bytes", *h.MaxBytes, 0, math.MaxInt64},
+		{"local_max_bytes", *h.LocalMaxBytes, 1, math.MaxInt64},
+		{"max_queue_jobs", int64(*h.MaxQueueJobs), 1, math.MaxInt64},
+		{"max_queue_bytes", *h.MaxQueueBytes, 1, math.MaxInt64},
+		{"max_key_size", int64(*h.MaxKeySize), 1, mostKeySize},
+		{"max_value_size", *h.MaxValueSize, 1, mostValueSize},
 	} {
-		if err := checkLeast(n.value, n.least); err != nil {
+		if err := checkNumber(n.value, n.least, n.most); err != nil {
 			return fmt.Errorf("%s: %w", n.name, err)
 		}
 	}
-	if *h.MaxValueSize > mostValueSize {
-		return fmt.Errorf("max_value_size: must be at most %d, which is what Redis can hold", mostValueSize)
+	for _, d := range []struct {
+		name  string
+		value caddy.Duration
+		zero  zeroDuration
+	}{
+		{"local_ttl", *h.LocalTTL, orZero},
+		{"redis_timeout", *h.RedisTimeout, notZero},
+		{"drain_timeout", *h.DrainTimeout, notZero},
+		{"stale_if_error", *h.StaleIfError, orZero},
+		{"unsubscribed_ttl", *h.UnsubscribedTTL, orZero},
+	} {
+		if err := checkDuration(d.value, d.zero); err != nil {
+			return fmt.Errorf("%s: %w", d.name, err)
+		}
 	}
-	if *h.MaxKeySize > mostKeySize {
-		return fmt.Errorf("max_key_size: must be at most %d", mostKeySize)
+	return h.checkTogether()
+}
+
+// conflictError is about settings that do not fit together. Its text begins with
+// the first of them.
+type conflictError struct {
+	settings []string
+	text     string
+}
+
+func (e *conflictError) Error() string { return e.settings[0] + ": " + e.text }
+
+// checkTogether checks what settings demand of each other, as far as they have no
+// placeholders yet. All must be set.
+func (h *Handler) checkTogether() error {
+	if !hasPlaceholder(h.Store + h.RedisUsername + h.RedisPassword) {
+		if _, err := h.connection().target(); err != nil {
+			return err
+		}
 	}
-	if !hasPlaceholder(h.KeyPrefix) && len(h.KeyPrefix) >= *h.MaxKeySize {
-		return fmt.Errorf("key_prefix: leaves no room for a key, since both together may have %d bytes, which is what max_key_size says", *h.MaxKeySize)
+	// A placeholder stands for one byte at least.
+	if least := len(placeholder.ReplaceAllString(h.KeyPrefix, "x")); least >= *h.MaxKeySize {
+		return &conflictError{
+			[]string{"key_prefix", "max_key_size"},
+			fmt.Sprintf("it has %d bytes and leaves no room for a key, since both together may have %d, which is what max_key_size says; write a shorter one, or a larger max_key_size",
+				least, *h.MaxKeySize),
+		}
 	}
 	if largest := int64(*h.MaxKeySize) + *h.MaxValueSize; *h.MaxQueueBytes < largest {
-		return fmt.Errorf("max_queue_bytes: must be at least %d, max_key_size and max_value_size together: the largest values would never be taken", largest)
+		return &conflictError{
+			[]string{"max_queue_bytes", "max_value_size", "max_key_size"},
+			fmt.Sprintf("%d would never take the largest values; write at least %d, which is max_key_size and max_value_size together", *h.MaxQueueBytes, largest),
+		}
 	}
 	return nil
 }
 
-func checkLeast(value, least int64) error {
+var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+
+func checkNumber(value, least, most int64) error {
 	switch {
-	case value >= least:
-		return nil
-	case least == 0:
-		return errors.New("must not be negative")
-	default:
-		return errors.New("must be greater than 0")
+	case value < 0 && least == 0:
+		return errors.New("must not be negative; write 0 or more")
+	case value < least:
+		return errors.New("must be greater than 0; leave the line out for the default")
+	case value > most:
+		return fmt.Errorf("must be at most %d; write less", most)
 	}
+	return nil
+}
+
+// zeroDuration says whether a duration may be 0.
+type zeroDuration bool
+
+const (
+	notZero zeroDuration = false
+	orZero  zeroDuration = true
+)
+
+// checkDuration refuses what is shorter than a millisecond: in JSON that is
+// a number whose author thought of another unit.
+func checkDuration(d caddy.Duration, zero zeroDuration) error {
+	switch {
+	case d < 0 && zero == orZero:
+		return errors.New(`must not be negative; write 0, or a duration such as "30s"`)
+	case d < 0 || d == 0 && zero == notZero:
+		return errors.New(`must be greater than 0; write a duration such as "1s"`)
+	case d > 0 && time.Duration(d) < time.Millisecond:
+		return fmt.Errorf(`%v is shorter than a millisecond; write it with a unit, such as "30s": a bare number in JSON is one of nanoseconds`, time.Duration(d))
+	}
+	return nil
 }
 
 func checkStore(s string) error {
@@ -220,15 +279,15 @@ func checkStore(s string) error {
 func checkPathPrefix(prefix string) error {
 	switch {
 	case !strings.HasPrefix(prefix, "/"):
-		return fmt.Errorf("%q must begin with a slash", prefix)
+		return fmt.Errorf("%q does not begin with a slash; write a path such as /cache", prefix)
 	case prefix != "/" && strings.HasSuffix(prefix, "/"):
-		return fmt.Errorf("%q must not end with a slash", prefix)
+		return fmt.Errorf("%q must not end with a slash; leave it out", prefix)
 	case strings.Contains(prefix, "*"):
-		return fmt.Errorf("%q must not contain a wildcard: it is a prefix by itself", prefix)
+		return fmt.Errorf("%q must not contain a wildcard; leave it out, it is a prefix by itself", prefix)
 	case strings.Contains(prefix, "//") || hasDotSegment(prefix):
-		return fmt.Errorf("%q must not have empty, . or .. segments", prefix)
+		return fmt.Errorf("%q must not have empty, . or .. segments; write the path as clients send it", prefix)
 	case (&url.URL{Path: prefix}).EscapedPath() != prefix:
-		return fmt.Errorf("%q must not contain characters that a URL has to percent-encode", prefix)
+		return fmt.Errorf("%q must not contain characters that a URL has to percent-encode; write others", prefix)
 	}
 	return nil
 }
@@ -240,7 +299,7 @@ func checkNamespace(namespace string) error {
 			strings.IndexByte("_.:-", c) >= 0)
 	}
 	if !ok {
-		return fmt.Errorf("%q must be 1 to 64 of A-Z a-z 0-9 _ . : -", namespace)
+		return fmt.Errorf("%q is no namespace; write 1 to 64 of A-Z a-z 0-9 _ . : -", namespace)
 	}
 	return nil
 }
@@ -253,24 +312,33 @@ func checkEviction(name string) error {
 	for i, p := range store.Policies {
 		names[i] = p.Name
 	}
-	return fmt.Errorf("unknown policy %q: expected %s", name, strings.Join(names, ", "))
+	return fmt.Errorf("there is no policy %q; write one of %s", name, strings.Join(names, ", "))
 }
 
 func checkClientNoCache(value string) error {
 	if value != noCacheHonor && value != noCacheIgnore {
-		return fmt.Errorf("unknown value %q: expected %s or %s", value, noCacheHonor, noCacheIgnore)
+		return fmt.Errorf("it does not take %q; write %s or %s", value, noCacheHonor, noCacheIgnore)
 	}
 	return nil
 }
 
-func checkOrigin(origin string) error {
-	return new(http.CrossOriginProtection).AddTrustedOrigin(origin)
+func checkOrigins(origins []string) error {
+	protection := new(http.CrossOriginProtection)
+	for _, origin := range origins {
+		if strings.Contains(origin, "*") {
+			return fmt.Errorf("%q would let a page of any site write with the cookies of its visitors; name each origin as scheme://host[:port], such as https://app.example.com", origin)
+		}
+		if err := protection.AddTrustedOrigin(origin); err != nil {
+			return fmt.Errorf("%w; write scheme://host[:port], such as https://app.example.com", err)
+		}
+	}
+	return nil
 }
 
 func checkHeaderValue(value string) error {
 	for _, c := range []byte(value) {
 		if c < ' ' && c != '\t' || c == 0x7f {
-			return fmt.Errorf("%q must not contain control characters", value)
+			return fmt.Errorf("%q has control characters; leave them out", value)
 		}
 	}
 	return nil

@@ -1,0 +1,88 @@
+package redisproxy
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+)
+
+// settingNames returns the names of a module's settings, which are the same in
+// JSON and in a Caddyfile.
+func settingNames[T any]() []string {
+	var names []string
+	for field := range reflect.TypeFor[T]().Fields() {
+		if tag, ok := field.Tag.Lookup("json"); ok {
+			name, _, _ := strings.Cut(tag, ",")
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// unknown says that there is no such name, and which one may be meant.
+func unknown(what, name string, known []string) string {
+	text := "there is no " + what + quoted(name)
+	if near := nearest(name, known); near != "" {
+		return fmt.Sprintf("%s; did you mean %s?", text, near)
+	}
+	return fmt.Sprintf("%s; known: %s", text, strings.Join(known, ", "))
+}
+
+// harmless matches what can be repeated in an error: names and paths, and no URL
+// with a password that stands in the wrong place.
+var harmless = regexp.MustCompile(`^[\w./*-]{1,64}$`)
+
+// quoted returns s in quotes, with a space before it, if it can be repeated.
+func quoted(s string) string {
+	if !harmless.MatchString(s) {
+		return " like that"
+	}
+	return " '" + s + "'"
+}
+
+// nearest returns the known name that is most like one, or nothing if none is.
+func nearest(name string, known []string) string {
+	name = strings.ReplaceAll(strings.ToLower(name), "-", "_")
+	best, least := "", 1+max(2, len(name)/4)
+	for _, k := range known {
+		if d := edits(name, strings.ReplaceAll(k, "-", "_")); d < least && d < len(name) {
+			best, least = k, d
+		}
+	}
+	if best != "" || len(name) < 3 {
+		return best
+	}
+	// A part of one: max_value for max_value_size.
+	for _, k := range known {
+		if strings.Contains(strings.ReplaceAll(k, "-", "_"), name) {
+			return k
+		}
+	}
+	return ""
+}
+
+// edits returns the number of letters to insert, remove, replace or swap with
+// their neighbour that makes b of a.
+func edits(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+		for j := 1; j <= len(b); j++ {
+			if i == 0 {
+				rows[0][j] = j
+				continue
+			}
+			replaced := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				replaced++
+			}
+			rows[i][j] = min(replaced, rows[i-1][j]+1, rows[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}
