@@ -239,7 +239,7 @@ func TestAReloadConvertsTheOrderWhileAnotherNodeWrites(t *testing.T) {
 func TestStopLosesNoAcknowledgedWrite(t *testing.T) {
 	redis := redistest.Start(t)
 	client := redis.Client()
-	s := start(t, "redis_proxy {\nstore "+redis.URL()+"\nredis_timeout 30s\ndrain_timeout 30s\n}")
+	s := start(t, "redis_proxy {\nstore "+redis.URL()+"\n}")
 	at := "https://" + s.https + "/cache/"
 	postJSON(t, s.http2, at+"first", "1").expectStatus(t, http.StatusCreated)
 

@@ -30,7 +30,7 @@ import (
 )
 
 // patience bounds waiting for what must happen; it is not part of any result.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -163,7 +163,7 @@ func (s *server) config(site, more string) []byte {
 	local_certs
 	auto_https disable_redirects
 	default_bind 127.0.0.1
-	grace_period 10s
+	grace_period 10m
 	storage file_system %s
 	log {
 		output discard
@@ -179,7 +179,40 @@ http://%s, https://%s {
 	if err != nil {
 		s.t.Fatalf("%v\n%s", err, config)
 	}
-	return adapted
+	var whole any
+	if err := json.Unmarshal(adapted, &whole); err != nil {
+		s.t.Fatal(err)
+	}
+	makePatient(whole)
+	patient, err := json.Marshal(whole)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return patient
+}
+
+// makePatient gives the handlers in a configuration more time than a busy machine
+// needs, where they do not say how long: Redis is not to be taken for one that
+// does not answer, nor a subscription for one that is lost.
+func makePatient(config any) {
+	switch c := config.(type) {
+	case []any:
+		for _, v := range c {
+			makePatient(v)
+		}
+	case map[string]any:
+		for _, v := range c {
+			makePatient(v)
+		}
+		if c["handler"] != "redis_proxy" {
+			return
+		}
+		for _, name := range []string{"redis_timeout", "drain_timeout", "unsubscribed_ttl"} {
+			if c[name] == nil {
+				c[name] = "10m"
+			}
+		}
+	}
 }
 
 func (s *server) reload(site string) {

@@ -180,7 +180,7 @@ func TestLimitsAreThoseInForce(t *testing.T) {
 
 func TestMetricsWhileRedisIsDown(t *testing.T) {
 	redis := redistest.Start(t)
-	s := startAdmin(t, "redis_proxy {\nstore "+redis.URL()+"\nredis_timeout 200ms\n}")
+	s := startAdmin(t, "redis_proxy {\nstore "+redis.URL()+"\n}")
 	cache := `namespace="cache",store="` + redis.Addr + `/0"`
 	do(t, s.plain, "POST", "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
 	s.expectMetrics(cache, map[string]string{`up{}`: "1", `keys{}`: "1"})
@@ -298,7 +298,7 @@ func TestLogs(t *testing.T) {
 	var config map[string]any
 	// Caddy itself logs its configuration at DEBUG.
 	t.Setenv("TEST_REDIS_URL", "redis://:s3cret-word@"+redis.Addr)
-	site := "redis_proxy {\nstore {env.TEST_REDIS_URL}\nredis_timeout 300ms\nlocal_ttl 0\n}"
+	site := "redis_proxy {\nstore {env.TEST_REDIS_URL}\nlocal_ttl 0\n}"
 	if err := json.Unmarshal(s.config(site, ""), &config); err != nil {
 		t.Fatal(err)
 	}

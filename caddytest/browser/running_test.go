@@ -18,6 +18,8 @@ func TestRunningSystem(t *testing.T) {
 		store `+redis.URL()+`
 		max_keys 5
 		local_ttl 1h
+		unsubscribed_ttl 1h
+		redis_timeout 1m
 	}`)
 	for i := range 5 {
 		s.create(fmt.Sprintf("key/%d", i), fmt.Sprint(i))
@@ -144,7 +146,7 @@ func TestRedisDownAndBack(t *testing.T) {
 	redis_proxy_dashboard /ops/*
 	redis_proxy {
 		store `+redis.URL()+`
-		redis_timeout 300ms
+		redis_timeout 1m
 		local_ttl 1h
 	}`)
 	s.create("a", "1")
