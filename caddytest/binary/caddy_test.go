@@ -77,8 +77,14 @@ func startCaddy(t testing.TB, redis *redistest.Server, options, settings string)
 func (c *caddy) socket() string { return filepath.Join(c.dir, "admin.sock") }
 
 // caddyfile has a plain route beside the cache, to compare with, and one that
-// tells this caddy from any other process on the port.
+// tells this caddy from any other process on the port. Where the settings do not
+// say how long something may take, it is longer than on the busiest machine.
 func (c *caddy) caddyfile(options, settings string) string {
+	for _, name := range []string{"redis_timeout", "drain_timeout", "unsubscribed_ttl"} {
+		if !strings.Contains(settings, name) {
+			settings += "\n" + name + " 10m"
+		}
+	}
 	return fmt.Sprintf(`{
 	admin unix/%s
 	auto_https off

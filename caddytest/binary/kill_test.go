@@ -27,7 +27,8 @@ func TestAcknowledgedWritesSurviveKills(t *testing.T) {
 		{"of Redis while entries are evicted", evicts, usually(4, 40), (*killing).killRedis},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			k := startKilling(t, tt.maxKeys)
+			// So that requests are soon refused while Redis is down.
+			k := startKilling(t, tt.maxKeys, "redis_timeout 500ms")
 			for n := range tt.rounds {
 				tt.round(k)
 				if t.Failed() {
@@ -51,10 +52,10 @@ type killing struct {
 	last      snapshot
 }
 
-func startKilling(t *testing.T, maxKeys int) *killing {
+func startKilling(t *testing.T, maxKeys int, settings string) *killing {
 	seed := newSeed(t)
 	redis := startDurableRedis(t)
-	c := startCaddy(t, redis, "", fmt.Sprintf("methods GET HEAD POST PUT DELETE\nmax_keys %d\nredis_timeout 500ms", maxKeys))
+	c := startCaddy(t, redis, "", fmt.Sprintf("methods GET HEAD POST PUT DELETE\nmax_keys %d\n%s", maxKeys, settings))
 	return &killing{
 		T:         t,
 		caddy:     c,

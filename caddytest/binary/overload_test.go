@@ -36,7 +36,7 @@ func TestOverloadIsRefusedAndWhatIsAcceptedIsStored(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			redis := redistest.Start(t)
-			c := startCaddy(t, redis, "", fmt.Sprintf("methods GET HEAD POST PUT DELETE\nredis_timeout 30s\nmax_keys %d\n%s", tt.maxKeys, tt.settings))
+			c := startCaddy(t, redis, "", fmt.Sprintf("methods GET HEAD POST PUT DELETE\nmax_keys %d\n%s", tt.maxKeys, tt.settings))
 			idle := c.memory()
 			l := newLoad(t, c, clients, newSeed(t), tt.maxKeys == evicts)
 			for _, w := range l.writers {

@@ -18,7 +18,7 @@ const graceOver = `"server shutdown"`
 
 func TestAStopAnswersRequestsInProgress(t *testing.T) {
 	redis := startDurableRedis(t)
-	c := startCaddy(t, redis, "metrics", "redis_timeout 20s")
+	c := startCaddy(t, redis, "metrics", "")
 	w := startWaitingWrites(c, 100)
 	c.proc.terminate()
 	await(t, "caddy stops its servers", func() bool { return c.log.contains("servers shutting down") })
@@ -42,7 +42,7 @@ func TestAStopAnswersRequestsInProgress(t *testing.T) {
 func TestAStopAppliesWhatIsQueued(t *testing.T) {
 	redis := startDurableRedis(t)
 	// More writes than one batch takes, and no time for requests to finish.
-	c := startCaddy(t, redis, "metrics\ngrace_period 500ms", "redis_timeout 20s\ndrain_timeout 20s")
+	c := startCaddy(t, redis, "metrics\ngrace_period 500ms", "")
 	w := startWaitingWrites(c, 300)
 	c.proc.terminate()
 	await(t, "the grace period is over", func() bool { return c.log.contains(graceOver) })
@@ -71,7 +71,7 @@ func TestAStopAppliesWhatIsQueued(t *testing.T) {
 func TestAStopEndsAlthoughRedisHangs(t *testing.T) {
 	const drain = time.Second
 	redis := redistest.Start(t)
-	c := startCaddy(t, redis, "metrics\ngrace_period 50ms", "redis_timeout 10m\ndrain_timeout 1s")
+	c := startCaddy(t, redis, "metrics\ngrace_period 50ms", "drain_timeout 1s")
 	w := startWaitingWrites(c, 300)
 	began := time.Now()
 	c.proc.terminate()
@@ -89,7 +89,7 @@ func TestAStopEndsAlthoughRedisHangs(t *testing.T) {
 }
 
 func TestAStopUnderLoadLosesNothingThatWasAcknowledged(t *testing.T) {
-	k := startKilling(t, cannotEvict)
+	k := startKilling(t, cannotEvict, "")
 	for range usually(3, 30) {
 		stop := k.load.start(k)
 		k.someAnswers()
