@@ -188,12 +188,9 @@ func TestCachesMustNotMixTenants(t *testing.T) {
 		{"{http.request.host.labels.2}/{env.HOME}/", "max-age=60", ""},
 		{"fixed/", "max-age=60", ""},
 	} {
-		value := strings.ReplaceAll(c.cacheControl, "`", `\"`)
-		if value != `""` {
-			value = `"` + value + `"`
-		}
-		h := parse(t, "key_prefix "+c.keyPrefix+"\ncache_control "+value)
-		h.Namespace = uniqueNamespace(t)
+		value := strings.Trim(c.cacheControl, `"`)
+		value = strings.ReplaceAll(value, "`", `"`)
+		h := &Handler{Namespace: uniqueNamespace(t), KeyPrefix: c.keyPrefix, CacheControl: &value}
 		err := h.Provision(newContext(t))
 		switch {
 		case c.refused == "" && err != nil:

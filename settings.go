@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -157,9 +156,6 @@ func (h *Handler) Validate() error {
 	if err := checkHeaderValue(*h.CacheControl); err != nil {
 		return fmt.Errorf("cache_control: %w", err)
 	}
-	if err := checkTenantCaching(h.KeyPrefix, *h.CacheControl); err != nil {
-		return fmt.Errorf("cache_control: %w", err)
-	}
 
 	for _, n := range []struct {
 		name        string
@@ -221,6 +217,11 @@ func (h *Handler) checkTogether() error {
 				least, *h.MaxKeySize),
 		}
 	}
+	if !hasPlaceholder(*h.CacheControl) {
+		if err := checkTenantCaching(h.KeyPrefix, *h.CacheControl); err != nil {
+			return &conflictError{[]string{"cache_control", "key_prefix"}, err.Error()}
+		}
+	}
 	if largest := int64(*h.MaxKeySize) + *h.MaxValueSize; *h.MaxQueueBytes < largest {
 		return &conflictError{
 			[]string{"max_queue_bytes", "max_value_size", "max_key_size"},
@@ -229,8 +230,6 @@ func (h *Handler) checkTogether() error {
 	}
 	return nil
 }
-
-var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
 
 func checkNumber(value, least, most int64) error {
 	switch {
