@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
@@ -17,8 +18,13 @@ import (
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	key, where := h.locate(r)
 	if where == outside {
+		if h.reach.passedOn() {
+			h.logger.Warn("this handler has passed on all requests so far, since none was for path_prefix or a path below it; if its keys are asked for, check path_prefix, the matcher, and the handle, handle_path and rewrite directives around it (docs/sites.md)",
+				zap.String("path_prefix", h.PathPrefix), zap.Int("passed_on", passedUntilWarned))
+		}
 		return next.ServeHTTP(w, r)
 	}
+	h.reach.answered()
 	var rec record
 	if h.Placeholders {
 		rec.request = r

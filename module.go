@@ -187,6 +187,7 @@ type Handler struct {
 	readNoCache  bool
 	crossOrigin  *http.CrossOriginProtection
 	logger       *zap.Logger
+	reach        *reach
 
 	config any // see registration.config
 	shared shared
@@ -205,6 +206,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // changes nothing in the store, and works without it.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
+	h.reach = new(reach)
 	if err := h.resolve(caddy.NewReplacer()); err != nil {
 		return err
 	}

@@ -29,6 +29,12 @@ type site struct {
 	ended  chan struct{} // closed when Caddy has ended
 }
 
+// appFolder is where a page has the files of a site.
+const appFolder = "/srv/app"
+
+// appFiles are there.
+var appFiles = map[string]string{"index.html": "<h1>the app</h1>", "page.html": "{{upper `a page`}}"}
+
 // clientsFile is where a page has what certificates of clients are signed with.
 const clientsFile = "/etc/caddy/clients.pem"
 
@@ -48,6 +54,15 @@ func runSite(t *testing.T, caddyfile string, env ...string) *site {
 	dir := s.dir
 	certificate := newCertificate(t, filepath.Join(dir, "clients.pem"))
 	caddyfile = strings.ReplaceAll(inItsSite(caddyfile), clientsFile, filepath.Join(dir, "clients.pem"))
+	caddyfile = strings.ReplaceAll(caddyfile, appFolder, filepath.Join(dir, "app"))
+	if err := os.Mkdir(filepath.Join(dir, "app"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range appFiles {
+		if err := os.WriteFile(filepath.Join(dir, "app", name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if own, ok := strings.CutPrefix(caddyfile, "{\n"); ok {
 		caddyfile = "{\n" + strings.Replace(options, "\tadmin localhost:2019\n", "", 1) + own
 	} else {

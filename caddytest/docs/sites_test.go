@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,52 @@ var sites = map[string][][]visit{
 		{{"the cache", "GET https://example.com/cache/k", 404, absent}},
 		{{"with the password apart", "GET https://example.com/cache/k", 404, absent}},
 	},
+	"docs/sites.md#where-to-put-it": {slices.Concat(cacheVisits, []visit{
+		{"the rest", "GET https://example.com/cached", 200, ""},
+	})},
+	"docs/sites.md#an-application": {besideApp, besideApp},
+	"docs/sites.md#a-single-page-application": {slices.Concat(cacheVisits, []visit{
+		{"the page", "GET https://example.com/", 200, "the app"},
+		{"a path of the page's own", "GET https://example.com/some/where", 200, "the app"},
+		{"a file", "GET https://example.com/page.html", 200, "upper"},
+	})},
+	"docs/sites.md#php": {besideApp},
+	"docs/sites.md#templates": {slices.Concat(cacheVisits, []visit{
+		{"a page", "GET https://example.com/page.html", 200, "A PAGE"},
+		{"a value that looks like one", "POST https://example.com/cache/t\nContent-Type: text/plain\n\n{{env \"APP_PASSWORD\"}}", 201, ""},
+		{"is not executed", "GET https://example.com/cache/t", 200, `{{env "APP_PASSWORD"}}`},
+		{"nor in JSON", "POST https://example.com/cache/j\nContent-Type: application/json\n\n{\"value\": \"{{env `APP_PASSWORD`}}\"}", 201, ""},
+		{"read alone", "GET https://example.com/cache/j?raw", 200, "{{env `APP_PASSWORD`}}"},
+	})},
+	"docs/sites.md#below-another-prefix": {
+		{
+			{"create", "POST https://example.com/api/cache/a" + form + "value=v", 201, "Location: /api/cache/a"},
+			{"the key in the body", "POST https://example.com/api/cache" + form + "key=b/c&value=v", 201, "Location: /api/cache/b/c"},
+			{"read", "GET https://example.com/api/cache/b/c", 200, `"value":"v"`},
+			{"a key that is cleaned", "GET https://example.com/api/cache/b//c", 400, "cannot be told"},
+			{"the rest", "GET https://example.com/api/other", 502, ""},
+		},
+		{
+			{"create", "POST https://example.com/api/cache/a//b" + form + "value=v", 201, "Location: /api/cache/a//b"},
+			{"the key in the body", "POST https://example.com/api/cache" + form + "key=c//d&value=v", 201, "Location: /api/cache/c//d"},
+			{"read", "GET https://example.com/api/cache/c//d", 200, `"value":"v"`},
+			{"another key", "GET https://example.com/api/cache/c/d", 404, absent},
+			{"the rest", "GET https://example.com/api/other", 502, ""},
+		},
+		{
+			{"create", "POST https://example.com/cache/a//b" + form + "value=v", 201, "Location: /cache/a//b"},
+			{"another key", "GET https://example.com/cache/a/b", 404, absent},
+			{"the key in the body", "POST https://example.com/cache" + form + "key=c&value=v", 201, "Location: /cache/c"},
+			{"a longer name", "GET https://example.com/cached", 200, ""},
+			{"the rest", "GET https://example.com/other", 502, ""},
+		},
+	},
+	"docs/sites.md#a-site-of-its-own": {{
+		{"create", "POST https://cache.example.com/hello" + form + "value=v", 201, "Location: /hello"},
+		{"the key in the body", "POST https://cache.example.com/" + form + "key=cache/k&value=v", 201, "Location: /cache/k"},
+		{"read", "GET https://cache.example.com/cache/k", 200, `"value":"v"`},
+		{"several", "GET https://cache.example.com/?key=hello", 200, `"key":"hello"`},
+	}},
 	"docs/tenants.md#tenants": {{
 		{"one writes", "POST https://a.example.com/cache/k" + form + "value=a", 201, "Location: /cache/k"},
 		{"one reads", "GET https://a.example.com/cache/k", 200, `{"key":"k","value":"a"}`},
@@ -106,6 +153,21 @@ var sites = map[string][][]visit{
 		{"an unknown one", "GET https://example.com/cache/k\nHost: c.example.com", 400, "tenant"},
 	}},
 }
+
+// cacheVisits are what a site does with a cache under /cache.
+var cacheVisits = []visit{
+	{"create", "POST https://example.com/cache/a" + form + "value=v", 201, "Location: /cache/a"},
+	{"the key in the body", "POST https://example.com/cache" + form + "key=b//c&value=v", 201, "Location: /cache/b//c"},
+	{"read", "GET https://example.com/cache/b//c", 200, `"value":"v"`},
+	{"several", "GET https://example.com/cache?key=a", 200, `"key":"a"`},
+	{"one that is not there", "GET https://example.com/cache/k", 404, absent},
+}
+
+// besideApp is a cache beside an application that is not there.
+var besideApp = slices.Concat(cacheVisits, []visit{
+	{"the application", "GET https://example.com/some/where", 502, ""},
+	{"what is nearly the cache", "GET https://example.com/cached", 502, ""},
+})
 
 var passwordVisits = []visit{
 	{"no password", "GET https://example.com/cache/k", 401, ""},
@@ -151,7 +213,7 @@ func TestSitesDoWhatPagesSay(t *testing.T) {
 				if err := redis.Client().Do(t.Context(), "ACL", "SETUSER", "cache", "on", ">p#ss/w@rd", "~*", "&*", "+@all").Err(); err != nil {
 					t.Fatal(err)
 				}
-				s := runSite(t, b.text(), "REDIS_URL="+redis.URL(), "REDIS_PASSWORD=p#ss/w@rd", "READ_TOKEN=read", "WRITE_TOKEN=write",
+				s := runSite(t, b.text(), "REDIS_URL="+redis.URL(), "REDIS_PASSWORD=p#ss/w@rd", "READ_TOKEN=read", "WRITE_TOKEN=write", "APP_PASSWORD=secret",
 					"APP_PASSWORD_HASH="+password, "OPS_PASSWORD_HASH="+password)
 				for _, v := range sites[key][n] {
 					s.visit(t, v)
