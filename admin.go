@@ -309,15 +309,17 @@ func serveLive(w http.ResponseWriter, _ *http.Request) error {
 	return writeJSON(w, http.StatusOK, map[string]bool{"live": true})
 }
 
-// serveReady asks every store. Its answer to failure is no error, which Caddy
-// would log each time that somebody looks.
+// serveReady tries every store. Its answer to failure is no error, which Caddy
+// would log each time that somebody looks. A store that takes no writes is ready
+// all the same: else a full one would take every node out of service, which can
+// still read.
 func serveReady(w http.ResponseWriter, r *http.Request) error {
-	ready := readyView{Ready: true, Caches: eachCache(func(c cache) cacheReady {
-		_, err := c.engine.Size(r.Context())
-		return cacheReady{ID: c.id(), Ready: err == nil, Error: errorText(err)}
+	ready := readyView{Ready: true, Writes: true, Caches: eachCache(func(c cache) cacheReady {
+		return viewReady(c.id(), c.engine.Probe(r.Context()))
 	})}
 	status := http.StatusOK
 	for _, c := range ready.Caches {
+		ready.Writes = ready.Writes && c.Writes
 		if !c.Ready {
 			ready.Ready, status = false, http.StatusServiceUnavailable
 		}
@@ -384,17 +386,15 @@ func engineError(w http.ResponseWriter, err error, done string) error {
 	return apiError(status, detail)
 }
 
-// errorText says what is wrong, and what to do; nothing of no error.
+// errorText says what is wrong, and what to do, which an error whose cause is known
+// says itself; nothing of no error.
 func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
 	// The store, whose words follow, says this too.
 	text := strings.TrimPrefix(err.Error(), engine.ErrUnavailable.Error()+": ")
-	switch {
-	case errors.Is(err, engine.ErrRefused):
-		text += "; see whether it is full, read-only or lacks a right"
-	case errors.Is(err, engine.ErrUnavailable):
+	if errors.Is(err, engine.ErrUnavailable) && store.CauseOf(err) == "" {
 		text += "; see whether it runs, and can be reached from here"
 	}
 	return text

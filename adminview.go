@@ -1,13 +1,16 @@
 package redisproxy
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 	"unicode/utf8"
 
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -40,17 +43,21 @@ type settingsView struct {
 	UnsubscribedTTL string `json:"unsubscribed_ttl"`
 }
 
-// storeStateView is what the store says of itself. What is not known while it
-// cannot be reached is null; limits are then those of this node.
+// storeStateView is what the store says of itself. It is reachable if it answers,
+// be it that it refuses. What it does not tell is null; limits are then those of
+// this node.
 type storeStateView struct {
-	Reachable bool   `json:"reachable"`
-	Error     string `json:"error"`
-	Breaker   string `json:"breaker,omitempty"`
-	Keys      *int   `json:"keys"`
-	MaxKeys   int    `json:"max_keys"`
-	Bytes     *int64 `json:"bytes"`
-	MaxBytes  int64  `json:"max_bytes"`
-	Eviction  string `json:"eviction"`
+	Reachable bool        `json:"reachable"`
+	Ready     bool        `json:"ready"`
+	Writes    bool        `json:"writes"`
+	Cause     store.Cause `json:"cause"`
+	Error     string      `json:"error"`
+	Breaker   string      `json:"breaker,omitempty"`
+	Keys      *int        `json:"keys"`
+	MaxKeys   int         `json:"max_keys"`
+	Bytes     *int64      `json:"bytes"`
+	MaxBytes  int64       `json:"max_bytes"`
+	Eviction  string      `json:"eviction"`
 }
 
 // subscriptionView says who hears of writes. Nodes may be fewer than Count, the
@@ -104,15 +111,29 @@ type deletedView struct {
 	Deleted int `json:"deleted"`
 }
 
+// readyView is ready where every store answers reads. Whether they all take writes
+// stands beside it.
 type readyView struct {
 	Ready  bool         `json:"ready"`
+	Writes bool         `json:"writes"`
 	Caches []cacheReady `json:"caches"`
 }
 
+// cacheReady has why reads are refused, or else why writes are.
 type cacheReady struct {
-	ID    string `json:"id"`
-	Ready bool   `json:"ready"`
-	Error string `json:"error"`
+	ID     string      `json:"id"`
+	Ready  bool        `json:"ready"`
+	Writes bool        `json:"writes"`
+	Cause  store.Cause `json:"cause"`
+	Error  string      `json:"error"`
+}
+
+func viewReady(id string, health store.Health) cacheReady {
+	err := cmp.Or(health.Reads, health.Writes)
+	return cacheReady{
+		ID: id, Ready: health.Reads == nil, Writes: health.Writes == nil,
+		Cause: store.CauseOf(err), Error: errorText(err),
+	}
 }
 
 // lookTimeout bounds how long a view of a cache waits for its store, however
@@ -154,8 +175,10 @@ func (c cache) view(ctx context.Context) cacheView {
 }
 
 func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
+	ready := viewReady("", c.engine.Probe(ctx))
+	v := storeStateView{Ready: ready.Ready, Writes: ready.Writes, Cause: ready.Cause, Error: ready.Error}
 	size, err := c.engine.Size(ctx)
-	v := storeStateView{Reachable: err == nil, Error: errorText(err)}
+	v.Reachable = ready.Ready || err == nil || errors.Is(err, engine.ErrRefused)
 	if c.redis != nil {
 		v.Breaker = c.redis.Breaker()
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 // filler gives every number that it meets a value of its own, from 1000 on.
@@ -128,7 +129,7 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 		"queue_jobs":              r.engine.QueueJobs, "max_queue_jobs": r.engine.MaxQueueJobs,
 		"queue_bytes": r.engine.QueueBytes, "max_queue_bytes": r.engine.MaxQueueBytes,
 		"joined_fetches_total": r.engine.Joined,
-		"up":                   1, "keys": r.size.Keys, "bytes": r.size.Bytes,
+		"up":                   1, "writable": 1, "keys": r.size.Keys, "bytes": r.size.Bytes,
 		"max_keys": r.size.Limits.MaxKeys, "max_bytes": r.size.Limits.MaxBytes,
 		"evictions_total": r.engine.Evicted, "evictions_unread_total": r.engine.EvictedUnread, "lost_raises_total": r.engine.LostRaises,
 		"local_entries": r.engine.Local.Entries, "local_bytes": r.engine.Local.Bytes,
@@ -149,7 +150,7 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	for call, calls := range map[string]engine.Calls{"fetch": r.engine.Fetches, "apply": r.engine.Applies} {
 		histogram("store_call_duration_seconds call="+call, calls.Duration)
 		histogram("batch_size call="+call, calls.Size)
-		for _, kind := range []string{"timeout", "unavailable", "refused", "unknown", "closed"} {
+		for _, kind := range engine.ErrorKinds {
 			want["store_errors_total call="+call+" kind="+kind] = float64(calls.Errors[kind])
 		}
 	}
@@ -185,13 +186,22 @@ func TestSeriesThatAreNotKnownAreLeftOut(t *testing.T) {
 	}{
 		"nothing was ever asked for": {
 			func(*reading) {},
-			map[string]float64{"up": 1, "keys": 0, "bytes": 0},
+			map[string]float64{"up": 1, "writable": 1, "keys": 0, "bytes": 0},
 			[]string{"max_keys", "max_bytes", "subscribed", "breaker_state state=open", "repairs_total"},
 		},
 		"the store does not answer": {
-			func(r *reading) { r.sizeErr = errors.New("down"); r.size.Keys = 7; r.size.Limits.MaxKeys = 8 },
-			map[string]float64{"up": 0},
+			func(r *reading) {
+				r.sizeErr = errors.New("down")
+				r.health = store.Health{Reads: r.sizeErr, Writes: r.sizeErr}
+				r.size.Keys, r.size.Limits.MaxKeys = 7, 8
+			},
+			map[string]float64{"up": 0, "writable": 0},
 			[]string{"keys", "bytes", "max_keys", "max_bytes"},
+		},
+		"the store is full": {
+			func(r *reading) { r.health.Writes = errors.New("full"); r.size.Keys = 7 },
+			map[string]float64{"up": 1, "writable": 0, "keys": 7},
+			nil,
 		},
 		"there is no limit in bytes, and no subscription": {
 			func(r *reading) { r.size.Limits.MaxKeys = 8; r.redis = &redisstore.Stats{Breaker: "open"} },

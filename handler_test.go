@@ -455,7 +455,10 @@ func TestEngineErrors(t *testing.T) {
 		{engine.ErrQueueFull, t.Context(), 503, "too many writes are waiting", false},
 		{engine.ErrTimeout, t.Context(), 503, "did not get to the request in time", false},
 		{engine.ErrUnavailable, t.Context(), 503, "cannot be reached", false},
-		{fmt.Errorf("%w: %s", engine.ErrRefused, "OOM of user secret"), t.Context(), 503, "the store refuses the request, nothing was changed; it may be full, read-only or misconfigured, which the log of this server tells\"}", false},
+		{fmt.Errorf("%w: %s", engine.ErrRefused, "OOM of user secret"), t.Context(), 503, "\"the store answers with an error, nothing was changed; the log of this server tells which\"}", false},
+		{caused(engine.ErrRefused, store.Full), t.Context(), 503, "\"the store is full, nothing was changed; the log of this server tells what to do\"}", false},
+		{caused(engine.ErrUnavailable, store.TLS), t.Context(), 503, "secure connection", false},
+		{caused(engine.ErrMayBeApplied, store.Permission), t.Context(), 503, "lacks a right in the store: the write may have been applied", false},
 		{engine.ErrTooMuchAtOnce, t.Context(), 503, "of which this was one; repeat the request", false},
 		{engine.ErrMayBeApplied, t.Context(), 503, "may have been applied", false},
 		{engine.ErrNotLocal, t.Context(), 504, "only-if-cached", false},
@@ -479,6 +482,20 @@ func TestEngineErrors(t *testing.T) {
 		}
 		if retry := w.Header().Get("Retry-After"); (retry == "1") != (c.status == 503) {
 			t.Errorf("%v: Retry-After is %q", c.err, retry)
+		}
+	}
+}
+
+// caused is an error of the engine with a cause, and with words that are not for
+// clients.
+func caused(err error, cause store.Cause) error {
+	return fmt.Errorf("%w: %w", err, &store.CausedError{Cause: cause, Err: errors.New("said by 10.0.0.1"), Advice: "check the password"})
+}
+
+func TestEveryCauseHasADetailForClients(t *testing.T) {
+	for _, cause := range store.Causes {
+		if causeDetails[cause] == "" {
+			t.Errorf("%s has none", cause)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// sizeFor is for how long a store's size is told without asking again, and
-	// sizeTimeout how long a scrape waits for it.
+	// sizeFor is for how long a store's size and health are told without asking
+	// again, and sizeTimeout how long a scrape waits for them.
 	sizeFor     = time.Second
 	sizeTimeout = time.Second
 )
@@ -32,7 +32,7 @@ type collector struct {
 	queueJobs, maxQueueJobs, queueBytes, maxQueueBytes *prometheus.Desc
 	queueWait                                          *prometheus.Desc
 	storeDuration, storeErrors, batchSize, joined      *prometheus.Desc
-	up, keys, maxKeys, bytes, maxBytes                 *prometheus.Desc
+	up, writable, keys, maxKeys, bytes, maxBytes       *prometheus.Desc
 	evictions, unread, lostRaises                      *prometheus.Desc
 	localEntries, localBytes, localMax, localEvictions *prometheus.Desc
 	subscribed, events, subscriptionsLost, eventGaps   *prometheus.Desc
@@ -44,9 +44,15 @@ type reading struct {
 	methods  methodSet // that some handler answers
 	requests *requestCounts
 	engine   engine.Stats
-	size     store.Size
-	sizeErr  error
-	redis    *redisstore.Stats // nil for the embedded store
+	storeReading
+	redis *redisstore.Stats // nil for the embedded store
+}
+
+// storeReading is what a store says of itself.
+type storeReading struct {
+	size    store.Size
+	sizeErr error
+	health  store.Health
 }
 
 func newCollector(s *shared, read func() reading) *collector {
@@ -72,7 +78,8 @@ func newCollector(s *shared, read func() reading) *collector {
 	c.batchSize = desc("batch_size", "Keys or writes in a call to the store.", "call")
 	c.joined = desc("joined_fetches_total", "Reads that shared the fetch of another read of the same key.")
 
-	c.up = desc("up", "Whether the store answers.")
+	c.up = desc("up", "Whether the store answers reads.")
+	c.writable = desc("writable", "Whether the store takes writes.")
 	c.keys = desc("keys", "Entries in the store.")
 	c.maxKeys = desc("max_keys", "The most entries that the store may have.")
 	c.bytes = desc("bytes", "Bytes in the store, keys and values.")
@@ -121,7 +128,11 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	to, r := sink(metrics), c.read()
 	c.collectRequests(to, r.methods, r.requests)
 	c.collectEngine(to, &r.engine)
-	c.collectSize(to, r.size, r.sizeErr)
+	to.gauge(c.up, isNil(r.health.Reads))
+	to.gauge(c.writable, isNil(r.health.Writes))
+	if r.sizeErr == nil {
+		c.collectSize(to, r.size)
+	}
 	if r.redis != nil {
 		c.collectRedis(to, &r.engine, r.redis)
 	}
@@ -186,19 +197,20 @@ func (c *collector) collectEngine(to sink, s *engine.Stats) {
 	to.counter(c.localEvictions, s.Local.Evictions)
 }
 
-// collectSize leaves out what a store that does not answer does not tell.
-func (c *collector) collectSize(to sink, size store.Size, err error) {
-	if err != nil {
-		to.gauge(c.up, 0)
-		return
-	}
-	to.gauge(c.up, 1)
+func (c *collector) collectSize(to sink, size store.Size) {
 	to.gauge(c.keys, float64(size.Keys))
 	to.gauge(c.bytes, float64(size.Bytes))
 	if size.Limits.MaxKeys > 0 { // else nobody ever asked for anything
 		to.gauge(c.maxKeys, float64(size.Limits.MaxKeys))
 		to.gauge(c.maxBytes, float64(size.Limits.MaxBytes))
 	}
+}
+
+func isNil(err error) float64 {
+	if err == nil {
+		return 1
+	}
+	return 0
 }
 
 func (c *collector) collectRedis(to sink, s *engine.Stats, r *redisstore.Stats) {
@@ -224,10 +236,10 @@ func (c *collector) collectRedis(to sink, s *engine.Stats, r *redisstore.Stats) 
 	to.counter(c.mended, r.Mended)
 }
 
-// reading asks the store for its size alone.
+// reading asks the store for its size and its health alone.
 func (p *pooledEngine) reading() reading {
 	r := reading{methods: methodSet(p.methods.Load()), requests: p.tally.counts(), engine: p.engine.Stats()}
-	r.size, r.sizeErr = p.size.get(p.engine)
+	r.storeReading = p.size.get(p.engine)
 	if p.redis != nil {
 		stats := p.redis.Stats()
 		r.redis = &stats
@@ -261,20 +273,20 @@ func (s sink) histogram(d *prometheus.Desc, h engine.Histogram, labels ...string
 type sizeCache struct {
 	mu   sync.Mutex
 	at   time.Time
-	size store.Size
-	err  error
+	read storeReading
 }
 
-func (c *sizeCache) get(e *engine.Engine) (store.Size, error) {
+func (c *sizeCache) get(e *engine.Engine) storeReading {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.at.IsZero() || time.Since(c.at) > sizeFor {
 		ctx, cancel := context.WithTimeout(context.Background(), sizeTimeout)
 		defer cancel()
-		c.size, c.err = e.Size(ctx)
+		c.read.health = e.Probe(ctx)
+		c.read.size, c.read.sizeErr = e.Size(ctx)
 		c.at = time.Now()
 	}
-	return c.size, c.err
+	return c.read
 }
 
 // storeName names the store without credentials.

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 // statusClientGone is what Caddy records for a request whose client has left.
@@ -82,22 +83,27 @@ func (h *Handler) failEngine(w http.ResponseWriter, r *http.Request, rec *record
 	}
 	rec.end(errorOutcome(err))
 	status, detail := http.StatusServiceUnavailable, ""
+	cause := causeDetails[store.CauseOf(err)]
 	switch {
 	case errors.Is(err, engine.ErrNotLocal):
 		status = http.StatusGatewayTimeout
 		detail = "no fresh value is held locally, and only-if-cached forbids to ask the store; repeat the request without it"
+	case errors.Is(err, engine.ErrMayBeApplied) && cause != "":
+		detail = cause + ": the write may have been applied, or may still be; read the key before you repeat it"
 	case errors.Is(err, engine.ErrMayBeApplied):
 		detail = "the store did not answer in time: the write may have been applied, or may still be; read the key before you repeat it"
 	case errors.Is(err, engine.ErrQueueFull):
 		detail = "too many writes are waiting, nothing was changed; repeat the request later"
 	case errors.Is(err, engine.ErrClosed):
 		detail = "this configuration is closing down, nothing was changed; repeat the request"
+	case cause != "":
+		detail = cause + ", nothing was changed; the log of this server tells what to do"
 	case errors.Is(err, engine.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		detail = "the store did not get to the request in time, nothing was changed; repeat it later"
 	case errors.Is(err, engine.ErrTooMuchAtOnce):
 		detail = "so many entries have to leave for this value, or for others written with it, that it takes several steps, of which this was one; repeat the request"
 	case errors.Is(err, engine.ErrRefused):
-		detail = "the store refuses the request, nothing was changed; it may be full, read-only or misconfigured, which the log of this server tells"
+		detail = "the store answers with an error, nothing was changed; the log of this server tells which"
 	case errors.Is(err, engine.ErrUnavailable):
 		detail = "the store cannot be reached, nothing was changed; repeat the request later"
 	default:

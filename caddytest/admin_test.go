@@ -22,12 +22,12 @@ type adminAnswers struct {
 		Store     string
 		Settings  map[string]any
 		State     struct {
-			Reachable      bool
-			Error, Breaker string
-			Keys, Bytes    *int64
-			MaxKeys        int `json:"max_keys"`
-			MaxBytes       int `json:"max_bytes"`
-			Eviction       string
+			Reachable, Ready, Writes bool
+			Cause, Error, Breaker    string
+			Keys, Bytes              *int64
+			MaxKeys                  int `json:"max_keys"`
+			MaxBytes                 int `json:"max_bytes"`
+			Eviction                 string
 		} `json:"store_state"`
 		Subscription struct {
 			Subscribed bool
@@ -40,9 +40,11 @@ type adminAnswers struct {
 		Figures map[string]any
 		History map[string]any
 		Ready   bool
+		Writes  bool
+		Cause   string
 		Error   string
 	}
-	Ready bool
+	Ready, Writes bool
 
 	Keys   []adminKey
 	Cursor string

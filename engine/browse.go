@@ -11,7 +11,7 @@ import (
 // Size reads how full the store is. Like Page and Look it tells the eviction
 // policy nothing, starts nothing, and takes no longer than Settings.Timeout;
 // their errors are ErrUnavailable, ErrRefused, ErrClosed, and the cause of a
-// ctx that ended.
+// ctx that was canceled.
 func (e *Engine) Size(ctx context.Context) (store.Size, error) {
 	return browse(ctx, e, e.store.Size)
 }
@@ -33,6 +33,22 @@ func (e *Engine) Look(ctx context.Context, key string) (*store.Listed, error) {
 	})
 }
 
+// Probe tries what reads and writes need of the store, within Settings.Timeout, and
+// leaves no trace there. What the local tier answers is not asked for.
+func (e *Engine) Probe(ctx context.Context) store.Health {
+	health, err := browse(ctx, e, func(ctx context.Context) (store.Health, error) {
+		health := e.store.Probe(ctx)
+		return health, health.Reads
+	})
+	if err != nil {
+		return store.Health{Reads: err, Writes: err}
+	}
+	if health.Writes != nil {
+		health.Writes = readError(health.Writes)
+	}
+	return health
+}
+
 // browse reads from the store.
 func browse[T any](ctx context.Context, e *Engine, read func(context.Context) (T, error)) (T, error) {
 	var none T
@@ -45,7 +61,7 @@ func browse[T any](ctx context.Context, e *Engine, read func(context.Context) (T
 	switch {
 	case err == nil:
 		return got, nil
-	case ctx.Err() != nil:
+	case ctx.Err() == context.Canceled:
 		return none, context.Cause(ctx)
 	case errors.Is(err, store.ErrCursor):
 		return none, err

@@ -6,7 +6,8 @@ import (
 )
 
 // The engine's answers when it could not do what was asked. All but
-// ErrMayBeApplied mean that the key was not changed.
+// ErrMayBeApplied mean that the key was not changed. store.CauseOf tells the cause
+// of those of the store, where it is known.
 var (
 	// ErrClosed is returned by every call after Close.
 	ErrClosed = errors.New("engine closed")
@@ -19,11 +20,10 @@ var (
 	// it, before the call got its turn.
 	ErrTimeout = errors.New("timed out waiting for the store")
 
-	// ErrUnavailable says that the store could not be reached or refuses.
+	// ErrUnavailable says that the store could not be reached, or is not ready.
 	ErrUnavailable = errors.New("store unavailable")
 
-	// ErrRefused says that the store answers, and cannot do it: it is full,
-	// read-only, or not set up for it.
+	// ErrRefused says that the store answers, and says no.
 	ErrRefused = errors.New("the store refuses")
 
 	// ErrTooMuchAtOnce is an ErrRefused of a value for which, together with

@@ -258,12 +258,13 @@ func (f *fetcher) close() {
 	f.pending = nil
 }
 
-// readError says in the engine's terms why a fetch failed.
+// readError says in the engine's terms why a read failed. A fetch that the store
+// refused half way is refused: nobody asked for the changes that it may have made.
 func readError(err error) error {
 	switch {
 	case errors.Is(err, store.ErrClosed):
 		return ErrClosed
-	case errors.Is(err, store.ErrRefused):
+	case errors.Is(err, store.ErrRefused), errors.Is(err, store.ErrFateUnknown) && store.CauseOf(err) == store.Permission:
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 // Stats is what an engine has done since it was made, and its state now.
@@ -54,10 +56,19 @@ type Calls struct {
 	Size Histogram `json:"size"`
 }
 
-// ErrorKinds are the kinds of failed calls: no answer in time, no connection or
-// a store that is known to be down, an answer that says no, writes of unknown
-// fate, and the engine's end.
-var ErrorKinds = []string{"timeout", "unavailable", "refused", "unknown", "closed"}
+// ErrorKinds are the kinds of failed calls: those of a known cause (see
+// store.Causes), and of others no answer in time, no connection or a store that is
+// known to be down, and an answer that says no; writes of unknown fate, and the
+// engine's end, whatever their cause.
+var ErrorKinds = errorKinds()
+
+func errorKinds() []string {
+	kinds := []string{"timeout", "unavailable", "refused", "unknown", "closed"}
+	for _, cause := range store.Causes {
+		kinds = append(kinds, string(cause))
+	}
+	return kinds
+}
 
 // Eviction is an entry that left for want of room.
 type Eviction struct {

@@ -105,13 +105,16 @@ func (c *calls) snapshot() Calls {
 
 // errorKind returns the one of ErrorKinds that an error of the store is.
 func errorKind(err error) string {
+	cause := store.CauseOf(err)
 	switch {
 	case errors.Is(err, store.ErrClosed):
 		return "closed"
-	case errors.Is(err, store.ErrRefused):
-		return "refused"
 	case errors.Is(err, store.ErrFateUnknown):
 		return "unknown"
+	case cause != "":
+		return string(cause)
+	case errors.Is(err, store.ErrRefused):
+		return "refused"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
 	default:

@@ -168,15 +168,18 @@ func (s *span) end(outcome string, err error) {
 }
 
 func failureName(err error) string {
+	cause := store.CauseOf(err)
 	switch {
 	case errors.Is(err, ErrQueueFull):
 		return "queue_full"
-	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
 	case errors.Is(err, ErrMayBeApplied), errors.Is(err, store.ErrFateUnknown):
 		return "unknown"
 	case errors.Is(err, ErrClosed), errors.Is(err, store.ErrClosed):
 		return "closed"
+	case cause != "":
+		return string(cause)
+	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
 	case errors.Is(err, ErrRefused), errors.Is(err, ErrTooMuchAtOnce), errors.Is(err, store.ErrRefused):
 		return "refused"
 	case errors.Is(err, context.Canceled):

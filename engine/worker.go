@@ -140,7 +140,7 @@ func (w *worker) apply(jobs []*job) {
 	for i, j := range jobs {
 		switch r := applied.Results[i]; r.Outcome {
 		case store.Refused:
-			j.finish(r, fmt.Errorf("%w: %s", ErrRefused, r.Reason))
+			j.finish(r, fmt.Errorf("%w: %w", ErrRefused, r.Refusal()))
 		case store.TooMuchAtOnce:
 			j.finish(r, ErrTooMuchAtOnce)
 		default:

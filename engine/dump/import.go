@@ -184,7 +184,7 @@ func (i *Import) apply(ctx context.Context) error {
 			case r.Outcome == store.TooMuchAtOnce:
 				again = append(again, i.writes[n])
 			case r.Outcome == store.Refused:
-				return fmt.Errorf("%w: %s", store.ErrRefused, r.Reason)
+				return fmt.Errorf("%w: %w", store.ErrRefused, r.Refusal())
 			default:
 				return fmt.Errorf("the store answered a restore with outcome %d", r.Outcome)
 			}

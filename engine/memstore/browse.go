@@ -18,6 +18,15 @@ func (s *Store) Size(ctx context.Context) (store.Size, error) {
 	return store.Size{Keys: len(s.items), Bytes: s.bytes, Limits: s.limits, Number: s.number}, nil
 }
 
+// Probe implements store.Store.
+func (s *Store) Probe(ctx context.Context) store.Health {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	err := s.ready(ctx, 0)
+	return store.Health{Reads: err, Writes: err}
+}
+
 // Page implements store.Store.
 func (s *Store) Page(ctx context.Context, after store.Cursor, n int, order store.Order) (store.Page, error) {
 	s.mu.Lock()

@@ -98,15 +98,13 @@ func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, 
 		return a, r.err
 	}
 	a.Results = make([]store.Result, 0, writes)
+	changed := false
 	for answer := range strings.Lines(answers) {
 		result, err := readResult(strings.TrimSuffix(answer, "\n"))
 		if err != nil {
 			return a, err
 		}
-		if result.Outcome == store.Refused {
-			s.complain("Redis refused a write", result.Reason)
-			s.leaveReadOnly(result.Reason)
-		}
+		changed = s.judge(&result) || changed
 		a.Results = append(a.Results, result)
 	}
 	if len(a.Results) != writes {
@@ -117,8 +115,8 @@ func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, 
 		s.logger.Warn("values, meta and ranks in Redis disagreed and were repaired: does somebody else write to them, or does Redis evict?",
 			zap.Int64("repaired", mended))
 	}
-	if unpublished != "" {
-		s.complain("Redis did not publish an event: other nodes may serve old entries for as long as local_ttl", unpublished)
+	if changed || unpublished != "" {
+		s.published(unpublished)
 	}
 	return a, nil
 }

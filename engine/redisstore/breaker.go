@@ -8,6 +8,8 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 	"go.uber.org/zap"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 const (
@@ -34,7 +36,7 @@ type breaker struct {
 	logger  *zap.Logger
 	down    atomic.Bool
 	tripped atomic.Bool
-	last    atomic.Value // the text of the last try's error
+	last    atomic.Pointer[error] // the last try's
 }
 
 func newBreaker(logger *zap.Logger) *breaker {
@@ -61,7 +63,7 @@ func newBreaker(logger *zap.Logger) *breaker {
 // known to be down. One that answers is enough, also for the circuit.
 func (b *breaker) note(err error) bool {
 	if err != nil && (!isReply(err) || isPassing(err)) {
-		b.last.Store(err.Error())
+		b.last.Store(&err)
 		return false
 	}
 	if b.down.Swap(false) {
@@ -73,13 +75,8 @@ func (b *breaker) note(err error) bool {
 // lose makes it known that Redis is down.
 func (b *breaker) lose() {
 	if !b.down.Swap(true) {
-		b.logger.Warn("Redis does not answer; what needs it is refused until it does", zap.String("error", b.lastError()))
+		b.logger.Warn("Redis does not answer; what needs it is refused until it does", errorFields(*b.last.Load())...)
 	}
-}
-
-func (b *breaker) lastError() string {
-	text, _ := b.last.Load().(string)
-	return text
 }
 
 // do runs f, or fails with an error of which isOpen is true. It reports
@@ -87,15 +84,24 @@ func (b *breaker) lastError() string {
 func (b *breaker) do(f func() ([]any, error)) (reply []any, tripped bool, err error) {
 	reply, err = b.circuit.Execute(f)
 	if isOpen(err) {
-		err = &openError{error: err, last: b.lastError()}
+		err = newOpenError(err, *b.last.Load())
 	}
 	return reply, err != nil && b.tripped.Swap(false), err
 }
 
-// openError says that Redis was not asked, and what it was that made this so.
+// openError says that Redis was not asked, and what it was that made this so. It
+// has the cause of that, and is none of the errors in it.
 type openError struct {
 	error
 	last string
+}
+
+func newOpenError(err, last error) error {
+	open := &openError{error: err, last: last.Error()}
+	if cause := store.CauseOf(last); cause != "" {
+		return &store.CausedError{Cause: cause, Err: open} // last has the advice
+	}
+	return open
 }
 
 func (e *openError) Error() string {

@@ -87,7 +87,7 @@ func readPage(reply []any, order store.Order) (store.Page, error) {
 		if !ok || !row.hasMeta {
 			continue // somebody else wrote it; a repair will remove it
 		}
-		listed, err := newListed(key, row.rank, decodeEntry("", row.meta), number-insertion)
+		listed, err := newListed(key, row.rank, decodeEntry("", row.meta), age(number, insertion))
 		if err != nil {
 			return store.Page{}, err
 		}
@@ -114,6 +114,9 @@ func cutMember(member string) (insertion uint64, key string, ok bool) {
 	insertion, err := strconv.ParseUint(member[:16], 16, 64)
 	return insertion, member[16:], err == nil
 }
+
+// age is that of an entry; 0 if others wrote numbers that cannot be.
+func age(number, insertion uint64) uint64 { return number - min(number, insertion) }
 
 func newListed(key, rank string, e *store.Entry, age uint64) (*store.Listed, error) {
 	score, err := strconv.ParseFloat(rank, 64)
@@ -143,7 +146,7 @@ func (s *Store) Look(ctx context.Context, key string) (*store.Listed, error) {
 	}
 	first, _, _ := strings.Cut(meta, " ")
 	insertion, _ := strconv.ParseUint(first, 16, 64) // decodeEntry has read it
-	return newListed(key, rank, e, number-insertion)
+	return newListed(key, rank, e, age(number, insertion))
 }
 
 // Scan implements store.Store.

@@ -32,6 +32,10 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 	if !ok {
 		return nil, fmt.Errorf("%w: called without a deadline", store.ErrUnavailable)
 	}
+	work := applying
+	if script == fetchScript {
+		work = fetching
+	}
 	w.number++
 	sent := false // some try may have reached Redis
 	backoff := firstBackoff
@@ -46,10 +50,11 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		reply, err := s.try(ctx, min(patience, time.Until(deadline)/2), script, s.keys.scripts(w.id), args)
 		patience *= 2
 		if err == nil {
+			s.goesWell(work)
 			return reply, nil
 		}
 		switch {
-		case strings.HasPrefix(err.Error(), "REFUSED"):
+		case isForgotten(err):
 			if sent {
 				// Redis forgot this writer between two tries: nobody can tell
 				// whether the first one was applied.
@@ -58,21 +63,22 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 			}
 			*w = *newWriter()
 			w.number++
-		case isPassing(err):
-		case isReply(err):
-			s.complain("Redis answers with an error, and what needs it is refused", err.Error())
-			if sent || isHalfWay(err) {
-				return nil, failure(true, err)
-			}
-			return nil, fmt.Errorf("%w: %w", store.ErrRefused, err)
-		case errors.Is(err, store.ErrClosed):
-			return nil, failure(sent, err)
 		case isOpen(err):
 			// A batch of unknown fate is worth waiting for. For others the
 			// answer is known.
 			if !sent {
 				return nil, failure(false, err)
 			}
+		case isPassing(err):
+		case isReply(err):
+			s.refused(work, err)
+			s.leaveReadOnly(err)
+			if sent || isHalfWay(err) {
+				return nil, failure(true, err)
+			}
+			return nil, fmt.Errorf("%w: %w", store.ErrRefused, err)
+		case errors.Is(err, store.ErrClosed):
+			return nil, failure(sent, err)
 		case !isUnsent(err):
 			sent = true
 		}
@@ -93,18 +99,24 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 // read runs a script that only reads until it is answered or ctx ends. It may
 // be sent any number of times, so that no writer stands for it.
 func (s *Store) read(ctx context.Context, script *redis.Script, args ...any) ([]any, error) {
+	return s.readKeys(ctx, browsing, script, s.keys.reads(), args...)
+}
+
+// readKeys is read for a script with keys of its own.
+func (s *Store) readKeys(ctx context.Context, work string, script *redis.Script, keys []string, args ...any) ([]any, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return nil, fmt.Errorf("%w: called without a deadline", store.ErrUnavailable)
 	}
 	backoff, patience := firstBackoff, firstTry
 	for {
-		reply, err := s.try(ctx, min(patience, time.Until(deadline)), script, s.keys.reads(), args)
+		reply, err := s.try(ctx, min(patience, time.Until(deadline)), script, keys, args)
 		if err == nil {
+			s.goesWell(work)
 			return reply, nil
 		}
 		if isReply(err) && !isPassing(err) {
-			s.complain("Redis answers with an error, and what needs it is refused", err.Error())
+			s.refused(work, err)
 			return nil, fmt.Errorf("%w: %w", store.ErrRefused, err)
 		}
 		if isOpen(err) || errors.Is(err, store.ErrClosed) || time.Until(deadline) <= backoff {
@@ -132,11 +144,19 @@ func (s *Store) try(ctx context.Context, patience time.Duration, script *redis.S
 		defer cancel()
 		defer context.AfterFunc(s.life, cancel)()
 		reply, err := script.Run(ctx, client, keys, args...).Slice()
-		if patience < evidence && isTimeout(err) {
+		hurried := patience < evidence && isTimeout(err)
+		err = s.diagnose(err)
+		if hurried {
 			err = fmt.Errorf("%w: %w", errHurried, err)
+		}
+		if err != nil && !isReply(err) && !s.greeted.Load() {
+			err = &ungreetedError{err}
 		}
 		return reply, err
 	})
+	if err == nil {
+		s.goesWell(connecting)
+	}
 	if tripped {
 		// The pool of a client that failed to dial often enough only tries
 		// once a second, in a goroutine that outlives it.
@@ -162,10 +182,19 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// isPassing reports whether the server said that it cannot work for a while.
+// isPassing reports whether the server said that it cannot work for a while, and
+// did nothing.
 func isPassing(err error) bool {
-	return redis.IsLoadingError(err) || redis.IsMasterDownError(err) || redis.IsClusterDownError(err) || redis.IsMaxClientsError(err)
+	switch code(said(err)) {
+	case "LOADING", "MASTERDOWN", "CLUSTERDOWN":
+		return true
+	}
+	return strings.HasPrefix(said(err), "max number of clients reached")
 }
+
+// isForgotten reports whether a script refused its batch, since it does not know
+// the writer; see entry.lua.
+func isForgotten(err error) bool { return code(said(err)) == "REFUSED" }
 
 // isReply reports whether err was said by the server.
 func isReply(err error) bool {
@@ -179,16 +208,23 @@ func isReply(err error) bool {
 // commands within a script may come at any place, above all those of a user
 // who lacks the right to one command.
 func isHalfWay(err error) bool {
-	return strings.Contains(err.Error(), "user_script") && !strings.Contains(err.Error(), "WRONGTYPE")
+	return strings.Contains(err.Error(), "user_script") && store.CauseOf(err) != store.WrongType
 }
+
+// ungreetedError comes before the server ever answered to a greeting, which comes
+// before everything else on a connection.
+type ungreetedError struct{ error }
+
+func (e *ungreetedError) Unwrap() error { return e.error }
 
 // isUnsent reports whether err came before anything was sent. That a context
 // has ended is said only by who waits for a connection; on a connection it is
 // an i/o timeout.
 func isUnsent(err error) bool {
 	var dial *dialError
+	var ungreeted *ungreetedError
 	var op *net.OpError
-	return errors.As(err, &dial) ||
+	return errors.As(err, &dial) || errors.As(err, &ungreeted) ||
 		(errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) && !errors.As(err, &op) ||
 		errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
 }

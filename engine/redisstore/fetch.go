@@ -25,8 +25,9 @@ func (s *Store) Fetch(ctx context.Context, keys []string, uses ...store.Use) (st
 	}
 	r := reader{reply: reply}
 	fetched := store.Fetched{Number: uint64(r.int()), Epoch: r.string(), LastEvent: parseVersion(r.string()), LostRaises: int(r.int()), Entries: make([]*store.Entry, len(keys))}
-	s.leaveReadOnly(r.string())
-	w.recorded = r.int() == 1 || w.recorded
+	refusal, recorded := r.string(), r.int() == 1
+	s.raised(refusal, recorded)
+	w.recorded = recorded || w.recorded
 	for i := range keys {
 		value, found := r.optional()
 		meta, _ := r.optional()

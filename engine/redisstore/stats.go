@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"maps"
-	"strings"
 	"sync"
 
 	"github.com/sony/gobreaker/v2"
@@ -37,12 +36,12 @@ var RetryKinds = []string{retryBusy, retryForgotten, retryNoAnswer, retryUnreach
 // retryKind returns the one of RetryKinds that a try's error leads to.
 func retryKind(err error) string {
 	switch {
-	case strings.HasPrefix(err.Error(), "REFUSED"):
+	case isForgotten(err):
 		return retryForgotten
-	case isPassing(err):
-		return retryBusy
 	case isOpen(err), isUnsent(err):
 		return retryUnreachable
+	case isPassing(err):
+		return retryBusy
 	default:
 		return retryNoAnswer
 	}

@@ -5,9 +5,7 @@ package redisstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +48,9 @@ type Store struct {
 	renewPause  time.Duration
 	resubscribe context.CancelFunc
 
+	// greeted says that some connection to the target got as far as its greeting,
+	// so that it is a Redis, and one that is spoken to as it wants to be.
+	greeted       atomic.Bool
 	policyChecked atomic.Bool
 	mended        atomic.Uint64
 	renewals      atomic.Uint64
@@ -67,13 +68,28 @@ func New(c Config) *Store {
 		target: c.Target,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.client = newClient(c.Target, s.life)
+	s.client = s.newClient()
 	s.breaker = newBreaker(c.Logger)
 	return s
 }
 
-func newClient(t *Target, life context.Context) *redis.Client {
-	o := t.clientOptions(life)
+// newClient returns a client of the target in force. The caller holds mu, or is
+// alone.
+func (s *Store) newClient() *redis.Client {
+	o := s.target.clientOptions(s.life)
+	o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
+		s.greeted.Store(true)
+		if o.Password != "" || o.Username != "" {
+			return nil
+		}
+		// A server that wants a password hangs up on a long command, whose sender
+		// may then hear nothing. It answers a short one.
+		err := s.diagnose(cn.Ping(ctx).Err())
+		if store.CauseOf(err) != store.Credentials {
+			return nil
+		}
+		return err
+	}
 	client := redis.NewClient(o)
 	client.AddHook(newTracing(o))
 	return client
@@ -84,6 +100,7 @@ func newClient(t *Target, life context.Context) *redis.Client {
 func (s *Store) SetTarget(t *Target) {
 	s.mu.Lock()
 	s.target = t
+	s.greeted.Store(false)
 	s.mu.Unlock()
 	s.renewClient()
 }
@@ -98,15 +115,15 @@ func (s *Store) renewClient() {
 	}
 	s.renewals.Add(1)
 	_ = s.client.Close()
-	s.client = newClient(s.target, s.life)
+	s.client = s.newClient()
 }
 
 // leaveReadOnly makes new connections when a server says that it is read-only:
 // after a failover the same name may lead to another one, and the old one keeps
 // its connections open. It does so ever less often until a write goes through,
 // since the server may be meant to be read only.
-func (s *Store) leaveReadOnly(redisError string) {
-	if !strings.HasPrefix(redisError, "READONLY") {
+func (s *Store) leaveReadOnly(err error) {
+	if store.CauseOf(err) != store.ReadOnly {
 		return
 	}
 	s.mu.Lock()
@@ -165,7 +182,7 @@ func (s *Store) Check(ctx context.Context) error {
 		return err
 	}
 	if err := client.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("pinging Redis: %w", err)
+		return fmt.Errorf("pinging Redis: %w", s.diagnose(err))
 	}
 	s.checkPolicy(ctx, client)
 	return nil
@@ -175,13 +192,12 @@ func (s *Store) Check(ctx context.Context) error {
 // the server is down is known from then on, and not warned of once more.
 func (s *Store) CheckOrWarn(ctx context.Context) {
 	err := s.Check(ctx)
-	var reply redis.Error
 	switch {
 	case err == nil:
 	case !s.breaker.note(err):
 		s.breaker.lose()
-	case errors.As(err, &reply):
-		s.complain("Redis answers with an error, and what needs it is refused", reply.Error())
+	default:
+		s.refused(connecting, err)
 	}
 }
 

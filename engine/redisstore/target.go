@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,6 +18,9 @@ import (
 type Target struct {
 	options *redis.Options
 	query   url.Values // the options of the URL, without db
+	// shaking counts the connections that wait for TLS. Who waits for one of them
+	// gives up before it does, and hears nothing of it.
+	shaking atomic.Int32
 }
 
 // Identity names server and database, without credentials.
@@ -79,15 +83,14 @@ func (t *Target) clientOptions(life context.Context) *redis.Options {
 	o.DialTimeout = dialTimeout
 	// Not go-redis's own dialer, whose TLS handshake knows no time-out.
 	plain := &net.Dialer{KeepAlive: time.Minute}
-	dial := plain.DialContext
-	if o.TLSConfig != nil {
-		dial = (&tls.Dialer{NetDialer: plain, Config: o.TLSConfig}).DialContext
-	}
 	o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
 		defer context.AfterFunc(life, cancel)()
-		conn, err := dial(ctx, network, addr)
+		conn, err := plain.DialContext(ctx, network, addr)
+		if err == nil && o.TLSConfig != nil {
+			conn, err = t.shakeHands(ctx, conn)
+		}
 		if err != nil {
 			return nil, &dialError{err}
 		}
@@ -100,3 +103,16 @@ func (t *Target) clientOptions(life context.Context) *redis.Options {
 type dialError struct{ error }
 
 func (e *dialError) Unwrap() error { return e.error }
+
+// shakeHands makes a connection one of TLS, or closes it. The configuration has the
+// name of the server, which go-redis took from the URL.
+func (t *Target) shakeHands(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	t.shaking.Add(1)
+	defer t.shaking.Add(-1)
+	secure := tls.Client(conn, t.options.TLSConfig)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, &handshakeError{err}
+	}
+	return secure, nil
+}

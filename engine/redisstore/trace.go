@@ -88,7 +88,7 @@ func endSpan(s trace.Span, err error) {
 		kind := "connection"
 		switch {
 		case isReply(err):
-			kind, _, _ = strings.Cut(err.Error(), " ")
+			kind = errorType(said(err))
 		case isTimeout(err):
 			kind = "timeout"
 		}
@@ -99,4 +99,14 @@ func endSpan(s trace.Span, err error) {
 		}
 	}
 	s.End()
+}
+
+// errorType returns the code of plain words of a server, and ERR for those that
+// have no other.
+func errorType(words string) string {
+	first := code(words)
+	if first == "" || strings.Trim(first, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return "ERR"
+	}
+	return first
 }

@@ -24,7 +24,7 @@ const (
 // Watch implements store.Watchable. It holds one connection.
 func (s *Store) Watch(ctx context.Context, o store.Observer) {
 	for ctx.Err() == nil {
-		err := s.watchOnce(ctx, o)
+		err := s.diagnose(s.watchOnce(ctx, o))
 		if ctx.Err() != nil {
 			return
 		}
@@ -97,7 +97,7 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 		case *redis.Message:
 			event, err := decodeEvent(m.Payload)
 			if err != nil {
-				s.complain("this node drops its local entries, since it does not understand an event", err.Error())
+				s.complain("", "this node drops its local entries, since it does not understand an event", err)
 				o.Subscribed()
 				continue
 			}

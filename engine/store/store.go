@@ -71,8 +71,18 @@ type Store interface {
 	// during the whole pass is returned, perhaps more than once.
 	Scan(ctx context.Context, prefix, after string) (keys []string, next string, err error)
 
+	// Probe tries what Fetch and Apply do, and changes nothing, also where there
+	// is nothing yet.
+	Probe(ctx context.Context) Health
+
 	// Close ends the store and everything it started.
 	Close() error
+}
+
+// Health says why a store would not do its work now; nil where it would. Where it
+// does not read it does not write either.
+type Health struct {
+	Reads, Writes error
 }
 
 // Watchable is a Store that other processes write to as well.
@@ -176,7 +186,7 @@ const (
 	// TooLarge says that key and value exceed Limits.MaxBytes by themselves.
 	TooLarge
 	// Refused says that the store cannot write now; Result.Reason has its
-	// words.
+	// words, Result.Cause what they mean.
 	Refused
 	// TooMuchAtOnce says that more entries would have to leave for this one
 	// than a batch may evict. It did evict so many; a later try goes on.
@@ -191,7 +201,11 @@ type Result struct {
 	// content type, is the one of the write.
 	SameValue bool
 	Reason    string
+	Cause     Cause
 }
+
+// Refusal is the error of a Refused write.
+func (r *Result) Refusal() error { return &CausedError{Cause: r.Cause, Err: errors.New(r.Reason)} }
 
 // Applied is the answer to a batch.
 type Applied struct {

@@ -192,6 +192,24 @@ var browseTests = []test{
 		f.wantKeys("all", f.scan(""), all...)
 	}},
 
+	{"a probe finds nothing wrong, and changes nothing", func(f *fixture) {
+		if got := f.Store.Probe(f.ctx()); got != (store.Health{}) {
+			f.Errorf("before the first batch: %+v", got)
+		}
+		if got := f.size(); got != (store.Size{}) {
+			f.Errorf("a probe made the size %+v", got)
+		}
+		f.apply(create("a", "1"), create("b", "2"))
+		f.fetch("b")
+		size, order := f.size(), f.order()
+		if got := f.Store.Probe(f.ctx()); got != (store.Health{}) {
+			f.Errorf("%+v", got)
+		}
+		if f.size() != size || !slices.Equal(f.order(), order) {
+			f.Errorf("%+v became %+v, %v became %v", size, f.size(), order, f.order())
+		}
+	}},
+
 	{"nobody browses in a closed store, or once the context is done", func(f *fixture) {
 		f.apply(create("a", "1"))
 		done, cancel := context.WithDeadline(f.Context(), time.Unix(0, 0))
@@ -202,7 +220,8 @@ var browseTests = []test{
 			_, page := f.Store.Page(ctx, "", 1, store.Next)
 			_, look := f.Store.Look(ctx, "a")
 			_, _, scan := f.Store.Scan(ctx, "", "")
-			for i, err := range []error{size, page, look, scan} {
+			health := f.Store.Probe(ctx)
+			for i, err := range []error{size, page, look, scan, health.Reads, health.Writes} {
 				if !errors.Is(err, want) {
 					f.Errorf("call %d: %v, want %v", i, err, want)
 				}

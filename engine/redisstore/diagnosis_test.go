@@ -1,0 +1,338 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// openInfo opens a store whose log has INFO too.
+func (f *fixture) openInfo(url string) (*Store, *observer.ObservedLogs) {
+	f.Helper()
+	target, err := Parse(url)
+	if err != nil {
+		f.Fatal(err)
+	}
+	core, logs := observer.New(zap.InfoLevel)
+	s := New(Config{Target: target, Namespace: "cache", Logger: zap.New(core)})
+	f.Cleanup(func() { _ = s.Close() })
+	return s, logs
+}
+
+// soon bounds a call that is expected to fail.
+func (f *fixture) soon() context.Context {
+	ctx, cancel := context.WithTimeout(f.Context(), 700*time.Millisecond)
+	f.Cleanup(cancel)
+	return ctx
+}
+
+func someWrites() []store.Write {
+	var writes []store.Write
+	for n := range 9 {
+		writes = append(writes, put(strconv.Itoa(n), strings.Repeat("v", 1000)))
+	}
+	return writes
+}
+
+// wantOneLine fails the test unless one warning has the cause and what to do.
+func wantOneLine(t *testing.T, logs *observer.ObservedLogs, cause store.Cause) {
+	t.Helper()
+	lines := 0
+	for _, line := range logs.All() {
+		fields := line.ContextMap()
+		if line.Level != zap.WarnLevel {
+			continue
+		}
+		lines++
+		advice, _ := fields["advice"].(string)
+		if fields["cause"] != string(cause) || advice == "" || fields["error"] == "" {
+			t.Errorf("%s: %v", line.Message, fields)
+		}
+	}
+	if lines != 1 {
+		t.Errorf("%d lines: %v", lines, logs.All())
+	}
+}
+
+func TestWhatIsWrongIsSaidOnceWithItsCauseAndAdvice(t *testing.T) {
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	for _, c := range []struct {
+		name  string
+		set   func(f *fixture)
+		url   func(f *fixture) string
+		cause store.Cause
+		said  string
+	}{
+		{
+			name: "a password that the configuration has not", cause: store.Credentials, said: "NOAUTH",
+			set: func(f *fixture) { f.do("CONFIG", "SET", "requirepass", "s3cret") },
+		},
+		{
+			name: "a wrong password", cause: store.Credentials, said: "WRONGPASS",
+			set: func(f *fixture) { f.do("CONFIG", "SET", "requirepass", "s3cret") },
+			url: func(f *fixture) string { return "redis://:wrong@" + f.server.Addr },
+		},
+		{
+			name: "a database that is not there", cause: store.NoDatabase, said: "out of range",
+			url: func(f *fixture) string { return "redis://" + f.server.Addr + "/99" },
+		},
+		{
+			name: "a plain port for TLS", cause: store.TLS, said: "rediss",
+			url: func(f *fixture) string { return "rediss://" + f.server.Addr },
+		},
+		{
+			name: "a port of TLS for plain", cause: store.TLS, said: "rediss",
+			url: func(f *fixture) string { return "redis://" + tlsServer(f.T) },
+		},
+		{
+			name: "a certificate that nobody trusts", cause: store.TLS, said: "certificate",
+			url: func(f *fixture) string { return "rediss://" + tlsServer(f.T) },
+		},
+		{
+			name: "a web server", cause: store.NotRedis, said: "HTTP",
+			url: func(*fixture) string { return "redis://" + web.Listener.Addr().String() },
+		},
+		{
+			name: "no right to run scripts", cause: store.Permission, said: "evalsha",
+			set: func(f *fixture) { f.do("ACL", "SETUSER", "default", "-evalsha") },
+		},
+		{
+			name: "no right to a command of the scripts", cause: store.Permission, said: "hmget",
+			set: func(f *fixture) { f.do("ACL", "SETUSER", "default", "-hmget") },
+		},
+		{
+			name: "no right to the keys", cause: store.Permission, said: "keys",
+			set: func(f *fixture) { f.do("ACL", "SETUSER", "default", "resetkeys", "~other:*") },
+		},
+		{
+			name: "another layout", cause: store.UnknownLayout, said: "LAYOUT",
+			set: func(f *fixture) { f.do("HSET", "{cache}:state", "layout", "99") },
+		},
+		{
+			name: "an unknown policy", cause: store.UnknownEviction, said: "of-tomorrow",
+			set: func(f *fixture) { f.apply(create("a", "1")); f.do("HSET", "{cache}:state", "eviction", "of-tomorrow") },
+		},
+		{
+			name: "another type", cause: store.WrongType, said: "WRONGTYPE",
+			set: func(f *fixture) { f.do("SET", "{cache}:meta", "mine") },
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t)
+			if c.set != nil {
+				c.set(f)
+			}
+			url := f.server.URL()
+			if c.url != nil {
+				url = c.url(f)
+			}
+			s, logs := f.openInfo(url)
+			s.CheckOrWarn(f.soon())
+			for range 2 {
+				_, fetch := s.Fetch(f.soon(), []string{"a"})
+				_, apply := s.Apply(f.soon(), store.Batch{Limits: f.limits, Writes: someWrites()})
+				health := s.Probe(f.soon())
+				for i, err := range []error{fetch, apply, health.Reads, health.Writes} {
+					if store.CauseOf(err) != c.cause {
+						t.Errorf("call %d: the cause of %v is %q, want %q", i, err, store.CauseOf(err), c.cause)
+					}
+				}
+				// Only a command that is refused within a script may come too late.
+				if errors.Is(apply, store.ErrFateUnknown) && c.said != "hmget" {
+					t.Errorf("nothing was sent that could be applied: %v", apply)
+				}
+			}
+			wantOneLine(t, logs, c.cause)
+			if line := logs.All()[0]; !strings.Contains(lineText(line), c.said) {
+				t.Errorf("%q does not say %q", lineText(line), c.said)
+			}
+		})
+	}
+}
+
+func lineText(line observer.LoggedEntry) string {
+	text := line.Message
+	for _, value := range line.ContextMap() {
+		if s, ok := value.(string); ok {
+			text += " " + s
+		}
+	}
+	return text
+}
+
+func TestWritesThatRedisRefusesAreSaidOnceAndSoIsTheirEnd(t *testing.T) {
+	for _, c := range []struct {
+		cause   store.Cause
+		refuse  []any
+		mend    []any
+		isShown string
+	}{
+		{store.Full, []any{"CONFIG", "SET", "maxmemory", "1"}, []any{"CONFIG", "SET", "maxmemory", "0"}, "OOM"},
+		{store.ReadOnly, []any{"REPLICAOF", "127.0.0.1", "1"}, []any{"REPLICAOF", "NO", "ONE"}, "READONLY"},
+		{store.TooFewReplicas, []any{"CONFIG", "SET", "min-replicas-to-write", "1"}, []any{"CONFIG", "SET", "min-replicas-to-write", "0"}, "NOREPLICAS"},
+		{store.Permission, []any{"ACL", "SETUSER", "default", "-zadd"}, []any{"ACL", "SETUSER", "default", "+zadd"}, "zadd"},
+	} {
+		t.Run(string(c.cause), func(t *testing.T) {
+			f := newFixture(t)
+			f.apply(create("a", "1"))
+			s, logs := f.openInfo(f.server.URL())
+			f.do(c.refuse...)
+			for range 3 {
+				if got, err := s.Fetch(f.ctx(), []string{"a"}); err != nil || got.LostRaises != 1 {
+					t.Errorf("%+v, %v", got, err)
+				}
+				health := s.Probe(f.ctx())
+				if health.Reads != nil || store.CauseOf(health.Writes) != c.cause || !strings.Contains(health.Writes.Error(), c.isShown) {
+					t.Errorf("%+v", health)
+				}
+				a, err := s.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{put("b", "2")}})
+				switch {
+				case c.cause == store.Permission:
+					if store.CauseOf(err) != c.cause {
+						t.Errorf("%v", err)
+					}
+				case err != nil || a.Results[0].Outcome != store.Refused || a.Results[0].Cause != c.cause:
+					t.Errorf("%+v, %v", a, err)
+				}
+			}
+			wantOneLine(t, logs, c.cause)
+			if text := lineText(logs.All()[0]); !strings.Contains(text, c.isShown) {
+				t.Errorf("%q does not say %q", text, c.isShown)
+			}
+
+			f.do(c.mend...)
+			if health := s.Probe(f.ctx()); health != (store.Health{}) {
+				t.Errorf("mended, and %+v", health)
+			}
+			for range 2 {
+				if got, err := s.Fetch(f.ctx(), []string{"a"}); err != nil || got.LostRaises != 0 {
+					t.Errorf("%+v, %v", got, err)
+				}
+				if _, err := s.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{put("b", "2")}}); err != nil {
+					t.Error(err)
+				}
+			}
+			if n := logs.FilterMessageSnippet("does again").Len(); n != 1 || logs.Len() != 2 {
+				t.Errorf("once it is mended: %v", logs.All())
+			}
+		})
+	}
+}
+
+func TestAPasswordThatIsPutRightIsSaid(t *testing.T) {
+	f := newFixture(t)
+	f.do("ACL", "SETUSER", "cache", "on", ">old", "~*", "&*", "+@all")
+	s, logs := f.openInfo("redis://cache:new@" + f.server.Addr)
+	if _, err := s.Fetch(f.ctx(), []string{"a"}); store.CauseOf(err) != store.Credentials {
+		t.Fatal(err)
+	}
+	f.do("ACL", "SETUSER", "cache", ">new")
+	if _, err := s.Size(f.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	if n := logs.FilterMessageSnippet("does again").Len(); n != 1 || logs.Len() != 2 {
+		t.Errorf("%v", logs.All())
+	}
+}
+
+func TestASubscriptionThatIsRefusedTellsTheCause(t *testing.T) {
+	f := newFixture(t)
+	f.do("ACL", "SETUSER", "plain", "on", ">pw", "~{cache}:*", "resetchannels", "+@all")
+	s, _ := f.open("redis://plain:pw@" + f.server.Addr + "/0")
+	ctx, cancel := context.WithCancel(f.ctx())
+	defer cancel()
+	o := lossObserver{lost: make(chan error, 1)}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Watch(ctx, o)
+	}()
+	err := <-o.lost
+	cancel()
+	<-ended
+	if store.CauseOf(err) != store.Permission || !strings.Contains(err.Error(), "docs/redis.md") {
+		t.Error(err)
+	}
+}
+
+type lossObserver struct {
+	observed
+	lost chan error
+}
+
+func (o lossObserver) Lost(err error) {
+	select {
+	case o.lost <- err:
+	default:
+	}
+}
+
+// tlsServer starts a Redis whose only TCP port speaks TLS, and returns its address.
+func tlsServer(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotAfter:     time.Now().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	certFile := write("cert.pem", "CERTIFICATE", certificate)
+	server := redistest.Start(t, "--tls-port", "0", "--tls-cert-file", certFile, "--tls-ca-cert-file", certFile,
+		"--tls-key-file", write("key.pem", "PRIVATE KEY", private), "--tls-auth-clients", "no")
+	// Redis takes the port that was found for it over, for TLS.
+	_, port, _ := net.SplitHostPort(server.Addr)
+	socket := redis.NewClient(&redis.Options{Network: "unix", Addr: server.Socket})
+	defer socket.Close()
+	for _, setting := range [][2]string{{"port", "0"}, {"tls-port", port}} {
+		if err := socket.ConfigSet(t.Context(), setting[0], setting[1]).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn, err := tls.Dial("tcp", server.Addr, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	return server.Addr
+}

@@ -1,0 +1,58 @@
+package redisstore
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+//go:embed probe.lua
+var probeLua string
+
+var probeScript = redis.NewScript(entryLua + policiesLua + probeLua)
+
+// Probe implements store.Store.
+func (s *Store) Probe(ctx context.Context) store.Health {
+	reply, err := s.readKeys(ctx, probing, probeScript, s.keys.scripts(newWriter().id))
+	if err != nil {
+		err = fmt.Errorf("probing: %w", err)
+		return store.Health{Reads: err, Writes: err}
+	}
+	r := reader{reply: reply}
+	reads, writes, missing := r.string(), r.string(), r.string()
+	if err := r.failure(); err != nil {
+		return store.Health{Reads: err, Writes: err}
+	}
+	return store.Health{Reads: s.probed(reads, missing), Writes: s.probed(writes, missing)}
+}
+
+// probed returns the error that the words of a refusal stand for.
+func (s *Store) probed(refusal, missing string) error {
+	if refusal == "" {
+		return nil
+	}
+	err := s.diagnose(scriptError(refusal))
+	if store.CauseOf(err) == store.Permission {
+		err = fmt.Errorf("%w; missing: %s", err, missing)
+	}
+	return fmt.Errorf("%w: %w", store.ErrRefused, err)
+}
+
+// missingRights names the commands of the scripts to which the user has no right:
+// Redis 7.0 does not say what a script was refused.
+func (s *Store) missingRights() string {
+	const patience = time.Second
+	ctx, cancel := context.WithTimeout(s.life, patience)
+	defer cancel()
+	reply, err := s.try(ctx, patience, probeScript, s.keys.scripts(newWriter().id), nil)
+	if err != nil || len(reply) != 3 {
+		return ""
+	}
+	names, _ := reply[2].(string)
+	return names
+}

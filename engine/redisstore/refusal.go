@@ -1,0 +1,49 @@
+package redisstore
+
+import (
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// What scripts are refused without failing: they answer as much as they can, and
+// say what they could not do, in the words of the server.
+
+// raised is told why a fetch could not raise ranks, and whether it raised any.
+func (s *Store) raised(refusal string, raisedAny bool) {
+	if refusal == "" {
+		if raisedAny {
+			s.goesWell(raising)
+		}
+		return
+	}
+	err := s.diagnose(scriptError(refusal))
+	s.complain(raising, "Redis answers reads, and does not count them for eviction", err)
+	s.leaveReadOnly(err)
+}
+
+// judge gives a refused write its cause, and notes whether values are taken. It
+// reports whether the write changed anything.
+func (s *Store) judge(r *store.Result) (changed bool) {
+	switch r.Outcome {
+	case store.Created, store.Replaced:
+		s.goesWell(writing)
+		return true
+	case store.Deleted:
+		return true
+	case store.Refused:
+		err := s.diagnose(scriptError(r.Reason))
+		r.Reason, r.Cause = err.Error(), store.CauseOf(err)
+		s.complain(writing, "Redis refused a write", err)
+		s.leaveReadOnly(err)
+	}
+	return false
+}
+
+// published is told why an event was not published; "" if it was.
+func (s *Store) published(refusal string) {
+	if refusal == "" {
+		s.goesWell(publishing)
+		return
+	}
+	s.complain(publishing, "Redis did not publish an event: other nodes may serve old entries for as long as local_ttl",
+		s.diagnose(scriptError(refusal)))
+}
