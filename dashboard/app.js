@@ -125,11 +125,11 @@ function take(answer) {
 function show(answer, isFirst) {
   const now = Date.now();
   cache = answer;
-  if (cache.store_state.reachable) {
-    downSince = 0;
+  if (cache.store_state.ready) downSince = 0;
+  if (cache.store_state.keys !== null) {
     full = { keys: cache.store_state.keys, bytes: cache.store_state.bytes, at: now };
   }
-  if (!cache.store_state.reachable && !downSince) {
+  if (!cache.store_state.ready && !downSince) {
     downSince = now;
     isSinceOpened = isFirst;
     clearTables(orders.filter((order) => !asOf[order]), 'Not known while the store is down.');
@@ -147,7 +147,7 @@ function show(answer, isFirst) {
 
 /** The order of the keys, less often: each is a call to the store. */
 async function readTables() {
-  if (!cache?.store_state.reachable || Date.now() - keysAt < keysInterval) return;
+  if (!cache?.store_state.ready || Date.now() - keysAt < keysInterval) return;
   const asked = id;
   keysAt = Date.now();
   try {
@@ -165,7 +165,7 @@ async function readTables() {
 
 function showState() {
   const isSilent = silentSince > 0;
-  const isDown = cache !== null && !cache.store_state.reachable;
+  const isDown = cache !== null && !cache.store_state.ready;
   const isEmbedded = cache?.store === 'embedded';
   const name = isEmbedded ? 'The store' : 'Redis';
   document.body.classList.toggle('is-silent', isSilent);
@@ -175,11 +175,12 @@ function showState() {
   if (cache === null) {
     items.push([isSilent ? 'bad' : 'idle', isSilent ? 'No answer from the server' : id || isPolling ? 'Asking the server' : 'No cache is configured']);
   } else {
-    const { reachable, breaker } = cache.store_state;
+    const { reachable, ready, writes, breaker } = cache.store_state;
     const { subscribed, nodes, count } = cache.subscription ?? {};
     const n = Math.max(nodes?.length ?? 0, count ?? 0);
     if (isSilent) items.push(['bad', 'No answer from the server']);
-    items.push(isSilent ? ['idle', `${name}: not known`] : reachable ? ['good', isEmbedded ? 'Embedded store' : 'Redis answers'] : ['bad', `${name} is down`]);
+    items.push(isSilent ? ['idle', `${name}: not known`] : ready ? ['good', isEmbedded ? 'Embedded store' : 'Redis answers'] : ['bad', reachable ? `${name} refuses reads` : `${name} is down`]);
+    if (!isSilent && ready && !writes) items.push(['bad', `${name} takes no writes`]);
     if (!isSilent && breaker && breaker !== 'closed') items.push(['warn', `Circuit breaker ${breaker}`]);
     if (!isEmbedded) {
       items.push(isSilent ? ['idle', 'Subscription: not known'] : subscribed ? ['good', 'Subscribed to changes'] : ['warn', `Not subscribed: local answers last ${cache.settings.unsubscribed_ttl} or less`]);
@@ -207,16 +208,21 @@ function showBanner(isSilent, isDown, name) {
     title = `No answer from the server since ${time(silentSince)}.`;
     text = `${sentence(silence)}. ` + (cache ? `What is shown is from ${time(answeredAt)}.` : 'There is nothing to show yet.');
   } else if (isDown) {
-    title = isSinceOpened ? `${name} is down, and was when this page first asked at ${time(downSince)}.` : `${name} is down since ${time(downSince)}.`;
+    const isRefused = cache.store_state.reachable;
+    title = isRefused ? `${name} refuses reads since ${time(downSince)} or earlier.` :
+      isSinceOpened ? `${name} is down, and was when this page first asked at ${time(downSince)}.` : `${name} is down since ${time(downSince)}.`;
     const old = asOf.next ? ` Keys and their order below are as of ${time(asOf.next)}.` : '';
     text = `Local answers go on; what needs the store gets 503.${old}`;
     if (cache.store_state.error) text += ` (${cache.store_state.error})`;
+  } else if (cache && !cache.store_state.writes) {
+    title = `${name} takes no writes.`;
+    text = `Reads go on; writes get 503. (${cache.store_state.error})`;
   } else if (id === null && answeredAt) {
     title = 'No cache is configured.';
     text = 'The configuration that runs has no redis_proxy handler.';
   }
   byId('banner').hidden = title === '';
-  byId('banner').className = isSilent || isDown ? 'banner bad' : 'banner';
+  byId('banner').className = isSilent || cache ? 'banner bad' : 'banner';
   byId('retry').hidden = !isSilent;
   setText(byId('banner-title'), title);
   setText(byId('banner-text'), text);

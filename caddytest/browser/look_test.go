@@ -59,7 +59,7 @@ func TestLightAndDarkAreLegible(t *testing.T) {
 
 			s.change(func() {
 				state := s.caches[0]["store_state"].(object)
-				state["reachable"], state["error"], state["breaker"] = false, "it was switched off", "open"
+				state["reachable"], state["ready"], state["writes"], state["error"], state["breaker"] = false, false, false, "it was switched off", "open"
 				s.caches[0]["subscription"] = object{"subscribed": false, "nodes": []object{}}
 				s.entries["b"] = `503 {"error":"the store is down"}`
 			})

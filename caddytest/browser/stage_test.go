@@ -140,7 +140,7 @@ func (s *stage) cache(id, namespace string) object {
 	return object{
 		"id": id, "namespace": namespace, "store": "redis://app:xxxxx@redis.test:6379/0",
 		"settings":     object{"max_keys": 10000, "eviction": "rank", "local_ttl": "30s", "unsubscribed_ttl": "1.5s"},
-		"store_state":  object{"reachable": true, "error": "", "breaker": "closed", "keys": 9000, "max_keys": 10000, "bytes": 3 << 20, "max_bytes": 0, "eviction": "rank"},
+		"store_state":  object{"reachable": true, "ready": true, "writes": true, "cause": "", "error": "", "breaker": "closed", "keys": 9000, "max_keys": 10000, "bytes": 3 << 20, "max_bytes": 0, "eviction": "rank"},
 		"subscription": object{"subscribed": true, "count": 2, "nodes": []object{{"name": "edge-1:71", "connected_seconds": 3700, "this": true}, {"name": "edge-2:72", "connected_seconds": 59}}},
 		"figures": object{
 			"since":     s.began.Add(-time.Hour),
