@@ -46,7 +46,9 @@ local order = order_of(before, keys, state[8], state[9], state[10], state[11])
 local writing = false
 local function try(...)
   local result = redis.pcall(...)
-  if not writing and type(result) == 'table' and result.err then return result.err end
+  if not writing and type(result) == 'table' and result.err then
+    return (string.gsub(result.err, '[\r\n]+$', '')) -- with which Redis 6.2 ends it, as a line of answers does
+  end
   writing = true
 end
 
