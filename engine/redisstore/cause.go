@@ -87,10 +87,21 @@ func causeOfWords(words string) store.Cause {
 	return ""
 }
 
-// diagnose gives an error its cause, and an advice, where they are known. That no
-// connection to the server ever got as far as its greeting says that it is no
-// outage that began meanwhile.
+// diagnose is diagnosed of an error of this store.
 func (s *Store) diagnose(err error) error {
+	if err == nil {
+		return nil
+	}
+	s.mu.Lock()
+	target := s.target
+	s.mu.Unlock()
+	return diagnosed(err, target, s.greeted.Load())
+}
+
+// diagnosed gives an error its cause, and an advice, where they are known. If no
+// connection to the target ever got as far as its greeting, it is no outage that
+// began meanwhile.
+func diagnosed(err error, target *Target, greeted bool) error {
 	if err == nil || store.CauseOf(err) != "" {
 		return err
 	}
@@ -102,8 +113,8 @@ func (s *Store) diagnose(err error) error {
 		cause = causeOfWords(said(err))
 	case isHandshake:
 		cause, advice = store.TLS, handshake.advice()
-	case s.greeted.Load():
-	case isTimeout(err) && s.isShaking():
+	case greeted:
+	case isTimeout(err) && target.shaking.Load() > 0:
 		cause, advice = store.TLS, silentAdvice
 	case strings.HasPrefix(err.Error(), "redis: can't parse"), strings.HasPrefix(err.Error(), "redis: invalid reply"):
 		cause = store.NotRedis
@@ -140,12 +151,6 @@ var advices = map[store.Cause]string{
 // silentAdvice is for a server that takes connections and does not answer to TLS.
 // So does a Redis on a plain port: it waits for the end of a line.
 const silentAdvice = "the server does not answer to TLS: if its port is a plain one, write redis:// in store in place of rediss://"
-
-func (s *Store) isShaking() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.target.shaking.Load() > 0
-}
 
 // handshakeError says that a connection came about, and TLS on it did not.
 type handshakeError struct{ error }

@@ -45,7 +45,7 @@ func TestTheWordsOfEachVersionOfRedisTellTheCause(t *testing.T) {
 		if got := said(err); got != c.plain {
 			t.Errorf("%q: got %q, want %q", c.said, got, c.plain)
 		}
-		diagnosed := new(Store).diagnose(err)
+		diagnosed := diagnosed(err, new(Target), true)
 		if got := store.CauseOf(diagnosed); got != c.cause {
 			t.Errorf("%q: got the cause %q, want %q", c.said, got, c.cause)
 		}

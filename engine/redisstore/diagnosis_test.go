@@ -336,3 +336,23 @@ func tlsServer(t *testing.T) string {
 	conn.Close()
 	return server.Addr
 }
+
+func TestAnOriginalThatCannotBeReadTellsTheCause(t *testing.T) {
+	f := newFixture(t)
+	f.do("CONFIG", "SET", "requirepass", "s3cret")
+	for url, cause := range map[string]store.Cause{
+		"redis://:wrong@" + f.server.Addr: store.Credentials,
+		"redis://" + tlsServer(t):         store.TLS,
+	} {
+		target, err := Parse(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		original := OpenOriginal(target)
+		_, err = original.Size(f.ctx())
+		original.Close()
+		if store.CauseOf(err) != cause {
+			t.Errorf("the cause of %v is %q, want %q", err, store.CauseOf(err), cause)
+		}
+	}
+}

@@ -33,11 +33,14 @@ func ask[T any](ctx context.Context, call func(context.Context) (T, error)) (T, 
 }
 
 // Original reads what the original wrote to a Redis. It changes nothing there.
-type Original struct{ client *redis.Client }
+type Original struct {
+	client *redis.Client
+	target *Target
+}
 
 // OpenOriginal connects when it is first used.
 func OpenOriginal(t *Target) *Original {
-	return &Original{redis.NewClient(t.clientOptions(context.Background()))}
+	return &Original{redis.NewClient(t.clientOptions(context.Background())), t}
 }
 
 // Close closes all connections.
@@ -55,8 +58,8 @@ func (o *Original) Size(ctx context.Context) (int, error) {
 	for _, key := range []struct{ name, kind string }{{originalValues, "hash"}, {originalRanks, "zset"}} {
 		kind, err := ask(ctx, func(ctx context.Context) (string, error) { return o.client.Type(ctx, key.name).Result() })
 		switch {
-		case err != nil:
-			return 0, err
+		case err != nil: // the first call, or nearly so
+			return 0, diagnosed(err, o.target, false)
 		case kind == "none" && key.name == originalRanks: // of which nothing was ever read
 		case kind == "none":
 			return 0, fmt.Errorf("there is no %s in this database", key.name)
