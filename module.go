@@ -233,6 +233,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("trusted_origins: %w", err)
 		}
 	}
+	h.warnOfLongKeys(ctx)
 	shared, err := h.sharedSettings()
 	if err != nil {
 		return err

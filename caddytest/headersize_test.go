@@ -1,0 +1,89 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// What the warning says of max_header_size is so: Caddy answers 431 below, and
+// the handler above.
+func TestKeysThatDoNotFitIntoMaxHeaderSize(t *testing.T) {
+	s := start(t, "redis_proxy")
+	load := func(maxHeaderBytes int) string {
+		t.Helper()
+		log := filepath.Join(t.TempDir(), fmt.Sprint(maxHeaderBytes))
+		var config map[string]any
+		if err := json.Unmarshal(s.config("redis_proxy {\nmax_key_size 6000\n}", ""), &config); err != nil {
+			t.Fatal(err)
+		}
+		config["logging"] = map[string]any{"logs": map[string]any{"default": map[string]any{"writer": map[string]any{"output": "file", "filename": log}}}}
+		servers := config["apps"].(map[string]any)["http"].(map[string]any)["servers"].(map[string]any)
+		for _, server := range servers {
+			if maxHeaderBytes > 0 {
+				server.(map[string]any)["max_header_bytes"] = maxHeaderBytes
+			}
+		}
+		text, err := json.Marshal(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := caddy.Load(text, true); err != nil {
+			t.Fatal(err)
+		}
+		s.settle()
+		logged, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(logged)
+	}
+	const warning = "max_key_size: percent-encoded keys of that size do not fit"
+	plain := "/cache/" + strings.Repeat("k", 6000)
+	escaped := "/cache/" + strings.Repeat("%C3%A9", 3000)
+
+	if logged := load(0); !strings.Contains(logged, warning) || strings.Contains(logged, "is not known here") || !strings.Contains(logged, `"max_header_size":16384`) {
+		t.Errorf("the log has no warning, or not of this server:\n%s", logged)
+	}
+	do(t, s.http2, "GET", "https://"+s.https+plain, "").expectStatus(t, http.StatusNotFound)
+	// A client of HTTP/2 knows the limit, and may not even send it.
+	if a, err := try(t.Context(), s.http2, "GET", "https://"+s.https+escaped, ""); err == nil && a.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("the answer is %s", a.Status)
+	}
+	do(t, s.http1, "GET", "https://"+s.https+"/cache/"+strings.Repeat("%C3%A9", 4000), "").expectStatus(t, http.StatusRequestHeaderFieldsTooLarge)
+
+	if logged := load(32 << 10); strings.Contains(logged, "max_key_size:") {
+		t.Errorf("the log has a warning:\n%s", logged)
+	}
+	for _, client := range []*http.Client{s.http1, s.http2} {
+		do(t, client, "GET", "https://"+s.https+escaped, "").expectStatus(t, http.StatusNotFound)
+	}
+}
+
+// docs/http-api.md says how many keys a batch read has room for.
+func TestHowManyLongKeysABatchReadHasRoomFor(t *testing.T) {
+	s := start(t, "redis_proxy")
+	for _, c := range []struct {
+		key  string
+		most int
+	}{
+		{strings.Repeat("k", 512), 30},
+		{strings.Repeat("%C3%A9", 256), 10},
+		{strings.Repeat("k", 100), 100},
+	} {
+		// Each another key, since one is asked for once.
+		var query string
+		for i := range c.most {
+			query += "&key=" + string(rune('A'+i%26)) + string(rune('a'+i/26)) + c.key[:len(c.key)-6]
+		}
+		for _, client := range []*http.Client{s.http1, s.http2} {
+			do(t, client, "GET", "https://"+s.https+"/cache?"+query[1:], "").expectStatus(t, http.StatusOK)
+		}
+	}
+}
