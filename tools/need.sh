@@ -5,6 +5,9 @@
 # to install and fails.
 set -eu
 
+# For how many seconds another apt is waited for.
+patience=600
+
 # have COMMAND: a browser may have other names.
 have() {
 	[ "$1" != chromium ] || set -- chromium chromium-browser google-chrome
@@ -31,6 +34,7 @@ done
 
 give_up() {
 	{
+		[ -z "${1-}" ] || echo "$1"
 		echo "Not on PATH:$missing"
 		echo "Install what is missing and run this again, for example:"
 		echo "  Debian, Ubuntu:  sudo apt-get update && sudo apt-get install$packages"
@@ -49,13 +53,35 @@ else
 	give_up
 fi
 
-echo "Installing$packages"
-# Unquoted: lists of words, or nothing. sudo drops the environment, so env sets it again.
-# shellcheck disable=SC2086
-{
-	$as_root apt-get update -q || give_up
-	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $packages || give_up
+errors=$(mktemp)
+trap 'rm -f "$errors"' EXIT
+
+# apt ARGUMENTS...: apt-get, after another one that holds a lock. Its own option
+# waits without a word, and for one of the three locks only. sudo drops the
+# environment, so env sets it again.
+apt() {
+	waited=0
+	# shellcheck disable=SC2086 # nothing, or a word
+	until $as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -o DPkg::Lock::Timeout=5 "$@" 2>"$errors"; do
+		if ! grep -q 'Could not get lock' "$errors" || [ "$waited" -ge "$patience" ]; then
+			cat "$errors" >&2
+			return 1
+		fi
+		[ "$waited" -gt 0 ] || echo "Waiting for another apt to end, $patience seconds at most: $(grep -m 1 'Could not get lock' "$errors")"
+		sleep 5
+		waited=$((waited + 5))
+	done
 }
+
+echo "Installing$packages"
+# The package lists that are there may do; what they lack, or name a version of
+# that is gone, needs new ones. Unquoted: a list.
+# shellcheck disable=SC2086
+if ! apt install -y --no-install-recommends $packages 2>/dev/null; then
+	apt update || give_up "apt-get update failed."
+	apt install -y --no-install-recommends $packages || give_up "apt-get install failed."
+fi
 
 for cmd in $missing; do
 	have "$cmd" || give_up
