@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/dump"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
@@ -74,7 +75,7 @@ func openNamespace(t testing.TB, server *redistest.Server, name string) namespac
 }
 
 func (n namespace) within() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(n.t.Context(), 20*time.Second)
+	return context.WithTimeout(n.t.Context(), patience)
 }
 
 func (n namespace) size() store.Size {
@@ -271,18 +272,19 @@ func TestExportAndImportGoOnAfterTheyWereKilled(t *testing.T) {
 	old.fetch("key-1", "key-2", "key-2")
 
 	file := filepath.Join(t.TempDir(), "cache.jsonl")
-	arguments := []string{"export", "--store", server.URL(), "--namespace", "old", "--output", file}
+	proxy := faultproxy.Start(t, server.Addr)
+	arguments := []string{"export", "--store", proxy.URL(), "--namespace", "old", "--output", file}
 	hasBegun := func(bytes int64) func() bool {
 		return func() bool {
 			info, err := os.Stat(file)
 			return err == nil && info.Size() > bytes
 		}
 	}
-	kill(t, os.Kill, hasBegun(500_000), arguments...)
+	kill(t, proxy, os.Kill, hasBegun(500_000), arguments...)
 	if code, _, stderr := runCommand(t, arguments...); code != 2 || !strings.Contains(stderr, "--resume continues it") {
 		t.Errorf("without --resume: %d, %s", code, stderr)
 	}
-	code, stderr := kill(t, os.Interrupt, hasBegun(2_000_000), append(arguments, "--resume")...)
+	code, stderr := kill(t, proxy, os.Interrupt, hasBegun(2_000_000), append(arguments, "--resume")...)
 	if code != 1 || !strings.Contains(stderr, "interrupted: ") || !strings.Contains(stderr, "repeat the command with --resume") ||
 		!strings.Contains(stderr, fmt.Sprintf(" of %d entries", entries)) {
 		t.Errorf("interrupted: %d, %s", code, stderr)
@@ -300,8 +302,8 @@ func TestExportAndImportGoOnAfterTheyWereKilled(t *testing.T) {
 	succeed(t, append(arguments, "--resume")...) // changes nothing any more
 
 	restored := openNamespace(t, server, "new")
-	arguments = []string{"import", "--store", server.URL(), "--namespace", "new", "--input", file}
-	kill(t, os.Kill, func() bool {
+	arguments = []string{"import", "--store", proxy.URL(), "--namespace", "new", "--input", file}
+	kill(t, proxy, os.Kill, func() bool {
 		return restored.size().Keys >= 500
 	}, arguments...)
 	_, progress = succeed(t, arguments...)
@@ -333,8 +335,19 @@ func TestAnExportIsNotContinuedFromACacheThatWasFilledAnew(t *testing.T) {
 }
 
 // kill starts a command, and sends it a signal as soon as it has done something.
-func kill(t *testing.T, signal os.Signal, hasDone func() bool, args ...string) (code int, errors string) {
+// From then on the proxy holds up what the command asks of Redis: it must not
+// end before.
+func kill(t *testing.T, proxy *faultproxy.Proxy, signal os.Signal, hasDone func() bool, args ...string) (code int, errors string) {
 	t.Helper()
+	release := make(chan struct{})
+	defer close(release)
+	proxy.Rule(func() (f faultproxy.Fault) {
+		if hasDone() {
+			f.Hold = release
+		}
+		return f
+	})
+	defer proxy.Rule(nil)
 	cmd, _, stderr := command(t, args...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -344,7 +357,7 @@ func kill(t *testing.T, signal os.Signal, hasDone func() bool, args ...string) (
 		_ = cmd.Wait()
 		close(ended)
 	}()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(patience)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !hasDone() {

@@ -119,7 +119,7 @@ func TestCacheIDsTellIdentitiesApart(t *testing.T) {
 		"namespace a", "namespace b",
 		"namespace a\nstore redis://u:secret@127.0.0.1:1", "namespace a\nstore redis://127.0.0.1:1/1",
 	} {
-		h := newHandler(t, settings+"\nredis_timeout 50ms")
+		h := newHandler(t, settings)
 		id := h.pooled.id()
 		namespace, hash, _ := strings.Cut(id, ".")
 		if ids[id] || namespace != h.Namespace || len(hash) != 8 {
@@ -127,7 +127,7 @@ func TestCacheIDsTellIdentitiesApart(t *testing.T) {
 		}
 		ids[id] = true
 	}
-	other := newHandler(t, "namespace a\nstore redis://v:other@127.0.0.1:1\nredis_timeout 50ms")
+	other := newHandler(t, "namespace a\nstore redis://v:other@127.0.0.1:1")
 	if id := other.pooled.id(); !ids[id] {
 		t.Errorf("other credentials made the id %s", id)
 	}

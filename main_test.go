@@ -22,6 +22,9 @@ import (
 	"go.uber.org/goleak"
 )
 
+// patience bounds waiting for what must happen; a machine may be busy.
+const patience = 2 * time.Minute
+
 func TestMain(m *testing.M) {
 	if os.Getenv(runCaddy) != "" {
 		caddycmd.Main()
@@ -38,13 +41,15 @@ func newContext(t testing.TB) caddy.Context {
 	return ctx
 }
 
-// parse reads the settings in the block of a redis_proxy directive.
+// parse reads the settings in the block of a redis_proxy directive. What they do
+// not say of timeouts is more than a busy machine needs.
 func parse(t testing.TB, settings string) *Handler {
 	t.Helper()
 	h := new(Handler)
 	if err := h.UnmarshalCaddyfile(caddyfile.NewTestDispenser("redis_proxy {\n" + settings + "\n}")); err != nil {
 		t.Fatal(err)
 	}
+	makePatient(h)
 	return h
 }
 
@@ -58,6 +63,14 @@ func newHandler(t testing.TB, settings string) *Handler {
 	}
 	provision(t, newContext(t), h)
 	return h
+}
+
+func makePatient(h *Handler) {
+	for _, d := range []**caddy.Duration{&h.RedisTimeout, &h.DrainTimeout, &h.UnsubscribedTTL} {
+		if *d == nil {
+			*d = new(caddy.Duration(patience))
+		}
+	}
 }
 
 // provision provisions h, and cleans it up at the end of the test.
@@ -144,7 +157,7 @@ func (s *site) send(request string) string {
 		s.t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(conn, strings.Join(lines, "\r\n")+"\r\n\r\n"+body); err != nil {
 		s.t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func TestRequestsAreCountedByOperationAndOutcome(t *testing.T) {
 }
 
 func TestFailuresAreCounted(t *testing.T) {
-	h := newHandler(t, "store redis://127.0.0.1:1\nredis_timeout 50ms")
+	h := newHandler(t, "store redis://127.0.0.1:1")
 	s := serve(t, h)
 	for request, want := range map[string]string{
 		"GET /cache/k":       `{"get":{"unavailable":1}}`,

@@ -30,7 +30,7 @@ import (
 )
 
 // patience bounds waiting for what must happen; it is not part of any result.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	code := m.Run()

@@ -27,7 +27,7 @@ import (
 )
 
 // patience bounds waiting for what must happen; it is not part of any result.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // browser starts the one Chromium of this process when the first test needs it.
 var browser = sync.OnceValues(func() (context.Context, error) {

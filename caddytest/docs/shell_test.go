@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds hanging, and nothing else.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // shell is a bash in a directory of its own, in which a page's commands are
 // typed one after another.
