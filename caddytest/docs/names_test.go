@@ -133,7 +133,7 @@ func TestWhatIsBuiltAndMeasuredExists(t *testing.T) {
 			}
 			for _, m := range goRunCall.FindAllStringSubmatch(text, -1) {
 				for _, flag := range goFlag.FindAllStringSubmatch(m[2], -1) {
-					if !regexp.MustCompile(`flag\.\w+\([^\n]*"` + flag[1] + `",`).MatchString(sources(t, m[1])) {
+					if !regexp.MustCompile(`flags?\.\w+\([^\n]*"` + flag[1] + `",`).MatchString(sources(t, m[1])) {
 						t.Errorf("%s: %s has no -%s", page, m[1], flag[1])
 					}
 				}
