@@ -168,7 +168,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	for d.NextBlock(0) {
 		name := d.Val()
 		if _, isSeen := lines[name]; isSeen {
-			return d.Errf("%s is already specified", name)
+			return d.Errf("%s: it is already specified; write it once", name)
 		}
 		lines[name] = d.Token()
 		if err := h.unmarshalSetting(d, name); err != nil {
@@ -178,7 +178,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return d.ArgErr()
 		}
 		for nesting := d.Nesting(); d.NextBlock(nesting); {
-			return d.Errf("%s takes no block", name)
+			return d.Errf("%s: it takes no block; write its value on the line", name)
 		}
 	}
 	return h.checkWithLines(lines)

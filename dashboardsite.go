@@ -136,7 +136,7 @@ func (d *Dashboard) UnmarshalCaddyfile(disp *caddyfile.Dispenser) error {
 			return disp.Err(unknown("subdirective", disp.Val(), settingNames[Dashboard]()))
 		}
 		if d.PathPrefix != "" {
-			return disp.Err("path_prefix is already specified")
+			return disp.Err("path_prefix: it is already specified; write it once")
 		}
 		if err := unmarshalString(disp, &d.PathPrefix, checkPathPrefix); err != nil {
 			return err

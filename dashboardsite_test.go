@@ -9,7 +9,7 @@ func TestBadDashboards(t *testing.T) {
 	for _, c := range []struct{ name, directive, want string }{
 		{"an argument", "redis_proxy_dashboard now", `redis_proxy_dashboard takes no argument 'now' beside a matcher; put path_prefix into a block, at Caddyfile:2`},
 		{"unknown", "redis_proxy_dashboard {\n\tnamespace a\n}", `there is no subdirective 'namespace'; known: path_prefix, at Caddyfile:3`},
-		{"twice", "redis_proxy_dashboard {\n\tpath_prefix /a\n\tpath_prefix /a\n}", "path_prefix is already specified, at Caddyfile:4"},
+		{"twice", "redis_proxy_dashboard {\n\tpath_prefix /a\n\tpath_prefix /a\n}", "path_prefix: it is already specified; write it once, at Caddyfile:4"},
 		{"no path", "redis_proxy_dashboard {\n\tpath_prefix\n}", "wrong argument count or unexpected line ending after 'path_prefix', at Caddyfile:3"},
 		{"two paths", "redis_proxy_dashboard {\n\tpath_prefix /a /b\n}", "wrong argument count or unexpected line ending after '/b', at Caddyfile:3"},
 		{"a slash at the end", "redis_proxy_dashboard {\n\tpath_prefix /a/\n}", `path_prefix: "/a/" must not end with a slash; leave it out, at Caddyfile:3`},
