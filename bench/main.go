@@ -72,11 +72,24 @@ func parseOptions() (options, error) {
 	if err != nil {
 		return o, fmt.Errorf("-rows: %w", err)
 	}
-	if flag.NArg() > 0 || o.rounds < 1 || o.duration <= 0 || o.connections < 0 {
-		flag.Usage()
-		return o, errors.New("a wrong argument")
+	return o, o.check()
+}
+
+// leastDuration is what a round takes at least: in less, nothing is answered.
+const leastDuration = 50 * time.Millisecond
+
+func (o *options) check() error {
+	switch {
+	case flag.NArg() > 0:
+		return fmt.Errorf("%q: there are no arguments, only flags (-help lists them)", flag.Arg(0))
+	case o.rounds < 1:
+		return fmt.Errorf("-rounds: %d is too few; write 1 or more", o.rounds)
+	case o.duration < leastDuration:
+		return fmt.Errorf("-duration: in %v nothing is answered; write %v or more", o.duration, leastDuration)
+	case o.connections < 0:
+		return errors.New("-connections: must not be negative; 0 leaves it to each row")
 	}
-	return o, nil
+	return nil
 }
 
 func run(ctx context.Context) error {

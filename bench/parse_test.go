@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -79,6 +81,12 @@ func TestRowsAreComparedRoundByRound(t *testing.T) {
 	}
 	if why := failures([]sample{round(100, 0), round(100, 1)}); why == "" {
 		t.Error("an answer that is an error does not matter")
+	}
+	silent := map[*side][]sample{base: {{}}, work: {{}}}
+	r = compare(row{work: work, base: base, metric: sample.rate, target: atLeast(1.2), unit: ratio}, silent, nil)
+	d := detail{base, silent[base]}
+	if got := fmt.Sprint(r.cells(), d.cells(1)); strings.Contains(got, "NaN") || strings.Contains(got, "Inf") {
+		t.Errorf("without an answer: %s", got)
 	}
 	if why := failures([]sample{round(0, 0)}); why == "" {
 		t.Error("a round without an answer does not matter")

@@ -19,11 +19,19 @@ type sample struct {
 	posts                     pacedOutcome
 }
 
-func (s sample) rate() float64 { return float64(s.requests) / s.duration.Seconds() }
-func (s sample) cpu() float64  { return float64(s.server.Microseconds()) / float64(s.requests) }
+func (s sample) rate() float64 { return quotient(float64(s.requests), s.duration.Seconds()) }
+func (s sample) cpu() float64  { return quotient(float64(s.server.Microseconds()), float64(s.requests)) }
 func (s sample) tail() float64 { return float64(s.p99.Microseconds()) }
 
-func (s sample) share(cpu time.Duration) float64 { return cpu.Seconds() / s.wall.Seconds() }
+// quotient is 0 where nothing was answered, which makes a row invalid anyway.
+func quotient(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+func (s sample) share(cpu time.Duration) float64 { return quotient(cpu.Seconds(), s.wall.Seconds()) }
 
 func (s sample) serverShare() float64 { return s.share(s.server) }
 
@@ -91,7 +99,7 @@ func (b *bench) rates(ctx context.Context, rows []row) error {
 func compare(r row, samples map[*side][]sample, invalid map[*side]string) result {
 	res := result{row: r}
 	for i, work := range samples[r.work] {
-		res.values = append(res.values, r.metric(work)/r.metric(samples[r.base][i]))
+		res.values = append(res.values, quotient(r.metric(work), r.metric(samples[r.base][i])))
 	}
 	for _, s := range []*side{r.base, r.work} {
 		if why := invalid[s]; why != "" {

@@ -6,7 +6,21 @@
 set -eu
 
 SOAK=${SOAK:-10m}
+FUZZTIME=${FUZZTIME:-60s}
 export SOAK
+
+# duration NAME VALUE: an hour of tests should not end with a typing mistake.
+duration() {
+	case $2 in
+	[0-9]*[smh]) ;;
+	*)
+		echo "$1: \"$2\" is no duration; write for example $1=10m" >&2
+		exit 2
+		;;
+	esac
+}
+duration SOAK "$SOAK"
+duration FUZZTIME "$FUZZTIME"
 
 CGO_ENABLED=1 go test -race -count=1 -timeout 6h -v ./engine/... ./caddytest/binary
 
@@ -17,7 +31,7 @@ for package in $(go list ./...); do
 		Fuzz*)
 			echo "=== $target ($package)"
 			# One target a call is all that go test fuzzes.
-			go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-60s}" "$package"
+			go test -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" "$package"
 			;;
 		esac
 	done
