@@ -24,7 +24,7 @@ var lifeTests = []test{
 	{"nothing happens once the context is done", func(f *fixture) {
 		f.write(create("k", "v"), store.Created)
 		before := f.inspect()
-		canceled, cancel := context.WithTimeout(f.Context(), 20*time.Second)
+		canceled, cancel := context.WithTimeout(f.Context(), time.Minute)
 		cancel()
 		expired, cancel := context.WithDeadline(f.Context(), time.Unix(0, 0))
 		defer cancel()

@@ -165,7 +165,7 @@ func (c *comparison) read(t *rapid.T) {
 }
 
 func (c *comparison) fetchKeys(t rapid.TB, keys []string, uses ...store.Use) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	got, err := c.Store.Fetch(ctx, keys, uses...)
 	if err != nil {
@@ -188,7 +188,7 @@ func (c *comparison) fetchKeys(t rapid.TB, keys []string, uses ...store.Use) {
 }
 
 func (c *comparison) apply(t rapid.TB, b store.Batch) store.Applied {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	a, err := c.Store.Apply(ctx, b)
 	if err != nil {

@@ -139,7 +139,7 @@ type fixture struct {
 
 // ctx gives every call more time than it needs and less than the test has.
 func (f *fixture) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(f.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(f.Context(), time.Minute)
 	f.Cleanup(cancel)
 	return ctx
 }
