@@ -44,6 +44,16 @@ func TestKeysThatDoNotFitIntoMaxHeaderSize(t *testing.T) {
 		}
 		return string(logged)
 	}
+	// On connections of the configuration that was loaded last: those from before
+	// are closed when they are seen next.
+	answers := func(client *http.Client, path string, status int) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%.30s… is answered with %d", path, status), func() bool {
+			client.CloseIdleConnections()
+			a, err := try(t.Context(), client, "GET", "https://"+s.https+path, "")
+			return err == nil && a.StatusCode == status
+		})
+	}
 	const warning = "max_key_size: percent-encoded keys of that size do not fit"
 	plain := "/cache/" + strings.Repeat("k", 6000)
 	escaped := "/cache/" + strings.Repeat("%C3%A9", 3000)
@@ -51,19 +61,16 @@ func TestKeysThatDoNotFitIntoMaxHeaderSize(t *testing.T) {
 	if logged := load(0); !strings.Contains(logged, warning) || strings.Contains(logged, "is not known here") || !strings.Contains(logged, `"max_header_size":16384`) {
 		t.Errorf("the log has no warning, or not of this server:\n%s", logged)
 	}
-	do(t, s.http2, "GET", "https://"+s.https+plain, "").expectStatus(t, http.StatusNotFound)
-	// A client of HTTP/2 knows the limit, and may not even send it.
-	if a, err := try(t.Context(), s.http2, "GET", "https://"+s.https+escaped, ""); err == nil && a.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("the answer is %s", a.Status)
-	}
-	do(t, s.http1, "GET", "https://"+s.https+"/cache/"+strings.Repeat("%C3%A9", 4000), "").expectStatus(t, http.StatusRequestHeaderFieldsTooLarge)
+	answers(s.http2, plain, http.StatusNotFound)
+	answers(s.http1, plain, http.StatusNotFound)
+	// No client of HTTP/2: it knows the limit, and may not even send this.
+	answers(s.http1, "/cache/"+strings.Repeat("%C3%A9", 4000), http.StatusRequestHeaderFieldsTooLarge)
 
 	if logged := load(32 << 10); strings.Contains(logged, "max_key_size:") {
 		t.Errorf("the log has a warning:\n%s", logged)
 	}
-	for _, client := range []*http.Client{s.http1, s.http2} {
-		do(t, client, "GET", "https://"+s.https+escaped, "").expectStatus(t, http.StatusNotFound)
-	}
+	answers(s.http1, escaped, http.StatusNotFound)
+	answers(s.http2, escaped, http.StatusNotFound)
 }
 
 // docs/http-api.md says how many keys a batch read has room for.
