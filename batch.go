@@ -1,12 +1,14 @@
 package redisproxy
 
 import (
-	"encoding/base64"
+	"errors"
 	"net/http"
-	"net/url"
+	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 // maxBatchKeys is how many keys one batch read may name.
@@ -14,99 +16,106 @@ const maxBatchKeys = 100
 
 const batchHint = "; name 1 to 100 keys, as in ?key=a&key=b"
 
-// serveBatch answers GET of the collection, which names keys in its query.
-func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, rec *record, prefix string) error {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return h.fail(w, rec, http.StatusBadRequest, "the query is not what it has to be: "+err.Error()+batchHint)
-	}
-	keys := query["key"]
-	switch {
-	case len(keys) == 0:
-		return h.fail(w, rec, http.StatusBadRequest, "the query names no key"+batchHint)
-	case len(keys) > maxBatchKeys:
-		return h.fail(w, rec, http.StatusBadRequest, "the query names "+strconv.Itoa(len(keys))+" keys"+batchHint)
-	}
-	full := make([]string, len(keys))
-	for i, key := range keys {
-		if err := h.checkFullKey(prefix, key); err != nil {
-			return h.fail(w, rec, http.StatusBadRequest, strconv.Quote(key)+": "+err.Error())
-		}
-		full[i] = prefix + key
-	}
+// errAnswerCut says that a request failed after the header of its answer was
+// sent. The connection, or the stream, has to end without a proper end of the
+// answer: a client must not take a part of it for the whole.
+var errAnswerCut = errors.New("the answer was cut")
 
+// serveBatch answers GET of the collection, which names keys in its query. The
+// answer is written as it is read, so that its size is not that of a buffer. HEAD
+// reads the same, and writes nothing.
+func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, rec *record, prefix string) error {
+	keys, err := h.batchKeys(r.URL.RawQuery, prefix)
+	if err != nil {
+		return h.failMistake(w, rec, err)
+	}
 	read := h.readOptions(r.Header["Cache-Control"])
 	rec.noCache = read.NoCache
-	answers, err := h.engine().GetAll(r.Context(), full, read)
+	steps := batchSteps{keys: keys, prefix: prefix, room: store.AnyRoom}
+	steps.room.Enough = h.maxAnswerBytes
+	answers, err := steps.next(r.Context(), h.engine(), read)
 	if err != nil {
 		return h.failEngine(w, r, rec, err)
 	}
-	rec.end(batchOutcome(answers))
-	body := appendBatch(nil, prefix, keys, answers)
-	header := w.Header()
-	h.addCacheStatus(header, batchCacheStatus(answers, read))
+
+	status, outcome := batchCacheStatus(answers, read, len(answers) < len(keys)), batchOutcome(answers)
+	if r.Method == http.MethodHead {
+		for len(answers) > 0 {
+			if answers, err = steps.next(r.Context(), h.engine(), read); err != nil {
+				return h.failEngine(w, r, rec, err)
+			}
+		}
+	}
+	rec.end(outcome)
+	h.setBatchHeaders(w.Header(), status)
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	to := newBatchWriter(w, prefix)
+	for len(answers) > 0 {
+		for i, a := range answers {
+			to.add(keys[i], a)
+		}
+		keys = keys[len(answers):]
+		if to.flush() != nil {
+			return nil // the client has left, and no more is read for it
+		}
+		if answers, err = steps.next(r.Context(), h.engine(), read); err != nil {
+			rec.outcome = errorOutcome(err)
+			h.logCut(err)
+			return errAnswerCut
+		}
+	}
+	to.end(keys)
+	return nil
+}
+
+func (h *Handler) setBatchHeaders(header http.Header, status string) {
+	h.addCacheStatus(header, status)
 	header.Set("Content-Type", typeJSON)
-	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("X-Content-Type-Options", "nosniff")
 	if h.cacheControl != "" {
 		header.Set("Cache-Control", h.cacheControl)
 	}
-	w.WriteHeader(http.StatusOK)
-	if r.Method == http.MethodGet {
-		_, _ = w.Write(body)
-	}
-	return nil
 }
 
-// appendBatch appends the entries, in the order of the keys, and the keys that
-// have none. The keys are without the prefix with which the store knows them.
-func appendBatch(dst []byte, prefix string, keys []string, answers []engine.Answer) []byte {
-	dst = append(dst, `{"entries":[`...)
-	var absent []string
-	sep := ""
-	for i, a := range answers {
-		if a.Entry == nil {
-			absent = append(absent, keys[i])
+// batchKeys returns the keys that a query names, each once.
+func (h *Handler) batchKeys(query, prefix string) ([]string, error) {
+	var keys []string
+	n := 0
+	for name, key := range formFields(query) {
+		if name != "key" {
 			continue
 		}
-		dst = append(dst, sep...)
-		dst = appendBatchEntry(dst, prefix, keys[i], a.Entry.View.(*view))
-		sep = ","
-	}
-	dst = append(dst, `],"absent":[`...)
-	for i, key := range absent {
-		if i > 0 {
-			dst = append(dst, ',')
+		if n++; n > maxBatchKeys || slices.Contains(keys, key) {
+			continue
 		}
-		dst = appendQuoted(dst, key)
+		if err := h.checkFullKey(prefix, key); err != nil {
+			return nil, badRequest("%s: %v", quotedKey(key), err)
+		}
+		keys = append(keys, key)
 	}
-	return append(dst, "]}"...)
+	switch {
+	case n == 0:
+		return nil, badRequest("the query names no key%s", batchHint)
+	case n > maxBatchKeys:
+		return nil, badRequest("the query names %d keys%s", n, batchHint)
+	}
+	return keys, nil
 }
 
-// appendBatchEntry appends the envelope of a value with its etag; for one that
-// has no envelope, its bytes in base64 and its content type.
-func appendBatchEntry(dst []byte, prefix, key string, v *view) []byte {
-	dst = append(dst, envelopeKey...)
-	dst = appendQuoted(dst, key)
-	if v.plain.isRaw {
-		dst = append(dst, `,"base64":"`...)
-		dst = base64.StdEncoding.AppendEncode(dst, v.raw.body)
-		dst = append(dst, `","content_type":`...)
-		dst = appendQuoted(dst, v.raw.contentType)
-	} else {
-		start := len(envelopeKey) + quotedLen(prefix) - len(`""`) + quotedLen(key)
-		dst = append(dst, v.plain.body[start:len(v.plain.body)-1]...)
+// quotedKey shows a key that may be anything.
+func quotedKey(key string) string {
+	if !utf8.ValidString(key) {
+		return strconv.QuoteToASCII(key)
 	}
-	if v.etag != "" {
-		dst = append(dst, `,"etag":`...)
-		dst = appendQuoted(dst, v.etag)
-	}
-	return append(dst, envelopeEnd)
+	return strconv.Quote(key)
 }
 
 // batchCacheStatus says that all came from the local tier, and for how long it
-// will, or that the store was asked.
-func batchCacheStatus(answers []engine.Answer, read engine.Read) string {
+// will, or that the store was asked, or will be for the rest.
+func batchCacheStatus(answers []engine.Answer, read engine.Read, isRest bool) string {
 	least := answers[0]
 	for _, a := range answers {
 		switch {
@@ -117,6 +126,9 @@ func batchCacheStatus(answers []engine.Answer, read engine.Read) string {
 		case a.TTL < least.TTL:
 			least = a
 		}
+	}
+	if isRest {
+		return statusBatch
 	}
 	return cacheStatus(least, read)
 }

@@ -30,11 +30,10 @@ func TestBatchReads(t *testing.T) {
 	}
 	length := regexp.MustCompile(`Content-Length: \d+`)
 	const all = `{"entries":[{"key":"bytes","base64":"/wA=","content_type":"image/png","etag":"<etag>"},` +
-		`{"key":"text","value":"a\"b","etag":"<etag>"},{"key":"number","value":1.0,"etag":"<etag>"},` +
-		`{"key":"text","value":"a\"b","etag":"<etag>"}],"absent":["no \"key\""]}`
+		`{"key":"text","value":"a\"b","etag":"<etag>"},{"key":"number","value":1.0,"etag":"<etag>"}],"absent":["no \"key\""]}`
 	const query = "GET /cache?key=bytes&key=text&key=no+%22key%22&key=number&key=text"
 	for _, c := range []struct{ name, request, want string }{
-		{"in the order asked", query, answer("fwd=miss", all)},
+		{"each once, in the order asked", query, answer("fwd=miss", all)},
 		{"one is absent, so the store is asked again", query, answer("fwd=miss", all)},
 		{
 			"all local", "GET /cache?key=text&key=bytes",
@@ -42,7 +41,7 @@ func TestBatchReads(t *testing.T) {
 		},
 		{"no-cache", "GET /cache?key=text\nCache-Control: no-cache", answer("fwd=request", `{"entries":[{"key":"text","value":"a\"b","etag":"<etag>"}],"absent":[]}`)},
 		{"only absent ones", "GET /cache?key=x&key=y", answer("fwd=miss", `{"entries":[],"absent":["x","y"]}`)},
-		{"HEAD", "HEAD /cache?key=text", answer("hit; ttl=<ttl>", "")},
+		{"HEAD", "HEAD /cache?key=text", strings.Replace(answer("hit; ttl=<ttl>", ""), "Content-Length: <n>\n", "", 1)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := length.ReplaceAllString(get(c.request), "Content-Length: <n>"); got != c.want {
@@ -61,7 +60,7 @@ func TestBatchReads(t *testing.T) {
 		{"another parameter", "GET /cache?k=a", 400, "the query names no key" + hint},
 		{"too many", "GET /cache?" + strings.Repeat("key=a&", 101), 400, "the query names 101 keys" + hint},
 		{"a bad key", "GET /cache?key=a&key=..", 400, `"..": the key has a . or .. segment, which clients resolve before they send a path`},
-		{"bad encoding", "GET /cache?key=%zz", 400, `the query is not what it has to be: invalid URL escape "%zz"` + hint},
+		{"not UTF-8", "GET /cache?key=%ff", 400, `"\\xff": the key is not valid UTF-8`},
 		{"not local", "GET /cache?key=text&key=x\nCache-Control: only-if-cached", 504, "no fresh value is held locally, and only-if-cached forbids to ask the store; repeat the request without it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -147,6 +147,7 @@ func canMeet(pattern, prefix string) bool {
 //	    max_queue_bytes  <size>
 //	    max_key_size     <size>
 //	    max_value_size   <size>
+//	    max_answer_bytes <size>
 //	    redis_timeout    <duration>
 //	    drain_timeout    <duration>
 //	    stale_if_error   <duration>
@@ -251,6 +252,8 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 		return unmarshalSize(d, &h.MaxKeySize, 1, mostKeySize)
 	case "max_value_size":
 		return unmarshalSize(d, &h.MaxValueSize, 1, mostValueSize)
+	case "max_answer_bytes":
+		return unmarshalSize(d, &h.MaxAnswerBytes, 1, math.MaxInt64)
 	case "redis_timeout":
 		return unmarshalDuration(d, &h.RedisTimeout, notZero)
 	case "drain_timeout":

@@ -105,7 +105,7 @@ func (n namespace) fetch(keys ...string) {
 	for _, key := range keys {
 		ctx, cancel := n.within()
 		defer cancel()
-		if _, err := n.Fetch(ctx, []string{key}); err != nil {
+		if _, err := n.Fetch(ctx, []string{key}, store.AnyRoom); err != nil {
 			n.t.Fatal(err)
 		}
 	}

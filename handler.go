@@ -33,6 +33,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	begin := t.now()
 	err := h.serve(w, r, &rec, key, where)
 	t.add(operationOf(r.Method, where), rec.outcome, rec.noCache, t.now()-begin)
+	if err == errAnswerCut {
+		panic(http.ErrAbortHandler) // which is how net/http wants it said
+	}
 	return err
 }
 

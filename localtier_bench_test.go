@@ -84,7 +84,7 @@ type anyKey struct {
 	size int
 }
 
-func (s anyKey) Fetch(_ context.Context, keys []string, _ ...store.Use) (store.Fetched, error) {
+func (s anyKey) Fetch(_ context.Context, keys []string, _ store.Room, _ ...store.Use) (store.Fetched, error) {
 	f := store.Fetched{Entries: make([]*store.Entry, len(keys)), Number: 1}
 	for i := range keys {
 		data := make([]byte, s.size)

@@ -124,6 +124,11 @@ type Handler struct {
 	// Default: 1 MiB.
 	MaxValueSize *int64 `json:"max_value_size,omitempty"`
 
+	// The largest sum of values that a batch read answers, in bytes. What has no
+	// room is listed under `omitted`; the first value is always answered. Default:
+	// 8 MiB.
+	MaxAnswerBytes *int64 `json:"max_answer_bytes,omitempty"`
+
 	// How long a request may wait for the store, the queue and all tries
 	// included, before it is answered with 503. Default: 1s.
 	RedisTimeout *caddy.Duration `json:"redis_timeout,omitempty"`
@@ -178,16 +183,17 @@ type Handler struct {
 	// business end up there.
 	Placeholders bool `json:"placeholders,omitempty"`
 
-	prefix       string // PathPrefix without the slash of a mere "/"
-	methods      methodSet
-	maxKeySize   int
-	maxValueSize int64
-	cacheControl string
-	vary         string // request headers that key_prefix depends on
-	readNoCache  bool
-	crossOrigin  *http.CrossOriginProtection
-	logger       *zap.Logger
-	reach        *reach
+	prefix         string // PathPrefix without the slash of a mere "/"
+	methods        methodSet
+	maxKeySize     int
+	maxValueSize   int64
+	maxAnswerBytes int64
+	cacheControl   string
+	vary           string // request headers that key_prefix depends on
+	readNoCache    bool
+	crossOrigin    *http.CrossOriginProtection
+	logger         *zap.Logger
+	reach          *reach
 
 	config any // see registration.config
 	shared shared
@@ -224,6 +230,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.methods, _ = parseMethods(h.Methods)
 	h.maxKeySize = *h.MaxKeySize
 	h.maxValueSize = *h.MaxValueSize
+	h.maxAnswerBytes = *h.MaxAnswerBytes
 	h.cacheControl = *h.CacheControl
 	h.vary = varyOf(h.KeyPrefix)
 	h.readNoCache = h.ClientNoCache == noCacheHonor

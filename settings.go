@@ -36,6 +36,7 @@ const (
 	defaultMaxQueueBytes    = 64 << 20
 	defaultMaxKeySize       = 512
 	defaultMaxValueSize     = 1 << 20
+	defaultMaxAnswerBytes   = 8 << 20
 	defaultRedisTimeout     = time.Second
 	defaultDrainTimeout     = 5 * time.Second
 	defaultUnsubscribedTTL  = time.Second
@@ -111,6 +112,7 @@ func (h *Handler) setDefaults() {
 	setDefault(&h.MaxQueueBytes, defaultMaxQueueBytes)
 	setDefault(&h.MaxKeySize, defaultMaxKeySize)
 	setDefault(&h.MaxValueSize, defaultMaxValueSize)
+	setDefault(&h.MaxAnswerBytes, defaultMaxAnswerBytes)
 	setDefault(&h.RedisTimeout, caddy.Duration(defaultRedisTimeout))
 	setDefault(&h.DrainTimeout, caddy.Duration(defaultDrainTimeout))
 	setDefault(&h.StaleIfError, 0)
@@ -169,6 +171,7 @@ func (h *Handler) Validate() error {
 		{"max_queue_bytes", *h.MaxQueueBytes, 1, math.MaxInt64},
 		{"max_key_size", int64(*h.MaxKeySize), 1, mostKeySize},
 		{"max_value_size", *h.MaxValueSize, 1, mostValueSize},
+		{"max_answer_bytes", *h.MaxAnswerBytes, 1, math.MaxInt64},
 	} {
 		if err := checkNumber(n.value, n.least, n.most); err != nil {
 			return fmt.Errorf("%s: %w", n.name, err)

@@ -195,7 +195,7 @@ func TestAReloadConvertsTheOrderWhileAnotherNodeWrites(t *testing.T) {
 		}
 	}
 	for range 50 {
-		if _, err := other.Fetch(ctx, popular); err != nil {
+		if _, err := other.Fetch(ctx, popular, store.AnyRoom); err != nil {
 			t.Fatal(err)
 		}
 	}

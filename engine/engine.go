@@ -88,11 +88,10 @@ func (e *Engine) Get(ctx context.Context, key string, r Read) (Answer, error) {
 	if answer.Entry != nil {
 		return answer, nil
 	}
-	var answers [1]Answer
-	err := e.fetch(ctx, settings, []string{key}, answers[:], r)
+	answer, err := e.fetch(ctx, settings, key, r)
 	if err == nil {
-		answers[0].WasStale = old != nil
-		return answers[0], nil
+		answer.WasStale = old != nil
+		return answer, nil
 	}
 	if answer, ok := e.staleIfError(ctx, settings, old, r); ok {
 		return answer, nil
@@ -100,44 +99,19 @@ func (e *Engine) Get(ctx context.Context, key string, r Read) (Answer, error) {
 	return Answer{}, err
 }
 
-// GetAll looks for the entries of keys, at most store.MaxBatch, as Get does,
-// and asks the store for all that is not local together. It fails as a whole.
-func (e *Engine) GetAll(ctx context.Context, keys []string, r Read) ([]Answer, error) {
-	settings := e.settings.Load()
-	answers := make([]Answer, len(keys))
-	olds := make([]*kept, len(keys))
-	var missing []string
-	var places []int
-	for i, key := range keys {
-		answers[i], olds[i] = e.lookUp(settings, key, r)
-		if answers[i].Entry == nil {
-			missing = append(missing, key)
-			places = append(places, i)
-		}
+// lookUp asks the local tier, and counts a hit. It returns an answer without an
+// entry if there is no fresh one, with the old one if there is.
+func (e *Engine) lookUp(s *Settings, key string, r Read) (Answer, *kept) {
+	answer, k := e.peek(s, key, r)
+	if answer.Entry == nil {
+		return answer, k
 	}
-	if len(missing) == 0 {
-		return answers, nil
-	}
-	fetched := make([]Answer, len(missing))
-	err := e.fetch(ctx, settings, missing, fetched, r)
-	for n, i := range places {
-		old := olds[i]
-		if err == nil {
-			answers[i] = fetched[n]
-			answers[i].WasStale = old != nil
-			continue
-		}
-		var ok bool
-		if answers[i], ok = e.staleIfError(ctx, settings, old, r); !ok {
-			return nil, err
-		}
-	}
-	return answers, nil
+	e.countHit(s, key, k)
+	return answer, nil
 }
 
-// lookUp asks the local tier. It returns an answer without an entry if there is
-// no fresh one, with the old one if there is.
-func (e *Engine) lookUp(s *Settings, key string, r Read) (Answer, *kept) {
+// peek is lookUp without counting. It returns the entry that it found in any case.
+func (e *Engine) peek(s *Settings, key string, r Read) (Answer, *kept) {
 	if r.NoCache {
 		return Answer{}, nil
 	}
@@ -146,27 +120,38 @@ func (e *Engine) lookUp(s *Settings, key string, r Read) (Answer, *kept) {
 		return Answer{}, nil
 	}
 	if ttl := e.remaining(s, k); ttl > 0 {
-		if s.RankLocalHits && k.hits != nil {
-			e.fetcher.hits.add(key, k.hits)
-		}
-		return Answer{Entry: &k.Entry, Source: Local, TTL: ttl}, nil
+		return Answer{Entry: &k.Entry, Source: Local, TTL: ttl}, k
 	}
 	return Answer{}, k
 }
 
-// fetch asks the store.
-func (e *Engine) fetch(ctx context.Context, s *Settings, keys []string, answers []Answer, r Read) error {
-	if r.LocalOnly {
-		return ErrNotLocal
+func (e *Engine) countHit(s *Settings, key string, k *kept) {
+	if s.RankLocalHits && k.hits != nil {
+		e.fetcher.hits.add(key, k.hits)
 	}
-	if e.closed.Load() {
+}
+
+// fetch asks the store.
+func (e *Engine) fetch(ctx context.Context, s *Settings, key string, r Read) (Answer, error) {
+	if err := e.mayFetch(r); err != nil {
+		return Answer{}, err
+	}
+	wait := beginWait(ctx, spanFetch, e.namespace, attrKeys, 1)
+	answer, err := e.fetcher.get(ctx, key, r.NoCache, s.Timeout, wait)
+	wait.endFetch(err, answer)
+	return answer, err
+}
+
+// mayFetch reports why a read may not ask the store, and starts the engine.
+func (e *Engine) mayFetch(r Read) error {
+	switch {
+	case r.LocalOnly:
+		return ErrNotLocal
+	case e.closed.Load():
 		return ErrClosed
 	}
 	e.start()
-	wait := beginWait(ctx, spanFetch, e.namespace, attrKeys, len(keys))
-	err := e.fetcher.get(ctx, keys, answers, r.NoCache, s.Timeout, wait)
-	wait.endFetch(answers, err)
-	return err
+	return nil
 }
 
 // staleIfError returns what Settings.StaleIfError allows to answer after a

@@ -18,12 +18,9 @@ const (
 	// maxLanes is how many fetches are on their way at once: one in the store,
 	// one whose answer is being read, one that waits for the store.
 	maxLanes = 3
-	// maxFetch bounds the keys of one fetch, and maxFetchBytes, roughly, its
-	// values, once it is known how large they are: an answer has to arrive within
-	// the time of those who wait for it.
-	maxFetch      = 128
-	firstFetch    = 16 // of several calls, until it is known how large values are
-	maxFetchBytes = 4 << 20
+	// maxFetch bounds the keys of one fetch. The store bounds the bytes of its
+	// values: an answer has to arrive within the time of those who wait for it.
+	maxFetch = 128
 	// unknownNumber is later than every write.
 	unknownNumber = math.MaxUint64
 )
@@ -50,16 +47,14 @@ type fetcher struct {
 	// namespace is for traces.
 	namespace string
 	hits      hits
-	timers    sync.Pool // of *time.Timer, stopped
+	timers    sync.Pool     // of *time.Timer, stopped
+	direct    chan struct{} // has a token for each direct fetch under way
 
 	mu      sync.Mutex
 	flights map[string]*flight // the ones that calls may join
 	pending []*flight          // those not sent, in order
 	lanes   int
 	closed  bool
-	// fit is how many keys a fetch may have by the size of the values that came
-	// last; batchKeys, at most fit, how many it may have of several calls.
-	fit, batchKeys int
 	// seen is the highest write number that an answer brought. One that is
 	// lower than what was seen when it was asked for means that the store
 	// lost writes. epoch is the store's, as of the last answer or event:
@@ -74,7 +69,7 @@ type fetcher struct {
 }
 
 func newFetcher(st store.Store, l *local, w *watch, s *atomic.Pointer[Settings], prepare func(string, *store.Entry) (any, int)) *fetcher {
-	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight), batchKeys: firstFetch, fit: maxFetch, calls: newCalls()}
+	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight), direct: make(chan struct{}, maxDirect), calls: newCalls()}
 }
 
 // tellHits sends local hits that the store should hear of, without waiting for
@@ -105,17 +100,22 @@ func (f *fetcher) lane() {
 		if b.isEmpty() {
 			return
 		}
-		ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
-		ctx, traced := beginBatch(ctx, spanFetchBatch, f.namespace, attrKeys, len(b.keys), waitsOfFlights(b.flights))
-		begin := time.Now()
-		fetched, err := f.store.Fetch(ctx, b.keys, b.uses...)
-		took := time.Since(begin)
-		traced.endFetches(b.flights, fetched, err)
-		cancel()
-		f.pace.note(took, err)
-		f.calls.add(took, len(b.keys), err)
-		f.land(b, fetched, err)
+		f.send(b, store.AnyRoom)
 	}
+}
+
+// send fetches a batch and hands out the answer.
+func (f *fetcher) send(b flightBatch, room store.Room) {
+	ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
+	ctx, traced := beginBatch(ctx, spanFetchBatch, f.namespace, attrKeys, len(b.keys), waitsOfFlights(b.flights))
+	begin := time.Now()
+	fetched, err := f.store.Fetch(ctx, b.keys, room, b.uses...)
+	took := time.Since(begin)
+	traced.endFetches(b.flights, fetched, err)
+	cancel()
+	f.pace.note(took, err)
+	f.calls.add(took, len(b.keys), err)
+	f.land(b, fetched, err)
 }
 
 // flightBatch is what one lane fetches at once.
@@ -126,6 +126,7 @@ type flightBatch struct {
 	deadline time.Time
 	seen     uint64        // fetcher.seen when it was sent
 	sent     time.Duration // since local.base
+	isDirect bool          // no lane has it
 }
 
 func (b *flightBatch) isEmpty() bool { return len(b.flights) == 0 && len(b.uses) == 0 }
@@ -139,7 +140,7 @@ func (f *fetcher) take() flightBatch {
 	share := f.pace.share(len(f.pending))
 	for _, fl := range f.pending {
 		n := len(b.flights)
-		if n >= f.fit || n >= min(share, f.batchKeys) && fl.first != b.flights[n-1].first {
+		if n == min(maxFetch, share) {
 			break
 		}
 		taken++
@@ -172,8 +173,13 @@ func (f *fetcher) take() flightBatch {
 	return b
 }
 
-// land hands out the answer to a batch and fills the local tier.
+// land hands out the answer to a batch and fills the local tier. What the answer
+// had no room for is sent again.
 func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
+	var left []*flight
+	if n := len(fetched.Entries); err == nil && n < len(b.flights) {
+		b.flights, left = b.flights[:n], b.flights[n:]
+	}
 	if err != nil {
 		err = readError(err)
 	} else {
@@ -187,16 +193,13 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// Before observe, which may drop what is on its way: these have arrived.
-	var listed [maxFetch]bool
+	listed := make([]bool, len(b.flights))
 	for i, fl := range b.flights {
 		listed[i] = f.unlist(fl)
 	}
+	f.leave(left, b.isDirect)
 	if err == nil {
 		f.observe(fetched.Epoch, fetched.Number, fetched.LastEvent, b.seen)
-		f.boundBatches(fetched.Entries)
-	} else {
-		f.batchKeys = max(1, f.batchKeys/2)
-		f.fit = f.batchKeys
 	}
 	for i, fl := range b.flights {
 		fl.number, fl.err = fetched.Number, err
@@ -216,17 +219,22 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 	}
 }
 
-// boundBatches makes the next fetches smaller at once when values are large,
-// and larger again step by step.
-func (f *fetcher) boundBatches(entries []*store.Entry) {
-	largest := 0
-	for _, e := range entries {
-		if e != nil {
-			largest = max(largest, len(e.Data))
+// leave takes flights back that an answer had no room for. Those of lanes are the
+// first of the next batch. Those of a direct fetch have no lane, and the calls that
+// joined them ask for themselves.
+func (f *fetcher) leave(flights []*flight, isDirect bool) {
+	var again []*flight
+	for _, fl := range flights {
+		if !isDirect && fl.waiting > 0 && !f.closed {
+			fl.sent = false
+			again = append(again, fl)
+			continue
 		}
+		fl.err = errLeft
+		f.unlist(fl)
+		close(fl.done)
 	}
-	f.fit = max(1, min(maxFetchBytes/(largest+1), maxFetch))
-	f.batchKeys = min(f.fit, 2*f.batchKeys)
+	f.pending = slices.Insert(f.pending, 0, again...)
 }
 
 // keep makes of a fetched entry what the local tier keeps.

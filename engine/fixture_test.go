@@ -98,6 +98,7 @@ type scripted struct {
 
 	mu      sync.Mutex
 	fetches [][]string
+	brought []int // how many entries each fetch brought
 	uses    []store.Use
 	batches []store.Batch
 	epoch   string
@@ -109,7 +110,7 @@ type scripted struct {
 
 func newScripted() *scripted { return &scripted{Store: memstore.New()} }
 
-func (s *scripted) Fetch(ctx context.Context, keys []string, uses ...store.Use) (store.Fetched, error) {
+func (s *scripted) Fetch(ctx context.Context, keys []string, room store.Room, uses ...store.Use) (store.Fetched, error) {
 	s.mu.Lock()
 	s.fetches = append(s.fetches, keys)
 	s.uses = append(s.uses, uses...)
@@ -120,9 +121,10 @@ func (s *scripted) Fetch(ctx context.Context, keys []string, uses ...store.Use) 
 			return store.Fetched{}, err
 		}
 	}
-	f, err := s.Store.Fetch(ctx, keys, uses...)
+	f, err := s.Store.Fetch(ctx, keys, room, uses...)
 	s.mu.Lock()
 	f.Epoch = s.epoch
+	s.brought = append(s.brought, len(f.Entries))
 	s.mu.Unlock()
 	if after != nil && err == nil {
 		err = after(keys)

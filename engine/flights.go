@@ -8,7 +8,6 @@ import (
 // flight is one read of one key.
 type flight struct {
 	key      string
-	first    *flight       // of those that its call listed, which are not parted
 	deadline time.Time     // of the call that has the most time
 	timeout  time.Duration // what that call had when it came
 	waiting  int
@@ -27,51 +26,53 @@ type flight struct {
 	err    error
 }
 
-// get fetches keys, and puts the answers into answers, which has the same
-// length. With fresh it joins no flight that is on its way. The call's span,
-// wait, is linked to those of the batches that it waits for.
-func (f *fetcher) get(ctx context.Context, keys []string, answers []Answer, fresh bool, timeout time.Duration, wait *span) error {
+// get fetches a key. With fresh it joins no flight that is on its way. The call's
+// span, wait, is linked to those of the batches that it waits for.
+func (f *fetcher) get(ctx context.Context, key string, fresh bool, timeout time.Duration, wait *span) (Answer, error) {
 	timer := f.startTimer(timeout)
 	defer f.stopTimer(timer)
 	deadline := time.Now().Add(timeout)
-	var one [1]seat
-	seats, err := f.join(one[:0], keys, fresh, deadline, timeout, wait)
-	if err != nil {
-		return err
-	}
-	for i := 0; i < len(seats); {
-		s := &seats[i]
-		var err error
-		again := false
+	s, err := f.join(key, fresh, deadline, timeout, wait)
+	for err == nil {
 		select {
 		case <-s.flight.done:
-			err = s.flight.err
 			wait.waitedFor(s.flight.batch)
-			// The flight was sent before this call came. It failed in the time
-			// of those it was sent for; or the key was written, and the write
-			// acknowledged, since.
-			again = s.wasSent && err != nil && time.Until(deadline) > timeout/4 ||
-				err == nil && s.flight.number < s.fence
+			if s.isInVain(deadline, timeout) {
+				s, err = f.join(key, fresh, deadline, timeout, wait)
+				s.wasSent = false // one more chance is enough
+				continue
+			}
+			if s.flight.err != nil {
+				return Answer{}, s.flight.err
+			}
+			return s.flight.answer(), nil
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		case <-timer.C:
 			err = ErrTimeout
 		}
-		if again {
-			if err = f.rejoin(seats[i:], keys[i:], fresh, deadline, timeout, wait); err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			f.leave(seats[i:])
-			return err
-		}
-		if got := s.flight.got; got != nil {
-			answers[i] = Answer{Entry: &got.Entry, Stored: s.flight.stored}
-		}
-		i++
+		f.giveUp(s)
 	}
-	return nil
+	return Answer{}, err
+}
+
+// isInVain reports whether a seat in a flight that landed was of no use to the
+// call, and another one may be. The flight had no room for the value; or it was
+// sent before the call came, and failed in the time of those it was sent for; or
+// the key was written since, and the write acknowledged.
+func (s *seat) isInVain(deadline time.Time, timeout time.Duration) bool {
+	err := s.flight.err
+	return err == errLeft ||
+		err != nil && s.wasSent && time.Until(deadline) > timeout/4 ||
+		err == nil && s.flight.number < s.fence
+}
+
+// answer is what a flight brought.
+func (fl *flight) answer() Answer {
+	if fl.got == nil {
+		return Answer{Stored: fl.stored}
+	}
+	return Answer{Entry: &fl.got.Entry, Stored: fl.stored}
 }
 
 func (f *fetcher) startTimer(d time.Duration) *time.Timer {
@@ -95,81 +96,63 @@ type seat struct {
 	fence  uint64
 	// wasSent says that the flight was sent before the call came.
 	wasSent bool
+	// isOwn says that the call sends the flight itself.
+	isOwn bool
 }
 
-// join appends a seat in a flight for each key. What is listed under one lock
-// is sent together, as far as it fits into one fetch.
-func (f *fetcher) join(seats []seat, keys []string, fresh bool, deadline time.Time, timeout time.Duration, wait *span) ([]seat, error) {
+// join takes a seat in a flight for key, and lists one if there is none to join.
+func (f *fetcher) join(key string, fresh bool, deadline time.Time, timeout time.Duration, wait *span) (seat, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
-		return nil, ErrClosed
+		return seat{}, ErrClosed
 	}
-	var first *flight
-	for _, key := range keys {
-		fl := f.flights[key]
-		if fl == nil || fresh && fl.sent {
-			fl = &flight{key: key, done: make(chan struct{})}
-			if first == nil {
-				first = fl
-			}
-			fl.first = first
-			f.flights[key] = fl
-			f.pending = append(f.pending, fl)
-			if f.lanes < maxLanes {
-				f.lanes++
-				f.running.Go(f.lane)
-			}
-		} else {
-			f.joined.Add(1)
+	fl := f.joinable(key, fresh)
+	if fl == nil {
+		fl = &flight{key: key, done: make(chan struct{})}
+		f.flights[key] = fl
+		f.pending = append(f.pending, fl)
+		if f.lanes < maxLanes {
+			f.lanes++
+			f.running.Go(f.lane)
 		}
-		fl.waiting++
-		if wait != nil && !fl.sent {
-			fl.waits = append(fl.waits, wait)
-		}
-		if deadline.After(fl.deadline) {
-			fl.deadline, fl.timeout = deadline, timeout
-		}
-		seats = append(seats, seat{fl, fl.fence, fl.sent})
 	}
-	return seats, nil
+	return fl.takeSeat(deadline, timeout, wait), nil
 }
 
-// rejoin takes new seats for the first of the given ones, and for those behind
-// it whose flights have failed. One more chance is enough.
-func (f *fetcher) rejoin(seats []seat, keys []string, fresh bool, deadline time.Time, timeout time.Duration, wait *span) error {
-	again, places := keys[:1:1], []int{0}
-	for i := 1; i < len(seats); i++ {
-		select {
-		case <-seats[i].flight.done:
-			if seats[i].wasSent && seats[i].flight.err != nil {
-				again, places = append(again, keys[i]), append(places, i)
-			}
-		default:
-		}
+// joinable returns the flight that a call for key may join, if there is one.
+func (f *fetcher) joinable(key string, fresh bool) *flight {
+	fl := f.flights[key]
+	if fl == nil || fresh && fl.sent {
+		return nil
 	}
-	joined, err := f.join(nil, again, fresh, deadline, timeout, wait)
-	if err != nil {
-		return err
-	}
-	for n, i := range places {
-		seats[i] = seat{flight: joined[n].flight, fence: joined[n].fence}
-	}
-	return nil
+	f.joined.Add(1)
+	return fl
 }
 
-// leave gives seats up. A flight that nobody waits for any more is not sent:
+// takeSeat notes a call that waits for fl.
+func (fl *flight) takeSeat(deadline time.Time, timeout time.Duration, wait *span) seat {
+	fl.waiting++
+	if wait != nil && !fl.sent {
+		fl.waits = append(fl.waits, wait)
+	}
+	if deadline.After(fl.deadline) {
+		fl.deadline, fl.timeout = deadline, timeout
+	}
+	return seat{flight: fl, fence: fl.fence, wasSent: fl.sent}
+}
+
+// giveUp gives seats up. A flight that nobody waits for any more is not sent:
 // take passes over it.
-func (f *fetcher) leave(seats []seat) {
+func (f *fetcher) giveUp(seats ...seat) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range seats {
 		fl := s.flight
 		fl.waiting--
-		if fl.waiting > 0 || fl.sent {
-			continue
+		if fl.waiting == 0 && !fl.sent {
+			f.unlist(fl)
 		}
-		f.unlist(fl)
 	}
 }
 

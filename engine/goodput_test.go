@@ -41,11 +41,11 @@ func (d *distant) Apply(ctx context.Context, b store.Batch) (store.Applied, erro
 	return d.Store.Apply(ctx, b)
 }
 
-func (d *distant) Fetch(ctx context.Context, keys []string, uses ...store.Use) (store.Fetched, error) {
+func (d *distant) Fetch(ctx context.Context, keys []string, room store.Room, uses ...store.Use) (store.Fetched, error) {
 	if err := d.travel(ctx); err != nil {
 		return store.Fetched{}, err
 	}
-	return d.Store.Fetch(ctx, keys, uses...)
+	return d.Store.Fetch(ctx, keys, room, uses...)
 }
 
 // offer calls so often a second, for some seconds, and returns how each second
@@ -180,34 +180,42 @@ func TestAPauseOfTheStoreIsOverWhenItIs(t *testing.T) {
 	}
 }
 
-func TestFetchesOfLargeValuesAreSmall(t *testing.T) {
+func TestAFetchOfLargeValuesBringsSomeAndTheRestFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const size = 1 << 20
+		const size, many = 1 << 20, 40
 		st := newScripted()
 		s := settings()
 		s.MaxQueueBytes, s.LocalTTL = 64<<20, 0
 		e := engine.New(st, s, engine.Options{})
 		defer e.Close()
-		for i := range 40 {
+		for i := range many {
 			create(t, e, fmt.Sprint(i), string(make([]byte, size)))
 		}
-		value(t, e, "0") // it learns
 		hold := make(chan struct{})
-		st.set(func() { st.fetches = nil; st.beforeFetch = func([]string) error { <-hold; return nil } })
+		st.set(func() { st.beforeFetch = func([]string) error { <-hold; return nil } })
 		var running sync.WaitGroup
-		for i := range 40 {
-			running.Go(func() { value(t, e, fmt.Sprint(i)) })
+		for i := range many {
+			running.Go(func() {
+				if got := value(t, e, fmt.Sprint(i)); len(got) != size {
+					t.Errorf("key %d: %d bytes", i, len(got))
+				}
+			})
 		}
 		synctest.Wait()
 		close(hold)
 		running.Wait()
 		st.set(func() {
-			for _, keys := range st.fetches {
-				if len(keys)*size > 4<<20 {
-					t.Errorf("one fetch of %d values of 1 MiB", len(keys))
+			for _, n := range st.brought {
+				if n == 0 || n*size > store.MaxFetchBytes {
+					t.Errorf("one fetch brought %d values of 1 MiB", n)
 				}
 			}
 		})
+		for _, r := range st.Order(-1) {
+			if r.Score != 1 {
+				t.Errorf("rank of %s is %v", r.Key, r.Score)
+			}
+		}
 	})
 }
 
@@ -317,7 +325,7 @@ func TestManyKeysThatJoinedAFailedFetchAreFetchedAgainTogether(t *testing.T) {
 		})
 		failed := make(chan error)
 		all := func() error {
-			_, err := e.GetAll(context.Background(), keys, engine.Read{})
+			_, err := e.GetMany(context.Background(), keys, engine.Read{}, store.AnyRoom)
 			return err
 		}
 		go func() { failed <- all() }()

@@ -113,7 +113,7 @@ func fill(t *testing.T, st *redisstore.Store, many, few int) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := st.Fetch(ctx, high); err != nil {
+	if _, err := st.Fetch(ctx, high, store.AnyRoom); err != nil {
 		t.Fatal(err)
 	}
 }

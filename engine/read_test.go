@@ -106,7 +106,7 @@ func TestWhatOneCallAsksForIsOneFetch(t *testing.T) {
 				keys = append(keys, fmt.Sprint(call, i))
 			}
 			st.set(func() { st.fetches = nil })
-			if _, err := e.GetAll(context.Background(), keys, engine.Read{}); err != nil {
+			if _, err := e.GetMany(context.Background(), keys, engine.Read{}, store.AnyRoom); err != nil {
 				t.Fatal(err)
 			}
 			if n := st.fetchCount(); n != 1 {
@@ -405,7 +405,7 @@ func TestManyKeysAreReadWithOneFetchOfWhatIsNotLocal(t *testing.T) {
 		create(t, e, key, "v"+key)
 	}
 	get(t, e, "b")
-	answers, err := e.GetAll(context.Background(), []string{"c", "b", "none", "a", "c"}, engine.Read{})
+	answers, err := e.GetMany(context.Background(), []string{"c", "b", "none", "a", "c"}, engine.Read{}, store.AnyRoom)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -425,7 +425,7 @@ func TestManyKeysAreReadWithOneFetchOfWhatIsNotLocal(t *testing.T) {
 			t.Errorf("rank of %s is %v", r.Key, r.Score)
 		}
 	}
-	if _, err := e.GetAll(context.Background(), []string{"a", "none"}, engine.Read{LocalOnly: true}); !errors.Is(err, engine.ErrNotLocal) {
+	if _, err := e.GetMany(context.Background(), []string{"a", "none"}, engine.Read{LocalOnly: true}, store.AnyRoom); !errors.Is(err, engine.ErrNotLocal) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -441,11 +441,11 @@ func TestManyKeysFailTogetherUnlessStaleEntriesMayAnswer(t *testing.T) {
 		get(t, e, "a")
 		time.Sleep(time.Minute)
 		st.set(func() { st.beforeFetch = func([]string) error { return store.ErrUnavailable } })
-		answers, err := e.GetAll(context.Background(), []string{"a", "a"}, engine.Read{})
+		answers, err := e.GetMany(context.Background(), []string{"a", "a"}, engine.Read{}, store.AnyRoom)
 		if err != nil || read(answers[0]) != "va" || !answers[1].StaleIfError {
 			t.Errorf("%+v, %v", answers, err)
 		}
-		if _, err := e.GetAll(context.Background(), []string{"a", "b"}, engine.Read{}); !errors.Is(err, engine.ErrUnavailable) {
+		if _, err := e.GetMany(context.Background(), []string{"a", "b"}, engine.Read{}, store.AnyRoom); !errors.Is(err, engine.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -98,7 +98,7 @@ func waitsOfJobs(jobs []*job) (waits []*span) {
 }
 
 // endFetch ends the span of a call.
-func (s *span) endFetch(answers []Answer, err error) {
+func (s *span) endFetch(err error, answers ...Answer) {
 	if s == nil {
 		return
 	}

@@ -91,7 +91,7 @@ func TestATraceShowsWhatARequestWaitedFor(t *testing.T) {
 		want(t, store.Created)(e.Create(ctx, "the key", text("the value"), "", ""))
 	})
 	r.traced("GET", func(ctx context.Context) {
-		if _, err := e.GetAll(ctx, []string{"the key", "no key"}, engine.Read{}); err != nil {
+		if _, err := e.GetMany(ctx, []string{"the key", "no key"}, engine.Read{}, store.AnyRoom); err != nil {
 			t.Error(err)
 		}
 	})

@@ -44,7 +44,7 @@ func (f *fronted) read(ctx context.Context, key string) (bool, error) {
 		f.hit(key)
 		return true, nil
 	}
-	got, err := f.Fetch(ctx, []string{key}, f.due()...)
+	got, err := f.Fetch(ctx, []string{key}, store.AnyRoom, f.due()...)
 	if err != nil {
 		return false, err
 	}
@@ -83,7 +83,7 @@ func (f *fronted) due() []store.Use {
 
 func (f *fronted) create(ctx context.Context, key string) error {
 	if uses := f.due(); len(uses) > 0 {
-		if _, err := f.Fetch(ctx, nil, uses...); err != nil {
+		if _, err := f.Fetch(ctx, nil, store.AnyRoom, uses...); err != nil {
 			return err
 		}
 	}

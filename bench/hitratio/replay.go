@@ -70,7 +70,7 @@ type direct struct {
 }
 
 func (d direct) read(ctx context.Context, key string) (bool, error) {
-	fetched, err := d.Fetch(ctx, []string{key})
+	fetched, err := d.Fetch(ctx, []string{key}, store.AnyRoom)
 	return err == nil && fetched.Entries[0] != nil, err
 }
 

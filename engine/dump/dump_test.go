@@ -49,7 +49,7 @@ func apply(t testing.TB, st store.Store, limits store.Limits, writes ...store.Wr
 
 func fetch(t testing.TB, st store.Store, key string) {
 	t.Helper()
-	if _, err := st.Fetch(t.Context(), []string{key}); err != nil {
+	if _, err := st.Fetch(t.Context(), []string{key}, store.AnyRoom); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -54,7 +54,7 @@ func New() *Store {
 }
 
 // Fetch implements store.Store. It never loses a raise.
-func (s *Store) Fetch(ctx context.Context, keys []string, uses ...store.Use) (store.Fetched, error) {
+func (s *Store) Fetch(ctx context.Context, keys []string, room store.Room, uses ...store.Use) (store.Fetched, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -73,11 +73,18 @@ func (s *Store) Fetch(ctx context.Context, keys []string, uses ...store.Use) (st
 			s.raise(turn, it, u.Count)
 		}
 	}
+	var taken int64
 	for i, key := range keys {
 		it := s.items[key]
 		if it == nil {
 			continue
 		}
+		size := len(it.entry.Data)
+		if !room.Has(taken, size) {
+			entries = entries[:i]
+			break
+		}
+		taken += int64(size)
 		entries[i] = it.entry
 		if it.fetched != s.fetches { // else the key is in keys twice
 			it.fetched = s.fetches

@@ -67,7 +67,7 @@ func TestTheStoreKeepsItsOwnCopyOfAValue(t *testing.T) {
 			t.Fatal(err)
 		}
 		copy(data, "after!")
-		got, err := s.Fetch(t.Context(), []string{"k"})
+		got, err := s.Fetch(t.Context(), []string{"k"}, store.AnyRoom)
 		if err != nil || !bytes.Equal(got.Entries[0].Data, []byte("before")) {
 			t.Errorf("%c: %v, %v", op, got.Entries, err)
 		}
@@ -84,7 +84,7 @@ func TestAnEntryThatWasFetchedStaysAsItWas(t *testing.T) {
 		}
 	}
 	apply(store.Write{Op: store.Create, Key: "k", Value: store.Value{Data: []byte("1")}})
-	got, err := s.Fetch(t.Context(), []string{"k"})
+	got, err := s.Fetch(t.Context(), []string{"k"}, store.AnyRoom)
 	if err != nil {
 		t.Fatal(err)
 	}

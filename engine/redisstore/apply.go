@@ -112,7 +112,7 @@ func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, 
 	}
 	if mended > 0 {
 		s.mended.Add(uint64(mended))
-		s.logger.Warn("values, meta and ranks in Redis disagreed and were repaired: does somebody else write to them, or does Redis evict?",
+		s.logger.Warn("what Redis has of this namespace disagreed and was repaired: does somebody else write to its values, meta, ranks or state, or does Redis evict?",
 			zap.Int64("repaired", mended))
 	}
 	if changed || unpublished != "" {

@@ -20,25 +20,61 @@ local repeated, refusal, remembered = recall()
 if refusal then return redis.error_reply(refusal) end
 if repeated then return cmsgpack.unpack(remembered) end
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'epoch', 'clock', 'window', 'former', 'low', 'event')
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'epoch', 'clock', 'window', 'former', 'low', 'event', 'largest')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
--- The tag of the first batch tells a namespace from one that was emptied.
-local epoch = state[7] or ARGV[3]
-local number, bytes = tonumber(state[2] or 0), tonumber(state[3] or 0)
-local sets_limits = ARGV[8] == '1' or not state[4]
-local max_keys = tonumber(sets_limits and ARGV[5] or state[4])
-local max_bytes = tonumber(sets_limits and ARGV[6] or state[5])
-local eviction = sets_limits and ARGV[7] or state[6]
-local policy, unknown = policy_named(eviction)
-if unknown then return redis.error_reply(unknown) end
 
 local keys = redis.call('HLEN', VALUES)
 local torn = keys ~= redis.call('HLEN', META)
 torn = redis.call('ZCARD', RANKS) ~= keys or torn
-if keys == 0 then bytes = 0 end
+
+-- The state too may have been lost, or written by somebody else. mended counts
+-- what had to be found out anew.
+local mended = 0
+local function mend(what)
+  mended = mended + 1
+  return what
+end
+
+-- The tag of the first batch tells a namespace from one that was emptied.
+local epoch = state[7] and string.match(state[7], '^%x+$') or ARGV[3]
+local number = whole_of(state[2]) or keys == 0 and 0
+if not number then
+  -- Later than any write can have had: tenths of a millisecond since 1970. With
+  -- another epoch, nobody compares it with what was before.
+  local time = redis.call('TIME')
+  number, epoch = mend(time[1] * 10000 + math.floor(time[2] / 100)), ARGV[3]
+end
+
+local bytes, largest = whole_of(state[3]), whole_of(state[13])
+if keys == 0 then bytes, largest = 0, 0 end
+if not bytes or not largest then
+  bytes, largest = mend(0), 0
+  for first = 0, keys - 1, 1000 do
+    for _, m in ipairs(redis.call('ZRANGE', RANKS, first, first + 999)) do
+      local key = string.sub(m, 17)
+      local size = redis.call('HSTRLEN', VALUES, key)
+      bytes, largest = bytes + #key + size, math.max(largest, size)
+    end
+  end
+end
+local largest_kept = whole_of(state[13])
+
+local set_before = whole_of(state[4]) and whole_of(state[5]) and state[6]
+local sets_limits = ARGV[8] == '1' or not set_before
+local max_keys = tonumber(sets_limits and ARGV[5] or state[4])
+local max_bytes = tonumber(sets_limits and ARGV[6] or state[5])
+local eviction = sets_limits and ARGV[7] or state[6]
+if not set_before and keys > 0 then mend() end
+local policy, unknown = policy_named(eviction)
+if unknown then return redis.error_reply(unknown) end
 local before = state[6] or 'rank' -- if there was none, or its name was lost
-local order = order_of(before, keys, state[8], state[9], state[10], state[11])
+local policy_before
+policy_before, unknown = policy_named(before)
+if unknown then return redis.error_reply(unknown) end
+local is_clock_lost = state[8] and not finite_of(state[8])
+if is_clock_lost then mend() end
+local order = order_of(before, keys, clock_of(state[8], before), state[9], state[10], state[11])
 
 -- Until one write went through, a write may be refused: READONLY always, OOM
 -- for commands that need memory. Redis looks for OOM only before the first
@@ -87,8 +123,7 @@ end
 -- What was ordered by another policy is converted, a step with every batch.
 if sets_limits and before ~= eviction then
   if begin_growing() then
-    policy, unknown = policy_named(before)
-    if unknown then return redis.error_reply(unknown) end
+    policy = policy_before
   else
     hand_over(order, eviction)
     redis.pcall('UNLINK', GHOSTS, SHADOW)
@@ -209,11 +244,11 @@ if over() and not begin('ZREM', RANKS, '') then -- needs no memory, as trimming 
   order.coming = TRIM_STEP
   while over() and trimmed < TRIM_STEP and evict() do trimmed = trimmed + 1 end
 end
-local mended = 0
 if torn and not begin_growing() then
   write_back()
   settle()
-  mended = repair(function(key, insertion)
+  mended = mended + repair(function(key, insertion)
+    largest = math.max(largest, redis.call('HSTRLEN', VALUES, key))
     if not insertion then
       number = number + 1
       insertion = hex(number)
@@ -261,7 +296,7 @@ local function insert(key, value, attrs, score)
   local insertion = hex(number)
   enter(key, insertion, score and above(order, order.clock + score))
   values[key], metas[key] = value, insertion .. ' ' .. insertion .. ' ' .. ARGV[3] .. ' ' .. attrs
-  keys, bytes = keys + 1, bytes + #key + #value
+  keys, bytes, largest = keys + 1, bytes + #key + #value, math.max(largest, #value)
   changed('created', key)
   return 'created ' .. insertion .. ARGV[3]
 end
@@ -288,7 +323,7 @@ local function replace(key, value, attrs, meta)
     insertion = hex(number)
     enter(key, insertion)
   end
-  bytes = math.max(bytes + growth, 0)
+  bytes, largest = math.max(bytes + growth, 0), math.max(largest, #value)
   values[key], metas[key] = value, insertion .. ' ' .. hex(number) .. ' ' .. ARGV[3] .. ' ' .. attrs
   changed('replaced', key)
   return 'replaced ' .. hex(number) .. ARGV[3]
@@ -347,7 +382,7 @@ end
 
 if sets_limits then
   if begin_growing() then
-    max_keys, max_bytes, eviction = tonumber(state[4] or 0), tonumber(state[5] or 0), state[6] or ''
+    max_keys, max_bytes, eviction = whole_of(state[4]) or 0, whole_of(state[5]) or 0, state[6] or ''
   else
     redis.call('HSET', STATE, 'max_keys', max_keys, 'max_bytes', ARGV[6], 'eviction', eviction)
   end
@@ -356,7 +391,7 @@ end
 local unfinished = order.former and 2 or 0
 if over() or order.former and too_full then unfinished = unfinished + 1 end
 local event = #changes > 0 and hex(number) .. ARGV[3] or last_event
-local reply = { number, epoch, event, keys, bytes, unfinished, mended, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, unread, '', 0 }
+local reply = { number, epoch, event, keys, bytes, unfinished, writing and mended or 0, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, unread, '', 0 }
 if not writing then
   -- An earlier try may come yet, when the writes would change something: it
   -- must meet this answer.
@@ -371,7 +406,9 @@ else
     redis.call('HSET', STATE, kept(order, { 'layout', LAYOUT, 'epoch', epoch, 'event', event, 'number', number, 'bytes', bytes, 'held', keys }))
   else
     redis.call('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'event', event, 'number', number, 'bytes', bytes)
+    if is_clock_lost then redis.call('HSET', STATE, 'clock', exact(order.clock)) end
   end
+  if largest ~= largest_kept then redis.call('HSET', STATE, 'largest', largest) end
 end
 reply[15] = 1
 redis.call('HSET', WRITER, 'number', ARGV[1], 'answers', cmsgpack.pack(reply))

@@ -6,16 +6,8 @@ local SCAN_STEP = 500
 local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'clock', 'former', 'epoch')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
-
--- A number of the state, and 0 for what others wrote there: Lua takes "nan" and
--- "inf" for numbers too, and Redis none above 2^63.
-local function count(text)
-  local n = tonumber(text) or 0
-  return n >= 0 and n <= 2 ^ 53 and math.floor(n) or 0
-end
-
-local number, epoch = count(state[2]), state[9] or ''
-local order = order_of(state[6] or 'rank', 0, count(state[7]), 0, state[8])
+local number, epoch = whole_of(state[2]) or 0, state[9] or ''
+local order = order_of(state[6] or 'rank', 0, clock_of(state[7], state[6]), 0, state[8])
 local clock = order.clock
 
 -- What a score is shown as: its distance from the clock. As text, since a
@@ -27,8 +19,8 @@ local asked = {}
 -- Returns {write number, epoch, keys, bytes, max_keys, max_bytes, eviction}.
 function asked.size()
   local keys = redis.call('HLEN', VALUES)
-  local bytes = keys > 0 and count(state[3]) or 0
-  return { number, epoch, keys, bytes, count(state[4]), count(state[5]), state[6] or '' }
+  local bytes = keys > 0 and whole_of(state[3]) or 0
+  return { number, epoch, keys, bytes, whole_of(state[4]) or 0, whole_of(state[5]) or 0, state[6] or '' }
 end
 
 -- Numbers of members, so that a script does not compare strings, which it

@@ -6,15 +6,25 @@ local APART, EDGE = -2251799813685248, -1125899906842624
 local CONVERT_STEP, FORMER_MOST = 200, 4
 local ROOMY, SPREAD, STEADY = 32, 2 ^ 40, 2
 
+-- clock_of reads the clock of an order. Where somebody else wrote one, it is what
+-- the order shows: under rank all clocks are alike, under others it has just moved.
+local function clock_of(text, eviction)
+  local clock = finite_of(text)
+  if clock or not text then return clock or 0 end
+  local at = eviction == 'rank' and 0 or -1
+  local score = finite_of(redis.call('ZRANGE', RANKS, at, at, 'WITHSCORES')[2])
+  return math.max(math.floor(score or 0), 0)
+end
+
 local function exact(n) return string.format('%.17g', n) end
 
 -- An order is { eviction, keys, clock, window, low, coming, former }, former being nil unless
 -- scores of former policies are left. As text those are five numbers after each
 -- name.
 local function order_of(eviction, keys, clock, window, former, low)
-  window, low = tonumber(window) or 0, tonumber(low)
+  window, low = finite_of(window) or 0, finite_of(low)
   local order = {
-    eviction = eviction, keys = keys, clock = tonumber(clock) or 0, window = window, window_kept = window,
+    eviction = eviction, keys = keys, clock = finite_of(clock) or 0, window = window, window_kept = window,
     low = low, low_kept = low, coming = 0, former = false, fetching = false,
   }
   if former then
@@ -22,8 +32,8 @@ local function order_of(eviction, keys, clock, window, former, low)
     local number = ' ([%d.e+-]+)'
     for policy, clock, base, start, half, shift in string.gmatch(former, '(%a+)' .. string.rep(number, 5)) do
       all[#all + 1] = {
-        policy = policy, clock = tonumber(clock) or 0, base = tonumber(base) or 0,
-        start = tonumber(start) or 0, half = math.max(tonumber(half) or 1, 1), shift = tonumber(shift) or 0,
+        policy = policy, clock = finite_of(clock) or 0, base = finite_of(base) or 0,
+        start = finite_of(start) or 0, half = math.max(finite_of(half) or 1, 1), shift = finite_of(shift) or 0,
       }
     end
     if all[1] then order.former = all end
@@ -144,7 +154,7 @@ local function hand_over(order, to)
     local room = ROOMY * half
     if to == 'rank' then
       room = 0
-      f.shift = math.max((tonumber(past[2]) or 0) - (order.clock - (tonumber(past[1]) or 0)) / half, 0)
+      f.shift = math.max((finite_of(past[2]) or 0) - (order.clock - (finite_of(past[1]) or 0)) / half, 0)
     elseif from == 'rank' and to == 'lru' then
       room = math.max(room, math.min(f.base - f.clock, SPREAD))
     elseif from == 'rank' then

@@ -152,7 +152,7 @@ func TestWhatIsWrongIsSaidOnceWithItsCauseAndAdvice(t *testing.T) {
 			s, logs := f.openInfo(url)
 			s.CheckOrWarn(f.soon())
 			for range 2 {
-				_, fetch := s.Fetch(f.soon(), []string{"a"})
+				_, fetch := s.Fetch(f.soon(), []string{"a"}, store.AnyRoom)
 				_, apply := s.Apply(f.soon(), store.Batch{Limits: f.limits, Writes: someWrites()})
 				health := s.Probe(f.soon())
 				for i, err := range []error{fetch, apply, health.Reads, health.Writes} {
@@ -201,7 +201,7 @@ func TestWritesThatRedisRefusesAreSaidOnceAndSoIsTheirEnd(t *testing.T) {
 			s, logs := f.openInfo(f.server.URL())
 			f.do(c.refuse...)
 			for range 3 {
-				if got, err := s.Fetch(f.ctx(), []string{"a"}); err != nil || got.LostRaises != 1 {
+				if got, err := s.Fetch(f.ctx(), []string{"a"}, store.AnyRoom); err != nil || got.LostRaises != 1 {
 					t.Errorf("%+v, %v", got, err)
 				}
 				health := s.Probe(f.ctx())
@@ -228,7 +228,7 @@ func TestWritesThatRedisRefusesAreSaidOnceAndSoIsTheirEnd(t *testing.T) {
 				t.Errorf("mended, and %+v", health)
 			}
 			for range 2 {
-				if got, err := s.Fetch(f.ctx(), []string{"a"}); err != nil || got.LostRaises != 0 {
+				if got, err := s.Fetch(f.ctx(), []string{"a"}, store.AnyRoom); err != nil || got.LostRaises != 0 {
 					t.Errorf("%+v, %v", got, err)
 				}
 				if _, err := s.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{put("b", "2")}}); err != nil {
@@ -246,7 +246,7 @@ func TestAPasswordThatIsPutRightIsSaid(t *testing.T) {
 	f := newFixture(t)
 	f.do("ACL", "SETUSER", "cache", "on", ">old", "~*", "&*", "+@all")
 	s, logs := f.openInfo("redis://cache:new@" + f.server.Addr)
-	if _, err := s.Fetch(f.ctx(), []string{"a"}); store.CauseOf(err) != store.Credentials {
+	if _, err := s.Fetch(f.ctx(), []string{"a"}, store.AnyRoom); store.CauseOf(err) != store.Credentials {
 		t.Fatal(err)
 	}
 	f.do("ACL", "SETUSER", "cache", ">new")

@@ -21,6 +21,17 @@ local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
 --     order.keys are those of the end by then.
 local policies = {}
 
+-- Numbers of the state, or nil for what somebody else wrote there: tonumber takes
+-- nan and inf too, and with them a script would fail half-way.
+local function whole_of(text)
+  local n = text and string.match(text, '^%d+$') and tonumber(text)
+  return n and n <= 9007199254740992 and n or nil
+end
+local function finite_of(text)
+  local n = text and tonumber(text)
+  return n and n == n and n < math.huge and n > -math.huge and n or nil
+end
+
 local function hex(n) return string.format('%x', n) end
 
 -- A member of RANKS: the insertion number in 16 hex digits, so that among

@@ -1,24 +1,25 @@
 -- Reads keys and raises those that are found; before that, those that others
 -- used meanwhile.
 -- ARGV: batch number, what the writer knows, default policy, how many entries
---   others used, key and number of uses of each, the keys to read.
+--   others used, how many bytes of values are enough, how many are the most, key
+--   and number of uses of each, the keys to read.
 -- Returns {write number, epoch, last event, raises lost, why, 1 if the batch was
---   recorded, value, meta, value, meta, ...}.
+--   recorded, value, meta, value, meta, ...}, of as many keys as have room.
 
-local FIRST_USE = 5
+local FIRST_USE = 7
 
 local repeated, refusal = recall()
 if refusal then return redis.error_reply(refusal) end
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'epoch', 'eviction', 'clock', 'window', 'held', 'former', 'event')
+local state = redis.call('HMGET', STATE, 'layout', 'number', 'epoch', 'eviction', 'clock', 'window', 'held', 'former', 'event', 'largest')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
 local eviction = state[4] or ARGV[3]
 local policy, unknown = policy_named(eviction)
 if unknown then return redis.error_reply(unknown) end
 
-local reply = { tonumber(state[2] or 0), state[3] or '', event_of(state[9]), 0, '', repeated and 1 or 0 }
-local order = order_of(eviction, tonumber(state[7]) or 0, state[5], state[6], state[8])
+local reply = { whole_of(state[2]) or 0, state[3] or '', event_of(state[9]), 0, '', repeated and 1 or 0 }
+local order = order_of(eviction, whole_of(state[7]) or 0, clock_of(state[5], eviction), state[6], state[8])
 order.fetching = true
 policy = policy(order)
 
@@ -59,11 +60,31 @@ if first_key > FIRST_USE and not repeated then
   raise(members, uses)
 end
 
+-- with_room returns how many of the keys have room for their values: until they
+-- are enough, but for the first, and never more than the most. Sizes are asked for
+-- only where they matter; the state knows the largest value that was ever written,
+-- but not what others wrote, which has no meta.
+local function with_room(metas)
+  local enough, most = tonumber(ARGV[5]), tonumber(ARGV[6])
+  local n, sum = #ARGV - first_key + 1, 0
+  local largest = whole_of(state[10]) or math.huge
+  local matters = n * largest > math.min(enough, most)
+  for i = 1, n do
+    local size = largest
+    if matters or not metas[i] then size = redis.call('HSTRLEN', VALUES, ARGV[first_key + i - 1]) end
+    local exists = metas[i] or size > 0
+    if exists and (sum + size > most or sum > 0 and sum + size > enough) then return i - 1 end
+    sum = sum + size
+  end
+  return n
+end
+
 if ARGV[first_key] then
-  local values = redis.call('HMGET', VALUES, unpack(ARGV, first_key))
   local metas = redis.call('HMGET', META, unpack(ARGV, first_key))
+  local n = with_room(metas)
+  local values = n > 0 and redis.call('HMGET', VALUES, unpack(ARGV, first_key, first_key + n - 1)) or {}
   local members = {}
-  for i = 1, #values do
+  for i = 1, n do
     reply[2 * i + 5], reply[2 * i + 6] = values[i], metas[i]
     local insertion = values[i] and metas[i] and not repeated and parse(metas[i])
     if insertion then members[#members + 1] = member(insertion, ARGV[first_key + i - 1]) end

@@ -67,7 +67,7 @@ func (f *fixture) apply(writes ...store.Write) store.Applied {
 
 func (f *fixture) fetch(keys ...string) store.Fetched {
 	f.Helper()
-	got, err := f.store.Fetch(f.ctx(), keys)
+	got, err := f.store.Fetch(f.ctx(), keys, store.AnyRoom)
 	if err != nil {
 		f.Fatal(err)
 	}

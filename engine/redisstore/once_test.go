@@ -52,7 +52,7 @@ var deeds = []struct {
 	{"a fetch that tells of uses", true, func(r *room) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		got, err := r.store.Fetch(ctx, []string{"k"}, store.Use{Key: "k", Count: 5}, store.Use{Key: "filler", Count: 2})
+		got, err := r.store.Fetch(ctx, []string{"k"}, store.AnyRoom, store.Use{Key: "k", Count: 5}, store.Use{Key: "filler", Count: 2})
 		if err != nil || got.Entries[0] == nil {
 			r.Errorf("%+v, %v", got, err)
 		}

@@ -146,7 +146,7 @@ func TestPoliciesChangeWhileOthersWrite(t *testing.T) {
 			default:
 			}
 			keys := []string{fmt.Sprint("a", i%30), fmt.Sprint("b", i)}
-			if _, err := other.Fetch(ctx, keys); err != nil {
+			if _, err := other.Fetch(ctx, keys, store.AnyRoom); err != nil {
 				t.Error(err)
 				return
 			}

@@ -11,7 +11,7 @@ local reads = {
   { 'HGET', META, '' }, { 'HLEN', VALUES }, { 'HLEN', META }, { 'HEXISTS', VALUES, '' }, { 'HSTRLEN', VALUES, '' },
   { 'HSCAN', unset, 0 }, { 'HRANDFIELD', VALUES, 0 },
   { 'ZMSCORE', RANKS, '' }, { 'ZSCORE', RANKS, '' }, { 'ZCARD', RANKS }, { 'ZRANGE', RANKS, 0, 0 },
-  { 'ZCOUNT', RANKS, 0, 0 }, { 'ZSCAN', unset, 0 },
+  { 'ZCOUNT', RANKS, 0, 0 }, { 'ZSCAN', unset, 0 }, { 'TIME' },
 }
 local writes = {
   { 'HSET', unset, '', '', '' }, -- a field without a value, which is refused in the end

@@ -82,7 +82,7 @@ func TestAProbeAnswersAsTrafficDoes(t *testing.T) {
 				t.Errorf("reads: %v; writes: %v", health.Reads, health.Writes)
 			}
 			// The entry has a rank, so that its fetch needs all that a fetch may.
-			_, fetch := f.store.Fetch(f.ctx(), []string{"a"})
+			_, fetch := f.store.Fetch(f.ctx(), []string{"a"}, store.AnyRoom)
 			_, apply := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("b", "2")}})
 			if store.CauseOf(fetch) != c.reads || store.CauseOf(apply) != c.writes {
 				t.Errorf("a fetch: %v; a batch: %v", fetch, apply)

@@ -138,7 +138,7 @@ func TestALayoutOfALaterVersionIsLeftAlone(t *testing.T) {
 	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "namespace has layout 9") {
 		t.Fatalf("got %v", err)
 	}
-	if _, err := f.store.Fetch(f.ctx(), []string{"a"}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "namespace has layout 9") {
+	if _, err := f.store.Fetch(f.ctx(), []string{"a"}, store.AnyRoom); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "namespace has layout 9") {
 		t.Errorf("fetch: %v", err)
 	}
 }
@@ -150,7 +150,7 @@ func TestAnUnknownPolicyInTheStoreIsLeftAlone(t *testing.T) {
 	if _, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "of-tomorrow") {
 		t.Errorf("apply: %v", err)
 	}
-	if _, err := f.store.Fetch(f.ctx(), []string{"a"}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "of-tomorrow") {
+	if _, err := f.store.Fetch(f.ctx(), []string{"a"}, store.AnyRoom); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "of-tomorrow") {
 		t.Errorf("fetch: %v", err)
 	}
 }

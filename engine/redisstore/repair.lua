@@ -37,7 +37,8 @@ local function repair(adopt)
   local mended = 0
   for _, part in ipairs(repair_parts) do
     local cursor = redis.call('HGET', STATE, part.field) or '0'
-    local page = redis.call(part.scan, part.from, cursor, 'COUNT', REPAIR_STEP)
+    local page = redis.pcall(part.scan, part.from, cursor, 'COUNT', REPAIR_STEP)
+    if page.err then page = redis.call(part.scan, part.from, 0, 'COUNT', REPAIR_STEP) end -- not one of ours
     redis.call('HSET', STATE, part.field, page[1])
     for i = 1, #page[2], 2 do
       mended = mended + part.mend(page[2][i], page[2][i + 1], adopt)

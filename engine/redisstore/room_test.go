@@ -104,7 +104,7 @@ func (r *room) fetch(key string) *store.Entry {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	f, err := r.store.Fetch(ctx, []string{key})
+	f, err := r.store.Fetch(ctx, []string{key}, store.AnyRoom)
 	if err != nil {
 		r.Fatal(err)
 	}

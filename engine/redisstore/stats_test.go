@@ -40,7 +40,7 @@ func TestStatsTellThatRedisIsDown(t *testing.T) {
 	f := newFixture(t)
 	f.apply(store.Write{Op: store.Create, Key: "k"})
 	f.server.Kill()
-	if _, err := f.store.Fetch(f.ctx(), []string{"k"}); err == nil {
+	if _, err := f.store.Fetch(f.ctx(), []string{"k"}, store.AnyRoom); err == nil {
 		t.Fatal("a fetch without Redis succeeded")
 	}
 	s := f.store.Stats()

@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// MaxFetchBytes is for how many bytes of values a Fetch should ask at most: an
+// answer is held in memory, and keeps everyone else from the store.
+const MaxFetchBytes = 4 << 20
+
 // MaxBatch is the largest number of keys in one Fetch and of writes in one
 // Apply.
 const MaxBatch = 1000
@@ -43,10 +47,14 @@ type Store interface {
 	// When the store can read but not write, the entries are returned all
 	// the same and Fetched.LostRaises counts what the policy was not told.
 	//
+	// It goes through the keys in their order as long as room has room for the
+	// values, and returns the entries of those alone. The policy is not told of
+	// the keys that are left.
+	//
 	// Before that it tells the policy of uses, at most MaxBatch and each of
 	// another key, which copies of entries had meanwhile. Keys that are absent
 	// are passed over.
-	Fetch(ctx context.Context, keys []string, uses ...Use) (Fetched, error)
+	Fetch(ctx context.Context, keys []string, room Room, uses ...Use) (Fetched, error)
 
 	// Apply runs the writes of a batch, at most MaxBatch, one after another,
 	// and evicts as they and the limits demand. With an error that wraps
@@ -230,6 +238,26 @@ type Applied struct {
 	Bytes            int64
 }
 
+// Room bounds the bytes of the values that one Fetch returns.
+type Room struct {
+	// Enough is how many there may be with every value after the first. The first
+	// has room all the same.
+	Enough int64
+	// Most is how many there may be in any case; a first value that is larger is
+	// left too.
+	Most int64
+}
+
+// AnyRoom is the room of a fetch whose first value has to be returned, however
+// large it is.
+var AnyRoom = Room{Enough: MaxFetchBytes, Most: math.MaxInt64}
+
+// Has reports whether a value has room behind others, which take so many bytes.
+func (r Room) Has(taken int64, size int) bool {
+	sum := taken + int64(size)
+	return sum <= r.Most && (taken == 0 || sum <= r.Enough)
+}
+
 // Use says how often an entry was used where the store did not see it.
 type Use struct {
 	Key   string
@@ -238,7 +266,9 @@ type Use struct {
 
 // Fetched is the answer to a fetch.
 type Fetched struct {
-	Entries []*Entry // one a key; nil for an absent one
+	// Entries has one for each key that had room, in their order; nil for an
+	// absent one.
+	Entries []*Entry
 	// Number is the store's write number as of the fetch: the entries
 	// reflect every write up to it, and none after.
 	Number uint64

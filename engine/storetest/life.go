@@ -29,7 +29,7 @@ var lifeTests = []test{
 		expired, cancel := context.WithDeadline(f.Context(), time.Unix(0, 0))
 		defer cancel()
 		for _, ctx := range []context.Context{canceled, expired} {
-			if _, err := f.Store.Fetch(ctx, []string{"k"}); !errors.Is(err, store.ErrUnavailable) {
+			if _, err := f.Store.Fetch(ctx, []string{"k"}, store.AnyRoom); !errors.Is(err, store.ErrUnavailable) {
 				f.Errorf("fetching: %v", err)
 			}
 			_, err := f.Store.Apply(ctx, store.Batch{Writes: []store.Write{del("k")}, Limits: f.limits})
@@ -45,7 +45,7 @@ var lifeTests = []test{
 		if err := f.Store.Close(); err != nil {
 			f.Fatal(err)
 		}
-		if _, err := f.Store.Fetch(f.ctx(), []string{"k"}); !errors.Is(err, store.ErrClosed) {
+		if _, err := f.Store.Fetch(f.ctx(), []string{"k"}, store.AnyRoom); !errors.Is(err, store.ErrClosed) {
 			f.Errorf("fetching: %v", err)
 		}
 		_, err := f.Store.Apply(f.ctx(), store.Batch{Writes: []store.Write{del("k")}, Limits: f.limits})
@@ -85,7 +85,7 @@ var lifeTests = []test{
 				}
 				mu.Unlock()
 
-				got, err := f.Store.Fetch(f.ctx(), []string{key, key + "+"})
+				got, err := f.Store.Fetch(f.ctx(), []string{key, key + "+"}, store.AnyRoom)
 				if err != nil {
 					return err
 				}
@@ -112,7 +112,7 @@ var lifeTests = []test{
 		f.apply(create("k", "v"))
 		f.together(8, func(int) error {
 			for range 50 {
-				if _, err := f.Store.Fetch(f.ctx(), []string{"k"}); err != nil {
+				if _, err := f.Store.Fetch(f.ctx(), []string{"k"}, store.AnyRoom); err != nil {
 					return err
 				}
 			}

@@ -167,7 +167,7 @@ func (c *comparison) read(t *rapid.T) {
 func (c *comparison) fetchKeys(t rapid.TB, keys []string, uses ...store.Use) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	got, err := c.Store.Fetch(ctx, keys, uses...)
+	got, err := c.Store.Fetch(ctx, keys, store.AnyRoom, uses...)
 	if err != nil {
 		t.Fatal(err)
 	}

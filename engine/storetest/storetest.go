@@ -74,6 +74,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"limits", limitTests, true},
 		{"batches", batchTests, true},
 		{"browsing", browseTests, true},
+		{"room of a fetch", roomTests, true},
 		{"restoring", restoreTests, true},
 		{"life and errors", lifeTests, true},
 	} {
@@ -186,7 +187,7 @@ func (f *fixture) fetch(keys ...string) store.Fetched {
 // use fetches keys and tells of uses.
 func (f *fixture) use(keys []string, uses ...store.Use) store.Fetched {
 	f.Helper()
-	got, err := f.Store.Fetch(f.ctx(), keys, uses...)
+	got, err := f.Store.Fetch(f.ctx(), keys, store.AnyRoom, uses...)
 	if err != nil {
 		f.Fatalf("fetching %d keys: %v", len(keys), err)
 	}

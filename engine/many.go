@@ -1,0 +1,251 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+const (
+	// maxDirect is how many fetches of GetMany are on their way at once.
+	maxDirect = 2
+	// maxStep bounds the bytes of their values: calls keep them in memory for as
+	// long as their clients take to read them.
+	maxStep = 1 << 20
+)
+
+// errLeft answers a flight for whose value the fetch had no room.
+var errLeft = errors.New("no room for the value")
+
+// GetMany looks for the entries of keys, at most store.MaxBatch, as Get does. It
+// goes through them in their order as long as room has room for their values, and
+// a step at a time: the answers are those of the first of the keys. A later call
+// goes on with the rest. There are no answers, and no error, if there is no room
+// for the first value. What is not answered counts as no use of its entry.
+//
+// An error is that of the first step of several; the answers of several calls are
+// no snapshot of the store.
+func (e *Engine) GetMany(ctx context.Context, keys []string, r Read, room store.Room) ([]Answer, error) {
+	settings := e.settings.Load()
+	m := many{engine: e, settings: settings, keys: keys, answers: make([]Answer, len(keys)), local: make([]*kept, len(keys))}
+	for i, key := range keys {
+		m.answers[i], m.local[i] = e.peek(settings, key, r)
+	}
+	n, err := m.fill(ctx, len(keys), r, room)
+	if some := m.missingUntilLocal(); n == 0 && err == nil && some < len(keys) {
+		// Local answers behind the first key may have taken its room.
+		n, err = m.fill(ctx, some, r, room)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m.finish(n, room), nil
+}
+
+// many is a call of GetMany.
+type many struct {
+	engine   *Engine
+	settings *Settings
+	keys     []string
+	answers  []Answer
+	local    []*kept // what the local tier has, fresh or not
+}
+
+// missingUntilLocal returns how many of the first keys are not fresh locally.
+func (m *many) missingUntilLocal() int {
+	for i := range m.answers {
+		if m.answers[i].Source == Local {
+			return i
+		}
+	}
+	return len(m.answers)
+}
+
+// fill fetches those of the first keys that are not fresh locally, and returns
+// how many of the first keys have an answer then.
+func (m *many) fill(ctx context.Context, first int, r Read, room store.Room) (int, error) {
+	var missing []string
+	var places []int
+	for i := range first {
+		if m.answers[i].Source == Local {
+			size := int64(len(m.answers[i].Entry.Data))
+			room.Enough, room.Most = max(0, room.Enough-size), max(0, room.Most-size)
+			continue
+		}
+		missing, places = append(missing, m.keys[i]), append(places, i)
+	}
+	if len(missing) == 0 {
+		return first, nil
+	}
+	room.Enough = min(room.Enough, maxStep)
+	fetched, err := m.engine.fetchMany(ctx, m.settings, missing, r, room)
+	if err != nil {
+		return first, m.staleIfError(ctx, places, r, err)
+	}
+	for n, i := range places {
+		if n == len(fetched) {
+			return i, nil
+		}
+		m.answers[i] = fetched[n]
+		m.answers[i].WasStale = m.local[i] != nil
+	}
+	return first, nil
+}
+
+// staleIfError answers the places with what is no longer fresh, or returns err.
+func (m *many) staleIfError(ctx context.Context, places []int, r Read, err error) error {
+	for _, i := range places {
+		var ok bool
+		if m.answers[i], ok = m.engine.staleIfError(ctx, m.settings, m.local[i], r); !ok {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish returns those of the first answers that have room.
+func (m *many) finish(first int, room store.Room) []Answer {
+	var taken int64
+	for i := range first {
+		a := &m.answers[i]
+		if a.Entry == nil {
+			continue
+		}
+		if !room.Has(taken, len(a.Entry.Data)) {
+			return m.answers[:i]
+		}
+		taken += int64(len(a.Entry.Data))
+		if a.Source == Local && !a.StaleIfError {
+			m.engine.countHit(m.settings, m.keys[i], m.local[i])
+		}
+	}
+	return m.answers[:first]
+}
+
+// fetchMany asks the store for the first of the keys.
+func (e *Engine) fetchMany(ctx context.Context, s *Settings, keys []string, r Read, room store.Room) ([]Answer, error) {
+	if err := e.mayFetch(r); err != nil {
+		return nil, err
+	}
+	wait := beginWait(ctx, spanFetch, e.namespace, attrKeys, len(keys))
+	d := direct{fetcher: e.fetcher, keys: keys, room: room, fresh: r.NoCache, timeout: s.Timeout, wait: wait}
+	answers, err := d.get(ctx)
+	wait.endFetch(err, answers...)
+	return answers, err
+}
+
+// direct is a call that does not leave its fetch to the lanes: it has many keys by
+// itself, and a bound of its own on their values.
+type direct struct {
+	fetcher  *fetcher
+	keys     []string
+	room     store.Room
+	fresh    bool
+	timeout  time.Duration
+	deadline time.Time
+	timer    *time.Timer
+	wait     *span
+	failed   bool // the fetch of another call
+}
+
+// get returns answers for the first of the keys: none if the first value has no
+// room.
+func (d *direct) get(ctx context.Context) ([]Answer, error) {
+	f := d.fetcher
+	d.timer = f.startTimer(d.timeout)
+	defer f.stopTimer(d.timer)
+	d.deadline = time.Now().Add(d.timeout)
+	if f.watch != nil {
+		f.watch.awaitFirstTry(d.timeout / 2)
+	}
+	for {
+		answers, again, err := d.try(ctx)
+		if !again {
+			return answers, err
+		}
+	}
+}
+
+// try is again if the first key waited for the fetch of another call, which did
+// not bring it.
+func (d *direct) try(ctx context.Context) (answers []Answer, again bool, err error) {
+	f := d.fetcher
+	select {
+	case f.direct <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false, context.Cause(ctx)
+	case <-d.timer.C:
+		return nil, false, ErrTimeout
+	}
+	seats, own, err := d.sit()
+	if err == nil && len(own.flights) > 0 {
+		f.send(own, d.room)
+		f.running.Done()
+	}
+	<-f.direct
+	if err != nil {
+		return nil, false, err
+	}
+	for i := range seats {
+		s := &seats[i]
+		select {
+		case <-s.flight.done:
+			err = s.flight.err
+			d.wait.waitedFor(s.flight.batch)
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case <-d.timer.C:
+			err = ErrTimeout
+		}
+		if err == nil && s.flight.number >= s.fence {
+			answers = append(answers, s.flight.answer())
+			continue
+		}
+		f.giveUp(seats[i:]...)
+		switch {
+		case i > 0 || err == errLeft && s.isOwn:
+			return answers, false, nil
+		case err == nil || err == errLeft:
+			return nil, true, nil
+		case s.wasSent && !d.failed && ctx.Err() == nil && time.Until(d.deadline) > d.timeout/4:
+			d.failed = true // one more chance is enough
+			return nil, true, nil
+		}
+		return nil, false, err
+	}
+	return answers, false, nil
+}
+
+// sit takes seats in flights, and lists a flight of its own for each key that
+// nobody else asks for.
+func (d *direct) sit() ([]seat, flightBatch, error) {
+	f := d.fetcher
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	own := flightBatch{deadline: d.deadline, seen: f.seen, sent: f.local.now(), isDirect: true}
+	switch {
+	case f.closed:
+		return nil, own, ErrClosed
+	case time.Until(d.deadline) < f.pace.needs(d.timeout):
+		return nil, own, ErrTimeout
+	}
+	seats := make([]seat, 0, len(d.keys))
+	for _, key := range d.keys {
+		if fl := f.joinable(key, d.fresh); fl != nil {
+			seats = append(seats, fl.takeSeat(d.deadline, d.timeout, d.wait))
+			continue
+		}
+		fl := &flight{key: key, done: make(chan struct{})}
+		s := fl.takeSeat(d.deadline, d.timeout, d.wait)
+		s.isOwn, fl.sent = true, true
+		f.flights[key] = fl
+		own.flights, own.keys = append(own.flights, fl), append(own.keys, key)
+		seats = append(seats, s)
+	}
+	if len(own.flights) > 0 {
+		f.running.Add(1)
+	}
+	return seats, own, nil
+}
