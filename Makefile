@@ -23,7 +23,7 @@ BUILD := GOPRIVATE=$(MODULE) GOVCS=$(MODULE):off CGO_ENABLED=0 \
 	$(TOOL) xcaddy build $(CADDY_VERSION) --with $(MODULE)=. --output ./caddy
 
 SOURCES := Makefile go.mod go.sum tools/go.mod \
-	$(shell find . \( -path './.*' -o -path ./caddytest -o -path ./bench -o -path ./tools \) -prune \
+	$(shell find . \( -path './.*' -o -path ./caddytest -o -path ./internal/testkit -o -path ./bench -o -path ./tools \) -prune \
 		-o \( -name '*.go' ! -name '*_test.go' -o -name '*.lua' -o -path './dashboard/*' \) -print)
 
 .PHONY: help build app stop test soak lint bench bench-quick hitratio screenshots image clean

@@ -17,10 +17,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/dump"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // runCaddy makes this test binary a Caddy.

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // startWithUsers starts a Redis that demands one of these users, whose passwords

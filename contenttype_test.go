@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 func TestContentTypesThatAreNone(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 const (

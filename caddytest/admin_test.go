@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // adminAnswers is what the tests read of the admin API's answers.

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // TestFlow is the life of an entry, over HTTP/1.1 and HTTP/2 with TLS.

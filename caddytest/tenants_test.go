@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 func TestTenantsOfOneNamespace(t *testing.T) {

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/memstore"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 func TestABurstThatTakesLongerThanItsTimeIsNotTakenForAnOutage(t *testing.T) {

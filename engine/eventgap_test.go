@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 func TestAnEventThatNeverCameIsNoticedByTheNextOne(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 func TestALoweredCapacityIsWorkedOffInSmallStepsUnderLoadAndTheLowestRanksGo(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // Node a counts up under a few keys, and many read them on node b, locally and

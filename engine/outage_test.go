@@ -10,9 +10,9 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // outage is a way in which Redis does not answer, and the end of it.

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // In each round, five times as many writes come as the queue takes, while a batch

@@ -22,7 +22,7 @@ duration() {
 duration SOAK "$SOAK"
 duration FUZZTIME "$FUZZTIME"
 
-CGO_ENABLED=1 go test -race -count=1 -timeout 6h -v ./engine/... ./caddytest/binary
+CGO_ENABLED=1 go test -race -count=1 -timeout 6h -v ./engine/... ./internal/testkit/... ./caddytest/binary
 
 for package in $(go list ./...); do
 	listed=$(go test -list '^Fuzz' "$package") # and a line that tells the time

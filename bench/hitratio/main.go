@@ -27,7 +27,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 func main() {

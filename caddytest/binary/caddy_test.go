@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // caddy is the built binary, run on ports and in directories of its own.

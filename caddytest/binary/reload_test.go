@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // Caddy itself breaks some kept-alive connections when it reloads: a request

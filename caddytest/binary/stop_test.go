@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // The log line of Caddy when its grace period is over and requests are still

@@ -19,7 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	redisproxy "github.com/redis-proxy/caddy-redis-proxy"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // What the pages show as JSON is what there is, by page and heading; where a

@@ -8,7 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/storetest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

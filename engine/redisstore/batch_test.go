@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
 )
 
 func TestABatchThatComesAgainIsAnsweredAsBeforeAndChangesNothing(t *testing.T) {

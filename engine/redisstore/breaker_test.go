@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
 )
 
 // openBehind opens a store behind a proxy, whose log has INFO too.

@@ -14,9 +14,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/storetest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/storetest"
 )
 
 func TestConformance(t *testing.T) { storetest.Run(t, onRedis(t)) }

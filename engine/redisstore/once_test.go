@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redistest"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // deeds are calls, each with the one answer that it may have and what is

@@ -3,8 +3,8 @@ package redisstore
 import (
 	"testing"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/faultproxy"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
 )
 
 func TestStatsCountRetriesByKind(t *testing.T) {
