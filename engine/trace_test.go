@@ -8,8 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
@@ -17,52 +15,33 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/spantest"
 )
 
-// recorder keeps the spans of a test.
-type recorder struct {
-	*tracetest.SpanRecorder
-	tracer trace.Tracer
-}
-
-func newRecorder() recorder {
-	r := tracetest.NewSpanRecorder()
-	return recorder{r, sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(r)).Tracer("test")}
-}
-
-// traced runs f as a request that is traced.
-func (r recorder) traced(name string, f func(context.Context)) {
-	ctx, s := r.tracer.Start(context.Background(), name)
-	defer s.End()
-	f(ctx)
-}
-
-// lines shows the spans in the order in which they began, one a line:
+// lines shows spans in the order in which they began, one a line:
 // "name < parent -> links [attributes]".
-func (r recorder) lines() []string {
-	spans := r.Ended()
-	slices.SortStableFunc(spans, func(a, b sdktrace.ReadOnlySpan) int { return a.StartTime().Compare(b.StartTime()) })
+func lines(spans []spantest.Span) []string {
 	names := make(map[trace.SpanID]string)
 	for _, s := range spans {
-		names[s.SpanContext().SpanID()] = s.Name()
+		names[s.Context.SpanID()] = s.Name
 	}
 	var lines []string
 	for _, s := range spans {
-		line := s.Name()
-		if s.Parent().IsValid() {
-			line += " < " + names[s.Parent().SpanID()]
+		line := s.Name
+		if s.Parent.IsValid() {
+			line += " < " + names[s.Parent.SpanID()]
 		}
-		for _, link := range s.Links() {
+		for _, link := range s.Links {
 			line += " -> " + names[link.SpanContext.SpanID()]
 		}
 		var attributes []string
-		for _, a := range s.Attributes() {
+		for _, a := range s.Attributes {
 			name := strings.TrimPrefix(string(a.Key), "redis_proxy.")
 			if name != "namespace" && !strings.HasPrefix(name, "server.") {
 				attributes = append(attributes, name+"="+a.Value.String())
 			}
 		}
-		if s.Status().Description != "" {
+		if s.Reason != "" {
 			attributes = append(attributes, "error")
 		}
 		if attributes != nil {
@@ -86,21 +65,21 @@ func TestATraceShowsWhatARequestWaitedFor(t *testing.T) {
 	create(t, e, "warm", "v")
 	value(t, e, "warm")
 
-	r := newRecorder()
-	r.traced("POST", func(ctx context.Context) {
+	var r spantest.Recorder
+	r.Trace(t.Context(), "POST", func(ctx context.Context) {
 		want(t, store.Created)(e.Create(ctx, "the key", text("the value"), "", ""))
 	})
-	r.traced("GET", func(ctx context.Context) {
+	r.Trace(t.Context(), "GET", func(ctx context.Context) {
 		if _, err := e.GetMany(ctx, []string{"the key", "no key"}, engine.Read{}, store.AnyRoom); err != nil {
 			t.Error(err)
 		}
 	})
-	r.traced("a local GET", func(ctx context.Context) {
+	r.Trace(t.Context(), "a local GET", func(ctx context.Context) {
 		if a, err := e.Get(ctx, "the key", engine.Read{}); err != nil || a.Source != engine.Local {
 			t.Errorf("%+v, %v", a, err)
 		}
 	})
-	got := slices.DeleteFunc(r.lines(), func(s string) bool { return strings.HasPrefix(s, "redis dial") })
+	got := slices.DeleteFunc(lines(r.Ended()), func(s string) bool { return strings.HasPrefix(s, "redis dial") })
 	expected := []string{
 		"POST",
 		"redis_proxy apply < POST -> redis_proxy apply batch [writes=1 outcome=created]",
@@ -116,7 +95,7 @@ func TestATraceShowsWhatARequestWaitedFor(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(expected, "\n"))
 	}
 	for _, s := range r.Ended() {
-		if shown := fmt.Sprintf("%+v", tracetest.SpanStubFromReadOnlySpan(s)); strings.Contains(shown, "the key") || strings.Contains(shown, "the value") {
+		if shown := fmt.Sprintf("%+v", s); strings.Contains(shown, "the key") || strings.Contains(shown, "the value") {
 			t.Errorf("a key or a value is in a span: %s", shown)
 		}
 	}
@@ -133,9 +112,9 @@ func TestRequestsThatShareABatchAreLinkedToIt(t *testing.T) {
 			st.beforeFetch = func([]string) error { <-hold; return nil }
 			st.beforeApply = func(store.Batch) error { <-hold; return nil }
 		})
-		r := newRecorder()
+		var r spantest.Recorder
 		later := func(name string, call func(context.Context)) {
-			go r.traced(name, call)
+			go r.Trace(t.Context(), name, call)
 			synctest.Wait()
 		}
 		read := func(ctx context.Context) { _, _ = e.Get(ctx, "k", engine.Read{}) }
@@ -152,7 +131,7 @@ func TestRequestsThatShareABatchAreLinkedToIt(t *testing.T) {
 		close(hold)
 		synctest.Wait()
 
-		got := r.lines()
+		got := lines(r.Ended())
 		slices.Sort(got)
 		expected := []string{
 			"POST a", "POST b", "POST d", "first GET", "second GET",
@@ -179,10 +158,10 @@ func TestATraceSaysWhyARequestFailed(t *testing.T) {
 		st.beforeFetch = func([]string) error { return store.ErrRefused }
 		st.beforeApply = func(store.Batch) error { return store.ErrFateUnknown }
 	})
-	r := newRecorder()
-	r.traced("GET", func(ctx context.Context) { _, _ = e.Get(ctx, "k", engine.Read{}) })
-	r.traced("POST", func(ctx context.Context) { _, _ = e.Create(ctx, "k", text("v"), "", "") })
-	got := r.lines()
+	var r spantest.Recorder
+	r.Trace(t.Context(), "GET", func(ctx context.Context) { _, _ = e.Get(ctx, "k", engine.Read{}) })
+	r.Trace(t.Context(), "POST", func(ctx context.Context) { _, _ = e.Create(ctx, "k", text("v"), "", "") })
+	got := lines(r.Ended())
 	for _, want := range []string{
 		"redis_proxy fetch < GET -> redis_proxy fetch batch [keys=1 found=0 outcome=refused error]",
 		"redis_proxy fetch batch < redis_proxy fetch [keys=1 found=0 outcome=refused error]",
@@ -198,14 +177,11 @@ func TestATraceSaysWhyARequestFailed(t *testing.T) {
 func TestARequestThatIsNotTracedMakesNoSpan(t *testing.T) {
 	e := open(t, newScripted(), patient())
 	create(t, e, "k", "v")
-	r := newRecorder()
-	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(r.SpanRecorder), sdktrace.WithSampler(sdktrace.NeverSample()))
-	ctx, s := provider.Tracer("test").Start(context.Background(), "GET")
-	if _, err := e.Get(ctx, "k", engine.Read{NoCache: true}); err != nil {
+	var r spantest.Recorder
+	if _, err := e.Get(r.Unsampled(t.Context()), "k", engine.Read{NoCache: true}); err != nil {
 		t.Error(err)
 	}
-	s.End()
-	if n := len(r.Started()); n != 0 {
+	if n := r.Begun(); n != 0 {
 		t.Errorf("%d spans", n)
 	}
 }

@@ -8,31 +8,29 @@ import (
 	"testing"
 
 	"go.opentelemetry.io/otel/codes"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/spantest"
 )
 
 // tracedSize asks for the size as a request that is traced, and returns each
 // command with its error.type and whether it counts as an error.
 func (f *fixture) tracedSize() []string {
 	f.Helper()
-	r := tracetest.NewSpanRecorder()
-	ctx, s := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(r)).Tracer("test").Start(f.ctx(), "GET")
-	_, _ = f.store.Size(ctx)
-	s.End()
+	var r spantest.Recorder
+	r.Trace(f.ctx(), "GET", func(ctx context.Context) { _, _ = f.store.Size(ctx) })
 	var commands []string
 	for _, s := range r.Ended() {
-		name, ok := strings.CutPrefix(s.Name(), "redis EVAL")
+		name, ok := strings.CutPrefix(s.Name, "redis EVAL")
 		if !ok {
 			continue
 		}
 		line := "EVAL" + name
-		for _, a := range s.Attributes() {
+		for _, a := range s.Attributes {
 			if a.Key == "error.type" {
 				line += " " + a.Value.AsString()
 			}
 		}
-		if s.Status().Code == codes.Error {
+		if s.Status == codes.Error {
 			line += " is an error"
 		}
 		commands = append(commands, line)
