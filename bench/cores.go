@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/child"
 )
 
 // cores say what runs where, as taskset takes them.
@@ -47,7 +49,9 @@ func pin() (cores, error) {
 }
 
 // on starts a program on the given cores.
-func on(cores, name string, args, env []string) (*process, error) {
+func on(cores, name string, args, env []string) (*child.Process, error) {
 	// taskset turns into the program: the process id stays.
-	return startProcess("taskset", append([]string{"-c", cores, name}, args...), env)
+	cmd := exec.Command("taskset", append([]string{"-c", cores, name}, args...)...)
+	cmd.Env = append(os.Environ(), env...)
+	return child.Start(cmd, new(child.Output))
 }

@@ -91,16 +91,16 @@ func (b *bench) goBench(ctx context.Context, pkg, name string, args ...string) (
 	if err != nil {
 		return nil, err
 	}
-	defer p.kill()
+	defer p.Kill()
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-p.done:
+	case <-p.Done:
 	}
-	if !p.cmd.ProcessState.Success() {
-		return nil, fmt.Errorf("%s failed:\n%s", name, p.output.String())
+	if !p.Cmd.ProcessState.Success() {
+		return nil, fmt.Errorf("%s failed:\n%s", name, p.Output.String())
 	}
-	return parseBench(p.output.String()), nil
+	return parseBench(p.Output.String()), nil
 }
 
 // benchLine is a line of a Go benchmark's output.

@@ -153,7 +153,7 @@ func disturbed(samples []sample) bool {
 func (b *bench) round(ctx context.Context, sv *servers, s *side, d time.Duration) (sample, error) {
 	var t sample
 	var err error
-	server, redis, own := cpuOf(sv.caddy.pid()), cpuOf(sv.redisPID), ownCPU()
+	server, redis, own := cpuOf(sv.caddy.Cmd.Process.Pid), cpuOf(sv.redisPID), ownCPU()
 	posts := startPaced(ctx, sv, s)
 	begun := time.Now()
 	t.outcome, t.wrk, err = b.wrk(ctx, sv, s, d)
@@ -162,7 +162,7 @@ func (b *bench) round(ctx context.Context, sv *servers, s *side, d time.Duration
 	if err != nil {
 		return t, err
 	}
-	t.server = cpuOf(sv.caddy.pid()) - server
+	t.server = cpuOf(sv.caddy.Cmd.Process.Pid) - server
 	t.redis = cpuOf(sv.redisPID) - redis
 	t.bench = ownCPU() - own
 	if ended := sv.ended(); ended != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/child"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
@@ -21,7 +22,7 @@ type servers struct {
 	client   *redis.Client
 	redisPID int
 
-	caddy *process
+	caddy *child.Process
 	admin int
 	sites map[string]site
 
@@ -91,7 +92,7 @@ func (s *servers) startCaddy(ctx context.Context, b *bench, sites []site) error 
 				return err
 			}
 			if time.Now().After(deadline) || ctx.Err() != nil {
-				return fmt.Errorf("caddy does not serve on port %d; it printed:\n%s", port, s.caddy.output.String())
+				return fmt.Errorf("caddy does not serve on port %d; it printed:\n%s", port, s.caddy.Output.String())
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
@@ -101,17 +102,15 @@ func (s *servers) startCaddy(ctx context.Context, b *bench, sites []site) error 
 
 // ended reports the end of Caddy, which should go on.
 func (s *servers) ended() error {
-	select {
-	case <-s.caddy.done:
-		return errors.New("caddy ended; it printed:\n" + s.caddy.output.String())
-	default:
-		return nil
+	if s.caddy.Ended() {
+		return errors.New("caddy ended; it printed:\n" + s.caddy.Output.String())
 	}
+	return nil
 }
 
 func (s *servers) stop() {
 	if s.caddy != nil {
-		s.caddy.kill()
+		s.caddy.Kill()
 	}
 	if s.redis != nil {
 		s.redis.Stop()

@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/child"
 )
 
 //go:embed lua
@@ -59,26 +62,26 @@ func (b *bench) wrk(ctx context.Context, sv *servers, s *side, d time.Duration) 
 	} else {
 		args = append(args, strconv.Itoa(s.first), strconv.Itoa(s.keys))
 	}
-	p, err := startProcess("wrk", args, nil)
+	p, err := child.Start(exec.Command("wrk", args...), new(child.Output))
 	if err != nil {
 		return outcome{}, 0, err
 	}
-	defer p.kill()
+	defer p.Kill()
 	select {
 	case <-ctx.Done():
 		return outcome{}, 0, ctx.Err()
-	case <-p.done:
-		return outcome{}, 0, fmt.Errorf("wrk ended: %s", p.output.String())
+	case <-p.Done:
+		return outcome{}, 0, fmt.Errorf("wrk ended: %s", p.Output.String())
 	case <-time.After(d):
 	}
-	_ = p.cmd.Process.Signal(syscall.SIGINT)
+	p.Signal(syscall.SIGINT)
 	select {
-	case <-p.done:
+	case <-p.Done:
 	case <-time.After(10 * time.Second):
 		return outcome{}, 0, errors.New("wrk did not end")
 	}
-	o, err := parseReport(p.output.String())
-	state := p.cmd.ProcessState
+	o, err := parseReport(p.Output.String())
+	state := p.Cmd.ProcessState
 	return o, state.UserTime() + state.SystemTime(), err
 }
 

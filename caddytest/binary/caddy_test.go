@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/child"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
@@ -24,9 +25,9 @@ type caddy struct {
 	dir    string
 	addr   string
 	redis  *redistest.Server
-	log    output
+	log    child.Output
 	admin  *http.Client
-	proc   *process
+	proc   *child.Process
 }
 
 // startCaddy starts caddy over a Redis server, and waits until it answers. It
@@ -70,7 +71,7 @@ func startCaddy(t testing.TB, redis *redistest.Server, options, settings string)
 		}
 	})
 	c.start()
-	t.Cleanup(func() { c.proc.kill() })
+	t.Cleanup(func() { c.proc.Kill() })
 	return c
 }
 
@@ -117,13 +118,13 @@ func (c *caddy) start() {
 	cmd.Env = append(os.Environ(),
 		"HOME="+c.dir, "XDG_DATA_HOME="+c.dir+"/data", "XDG_CONFIG_HOME="+c.dir+"/config")
 	var err error
-	if c.proc, err = launch(cmd, &c.log); err != nil {
+	if c.proc, err = child.Start(cmd, &c.log); err != nil {
 		c.t.Fatal(err)
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	await(c.t, "caddy answers", func() bool {
-		if c.proc.ended() {
-			c.t.Fatalf("caddy ended with %s:\n%s", c.proc.cmd.ProcessState, lastLines(c.log.String(), 40))
+		if c.proc.Ended() {
+			c.t.Fatalf("caddy ended with %s:\n%s", c.proc.Cmd.ProcessState, lastLines(c.log.String(), 40))
 		}
 		return get(client, "http://"+c.addr+"/whoami") == c.dir
 	})
@@ -146,7 +147,7 @@ func (c *caddy) load(config string) {
 // awaitEnd waits for the process to end.
 func (c *caddy) awaitEnd() {
 	c.t.Helper()
-	await(c.t, "caddy ends", c.proc.ended)
+	await(c.t, "caddy ends", c.proc.Ended)
 }
 
 // get returns the body at url, or nothing if it does not answer.

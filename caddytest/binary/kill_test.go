@@ -72,7 +72,7 @@ func (k *killing) someAnswers() { k.load.awaitAnswered(k, 100+k.random.Int64N(30
 func (k *killing) killCaddy() {
 	stop := k.load.start(k)
 	k.someAnswers()
-	k.caddy.proc.kill()
+	k.caddy.proc.Kill()
 	stop()
 	k.inspector.awaitAlone()
 	k.check()

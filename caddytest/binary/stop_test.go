@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,12 +21,12 @@ func TestAStopAnswersRequestsInProgress(t *testing.T) {
 	redis := startDurableRedis(t)
 	c := startCaddy(t, redis, "metrics", "")
 	w := startWaitingWrites(c, 100)
-	c.proc.terminate()
-	await(t, "caddy stops its servers", func() bool { return c.log.contains("servers shutting down") })
+	c.proc.Signal(syscall.SIGTERM)
+	await(t, "caddy stops its servers", func() bool { return c.log.Contains("servers shutting down") })
 	redis.Resume()
 	c.awaitEnd()
 	answers := w.wait()
-	if code := c.proc.cmd.ProcessState.ExitCode(); code != 0 {
+	if code := c.proc.Cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("it ended with %d, want 0", code)
 	}
 	s := newInspector(t, redis).look()
@@ -44,11 +45,11 @@ func TestAStopAppliesWhatIsQueued(t *testing.T) {
 	// More writes than one batch takes, and no time for requests to finish.
 	c := startCaddy(t, redis, "metrics\ngrace_period 500ms", "")
 	w := startWaitingWrites(c, 300)
-	c.proc.terminate()
-	await(t, "the grace period is over", func() bool { return c.log.contains(graceOver) })
+	c.proc.Signal(syscall.SIGTERM)
+	await(t, "the grace period is over", func() bool { return c.log.Contains(graceOver) })
 	redis.Resume()
 	c.awaitEnd()
-	if code := c.proc.cmd.ProcessState.ExitCode(); code != 0 {
+	if code := c.proc.Cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("it ended with %d, want 0", code)
 	}
 	inspector := newInspector(t, redis)
@@ -74,7 +75,7 @@ func TestAStopEndsAlthoughRedisHangs(t *testing.T) {
 	c := startCaddy(t, redis, "metrics\ngrace_period 50ms", "drain_timeout 1s")
 	w := startWaitingWrites(c, 300)
 	began := time.Now()
-	c.proc.terminate()
+	c.proc.Signal(syscall.SIGTERM)
 	c.awaitEnd() // not ten minutes, which is what the requests would wait
 	took := time.Since(began)
 	t.Logf("it ended after %s", took.Round(time.Millisecond))
@@ -93,9 +94,9 @@ func TestAStopUnderLoadLosesNothingThatWasAcknowledged(t *testing.T) {
 	for range usually(3, 30) {
 		stop := k.load.start(k)
 		k.someAnswers()
-		k.caddy.proc.terminate()
+		k.caddy.proc.Signal(syscall.SIGTERM)
 		k.caddy.awaitEnd()
-		if code := k.caddy.proc.cmd.ProcessState.ExitCode(); code != 0 {
+		if code := k.caddy.proc.Cmd.ProcessState.ExitCode(); code != 0 {
 			t.Errorf("it ended with %d, want 0", code)
 		}
 		stop()
@@ -125,7 +126,7 @@ func startWaitingWrites(c *caddy, writes int) *waitingWrites {
 	}
 	c.redis.Pause()
 	w := &waitingWrites{answers: make(map[string]answer)}
-	c.t.Cleanup(func() { c.proc.kill(); w.running.Wait() })
+	c.t.Cleanup(func() { c.proc.Kill(); w.running.Wait() })
 	for n := range writes {
 		w.running.Go(func() {
 			key := fmt.Sprintf("waiting%d", n)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/child"
 )
 
 // patience bounds how long a server may take to start; a machine may be busy.
@@ -37,7 +39,7 @@ type Server struct {
 	args []string
 
 	mu      sync.Mutex
-	proc    *process // nil while it is down
+	proc    *child.Process // nil while it is down
 	clients []*redis.Client
 }
 
@@ -103,7 +105,7 @@ func (s *Server) Output() string {
 	if s.proc == nil {
 		return ""
 	}
-	return s.proc.output.String()
+	return s.proc.Output.String()
 }
 
 // Pause stops the server as it is: connections stay open and nothing answers.
@@ -117,7 +119,7 @@ func (s *Server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.proc != nil {
-		s.proc.kill()
+		s.proc.Kill()
 		s.proc = nil
 	}
 }
@@ -150,7 +152,7 @@ func (s *Server) signal(sig syscall.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.proc != nil {
-		s.proc.cmd.Process.Signal(sig)
+		s.proc.Signal(sig)
 	}
 }
 
@@ -169,15 +171,15 @@ func (s *Server) up() error {
 		"--dir", s.dir, "--save", "", "--appendonly", "no",
 	}, s.args...) // of an option given twice, redis-server takes the last
 
-	p, err := start(path, args)
+	p, err := child.Start(exec.Command(path, args...), new(child.Output))
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := p.serving(ctx, s.Socket); err != nil {
-		p.kill()
-		return fmt.Errorf("starting %s: %w; it printed:\n%s", path, err, p.output.String())
+	if err := serving(ctx, p, s.Socket); err != nil {
+		p.Kill()
+		return fmt.Errorf("starting %s: %w; it printed:\n%s", path, err, p.Output.String())
 	}
 
 	s.mu.Lock()

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package binary
-
-import "os/exec"
-
-// dieWithParent does nothing where the kernel has no such service.
-func dieWithParent(*exec.Cmd) {}
