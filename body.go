@@ -5,21 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"regexp"
 	"unicode/utf8"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/sniff"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
-
-// presize bounds what is allocated because of a Content-Length alone.
-const presize = 16 << 10
 
 // content is what a request wants to store.
 type content struct {
@@ -43,7 +35,7 @@ func badRequest(format string, args ...any) error {
 
 // readContent reads the body and says what it stores. An error is a
 // *statusError, one of the engine's, or one to return to Caddy as it is.
-func (h *Handler) readContent(w http.ResponseWriter, r *http.Request, where place, raw bool) (content, error) {
+func (h *Handler) readContent(w http.ResponseWriter, r *http.Request, room *room, where place, raw bool) (content, error) {
 	contentType, err := sentContentType(r.Header)
 	if err != nil {
 		return content{}, err
@@ -69,7 +61,7 @@ func (h *Handler) readContent(w http.ResponseWriter, r *http.Request, where plac
 		}
 	}
 
-	body, err := h.readBody(r)
+	body, err := h.readBody(w, r, room)
 	if err != nil {
 		return content{}, err
 	}
@@ -83,81 +75,6 @@ func (h *Handler) readContent(w http.ResponseWriter, r *http.Request, where plac
 		return decodeJSON(body)
 	default:
 		return decodeForm(body, contentType)
-	}
-}
-
-// readBody reads no further than one byte over the limit. The bytes belong to
-// the caller.
-func (h *Handler) readBody(r *http.Request) ([]byte, error) {
-	if r.ContentLength > h.maxValueSize {
-		return nil, h.tooLarge()
-	}
-	if r.Body == nil || r.ContentLength == 0 {
-		return nil, nil
-	}
-	arriving := &reservedReader{reader: r.Body, engine: h.engine()}
-	// The engine counts the value itself from when it gets it.
-	defer arriving.cancel()
-	var body []byte
-	var err error
-	if 0 < r.ContentLength && r.ContentLength <= presize {
-		body = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(arriving, body)
-	} else {
-		body, err = io.ReadAll(io.LimitReader(arriving, h.maxValueSize+1))
-	}
-	switch {
-	case errors.Is(err, engine.ErrQueueFull) || errors.Is(err, engine.ErrClosed):
-		return nil, err
-	case err != nil:
-		return nil, readError(r, err)
-	case int64(len(body)) > h.maxValueSize:
-		return nil, h.tooLarge()
-	}
-	return body, nil
-}
-
-func (h *Handler) tooLarge() error {
-	return &statusError{
-		http.StatusRequestEntityTooLarge,
-		fmt.Sprintf("the body has more than %d bytes, which is what max_value_size allows", h.maxValueSize),
-	}
-}
-
-// reservedReader counts what it reads against max_queue_bytes, so that memory
-// stays bounded while many large bodies arrive.
-type reservedReader struct {
-	reader   io.Reader
-	engine   *engine.Engine
-	reserved int64
-}
-
-func (r *reservedReader) Read(b []byte) (int, error) {
-	n, err := r.reader.Read(b)
-	if n > 0 {
-		if full := r.engine.Reserve(int64(n)); full != nil {
-			return 0, full
-		}
-		r.reserved += int64(n)
-	}
-	return n, err
-}
-
-func (r *reservedReader) cancel() { r.engine.Cancel(r.reserved) }
-
-func readError(r *http.Request, err error) error {
-	_, isHandlerError := errors.AsType[caddyhttp.HandlerError](err)
-	_, isMaxBytes := errors.AsType[*http.MaxBytesError](err)
-	switch {
-	case isHandlerError || isMaxBytes:
-		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
-	// First, since net/http ends the context with any error on the connection.
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &statusError{http.StatusRequestTimeout, "the body did not arrive in time; repeat the request"}
-	case errors.Is(err, io.ErrUnexpectedEOF) || r.Context().Err() != nil:
-		return caddyhttp.Error(statusClientGone, err)
-	default:
-		return badRequest("the body cannot be read: %v", err)
 	}
 }
 

@@ -13,7 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
@@ -207,6 +209,62 @@ func TestReadErrors(t *testing.T) {
 				t.Errorf("got %v, %d", err, w.Code)
 			}
 		})
+	}
+}
+
+// TestABodyThatPausesGets408 is without Caddy's own bound on pauses, which may be
+// switched off.
+func TestABodyThatPausesGets408(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings  string
+		readBody  time.Duration
+		protocols func(*http.Protocols)
+	}{
+		"HTTP/1.1":          {"body_timeout 100ms", 0, func(p *http.Protocols) { p.SetHTTP1(true) }},
+		"HTTP/2":            {"body_timeout 100ms", 0, func(p *http.Protocols) { p.SetHTTP2(true) }},
+		"Caddy's read_body": {"body_timeout 1h", 100 * time.Millisecond, func(p *http.Protocols) { p.SetHTTP1(true) }},
+	} {
+		for _, size := range []int64{2, 2 * smallBody, -1} {
+			t.Run(fmt.Sprint(name, " ", size), func(t *testing.T) {
+				h := newHandler(t, c.settings)
+				server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
+					r = r.WithContext(context.WithValue(r.Context(), caddyhttp.ServerCtxKey, &caddyhttp.Server{ReadTimeout: caddy.Duration(c.readBody)}))
+					if err := h.ServeHTTP(w, r, nil); err != nil {
+						t.Error(err)
+					}
+				}))
+				server.EnableHTTP2 = true
+				server.StartTLS()
+				defer server.Close()
+				transport := server.Client().Transport.(*http.Transport)
+				transport.Protocols = new(http.Protocols)
+				c.protocols(transport.Protocols)
+
+				body, writer := io.Pipe()
+				defer writer.Close()
+				go func() { _, _ = writer.Write([]byte("v")) }()
+				r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/cache/k", body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.ContentLength = size
+				resp, err := server.Client().Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				if resp.StatusCode != http.StatusRequestTimeout || resp.Close != (resp.ProtoMajor == 1) {
+					t.Errorf("%s %s, closed: %t", resp.Proto, resp.Status, resp.Close)
+				}
+				if held := h.pooled.arrivals.stats(); held.Bytes != 0 {
+					t.Errorf("held are %+v", held)
+				}
+				if got := figures(h.pooled).Requests["post"]["slow_body"]; got != 1 {
+					t.Errorf("%d are counted", got)
+				}
+			})
+		}
 	}
 }
 

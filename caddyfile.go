@@ -148,6 +148,7 @@ func canMeet(pattern, prefix string) bool {
 //	    max_key_size     <size>
 //	    max_value_size   <size>
 //	    max_answer_bytes <size>
+//	    body_timeout     <duration>
 //	    redis_timeout    <duration>
 //	    drain_timeout    <duration>
 //	    stale_if_error   <duration>
@@ -254,6 +255,8 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 		return unmarshalSize(d, &h.MaxValueSize, 1, mostValueSize)
 	case "max_answer_bytes":
 		return unmarshalSize(d, &h.MaxAnswerBytes, 1, math.MaxInt64)
+	case "body_timeout":
+		return unmarshalDuration(d, &h.BodyTimeout, notZero)
 	case "redis_timeout":
 		return unmarshalDuration(d, &h.RedisTimeout, notZero)
 	case "drain_timeout":

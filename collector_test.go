@@ -114,6 +114,7 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	f.fill(t, reflect.ValueOf(&r.engine).Elem(), "engine.Stats")
 	f.fill(t, reflect.ValueOf(r.redis).Elem(), "redisstore.Stats")
 	f.fill(t, reflect.ValueOf(&r.size).Elem(), "store.Size")
+	f.fill(t, reflect.ValueOf(&r.bodies).Elem(), "bodyStats")
 	r.redis.Breaker = "half-open"
 	r.requests.noCache = uint64(f.next())
 	for op := range operations {
@@ -128,6 +129,7 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 		"no_cache_requests_total": r.requests.noCache,
 		"queue_jobs":              r.engine.QueueJobs, "max_queue_jobs": r.engine.MaxQueueJobs,
 		"queue_bytes": r.engine.QueueBytes, "max_queue_bytes": r.engine.MaxQueueBytes,
+		"body_bytes": r.bodies.Bytes, "max_body_bytes": r.bodies.MaxBytes, "bodies_waiting": r.bodies.Waiting,
 		"joined_fetches_total": r.engine.Joined,
 		"up":                   1, "writable": 1, "keys": r.size.Keys, "bytes": r.size.Bytes,
 		"max_keys": r.size.Limits.MaxKeys, "max_bytes": r.size.Limits.MaxBytes,

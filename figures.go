@@ -14,6 +14,7 @@ type figuresView struct {
 	Requests        map[string]map[string]uint64 `json:"requests"`
 	Durations       map[string]engine.Histogram  `json:"durations"`
 	NoCacheRequests uint64                       `json:"no_cache_requests"`
+	bodyStats
 	engine.Stats
 }
 
@@ -25,6 +26,7 @@ func figures(p *pooledEngine) figuresView {
 		Requests:        make(map[string]map[string]uint64),
 		Durations:       make(map[string]engine.Histogram),
 		NoCacheRequests: counts.noCache,
+		bodyStats:       p.arrivals.stats(),
 		Stats:           p.engine.Stats(),
 	}
 	for op, byOutcome := range counts.requests {

@@ -31,6 +31,7 @@ type collector struct {
 	requests, duration, noCache                        *prometheus.Desc
 	queueJobs, maxQueueJobs, queueBytes, maxQueueBytes *prometheus.Desc
 	queueWait                                          *prometheus.Desc
+	bodyBytes, maxBodyBytes, bodiesWaiting             *prometheus.Desc
 	storeDuration, storeErrors, batchSize, joined      *prometheus.Desc
 	up, writable, keys, maxKeys, bytes, maxBytes       *prometheus.Desc
 	evictions, unread, lostRaises                      *prometheus.Desc
@@ -44,6 +45,7 @@ type reading struct {
 	methods  methodSet // that some handler answers
 	requests *requestCounts
 	engine   engine.Stats
+	bodies   bodyStats
 	storeReading
 	redis *redisstore.Stats // nil for the embedded store
 }
@@ -69,9 +71,13 @@ func newCollector(s *shared, read func() reading) *collector {
 
 	c.queueJobs = desc("queue_jobs", "Writes that are not answered yet.")
 	c.maxQueueJobs = desc("max_queue_jobs", "The most writes that may wait.")
-	c.queueBytes = desc("queue_bytes", "Bytes of writes that are not answered yet, and of bodies that are being read.")
+	c.queueBytes = desc("queue_bytes", "Bytes of writes that are not answered yet.")
 	c.maxQueueBytes = desc("max_queue_bytes", "The most bytes that writes which wait may have.")
 	c.queueWait = desc("queue_wait_seconds", "How long writes waited for the worker.")
+
+	c.bodyBytes = desc("body_bytes", "Bytes that are kept for request bodies which arrive, until they are answered.")
+	c.maxBodyBytes = desc("max_body_bytes", "The most bytes that may be kept for request bodies.")
+	c.bodiesWaiting = desc("bodies_waiting", "Request bodies that wait, unread, for room.")
 
 	c.storeDuration = desc("store_call_duration_seconds", "How long calls to the store took, failed ones too.", "call")
 	c.storeErrors = desc("store_errors_total", "Calls to the store that failed.", "call", "kind")
@@ -128,6 +134,9 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	to, r := sink(metrics), c.read()
 	c.collectRequests(to, r.methods, r.requests)
 	c.collectEngine(to, &r.engine)
+	to.gauge(c.bodyBytes, float64(r.bodies.Bytes))
+	to.gauge(c.maxBodyBytes, float64(r.bodies.MaxBytes))
+	to.gauge(c.bodiesWaiting, float64(r.bodies.Waiting))
 	to.gauge(c.up, isNil(r.health.Reads))
 	to.gauge(c.writable, isNil(r.health.Writes))
 	if r.sizeErr == nil {
@@ -238,7 +247,7 @@ func (c *collector) collectRedis(to sink, s *engine.Stats, r *redisstore.Stats) 
 
 // reading asks the store for its size and its health alone.
 func (p *pooledEngine) reading() reading {
-	r := reading{methods: methodSet(p.methods.Load()), requests: p.tally.counts(), engine: p.engine.Stats()}
+	r := reading{methods: methodSet(p.methods.Load()), requests: p.tally.counts(), engine: p.engine.Stats(), bodies: p.arrivals.stats()}
 	r.storeReading = p.size.get(p.engine)
 	if p.redis != nil {
 		stats := p.redis.Stats()

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -33,8 +34,8 @@ func init() {
 //
 // All handlers with the same server, database and namespace share one engine:
 // queue, worker, local tier and connections. It survives reloads. The settings
-// from `max_keys` to `drain_timeout`, without `methods`, `max_key_size` and
-// `max_value_size`, belong to the engine and must be the same in all its
+// from `max_keys` to `drain_timeout`, without `max_key_size`, `max_value_size`,
+// `max_answer_bytes` and `body_timeout`, belong to the engine and must be the same in all its
 // handlers of one configuration. Changed ones take effect when the
 // configuration that had the old ones is gone.
 //
@@ -111,9 +112,10 @@ type Handler struct {
 	// Default: 4096.
 	MaxQueueJobs *int `json:"max_queue_jobs,omitempty"`
 
-	// How many bytes the waiting writes may have, keys and values together and
-	// with bodies that are still being read. At least `max_key_size` and
-	// `max_value_size` together. Default: 64 MiB.
+	// How many bytes the waiting writes may have, keys and values together; and
+	// beside them as many again of bodies that are arriving, a quarter of them of
+	// one client. At least `max_key_size` and `max_value_size` together.
+	// Default: 64 MiB.
 	MaxQueueBytes *int64 `json:"max_queue_bytes,omitempty"`
 
 	// The longest key in bytes, with what `key_prefix` puts before it. Default:
@@ -128,6 +130,11 @@ type Handler struct {
 	// room is listed under `omitted`; the first value is always answered. Default:
 	// 8 MiB.
 	MaxAnswerBytes *int64 `json:"max_answer_bytes,omitempty"`
+
+	// How long a request body may pause, before the request is answered with
+	// 408. Caddy's own `read_idle_timeout` holds too, where it is shorter.
+	// Default: 30s.
+	BodyTimeout *caddy.Duration `json:"body_timeout,omitempty"`
 
 	// How long a request may wait for the store, the queue and all tries
 	// included, before it is answered with 503. Default: 1s.
@@ -188,6 +195,7 @@ type Handler struct {
 	maxKeySize     int
 	maxValueSize   int64
 	maxAnswerBytes int64
+	bodyTimeout    time.Duration
 	cacheControl   string
 	vary           string // request headers that key_prefix depends on
 	readNoCache    bool
@@ -231,6 +239,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.maxKeySize = *h.MaxKeySize
 	h.maxValueSize = *h.MaxValueSize
 	h.maxAnswerBytes = *h.MaxAnswerBytes
+	h.bodyTimeout = time.Duration(*h.BodyTimeout)
 	h.cacheControl = *h.CacheControl
 	h.vary = varyOf(h.KeyPrefix)
 	h.readNoCache = h.ClientNoCache == noCacheHonor

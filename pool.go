@@ -37,6 +37,7 @@ type pooledEngine struct {
 	// What was counted survives reloads, with the engine.
 	tally     *tally
 	history   *history
+	arrivals  *arrivals
 	collector *collector
 	size      sizeCache
 	nodes     nodesCache
@@ -90,6 +91,7 @@ func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logg
 		identity:      s.identity(),
 		namespace:     s.namespace,
 		tally:         newTally(),
+		arrivals:      newArrivals(s.settings.MaxQueueBytes),
 		registrations: []*registration{{config: config, shared: s, logger: logger, handlers: 1}},
 	}
 	p.collector = newCollector(&s, p.reading)
@@ -152,6 +154,7 @@ func (p *pooledEngine) unregister(config any) {
 		p.redis.SetTarget(next.shared.target)
 	}
 	p.engine.Configure(next.shared.settings)
+	p.arrivals.configure(next.shared.settings.MaxQueueBytes)
 }
 
 // id names the cache for people and in URLs: without the server, which may be
@@ -175,5 +178,6 @@ func (p *pooledEngine) inForce() shared {
 // Destruct closes the engine, which carries out the writes that wait.
 func (p *pooledEngine) Destruct() error {
 	p.history.stop()
+	p.arrivals.close()
 	return p.engine.Close()
 }

@@ -92,6 +92,10 @@ func (h *Handler) failEngine(w http.ResponseWriter, r *http.Request, rec *record
 		detail = cause + ": the write may have been applied, or may still be; read the key before you repeat it"
 	case errors.Is(err, engine.ErrMayBeApplied):
 		detail = "the store did not answer in time: the write may have been applied, or may still be; read the key before you repeat it"
+	case errors.Is(err, errShareFull):
+		detail = "the bodies that this client is sending leave no room for another large one, nothing was changed; let them end, and repeat the request later"
+	case errors.Is(err, errBodiesFull):
+		detail = "so many bodies are arriving that there is no room for another large one, nothing was changed; repeat the request later"
 	case errors.Is(err, engine.ErrQueueFull):
 		detail = "too many writes are waiting, nothing was changed; repeat the request later"
 	case errors.Is(err, engine.ErrClosed):

@@ -4,11 +4,15 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
 // counted sends a request, and returns as JSON what its cache counts more then.
@@ -87,12 +91,34 @@ func TestFailuresAreCounted(t *testing.T) {
 }
 
 func TestAFullQueueIsCounted(t *testing.T) {
-	h := newHandler(t, "max_value_size 10\nmax_key_size 10\nmax_queue_bytes 20")
-	if err := h.engine().Reserve(15); err != nil {
+	redis := redistest.Start(t)
+	h := newHandler(t, "store "+redis.URL()+"\nmax_queue_jobs 1\nredis_timeout 30s")
+	s := serve(t, h)
+	s.send("POST /cache/k\n\nv")
+	redis.Pause()
+	first := make(chan string)
+	go func() { first <- s.send("POST /cache/first\n\nv") }()
+	for figures(h.pooled).QueueJobs == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if got := counted(t, h, s, "POST /cache/second\n\nv"); got != `{"post":{"queue_full":1}}` {
+		t.Error(got)
+	}
+	redis.Resume()
+	if got := <-first; !strings.HasPrefix(got, "201 ") {
+		t.Error(got)
+	}
+}
+
+func TestABodyWithoutRoomIsCounted(t *testing.T) {
+	h := newHandler(t, "body_timeout 10ms")
+	other, err := h.pooled.arrivals.admit(t.Context(), netip.Addr{}, *h.MaxQueueBytes, waitLimits{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.engine().Cancel(15)
-	if got := counted(t, h, serve(t, h), "POST /cache/k\n\n1234567890"); got != `{"post":{"queue_full":1}}` {
+	defer other.end()
+	s := serve(t, h)
+	if got := counted(t, h, s, "POST /cache/k\n\n"+strings.Repeat("v", smallBody+1)); got != `{"post":{"queue_full":1}}` {
 		t.Error(got)
 	}
 }

@@ -37,6 +37,7 @@ const (
 	defaultMaxKeySize       = 512
 	defaultMaxValueSize     = 1 << 20
 	defaultMaxAnswerBytes   = 8 << 20
+	defaultBodyTimeout      = 30 * time.Second
 	defaultRedisTimeout     = time.Second
 	defaultDrainTimeout     = 5 * time.Second
 	defaultUnsubscribedTTL  = time.Second
@@ -113,6 +114,7 @@ func (h *Handler) setDefaults() {
 	setDefault(&h.MaxKeySize, defaultMaxKeySize)
 	setDefault(&h.MaxValueSize, defaultMaxValueSize)
 	setDefault(&h.MaxAnswerBytes, defaultMaxAnswerBytes)
+	setDefault(&h.BodyTimeout, caddy.Duration(defaultBodyTimeout))
 	setDefault(&h.RedisTimeout, caddy.Duration(defaultRedisTimeout))
 	setDefault(&h.DrainTimeout, caddy.Duration(defaultDrainTimeout))
 	setDefault(&h.StaleIfError, 0)
@@ -183,6 +185,7 @@ func (h *Handler) Validate() error {
 		zero  zeroDuration
 	}{
 		{"local_ttl", *h.LocalTTL, orZero},
+		{"body_timeout", *h.BodyTimeout, notZero},
 		{"redis_timeout", *h.RedisTimeout, notZero},
 		{"drain_timeout", *h.DrainTimeout, notZero},
 		{"stale_if_error", *h.StaleIfError, orZero},

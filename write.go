@@ -36,8 +36,10 @@ func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, rec *record
 	if method == methodDelete {
 		result, err = h.engine().Delete(r.Context(), prefix+key, match, noneMatch)
 	} else {
+		var room room
+		defer room.leave()
 		var value store.Value
-		if key, value, err = h.readWrite(w, r, prefix, key, where); err != nil {
+		if key, value, err = h.readWrite(w, r, &room, prefix, key, where); err != nil {
 			if _, ok := errors.AsType[*statusError](err); ok {
 				return h.failMistake(w, rec, err)
 			}
@@ -61,9 +63,9 @@ func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, rec *record
 }
 
 // readWrite reads key and value of a POST or PUT.
-func (h *Handler) readWrite(w http.ResponseWriter, r *http.Request, prefix, key string, where place) (string, store.Value, error) {
+func (h *Handler) readWrite(w http.ResponseWriter, r *http.Request, room *room, prefix, key string, where place) (string, store.Value, error) {
 	raw := r.URL.RawQuery != "" && wantsRaw(r.URL.RawQuery)
-	c, err := h.readContent(w, r, where, raw)
+	c, err := h.readContent(w, r, room, where, raw)
 	if err != nil {
 		return "", store.Value{}, err
 	}

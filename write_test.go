@@ -140,19 +140,3 @@ func TestLimitsOfTheStore(t *testing.T) {
 		{"just as large", "POST /cache/k\n\n012345678", created + "k\n\n"},
 	})
 }
-
-func TestBodiesOnTheirWayCountAgainstTheQueue(t *testing.T) {
-	h := newHandler(t, "max_key_size 10\nmax_value_size 100\nmax_queue_bytes 110")
-	s := serve(t, h)
-	if err := h.engine().Reserve(60); err != nil {
-		t.Fatal(err)
-	}
-	large := "POST /cache/k\n\n" + strings.Repeat("v", 60)
-	if got := s.send(large); !strings.HasPrefix(got, "503 ") || !strings.Contains(got, "too many writes are waiting") {
-		t.Error(got)
-	}
-	h.engine().Cancel(60)
-	if got := s.send(large); !strings.HasPrefix(got, "201 ") {
-		t.Error("what was refused still counts:", got)
-	}
-}

@@ -165,6 +165,9 @@ func (s *server) config(site, more string) []byte {
 	default_bind 127.0.0.1
 	grace_period 10m
 	storage file_system %s
+	servers {
+		trusted_proxies static 127.0.0.1/32
+	}
 	log {
 		output discard
 	}

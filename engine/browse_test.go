@@ -115,18 +115,18 @@ func TestDeletingAPrefixEndsWithItsContext(t *testing.T) {
 }
 
 func TestDeletingAPrefixGivesUpOnAQueueThatStaysFull(t *testing.T) {
-	st := newScripted()
-	s := patient()
-	s.Timeout = 50 * time.Millisecond
-	filled(t, st.Store, s.Limits, "k", 10)
-	e := open(t, st, s)
-	if err := e.Reserve(s.MaxQueueBytes); err != nil {
-		t.Fatal(err)
-	}
-	defer e.Cancel(s.MaxQueueBytes)
-	if deleted, err := e.DeletePrefix(t.Context(), "k"); !errors.Is(err, engine.ErrQueueFull) || deleted != 0 {
-		t.Errorf("deleted %d, %v", deleted, err)
-	}
+	s := settings()
+	s.MaxQueueJobs = 2 // half of which the first write has
+	held(t, s, func(t *testing.T, e *engine.Engine, st *scripted, release func()) {
+		defer release()
+		filled(t, st.Store, s.Limits, "k", 10)
+		begin := time.Now()
+		deleted, err := e.DeletePrefix(t.Context(), "k")
+		// It tries a little longer than the write that it waits for has time.
+		if took := time.Since(begin); !errors.Is(err, engine.ErrQueueFull) || deleted != 0 || took < s.Timeout || took > 2*s.Timeout {
+			t.Errorf("deleted %d, %v, after %v", deleted, err, took)
+		}
+	})
 }
 
 func TestWhatIsLocalCanBeSeenAndDropped(t *testing.T) {

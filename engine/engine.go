@@ -197,18 +197,6 @@ func (e *Engine) Delete(ctx context.Context, key string, ifMatch, ifNoneMatch st
 	return e.write(ctx, store.Write{Op: store.Delete, Key: key, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch})
 }
 
-// Reserve counts bytes of a value that is being read against
-// Settings.MaxQueueBytes, so that memory stays bounded while many large values
-// arrive. The errors are ErrQueueFull and ErrClosed. Cancel gives the bytes
-// back, at the latest before the value is handed to Create or Put, which count
-// it themselves.
-func (e *Engine) Reserve(bytes int64) error {
-	return e.queue.reserve(bytes, e.settings.Load().MaxQueueBytes)
-}
-
-// Cancel undoes Reserve.
-func (e *Engine) Cancel(bytes int64) { e.queue.cancel(bytes) }
-
 // write queues w and waits for its answer, no longer than Settings.Timeout.
 func (e *Engine) write(ctx context.Context, w store.Write) (store.Result, error) {
 	settings := e.settings.Load()

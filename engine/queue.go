@@ -37,7 +37,7 @@ func heldBytes(w *store.Write) int64 {
 
 // queue holds the writes that wait for the worker, in arrival order. Its
 // bounds count all that needs memory: also the jobs that the worker has taken,
-// until they are answered, and what was reserved for writes still on their way.
+// until they are answered.
 type queue struct {
 	wake chan struct{} // has a token when there is something new to see
 	wait *waits
@@ -78,27 +78,6 @@ func (q *queue) signal() {
 	case q.wake <- struct{}{}:
 	default:
 	}
-}
-
-// reserve counts bytes that come to the queue later, or go.
-func (q *queue) reserve(bytes, maxBytes int64) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	switch {
-	case q.closed:
-		return ErrClosed
-	case q.bytes+bytes > maxBytes:
-		return ErrQueueFull
-	}
-	q.bytes += bytes
-	return nil
-}
-
-// cancel undoes reserve.
-func (q *queue) cancel(bytes int64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.bytes -= bytes
 }
 
 // put appends j unless that would exceed a bound.

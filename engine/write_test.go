@@ -163,23 +163,6 @@ func TestTheMemoryOfConditionsAndContentTypesCountsAgainstTheQueue(t *testing.T)
 	})
 }
 
-func TestReservedBytesCountAgainstTheQueue(t *testing.T) {
-	s := patient()
-	s.MaxQueueBytes = 100
-	e := open(t, memstore.New(), s)
-	if err := e.Reserve(60); err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Reserve(60); !errors.Is(err, engine.ErrQueueFull) {
-		t.Errorf("got %v", err)
-	}
-	if _, err := e.Create(context.Background(), "k", text(string(make([]byte, 60))), "", ""); !errors.Is(err, engine.ErrQueueFull) {
-		t.Errorf("got %v", err)
-	}
-	e.Cancel(60)
-	create(t, e, "k", string(make([]byte, 60)))
-}
-
 func TestAWriteWhoseTimeIsUpBeforeItsTurnIsNotApplied(t *testing.T) {
 	held(t, settings(), func(t *testing.T, e *engine.Engine, st *scripted, release func()) {
 		begin := time.Now()

@@ -1,0 +1,146 @@
+package redisproxy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// readBody reads no further than one byte over the limit. The bytes belong to
+// the caller.
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, room *room) ([]byte, error) {
+	switch {
+	case r.ContentLength > h.maxValueSize:
+		return nil, h.tooLarge()
+	case r.Body == nil || r.ContentLength == 0:
+		return nil, nil
+	case r.ContentLength < 0:
+		return h.readUnannounced(w, r, room)
+	}
+	if r.ContentLength > smallBody {
+		if err := h.admit(r, r.ContentLength, room); err != nil {
+			return nil, err
+		}
+	}
+	source, done := h.withTimeout(w, r)
+	defer done()
+	body := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(moving{source, room}, body); err != nil {
+		return nil, readError(r, err)
+	}
+	return body, nil
+}
+
+// readUnannounced reads a body without a length. One that turns out not to be
+// small gets room for the largest: were it to ask for more step by step, bodies
+// would wait for each other.
+func (h *Handler) readUnannounced(w http.ResponseWriter, r *http.Request, room *room) ([]byte, error) {
+	source, done := h.withTimeout(w, r)
+	defer done()
+	first := min(smallBody, h.maxValueSize)
+	body, err := io.ReadAll(io.LimitReader(source, first+1))
+	if err == nil && int64(len(body)) > first && first < h.maxValueSize {
+		if full := h.admit(r, h.maxValueSize, room); full != nil {
+			return nil, full
+		}
+		whole := io.MultiReader(bytes.NewReader(body), moving{source, room})
+		body, err = io.ReadAll(io.LimitReader(whole, h.maxValueSize+1))
+	}
+	switch {
+	case err != nil:
+		return nil, readError(r, err)
+	case int64(len(body)) > h.maxValueSize:
+		return nil, h.tooLarge()
+	}
+	return body, nil
+}
+
+// room is what a request has of arrivals until it is answered: a write that
+// was read finds room in the queue, since there are no more of its kind.
+type room struct{ body *arrival }
+
+func (m *room) leave() {
+	if m.body != nil {
+		m.body.end()
+	}
+}
+
+// admit waits until there is room for a body.
+func (h *Handler) admit(r *http.Request, bytes int64, room *room) (err error) {
+	room.body, err = h.pooled.arrivals.admit(r.Context(), clientOf(r), bytes, h.waitLimitsFor(r))
+	return err
+}
+
+// moving tells what comes of a body.
+type moving struct {
+	io.Reader
+	room *room
+}
+
+func (m moving) Read(p []byte) (int, error) {
+	n, err := m.Reader.Read(p)
+	if n > 0 && m.room.body != nil {
+		m.room.body.move()
+	}
+	return n, err
+}
+
+// withTimeout returns the body as one that fails when nothing of it comes for
+// body_timeout. Done has to be called before the handler returns.
+//
+// Caddy bounds such pauses itself: by its `read_body_idle`, within `read_body`,
+// with what HTTP/1.1 and HTTP/2 need to go on after it. So the shorter of the
+// two holds.
+func (h *Handler) withTimeout(w http.ResponseWriter, r *http.Request) (body io.Reader, done func()) {
+	if caddys, _ := caddyhttp.IdleTimeoutsFromContext(r.Context()); caddys != nil {
+		return r.Body, caddys.Override(min(h.bodyTimeout, caddys.Deadline.Timeout), caddys.Deadline.MinRate)
+	}
+	reader := &caddyhttp.IdleTimeoutReader{
+		ReadCloser:        r.Body,
+		Ctrl:              http.NewResponseController(w),
+		Deadline:          caddyhttp.IdleDeadline{Timeout: h.bodyTimeout, HardDeadline: readDeadline(r)},
+		Logger:            h.logger,
+		DrainDeadline:     r.ProtoMajor == 1,
+		ClearBetweenReads: r.ProtoMajor == 2,
+	}
+	return reader, reader.HandlerDone
+}
+
+// readDeadline is when Caddy's `read_body` ends a request; zero without it.
+func readDeadline(r *http.Request) time.Time {
+	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	begin, _ := caddyhttp.GetVar(r.Context(), "start_time").(time.Time)
+	if server == nil || server.ReadTimeout <= 0 || begin.IsZero() {
+		return time.Time{}
+	}
+	return begin.Add(time.Duration(server.ReadTimeout))
+}
+
+func (h *Handler) tooLarge() error {
+	return &statusError{
+		http.StatusRequestEntityTooLarge,
+		fmt.Sprintf("the body has more than %d bytes, which is what max_value_size allows", h.maxValueSize),
+	}
+}
+
+func readError(r *http.Request, err error) error {
+	_, isHandlerError := errors.AsType[caddyhttp.HandlerError](err)
+	_, isMaxBytes := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case isHandlerError || isMaxBytes:
+		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
+	// First, since net/http ends the context with any error on the connection.
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &statusError{http.StatusRequestTimeout, "the body did not arrive in time; repeat the request"}
+	case errors.Is(err, io.ErrUnexpectedEOF) || r.Context().Err() != nil:
+		return caddyhttp.Error(statusClientGone, err)
+	default:
+		return badRequest("the body cannot be read: %v", err)
+	}
+}
