@@ -2,7 +2,6 @@ package redisproxy
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,11 +48,7 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 // api is the admin API below a base path. It keeps no state: Caddy makes it
 // before it provisions the handlers, so that every request looks for the caches
 // that run by then.
-type api struct {
-	base string
-	// readOnly refuses what changes anything.
-	readOnly bool
-}
+type api struct{ base string }
 
 // mostListed is the largest number of keys in one answer.
 const (
@@ -72,15 +67,15 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 		return notFound("nothing is here")
 	}
 	if file, ok := dashboard[path]; ok {
-		return a.answer(w, r, byMethod{http.MethodGet: file.serve})
+		return answer(w, r, byMethod{http.MethodGet: file.serve})
 	}
 	switch path {
 	case "live":
-		return a.answer(w, r, byMethod{http.MethodGet: serveLive})
+		return answer(w, r, byMethod{http.MethodGet: serveLive})
 	case "ready":
-		return a.answer(w, r, byMethod{http.MethodGet: serveReady})
+		return answer(w, r, byMethod{http.MethodGet: serveReady})
 	case "caches":
-		return a.answer(w, r, byMethod{http.MethodGet: serveCaches})
+		return answer(w, r, byMethod{http.MethodGet: serveCaches})
 	}
 	path, ok = strings.CutPrefix(path, "caches/")
 	if !ok {
@@ -104,15 +99,15 @@ func (a *api) serveCache(w http.ResponseWriter, r *http.Request, path string) er
 	}
 	switch {
 	case path == "":
-		return a.answer(w, r, byMethod{http.MethodGet: c.serve})
+		return answer(w, r, byMethod{http.MethodGet: c.serve})
 	case resource == "keys" && !hasKey:
-		return a.answer(w, r, byMethod{http.MethodGet: c.serveKeys, http.MethodDelete: c.deleteKeys})
+		return answer(w, r, byMethod{http.MethodGet: c.serveKeys, http.MethodDelete: c.deleteKeys})
 	case resource == "keys":
-		return a.answer(w, r, byMethod{http.MethodGet: c.serveKey(key), http.MethodDelete: c.deleteKey(key)})
+		return answer(w, r, byMethod{http.MethodGet: c.serveKey(key), http.MethodDelete: c.deleteKey(key)})
 	case resource == "local" && !hasKey:
-		return a.answer(w, r, byMethod{http.MethodDelete: c.dropAllLocal})
+		return answer(w, r, byMethod{http.MethodDelete: c.dropAllLocal})
 	case resource == "local":
-		return a.answer(w, r, byMethod{http.MethodDelete: c.dropLocal(key)})
+		return answer(w, r, byMethod{http.MethodDelete: c.dropLocal(key)})
 	}
 	return notFound("a cache has keys and local, and not " + resource)
 }
@@ -121,10 +116,7 @@ func (a *api) serveCache(w http.ResponseWriter, r *http.Request, path string) er
 type byMethod map[string]func(http.ResponseWriter, *http.Request) error
 
 // answer serves the methods that a path has, HEAD where it has GET, and OPTIONS.
-func (a *api) answer(w http.ResponseWriter, r *http.Request, by byMethod) error {
-	if a.readOnly {
-		delete(by, http.MethodDelete)
-	}
+func answer(w http.ResponseWriter, r *http.Request, by byMethod) error {
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -367,15 +359,7 @@ func badAdminRequest(format string, args ...any) error {
 
 // engineError says what the engine could not do, and what it did before.
 func engineError(w http.ResponseWriter, err error, done string) error {
-	status := http.StatusInternalServerError
-	for _, known := range []error{
-		engine.ErrUnavailable, engine.ErrRefused, engine.ErrTimeout, engine.ErrQueueFull,
-		engine.ErrMayBeApplied, engine.ErrClosed, context.Canceled, context.DeadlineExceeded,
-	} {
-		if errors.Is(err, known) {
-			status = http.StatusServiceUnavailable
-		}
-	}
+	status := failureOf(err).status
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}

@@ -62,7 +62,7 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, rec *record
 			return nil // the client has left, and no more is read for it
 		}
 		if answers, err = steps.next(r.Context(), h.engine(), read); err != nil {
-			rec.outcome = errorOutcome(err)
+			rec.outcome = failureOf(err).outcome
 			h.logCut(err)
 			return errAnswerCut
 		}

@@ -46,7 +46,7 @@ func (Dashboard) CaddyModule() caddy.ModuleInfo {
 func (d *Dashboard) Provision(caddy.Context) error {
 	setDefaultString(&d.PathPrefix, "/")
 	d.prefix = strings.TrimSuffix(d.PathPrefix, "/")
-	d.api = &api{base: d.prefix, readOnly: true}
+	d.api = &api{base: d.prefix}
 	return nil
 }
 

@@ -492,6 +492,14 @@ func caused(err error, cause store.Cause) error {
 	return fmt.Errorf("%w: %w", err, &store.CausedError{Cause: cause, Err: errors.New("said by 10.0.0.1"), Advice: "check the password"})
 }
 
+func TestEveryKindOfFailureHasAnAnswer(t *testing.T) {
+	for _, kind := range engine.Kinds {
+		if f, ok := failures[kind]; !ok || f.status < 499 || outcomeNames[f.outcome] != string(kind) && kind != engine.KindCanceled {
+			t.Errorf("%s: %+v", kind, f)
+		}
+	}
+}
+
 func TestEveryCauseHasADetailForClients(t *testing.T) {
 	for _, cause := range store.Causes {
 		if causeDetails[cause] == "" {

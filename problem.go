@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 // statusClientGone is what Caddy records for a request whose client has left.
@@ -49,7 +48,7 @@ func (h *Handler) failMistake(w http.ResponseWriter, rec *record, err error) err
 }
 
 func (h *Handler) answerProblem(w http.ResponseWriter, rec *record, p problem) error {
-	rec.end(statusOutcome(p.Status))
+	rec.end(statusOutcomes[p.Status])
 	header := w.Header()
 	if p.Status == http.StatusServiceUnavailable {
 		header.Set("Retry-After", retryAfter)
@@ -77,44 +76,16 @@ func (h *Handler) answerProblem(w http.ResponseWriter, rec *record, p problem) e
 
 // failEngine answers what the engine could not do.
 func (h *Handler) failEngine(w http.ResponseWriter, r *http.Request, rec *record, err error) error {
+	f := failureOf(err)
 	if r.Context().Err() == context.Canceled {
-		rec.end(outcomeClientGone)
-		return caddyhttp.Error(statusClientGone, err)
+		f = failures[engine.KindCanceled]
 	}
-	rec.end(errorOutcome(err))
-	status, detail := http.StatusServiceUnavailable, ""
-	cause := causeDetails[store.CauseOf(err)]
-	switch {
-	case errors.Is(err, engine.ErrNotLocal):
-		status = http.StatusGatewayTimeout
-		detail = "no fresh value is held locally, and only-if-cached forbids to ask the store; repeat the request without it"
-	case errors.Is(err, engine.ErrMayBeApplied) && cause != "":
-		detail = cause + ": the write may have been applied, or may still be; read the key before you repeat it"
-	case errors.Is(err, engine.ErrMayBeApplied):
-		detail = "the store did not answer in time: the write may have been applied, or may still be; read the key before you repeat it"
-	case errors.Is(err, errShareFull):
-		detail = "the bodies that this client is sending leave no room for another large one, nothing was changed; let them end, and repeat the request later"
-	case errors.Is(err, errBodiesFull):
-		detail = "so many bodies are arriving that there is no room for another large one, nothing was changed; repeat the request later"
-	case errors.Is(err, engine.ErrQueueFull):
-		detail = "too many writes are waiting, nothing was changed; repeat the request later"
-	case errors.Is(err, engine.ErrClosed):
-		detail = "this configuration is closing down, nothing was changed; repeat the request"
-	case cause != "":
-		detail = cause + ", nothing was changed; the log of this server tells what to do"
-	case errors.Is(err, engine.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		detail = "the store did not get to the request in time, nothing was changed; repeat it later"
-	case errors.Is(err, engine.ErrTooMuchAtOnce):
-		detail = "so many entries have to leave for this value, or for others written with it, that it takes several steps, of which this was one; repeat the request"
-	case errors.Is(err, engine.ErrRefused):
-		detail = "the store answers with an error, nothing was changed; the log of this server tells which"
-	case errors.Is(err, engine.ErrUnavailable):
-		detail = "the store cannot be reached, nothing was changed; repeat the request later"
-	default:
-		return caddyhttp.Error(http.StatusInternalServerError, err)
+	rec.end(f.outcome)
+	if f.detail == "" {
+		return caddyhttp.Error(f.status, err)
 	}
 	if c := h.logger.Check(zapcore.DebugLevel, "request not served"); c != nil {
-		c.Write(zap.Int("status", status), zap.Error(err))
+		c.Write(zap.Int("status", f.status), zap.Error(err))
 	}
-	return h.fail(w, rec, status, detail)
+	return h.fail(w, rec, f.status, f.detail)
 }

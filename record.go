@@ -1,8 +1,6 @@
 package redisproxy
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -117,54 +115,6 @@ func writeOutcome(o store.Outcome) outcome {
 		return outcomePreconditionFailed
 	case store.TooLarge:
 		return outcomeTooLarge
-	}
-	return outcomeFailed
-}
-
-// statusOutcome is that of an error that has no more to it than its status.
-func statusOutcome(status int) outcome {
-	switch status {
-	case http.StatusBadRequest:
-		return outcomeBadRequest
-	case http.StatusForbidden:
-		return outcomeForbidden
-	case http.StatusNotFound:
-		return outcomeAbsent
-	case http.StatusMethodNotAllowed:
-		return outcomeNotAllowed
-	case http.StatusRequestTimeout:
-		return outcomeSlowBody
-	case http.StatusConflict:
-		return outcomeConflict
-	case http.StatusPreconditionFailed:
-		return outcomePreconditionFailed
-	case http.StatusRequestEntityTooLarge:
-		return outcomeTooLarge
-	case http.StatusUnsupportedMediaType:
-		return outcomeUnsupportedType
-	case statusClientGone:
-		return outcomeClientGone
-	}
-	return outcomeFailed
-}
-
-// errorOutcome is that of an error of the engine.
-func errorOutcome(err error) outcome {
-	switch {
-	case errors.Is(err, engine.ErrNotLocal):
-		return outcomeNotLocal
-	case errors.Is(err, engine.ErrMayBeApplied):
-		return outcomeUnknown
-	case errors.Is(err, engine.ErrQueueFull):
-		return outcomeQueueFull
-	case errors.Is(err, engine.ErrClosed):
-		return outcomeClosed
-	case errors.Is(err, engine.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		return outcomeTimedOut
-	case errors.Is(err, engine.ErrRefused):
-		return outcomeRefused
-	case errors.Is(err, engine.ErrUnavailable):
-		return outcomeUnavailable
 	}
 	return outcomeFailed
 }

@@ -44,7 +44,7 @@ func (h *Handler) serveWrite(w http.ResponseWriter, r *http.Request, rec *record
 				return h.failMistake(w, rec, err)
 			}
 			if passed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
-				rec.end(statusOutcome(passed.StatusCode))
+				rec.end(statusOutcomes[passed.StatusCode])
 				return err
 			}
 			return h.failEngine(w, r, rec, err)

@@ -1,10 +1,6 @@
 package engine
 
-import (
-	"time"
-
-	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
-)
+import "time"
 
 // Stats is what an engine has done since it was made, and its state now.
 type Stats struct {
@@ -54,20 +50,6 @@ type Calls struct {
 	Duration Histogram `json:"duration"`
 	// Size is how many keys or writes a call had.
 	Size Histogram `json:"size"`
-}
-
-// ErrorKinds are the kinds of failed calls: those of a known cause (see
-// store.Causes), and of others no answer in time, no connection or a store that is
-// known to be down, and an answer that says no; writes of unknown fate, and the
-// engine's end, whatever their cause.
-var ErrorKinds = errorKinds()
-
-func errorKinds() []string {
-	kinds := []string{"timeout", "unavailable", "refused", "unknown", "closed"}
-	for _, cause := range store.Causes {
-		kinds = append(kinds, string(cause))
-	}
-	return kinds
 }
 
 // Eviction is an entry that left for want of room.

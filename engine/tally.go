@@ -1,15 +1,10 @@
 package engine
 
 import (
-	"context"
-	"errors"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 // Histogram counts values by size.
@@ -90,7 +85,7 @@ func (c *calls) add(took time.Duration, size int, err error) {
 	c.calls.Duration.add(took.Seconds())
 	c.calls.Size.add(float64(size))
 	if err != nil {
-		c.calls.Errors[errorKind(err)]++
+		c.calls.Errors[failureName(kindOfCall(err), err)]++
 	}
 }
 
@@ -101,25 +96,6 @@ func (c *calls) snapshot() Calls {
 	s.Errors = maps.Clone(s.Errors)
 	s.Duration, s.Size = s.Duration.clone(), s.Size.clone()
 	return s
-}
-
-// errorKind returns the one of ErrorKinds that an error of the store is.
-func errorKind(err error) string {
-	cause := store.CauseOf(err)
-	switch {
-	case errors.Is(err, store.ErrClosed):
-		return "closed"
-	case errors.Is(err, store.ErrFateUnknown):
-		return "unknown"
-	case cause != "":
-		return string(cause)
-	case errors.Is(err, store.ErrRefused):
-		return "refused"
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return "timeout"
-	default:
-		return "unavailable"
-	}
 }
 
 // lastEvictions is how many evicted keys are remembered.

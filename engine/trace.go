@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -108,7 +107,7 @@ func (s *span) endFetch(err error, answers ...Answer) {
 			n++
 		}
 	}
-	s.endFound(n, err)
+	s.endFound(n, KindOf, err)
 }
 
 // endFetches ends the span of a batch, and lets the calls know of it.
@@ -125,22 +124,22 @@ func (s *span) endFetches(flights []*flight, fetched store.Fetched, err error) {
 	for _, fl := range flights {
 		fl.batch = s
 	}
-	s.endFound(n, err)
+	s.endFound(n, kindOfCall, err)
 }
 
-func (s *span) endFound(n int, err error) {
+func (s *span) endFound(n int, kindOf func(error) Kind, err error) {
 	outcome := "store"
 	if n == 0 {
 		outcome = "absent"
 	}
 	s.SetAttributes(attrFound.Int(n))
-	s.end(outcome, err)
+	s.end(outcome, kindOf, err)
 }
 
 // endWrite ends the span of a call.
 func (s *span) endWrite(r store.Result, err error) {
 	if s != nil {
-		s.end(outcomeName(r.Outcome), err)
+		s.end(outcomeName(r.Outcome), KindOf, err)
 	}
 }
 
@@ -153,40 +152,18 @@ func (s *span) endApply(jobs []*job, applied store.Applied, err error) {
 		j.wait.waitedFor(s)
 	}
 	s.SetAttributes(attrEvicted.Int(len(applied.Evicted)))
-	s.end("applied", err)
+	s.end("applied", kindOfCall, err)
 }
 
-// end ends a span with an outcome, or the kind of an error. The words of errors
+// end ends a span with an outcome, or the name of a failure. The words of errors
 // stay out: those of a server are not ours to pass on.
-func (s *span) end(outcome string, err error) {
+func (s *span) end(outcome string, kindOf func(error) Kind, err error) {
 	if err != nil {
-		outcome = failureName(err)
+		outcome = failureName(kindOf(err), err)
 		s.SetStatus(codes.Error, outcome)
 	}
 	s.SetAttributes(attrOutcome.String(outcome))
 	s.End()
-}
-
-func failureName(err error) string {
-	cause := store.CauseOf(err)
-	switch {
-	case errors.Is(err, ErrQueueFull):
-		return "queue_full"
-	case errors.Is(err, ErrMayBeApplied), errors.Is(err, store.ErrFateUnknown):
-		return "unknown"
-	case errors.Is(err, ErrClosed), errors.Is(err, store.ErrClosed):
-		return "closed"
-	case cause != "":
-		return string(cause)
-	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
-	case errors.Is(err, ErrRefused), errors.Is(err, ErrTooMuchAtOnce), errors.Is(err, store.ErrRefused):
-		return "refused"
-	case errors.Is(err, context.Canceled):
-		return "canceled"
-	default:
-		return "unavailable"
-	}
 }
 
 func outcomeName(o store.Outcome) string {
