@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"iter"
-	"math"
 	"strconv"
 	"strings"
 
@@ -145,19 +144,9 @@ func (i *Import) score(rank float64, n int) float64 {
 	if i.from == i.limits.Eviction {
 		return rank
 	}
-	isRead := rank == math.Floor(rank)
-	if i.from == store.Rank.Name {
-		isRead = rank >= 1
-	}
-	switch {
-	case i.limits.Eviction != store.Rank.Name && isRead:
-		return float64(n - max(i.counts.Total, n))
-	case i.limits.Eviction != store.Rank.Name:
-		return float64(n-max(i.counts.Total, n)) - 0.5
-	case isRead:
-		return 1
-	}
-	return 0
+	from, _ := store.PolicyByName(i.from) // a later version may have others
+	to, _ := store.PolicyByName(i.limits.Eviction)
+	return to.Scale.AtPlace(max(i.counts.Total, n)-n, from.Scale.Unread(0, rank))
 }
 
 // apply restores what is pending.

@@ -7,10 +7,6 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// step is how many entries a batch evicts at most to work off a lowered
-// limit, so that none of them holds the lock for long.
-const step = 200
-
 // setLimits puts l in force. What it leaves too much, workOff removes.
 func (s *Store) setLimits(l store.Limits) error {
 	p, ok := store.PolicyByName(l.Eviction)
@@ -49,7 +45,7 @@ func (b *batch) workOff() {
 		return
 	}
 	b.number++
-	for range step {
+	for range store.TrimStep {
 		if !b.over() || !b.evict() {
 			return
 		}

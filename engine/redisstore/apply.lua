@@ -13,7 +13,6 @@
 -- write itself is tried by begin.
 
 local FIRST_WRITE, STRIDE = 9, 6
-local TRIM_STEP = 200
 local MAX_EVICTIONS = 1000 -- of one batch, which holds up everyone else
 
 local repeated, refusal, remembered = recall()
@@ -68,7 +67,7 @@ local eviction = sets_limits and ARGV[7] or state[6]
 if not set_before and keys > 0 then mend() end
 local policy, unknown = policy_named(eviction)
 if unknown then return redis.error_reply(unknown) end
-local before = state[6] or 'rank' -- if there was none, or its name was lost
+local before = state[6] or DEFAULT_POLICY -- if there was none, or its name was lost
 local policy_before
 policy_before, unknown = policy_named(before)
 if unknown then return redis.error_reply(unknown) end
@@ -130,7 +129,7 @@ if sets_limits and before ~= eviction then
   end
 end
 if order.former and not begin_growing() then convert(order) end
-policy = policy(order)
+local turn = policy.begin(order)
 
 -- Values and meta are written at the end, all at once. Until then these
 -- tables say what has become of a key: its new meta and value, or false.
@@ -183,14 +182,14 @@ local function forget(key)
 end
 
 local function settle()
-  if policy.settle then policy.settle() end
+  if turn.settle then turn.settle() end
 end
 local function enter(key, insertion, score)
   local m = member(insertion, key)
   if score then
     settle()
   else
-    score = policy.enter(key, m)
+    score = turn.enter(key, m)
   end
   if score then redis.call('ZADD', RANKS, score, m) end
 end
@@ -201,7 +200,7 @@ local spared -- a key that must stay
 local function leaves_torn()
   write_back()
   settle()
-  for _ = 1, TRIM_STEP do
+  for _ = 1, store.TrimStep do
     local m = redis.call('ZPOPMIN', RANKS)[1]
     if not m then break end
     local key = string.sub(m, 17)
@@ -214,8 +213,8 @@ end
 local function leaves()
   if torn then return leaves_torn() end
   local key, score
-  if policy.leaves then
-    key, score = policy.leaves()
+  if turn.leaves then
+    key, score = turn.leaves()
   else
     local lowest = redis.call('ZPOPMIN', RANKS)
     key, score = lowest[1] and string.sub(lowest[1], 17), tonumber(lowest[2])
@@ -233,7 +232,7 @@ local function evict()
   return true
 end
 
--- A lowered limit is worked off by TRIM_STEP entries a batch. Until that is
+-- A lowered limit is worked off by store.TrimStep entries a batch. Until that is
 -- done, a write frees as much as it adds.
 local trimmed = 0
 local function over()
@@ -241,8 +240,8 @@ local function over()
 end
 if over() and not begin('ZREM', RANKS, '') then -- needs no memory, as trimming must not
   number = number + 1
-  order.coming = TRIM_STEP
-  while over() and trimmed < TRIM_STEP and evict() do trimmed = trimmed + 1 end
+  order.coming = store.TrimStep
+  while over() and trimmed < store.TrimStep and evict() do trimmed = trimmed + 1 end
 end
 if torn and not begin_growing() then
   write_back()
@@ -336,7 +335,7 @@ local function remove(key, meta)
   if err then return 'refused ' .. err end
   number = number + 1
   forget(key)
-  if policy.forget then policy.forget(key) end
+  if turn.forget then turn.forget(key) end
   changed('deleted', key)
   return 'deleted ' .. hex(number) .. ARGV[3]
 end
@@ -400,9 +399,9 @@ if not writing then
   if err then return redis.error_reply(err) end
 else
   write_back()
-  if policy.finish then
+  if turn.finish then
     order.keys = keys
-    policy.finish()
+    turn.finish()
     redis.call('HSET', STATE, kept(order, { 'layout', LAYOUT, 'epoch', epoch, 'event', event, 'number', number, 'bytes', bytes, 'held', keys }))
   else
     redis.call('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'event', event, 'number', number, 'bytes', bytes)

@@ -52,7 +52,7 @@ func TestAFetchThatComesAgainReadsAgainAndRaisesNothing(t *testing.T) {
 	f := newFixture(t)
 	f.apply(create("a", "1"))
 	w := newWriter()
-	args := []any{nil, nil, "rank", 1, store.MaxFetchBytes, store.MaxFetchBytes, "a", 5, "a"}
+	args := []any{nil, nil, 1, store.MaxFetchBytes, store.MaxFetchBytes, "a", 5, "a"}
 	for range 2 {
 		reply, err := f.store.call(f.ctx(), fetchScript, w, args)
 		if err != nil || reply[6] != "1" {

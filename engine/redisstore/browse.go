@@ -2,21 +2,13 @@ package redisstore
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
-
-//go:embed browse.lua
-var browseLua string
-
-var browseScript = redis.NewScript(entryLua + convertLua + browseLua)
 
 // Size implements store.Store.
 func (s *Store) Size(ctx context.Context) (store.Size, error) {

@@ -7,7 +7,7 @@ local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys'
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
 local number, epoch = whole_of(state[2]) or 0, state[9] or ''
-local order = order_of(state[6] or 'rank', 0, clock_of(state[7], state[6]), 0, state[8])
+local order = order_of(state[6] or DEFAULT_POLICY, 0, clock_of(state[7], state[6]), 0, state[8])
 local clock = order.clock
 
 -- What a score is shown as: its distance from the clock. As text, since a

@@ -1,13 +1,14 @@
--- Names and forms that all scripts share. The scripts are put together as
--- entry.lua, convert.lua, the policies (not browse), repair.lua (apply only), and
--- the script itself.
+-- Names and forms that all scripts share. scripts.go puts the scripts together:
+-- store.Edge stands for that constant of the package store, and all begin with
+-- DEFAULT_POLICY and the table policies.
 
 local VALUES, META, RANKS, STATE, WRITER, GHOSTS, SHADOW = unpack(KEYS)
 local LAYOUT = '2'
 local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
 
--- policies has for each policy a function that opens it on an order, for a
--- batch or, if the order says fetching, a fetch. It returns
+-- policies has for each policy its scale and whether it has a window, as in
+-- policy.go, and begin, from the file of its name: it opens the policy on an order,
+-- for a batch or, if the order says fetching, a fetch. It returns
 --   enter(key, member): the score of an entry that is about to be created; nil if
 --     the policy puts it into RANKS itself
 --   fetch(score, member, times): the new score of an entry that was fetched, or
@@ -19,8 +20,6 @@ local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
 --   forget(key): a key was deleted.
 --   finish(): brings RANKS, and clock and window of the order, up to date;
 --     order.keys are those of the end by then.
-local policies = {}
-
 -- Numbers of the state, or nil for what somebody else wrote there: tonumber takes
 -- nan and inf too, and with them a script would fail half-way.
 local function whole_of(text)

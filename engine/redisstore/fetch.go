@@ -9,8 +9,8 @@ import (
 
 // Fetch implements store.Store.
 func (s *Store) Fetch(ctx context.Context, keys []string, room store.Room, uses ...store.Use) (store.Fetched, error) {
-	args := make([]any, 6, 6+2*len(uses)+len(keys))
-	args[2], args[3], args[4], args[5] = store.Rank.Name, len(uses), room.Enough, room.Most
+	args := make([]any, 5, 5+2*len(uses)+len(keys))
+	args[2], args[3], args[4] = len(uses), room.Enough, room.Most
 	for _, u := range uses {
 		args = append(args, u.Key, u.Count)
 	}

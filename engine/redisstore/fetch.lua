@@ -1,12 +1,12 @@
 -- Reads keys and raises those that are found; before that, those that others
 -- used meanwhile.
--- ARGV: batch number, what the writer knows, default policy, how many entries
---   others used, how many bytes of values are enough, how many are the most, key
---   and number of uses of each, the keys to read.
+-- ARGV: batch number, what the writer knows, how many entries others used, how
+--   many bytes of values are enough, how many are the most, key and number of uses
+--   of each, the keys to read.
 -- Returns {write number, epoch, last event, raises lost, why, 1 if the batch was
 --   recorded, value, meta, value, meta, ...}, of as many keys as have room.
 
-local FIRST_USE = 7
+local FIRST_USE = 6
 
 local repeated, refusal = recall()
 if refusal then return redis.error_reply(refusal) end
@@ -14,14 +14,14 @@ if refusal then return redis.error_reply(refusal) end
 local state = redis.call('HMGET', STATE, 'layout', 'number', 'epoch', 'eviction', 'clock', 'window', 'held', 'former', 'event', 'largest')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
-local eviction = state[4] or ARGV[3]
+local eviction = state[4] or DEFAULT_POLICY
 local policy, unknown = policy_named(eviction)
 if unknown then return redis.error_reply(unknown) end
 
 local reply = { whole_of(state[2]) or 0, state[3] or '', event_of(state[9]), 0, '', repeated and 1 or 0 }
 local order = order_of(eviction, whole_of(state[7]) or 0, clock_of(state[5], eviction), state[6], state[8])
 order.fetching = true
-policy = policy(order)
+local turn = policy.begin(order)
 
 -- raise takes members of the order, and how often each was used if that is not
 -- once. A store that is full or read-only still answers; the raises are lost then.
@@ -33,7 +33,7 @@ local function raise(members, uses)
     local m = members[i]
     if not met[m] then
       met[m] = true
-      raised[n + 1], raised[n + 2] = policy.fetch(own(order, tonumber(scores[i] or 0)), m, uses and uses[i] or 1), m
+      raised[n + 1], raised[n + 2] = turn.fetch(own(order, tonumber(scores[i] or 0)), m, uses and uses[i] or 1), m
       n = n + 2
     end
   end
@@ -45,7 +45,7 @@ local function raise(members, uses)
   end
 end
 
-local first_key = FIRST_USE + 2 * tonumber(ARGV[4])
+local first_key = FIRST_USE + 2 * tonumber(ARGV[3])
 if first_key > FIRST_USE and not repeated then
   local keys = {}
   for i = FIRST_USE, first_key - 1, 2 do keys[#keys + 1] = ARGV[i] end
@@ -65,7 +65,7 @@ end
 -- only where they matter; the state knows the largest value that was ever written,
 -- but not what others wrote, which has no meta.
 local function with_room(metas)
-  local enough, most = tonumber(ARGV[5]), tonumber(ARGV[6])
+  local enough, most = tonumber(ARGV[4]), tonumber(ARGV[5])
   local n, sum = #ARGV - first_key + 1, 0
   local largest = whole_of(state[10]) or math.huge
   local matters = n * largest > math.min(enough, most)
@@ -93,8 +93,8 @@ if ARGV[first_key] then
 end
 
 if repeated or reply[6] == 0 then return reply end
-if policy.finish then
-  policy.finish()
+if turn.finish then
+  turn.finish()
   redis.call('HSET', STATE, kept(order, {}))
 end
 redis.call('HSET', WRITER, 'number', ARGV[1])

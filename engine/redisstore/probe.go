@@ -2,19 +2,11 @@ package redisstore
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
-
-//go:embed probe.lua
-var probeLua string
-
-var probeScript = redis.NewScript(entryLua + policiesLua + probeLua)
 
 // Probe implements store.Store.
 func (s *Store) Probe(ctx context.Context) store.Health {

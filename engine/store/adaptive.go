@@ -22,7 +22,7 @@ import "math"
 // There is no chance in it and no time of day, and nothing but + - * / and
 // floor, so that each store computes the same to the last bit. Where Go might
 // fuse a product and a sum, a conversion keeps it from that.
-var Adaptive = Policy{Name: "adaptive", Begin: func(o Ranking) Turn {
+var Adaptive = Policy{Name: "adaptive", Scale: Worths, Window: true, Begin: func(o Ranking) Turn {
 	c := float64(max(o.Held(), 1))
 	return &adaptive{
 		Ranking: o,
@@ -35,14 +35,16 @@ var Adaptive = Policy{Name: "adaptive", Begin: func(o Ranking) Turn {
 }}
 
 const (
-	apart  = -1 << 51 // what scores in the window are below the clock
-	half   = 16       // in C: after so many uses, one counts half
-	margin = 1        // in halves: how much more than the lowest a new entry must be worth
-	least  = 0.01     // in C: the smallest window
-	step   = 2        // what a key that only one of the two holds moves the window by
-	leak   = 0.02     // the part of window/C that a key the shadow misses takes back
-	grains = 16       // how finely the shadow tells times apart, a C of uses
-	slack  = 200      // so many notes go, beside those that others come for and those of entries that left, when there are fewer entries
+	half   = 16   // in C: after so many uses, one counts half
+	margin = 1    // in halves: how much more than the lowest a new entry must be worth
+	least  = 0.01 // in C: the smallest window
+	step   = 2    // what a key that only one of the two holds moves the window by
+	leak   = 0.02 // the part of window/C that a key the shadow misses takes back
+	grains = 16   // how finely the shadow tells times apart, a C of uses
+	// windowParts are what a window is a whole number of, so that every store
+	// writes and reads it exactly.
+	windowParts = 1 << 16
+	slack       = 200 // so many notes go, beside those that others come for and those of entries that left, when there are fewer entries
 )
 
 type adaptive struct {
@@ -66,13 +68,13 @@ func (t *adaptive) Enter(key string) float64 {
 		t.Move(oldest.Key, t.ranked(oldest))
 	}
 	t.created, t.moved = true, true
-	return t.use(key) + apart - 0.5
+	return t.use(key) + Apart - 0.5
 }
 
 func (t *adaptive) Fetch(key string, score float64, times int) float64 {
 	now := t.use(key)
 	if score < Edge {
-		return now + apart
+		return now + Apart
 	}
 	// So many uses at one time, put together by twos.
 	score -= fraction(score)
@@ -155,8 +157,7 @@ func (t *adaptive) judge(regrets, added, c float64) {
 	w := t.Window + float64(step*regrets)
 	w -= float64(leak*added) * t.Window / c
 	w = min(max(w, 1, least*c), c)
-	// A whole number of bits, which every store writes and reads exactly.
-	t.Window = math.Floor(w*65536) / 65536
+	t.Window = math.Floor(w*windowParts) / windowParts
 }
 
 // use counts a use of a key, and returns when it was.
@@ -173,7 +174,7 @@ func (t *adaptive) windowFull() bool {
 
 // ranked is the score of an entry of the window for the rest of the order.
 func (t *adaptive) ranked(p Place) float64 {
-	used := t.above(p.Score - apart) // it may stand there since before other policies
+	used := t.above(p.Score - Apart) // it may stand there since before other policies
 	ghost, ok := t.left[p.Key]
 	if !ok {
 		ghost, ok = t.Ghosts().Get(p.Key)
@@ -193,15 +194,21 @@ func fold(a, b, half float64) float64 {
 	return a + math.Floor(half*plus((a-b)/half))
 }
 
-// plus is about log2(1+2^-d).
+const (
+	faded               = 32        // halves after which a use adds nothing
+	ln2by32             = 0.0216608 // ln 2 / 32
+	plus1, plus2, plus3 = 1.4427, 0.6484, 0.2057
+)
+
+// plus is about log2(1+2^-d): with x = 2^-d, a polynomial of x.
 func plus(d float64) float64 {
-	if d >= 32 {
+	if d >= faded {
 		return 0
 	}
-	y := d * 0.0216608 // ln 2 / 32
+	y := d * ln2by32
 	x := 1 - float64(y*(1-float64(0.5*y)))
-	for range 5 {
+	for range 5 { // to the power of 32
 		x *= x
 	}
-	return x * (1.4427 - float64(x*(0.6484-float64(0.2057*x))))
+	return x * (plus1 - float64(x*(plus2-float64(plus3*x))))
 }

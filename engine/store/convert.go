@@ -6,8 +6,9 @@ import "math"
 // of its own making in place of the old one: at once where it is fetched, and a
 // step at a time, from the most valued down, with every Apply. Until then old
 // scores lie below all of its own, so that what is left of them leaves first
-// and in the order it had. As in Adaptive, each store computes the same to the
-// last bit.
+// and in the order it had. All that is known of a policy here is its scale, and
+// whether it has a window. As in Adaptive, each store computes the same to the last
+// bit.
 
 const (
 	// convertStep is how many entries an Apply converts.
@@ -17,11 +18,11 @@ const (
 	formerMost = 4
 	// roomy is how many halves below the clock there is room for old scores: a
 	// use that faded so often adds nothing any more.
-	roomy = 32
-	// spread bounds by how much ranks may differ, and stay apart as times of LRU.
+	roomy = faded
+	// spread bounds by how much counts may differ, and stay apart as times.
 	spread = 1 << 40
 	// steady is how many halves above a single use the entry in the middle of
-	// the ranks becomes worth at most. The longer ranks were counted the higher
+	// the counts becomes worth at most. The longer they were counted the higher
 	// they are, and nothing new could compete with them.
 	steady = 2
 )
@@ -33,28 +34,33 @@ type Former struct {
 	// The policy that followed began its clock with Start, and but for those
 	// that stand apart all scores of its own making are Base or above.
 	Base, Start float64
-	// Half is that of Adaptive, before or after, and Shift how many of them
-	// its worths are below those of ranks.
+	// Half is that of Worths, before or after, and Shift how many of them they
+	// are below Counts.
 	Half, Shift float64
 }
 
 // Switch hands an order over from one policy to another. Of its scores, top is
-// the highest and middle that of the entry in the middle.
+// the highest and middle that of the entry in the middle. A policy whose scores
+// mean the same goes on with those that there are.
 func (s *State) Switch(from, to Policy, held int, top, middle float64) {
 	if held == 0 {
 		*s = State{}
+		return
+	}
+	if from.Scale == to.Scale && from.Window == to.Window {
+		s.Window = 0
 		return
 	}
 	f := Former{Policy: from.Name, Clock: s.Clock, Base: max(s.Clock, math.Ceil(top)) + 1, Half: half * float64(held)}
 	room := float64(roomy * f.Half)
 	next := State{}
 	switch {
-	case to.Name == Rank.Name:
+	case to.Scale == Counts:
 		room = 0
 		f.Shift = max(s.Shift-(s.Clock-s.Start)/f.Half, 0) // it fades too
-	case from.Name == Rank.Name && to.Name == LRU.Name:
+	case from.Scale == Counts && to.Scale == Times:
 		room = max(room, min(f.Base-f.Clock, spread))
-	case from.Name == Rank.Name:
+	case from.Scale == Counts:
 		f.Shift = max(log2(1+math.Floor(max(from.Own(s, middle)-s.Clock, 0)))-steady, 0)
 		next.Shift = f.Shift
 	}
@@ -73,7 +79,7 @@ func (p Policy) Convert(o Ranking) {
 	}
 	for range convertStep {
 		next, ok := o.Highest(s.base())
-		if !ok || p.Name == Adaptive.Name && next.Score < Edge {
+		if !ok || p.Window && next.Score < Edge {
 			s.Former = nil
 			return
 		}
@@ -85,11 +91,11 @@ func (p Policy) Convert(o Ranking) {
 // would be if each policy in between had had the time to convert it.
 func (p Policy) Own(s *State, score float64) float64 {
 	for i := p.former(s, score); i < len(s.Former); i++ {
-		to := p.Name
+		to := p
 		if i+1 < len(s.Former) {
-			to = s.Former[i+1].Policy
+			to = s.Former[i+1].policy()
 		}
-		score = s.Former[i].convert(score, to)
+		score = s.Former[i].convert(score, to.Scale)
 	}
 	return score
 }
@@ -99,8 +105,7 @@ func (p Policy) Unread(s *State, score float64) bool {
 	if i := p.former(s, score); i < len(s.Former) {
 		return s.Former[i].unread(score)
 	}
-	f := Former{Policy: p.Name, Clock: s.Clock}
-	return f.unread(score)
+	return p.Scale.Unread(s.Clock, score)
 }
 
 // Restored returns the score of an entry that w restores.
@@ -127,11 +132,11 @@ func (s *State) base() float64 {
 // if it is of p.
 func (p Policy) former(s *State, score float64) int {
 	n := len(s.Former)
-	if score >= s.base() || score < Edge && p.Name == Adaptive.Name {
+	if score >= s.base() || score < Edge && p.Window {
 		return n
 	}
 	if score < Edge {
-		for n--; n > 0 && s.Former[n].Policy != Adaptive.Name; n-- {
+		for n--; n > 0 && !s.Former[n].policy().Window; n-- {
 		}
 		return n
 	}
@@ -140,33 +145,37 @@ func (p Policy) former(s *State, score float64) int {
 	return n
 }
 
-func (f *Former) unread(score float64) bool {
-	if f.Policy == Rank.Name {
-		return score < f.Clock+1
-	}
-	return fraction(score) != 0
+// policy is the zero Policy where somebody else wrote the name.
+func (f *Former) policy() Policy {
+	p, _ := PolicyByName(f.Policy)
+	return p
 }
 
+func (f *Former) unread(score float64) bool { return f.policy().Scale.Unread(f.Clock, score) }
+
 // convert returns what the policy that followed makes of a score.
-func (f *Former) convert(score float64, to string) float64 {
+func (f *Former) convert(score float64, to Scale) float64 {
+	from := f.policy().Scale
 	unread := f.unread(score)
-	was := math.Floor(score - f.Clock) // a rank, or a time
+	was := math.Floor(score - f.Clock) // a count, or a time
 	isApart := score < Edge
 	if isApart {
-		was -= apart
+		was -= Apart
 	}
-	if to == Rank.Name {
+	if to == Counts {
 		switch {
 		case unread:
 			return f.Base
-		case isApart || f.Policy == LRU.Name:
+		case isApart || from == Times:
 			return f.Base + 1
+		case from == Counts:
+			return f.Base + was
 		}
 		return f.Base + max(math.Floor(exp2(min(max(was/f.Half+f.Shift, 0), roomy))-0.5), 1)
 	}
-	if to == LRU.Name {
+	if to == Times {
 		was += f.Clock - f.Base
-	} else if f.Policy == Rank.Name {
+	} else if from == Counts {
 		was = math.Floor(f.Half * (log2(1+max(was, 0)) - f.Shift))
 	}
 	score = max(f.Start+was, f.Base)

@@ -2,7 +2,7 @@ package store
 
 // LRU keeps what was created or fetched last. Its clock counts creates and
 // entries fetched, however often they were used meanwhile.
-var LRU = Policy{Name: "lru", Begin: func(o Ranking) Turn { return lru{lowestFirst{o}} }}
+var LRU = Policy{Name: "lru", Scale: Times, Begin: func(o Ranking) Turn { return lru{lowestFirst{o}} }}
 
 type lru struct{ lowestFirst }
 

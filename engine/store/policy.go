@@ -4,15 +4,20 @@ import "math"
 
 // Policy decides which entry leaves a store when others need its room. It
 // orders the entries by score: the lowest is the next to leave, and among
-// equal scores the one that was created first. A score has a fraction as long
-// as nobody fetched the entry; under Rank it is then not above the clock.
+// equal scores the one that was created first.
 //
-// A store that keeps its order elsewhere has a fragment of the same name with
-// the same functions (redisstore: a Lua file). The suite in storetest runs
-// every policy on every store, and compares all scores.
+// A new policy is a value in Policies, and for each store that keeps its order
+// elsewhere a fragment of the same name with the same functions (redisstore: a
+// Lua file). The suite in storetest runs every policy on every store, and
+// compares all scores.
 type Policy struct {
 	// Name is the word in Limits.Eviction.
 	Name string
+	// Scale says what its scores mean.
+	Scale Scale
+	// Window says that it lets entries stand apart, with scores below Edge: each
+	// is a time, of its clock, plus Apart.
+	Window bool
 	// Begin opens a turn, in which one fetch or one batch moves the order.
 	Begin func(o Ranking) Turn
 }
@@ -52,8 +57,12 @@ type Ranking interface {
 	Shadow() Notes
 }
 
-// Edge divides the scores: a policy may let entries stand apart, below it.
-const Edge = -1 << 50
+const (
+	// Edge divides the scores: a policy may let entries stand apart, below it.
+	Edge = -1 << 50
+	// Apart is how far below the clock the times of those are.
+	Apart = -1 << 51
+)
 
 // Place is an entry of a ranking. Its score does not change with it.
 type Place struct {
@@ -75,13 +84,13 @@ type Notes interface {
 // State is what a policy keeps beside the scores.
 type State struct {
 	// Clock is what scores count from: it never falls while there are entries,
-	// and that of Rank stands still.
+	// and with Counts it stands still.
 	Clock float64
-	// Window is how many entries Adaptive lets stand apart.
+	// Window is how many entries a policy with a window lets stand apart.
 	Window float64
 
-	// Start is where the clock began, and Shift how many halves Adaptive's
-	// worths were below ranks then, if it followed another policy.
+	// Start is where the clock began, and Shift how many halves Worths were
+	// below Counts then, if they followed them.
 	Start, Shift float64
 	// Former are the orders of which scores are left, the first first.
 	Former []Former

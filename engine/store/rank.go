@@ -2,7 +2,7 @@ package store
 
 // Rank keeps what is fetched most often: an entry enters with 0, and each
 // fetch adds 1.
-var Rank = Policy{Name: "rank", Begin: func(o Ranking) Turn { return rank{lowestFirst{o}} }}
+var Rank = Policy{Name: "rank", Scale: Counts, Begin: func(o Ranking) Turn { return rank{lowestFirst{o}} }}
 
 // rank counts from a clock that stands still. It is 0 but where another policy
 // ordered the entries before.

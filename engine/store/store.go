@@ -19,6 +19,10 @@ const MaxFetchBytes = 4 << 20
 // Apply.
 const MaxBatch = 1000
 
+// TrimStep is how many entries an Apply evicts at most to work off a lowered
+// limit, so that none holds up the others for long.
+const TrimStep = 200
+
 var (
 	// ErrUnavailable says that the store did not do what was asked, and that
 	// nothing was changed.

@@ -82,7 +82,7 @@ var limitTests = []test{
 		if a.Keys > before.Keys || !a.Over {
 			f.Errorf("%d keys became %d, over %v", before.Keys, a.Keys, a.Over)
 		}
-		if most := maxStep + 50; len(a.Evicted) < 50 || len(a.Evicted) > most {
+		if most := store.TrimStep + 50; len(a.Evicted) < 50 || len(a.Evicted) > most {
 			f.Errorf("50 creates evicted %d, want 50 to %d", len(a.Evicted), most)
 		}
 	}},
@@ -180,8 +180,8 @@ func (f *fixture) workOff(l store.Limits) {
 	}
 	for a := f.setLimits(l); ; a = f.apply() {
 		n := len(a.Evicted)
-		if n == 0 || n > maxStep {
-			f.Fatalf("a step of %d, want 1 to %d", n, maxStep)
+		if n == 0 || n > store.TrimStep {
+			f.Fatalf("a step of %d, want 1 to %d", n, store.TrimStep)
 		}
 		f.wantKeys("evicted in a step", a.Evicted, left[:n]...)
 		left = left[n:]

@@ -137,7 +137,7 @@ func (m *model) workOff() {
 		return
 	}
 	m.number++ // evictions that no write causes have a number of their own
-	for range maxStep {
+	for range store.TrimStep {
 		if !m.over() {
 			return
 		}

@@ -186,7 +186,7 @@ var policyTests = []test{
 				before := f.notes()
 				a := step()
 				after := f.notes()
-				if gone, most := before[0]-after[0], maxStep+2*len(a.Evicted)+len(a.Results); gone > most {
+				if gone, most := before[0]-after[0], store.TrimStep+2*len(a.Evicted)+len(a.Results); gone > most {
 					f.Errorf("%s: %d ghosts went at once, want %d at most", what, gone, most)
 				}
 				if !a.Over && after[0] <= a.Keys && after[1] <= a.Keys {
@@ -201,7 +201,7 @@ var policyTests = []test{
 		f.limits.MaxKeys = 100
 		for a := f.setLimits(f.limits); a.Over; a = f.apply() {
 		}
-		if notes := f.notes(); notes[1] > maxStep {
+		if notes := f.notes(); notes[1] > store.TrimStep {
 			f.Errorf("working off left %d in the shadow", notes[1])
 		}
 		follow("a lowered limit", n/50, func() store.Applied { return f.apply(create("another", "x"), del("another")) })

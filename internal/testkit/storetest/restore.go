@@ -56,7 +56,7 @@ var restoreTests = []test{
 				f.begin(policy, 50)
 				f.read(numbered("k", others), reads)
 				unread, read := -0.5, 0.0
-				if policy.Name == store.Rank.Name {
+				if policy.Scale == store.Counts {
 					unread, read = 0, 1
 				}
 				for _, before := range f.order() {

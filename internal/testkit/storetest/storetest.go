@@ -12,10 +12,6 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// maxStep is how many entries a batch may evict to work off a lowered limit,
-// beside those that its writes evict.
-const maxStep = 200
-
 // Harness is a store to be tested, and a way to look into it.
 type Harness struct {
 	// Store is new and empty, and has no limits yet. The suite closes it.

@@ -34,7 +34,7 @@ var switchTests = []test{
 						f.Fatalf("%s to %s: %d keys, evicted %q, limits %+v", from.Name, to.Name, a.Keys, a.Evicted, a.Limits)
 					}
 					f.wantShown(to)
-					if to.Name != store.Rank.Name {
+					if to.Scale != store.Counts {
 						got := slices.DeleteFunc(f.order(), func(key string) bool { return !slices.Contains(order, key) })
 						f.wantKeys(from.Name+" to "+to.Name, got, order...)
 					}
@@ -42,7 +42,7 @@ var switchTests = []test{
 						break
 					}
 				}
-				if want := n/maxStep + 1; steps != want {
+				if want := n/store.TrimStep + 1; steps != want {
 					f.Errorf("%s to %s: %d steps, want %d", from.Name, to.Name, steps, want)
 				}
 				if kept, err := f.Kept(); err != nil || kept.State.Former != nil {
@@ -193,7 +193,7 @@ var switchTests = []test{
 				f.limits.Eviction = to.Name
 				var evicted []string
 				for a := f.setLimits(f.limits); ; a = f.apply() {
-					if len(a.Evicted) > maxStep {
+					if len(a.Evicted) > store.TrimStep {
 						f.Fatalf("%s to %s: a step of %d", from.Name, to.Name, len(a.Evicted))
 					}
 					evicted = append(evicted, a.Evicted...)
@@ -202,7 +202,7 @@ var switchTests = []test{
 					}
 				}
 				// Steps meet when all of the old order was converted, or left.
-				f.wantKeys(from.Name+" to "+to.Name, evicted[:2*maxStep], order[:2*maxStep]...)
+				f.wantKeys(from.Name+" to "+to.Name, evicted[:2*store.TrimStep], order[:2*store.TrimStep]...)
 				if len(evicted) != n-300 || len(f.inspect()) != 300 {
 					f.Errorf("%s to %s: %d left and %d stay", from.Name, to.Name, len(evicted), len(f.inspect()))
 				}
@@ -309,11 +309,11 @@ func number(key string) int {
 	return n
 }
 
-// wantShown looks at the ranks that a page shows. Under Rank they are numbers of
+// wantShown looks at the ranks that a page shows. Of Counts they are numbers of
 // fetches.
 func (f *fixture) wantShown(p store.Policy) {
 	f.Helper()
-	if p.Name != store.Rank.Name {
+	if p.Scale != store.Counts {
 		return
 	}
 	for _, e := range f.page("", store.MaxBatch, store.Next).Entries {

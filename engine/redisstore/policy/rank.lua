@@ -1,6 +1,6 @@
 -- rank: a new entry is worth nothing, and one more with every fetch. The clock
 -- stands still; it is 0 but where another policy ordered the entries before.
-policies.rank = function(order)
+policies.rank.begin = function(order)
   local clock = order.clock
   return {
     enter = function() return clock end,

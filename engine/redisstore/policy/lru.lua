@@ -1,5 +1,5 @@
 -- lru: what was created or fetched last stays. The clock counts both.
-policies.lru = function(order)
+policies.lru.begin = function(order)
   return {
     enter = function()
       order.clock = order.clock + 1

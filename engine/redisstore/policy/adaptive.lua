@@ -4,22 +4,22 @@
 --
 -- Ghosts and shadow only advise. If Redis refuses them, because somebody else
 -- wrote to their keys, the advice is lost and nothing else.
-policies.adaptive = function(order)
-  local half = 16 * math.max(order.keys, 1)
-  local grain = math.max(1, math.floor(order.keys / 16))
+policies.adaptive.begin = function(order)
+  local half = store.half * math.max(order.keys, 1)
+  local grain = math.max(1, math.floor(order.keys / store.grains))
 
   local function fold(a, b)
     local d = (a - b) / half
     if d < 0 then a, d = b, -d end
-    if d >= 32 then return a end
-    local y = d * 0.0216608
+    if d >= store.faded then return a end
+    local y = d * store.ln2by32
     local x = 1 - y * (1 - 0.5 * y)
     x = x * x
     x = x * x
     x = x * x
     x = x * x
     x = x * x
-    return a + math.floor(half * (x * (1.4427 - x * (0.6484 - 0.2057 * x))))
+    return a + math.floor(half * (x * (store.plus1 - x * (store.plus2 - store.plus3 * x))))
   end
 
   -- Numbers go to Redis as text, since it writes them slowly.
@@ -45,13 +45,13 @@ policies.adaptive = function(order)
   -- judge adds what was used to the shadow. Of the keys, so many had been absent.
   local function judge(had, used, moved, out)
     local added = add(SHADOW, used)
-    if moved or added > 0 then trim(SHADOW, order.keys, 200 + added + out) end
+    if moved or added > 0 then trim(SHADOW, order.keys, store.slack + added + out) end
     if had == 0 and added == 0 then return end
     local c = math.max(order.keys, 1)
-    local w = order.window + 2 * (had - added)
-    w = w - 0.02 * added * order.window / c
-    w = math.min(math.max(w, 1, 0.01 * c), c)
-    order.window = math.floor(w * 65536) / 65536
+    local w = order.window + store.step * (had - added)
+    w = w - store.leak * added * order.window / c
+    w = math.min(math.max(w, 1, store.least * c), c)
+    order.window = math.floor(w * store.windowParts) / store.windowParts
   end
 
   local used, n = {}, 0
@@ -71,7 +71,7 @@ policies.adaptive = function(order)
       fetch = function(score, m, times)
         clock = clock + 1
         use(clock, string.sub(m, 17))
-        if score < EDGE then return whole(clock + APART) end
+        if score < store.Edge then return whole(clock + store.Apart) end
         score = score - score % 1
         local now = clock
         while times > 1 do
@@ -118,7 +118,7 @@ policies.adaptive = function(order)
   end
 
   local function full()
-    apart = apart or redis.call('ZCOUNT', RANKS, '-inf', '(-1125899906842624')
+    apart = apart or redis.call('ZCOUNT', RANKS, '-inf', '(store.Edge')
     return apart > 0 and apart >= math.floor(order.window)
   end
 
@@ -139,7 +139,7 @@ policies.adaptive = function(order)
   end
 
   local function ranked(key, score, ghost)
-    local last = above(order, score - APART)
+    local last = above(order, score - store.Apart)
     local rank = left[key] or tonumber(ghost or nil)
     if not rank then return last end
     local unread = last % 1
@@ -176,7 +176,7 @@ policies.adaptive = function(order)
     if low then return end
     put(moves, 1)
     moves = {}
-    local found = redis.call('ZRANGE', RANKS, EDGE, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+    local found = redis.call('ZRANGE', RANKS, store.Edge, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
     low, low_score = found[1], tonumber(found[2])
     bound = not order.former and low_score or nil
   end
@@ -203,14 +203,14 @@ policies.adaptive = function(order)
         use(now, key)
         place[key] = n - 1
       end
-      fresh[#fresh + 1], fresh[#fresh + 2] = string.format('%.0f.5', now + APART), m
+      fresh[#fresh + 1], fresh[#fresh + 2] = string.format('%.0f.5', now + store.Apart), m
       if apart then apart = apart + 1 end
     end,
     leaves = function()
       local m, old, old_score, old_rank
       if full() then m, old, old_score, old_rank = oldest() end
       local key, score, rank
-      if old and not low and bound and old_rank <= bound + half then
+      if old and not low and bound and old_rank <= bound + store.margin * half then
         key, score, rank = old, old_score, old_rank
       else
         find_low()
@@ -218,7 +218,7 @@ policies.adaptive = function(order)
           m, old, old_score, old_rank = oldest()
           if not old then return end
         end
-        if old and low and own(order, low_score) + half < old_rank then
+        if old and low and own(order, low_score) + store.margin * half < old_rank then
           move(m, old_rank)
         elseif old then
           key, score, rank = old, old_score, old_rank
@@ -264,9 +264,9 @@ policies.adaptive = function(order)
         end
         local count, c = #leaving / 2, order.keys
         out = out + count
-        trim(GHOSTS, c - count, 200 + count + out)
+        trim(GHOSTS, c - count, store.slack + count + out)
         add(GHOSTS, leaving)
-        if count > c then trim(GHOSTS, c, 200 + count + out) end
+        if count > c then trim(GHOSTS, c, store.slack + count + out) end
       end
       judge(n / 2, used, moved, out)
     end,
