@@ -23,7 +23,7 @@ type cacheView struct {
 	Settings     settingsView     `json:"settings"`
 	StoreState   storeStateView   `json:"store_state"`
 	Subscription subscriptionView `json:"subscription"`
-	Figures      figuresView      `json:"figures"`
+	Stats        cacheStats       `json:"figures"`
 	History      historyView      `json:"history"`
 }
 
@@ -161,15 +161,15 @@ func (c cache) view(ctx context.Context) cacheView {
 			StaleIfError:    s.settings.StaleIfError.String(),
 			UnsubscribedTTL: s.settings.UnsubscribedTTL.String(),
 		},
-		Figures: figures(c.pooledEngine),
+		Stats:   c.stats(),
 		History: c.history.view(),
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(s.settings.Timeout, lookTimeout))
 	defer cancel()
 	v.StoreState = c.viewStore(ctx, s.settings.Limits)
-	v.Subscription = subscriptionView{Subscribed: v.Figures.Subscribed, Nodes: []nodeView{}}
+	v.Subscription = subscriptionView{Subscribed: v.Stats.Subscribed, Nodes: []nodeView{}}
 	if c.redis != nil && v.StoreState.Reachable {
-		v.Subscription = c.nodes.view(c.redis, v.Figures.Subscribed)
+		v.Subscription = c.nodes.view(c.redis, v.Stats.Subscribed)
 	}
 	return v
 }

@@ -279,7 +279,7 @@ func (a *arrivals) close() {
 	}
 }
 
-// bodyStats are the figures of arriving bodies.
+// bodyStats are about arriving bodies.
 type bodyStats struct {
 	Bytes    int64 `json:"body_bytes"`
 	MaxBytes int64 `json:"max_body_bytes"`

@@ -260,7 +260,7 @@ func TestABodyThatPausesGets408(t *testing.T) {
 				if held := h.pooled.arrivals.stats(); held.Bytes != 0 {
 					t.Errorf("held are %+v", held)
 				}
-				if got := figures(h.pooled).Requests["post"]["slow_body"]; got != 1 {
+				if got := h.pooled.stats().Requests["post"]["slow_body"]; got != 1 {
 					t.Errorf("%d are counted", got)
 				}
 			})

@@ -29,10 +29,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.Placeholders {
 		rec.request = r
 	}
-	t := h.pooled.tally
-	begin := t.now()
+	counters := h.pooled.requests
+	begin := counters.now()
 	err := h.serve(w, r, &rec, key, where)
-	t.add(operationOf(r.Method, where), rec.outcome, rec.noCache, t.now()-begin)
+	counters.add(operationOf(r.Method, where), rec.outcome, rec.noCache, counters.now()-begin)
 	if err == errAnswerCut {
 		panic(http.ErrAbortHandler) // which is how net/http wants it said
 	}

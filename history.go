@@ -102,7 +102,7 @@ func (h *history) view() historyView {
 
 // totals is a sample of all that has happened.
 func (p *pooledEngine) totals() sample {
-	counts, stats := p.tally.counts(), p.engine.Stats()
+	counts, stats := p.requests.counts(), p.engine.Stats()
 	s := sample{
 		At:           time.Now(),
 		StoreSeconds: stats.Fetches.Duration.Sum + stats.Applies.Duration.Sum,

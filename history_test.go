@@ -71,11 +71,11 @@ func TestTotalsOfRequests(t *testing.T) {
 	}
 }
 
-// TestFiguresAsJSON: other programs read this.
-func TestFiguresAsJSON(t *testing.T) {
+// TestStatsAsJSON: other programs read this.
+func TestStatsAsJSON(t *testing.T) {
 	h := newHandler(t, "")
 	serve(t, h).send("GET /cache/k")
-	b, err := json.Marshal(figures(h.pooled))
+	b, err := json.Marshal(h.pooled.stats())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,8 +46,8 @@ type reading struct {
 	requests *requestCounts
 	engine   engine.Stats
 	bodies   bodyStats
-	storeReading
-	redis *redisstore.Stats // nil for the embedded store
+	store    storeReading
+	redis    *redisstore.Stats // nil for the embedded store
 }
 
 // storeReading is what a store says of itself.
@@ -61,54 +61,54 @@ func newCollector(s *shared, read func() reading) *collector {
 	labels := prometheus.Labels{"namespace": s.namespace, "store": s.storeName()}
 	c := &collector{read: read}
 	desc := func(name, help string, variable ...string) *prometheus.Desc {
-		d := prometheus.NewDesc("caddy_redis_proxy_"+name, help, variable, labels)
+		d := prometheus.NewDesc(name, help, variable, labels)
 		c.descs = append(c.descs, d)
 		return d
 	}
-	c.requests = desc("requests_total", "Requests answered.", "operation", "outcome")
-	c.duration = desc("request_duration_seconds", "How long requests took until they were answered.", "operation")
-	c.noCache = desc("no_cache_requests_total", "Reads that skipped the local tier since the client asked for it.")
+	c.requests = desc("caddy_redis_proxy_requests_total", "Requests answered.", "operation", "outcome")
+	c.duration = desc("caddy_redis_proxy_request_duration_seconds", "How long requests took until they were answered.", "operation")
+	c.noCache = desc("caddy_redis_proxy_no_cache_requests_total", "Reads that skipped the local tier since the client asked for it.")
 
-	c.queueJobs = desc("queue_jobs", "Writes that are not answered yet.")
-	c.maxQueueJobs = desc("max_queue_jobs", "The most writes that may wait.")
-	c.queueBytes = desc("queue_bytes", "Bytes of writes that are not answered yet.")
-	c.maxQueueBytes = desc("max_queue_bytes", "The most bytes that writes which wait may have.")
-	c.queueWait = desc("queue_wait_seconds", "How long writes waited for the worker.")
+	c.queueJobs = desc("caddy_redis_proxy_queue_jobs", "Writes that are not answered yet.")
+	c.maxQueueJobs = desc("caddy_redis_proxy_max_queue_jobs", "The most writes that may wait.")
+	c.queueBytes = desc("caddy_redis_proxy_queue_bytes", "Bytes of writes that are not answered yet.")
+	c.maxQueueBytes = desc("caddy_redis_proxy_max_queue_bytes", "The most bytes that writes which wait may have.")
+	c.queueWait = desc("caddy_redis_proxy_queue_wait_seconds", "How long writes waited for the worker.")
 
-	c.bodyBytes = desc("body_bytes", "Bytes that are kept for request bodies which arrive, until they are answered.")
-	c.maxBodyBytes = desc("max_body_bytes", "The most bytes that may be kept for request bodies.")
-	c.bodiesWaiting = desc("bodies_waiting", "Request bodies that wait, unread, for room.")
+	c.bodyBytes = desc("caddy_redis_proxy_body_bytes", "Bytes that are kept for request bodies which arrive, until they are answered.")
+	c.maxBodyBytes = desc("caddy_redis_proxy_max_body_bytes", "The most bytes that may be kept for request bodies.")
+	c.bodiesWaiting = desc("caddy_redis_proxy_bodies_waiting", "Request bodies that wait, unread, for room.")
 
-	c.storeDuration = desc("store_call_duration_seconds", "How long calls to the store took, failed ones too.", "call")
-	c.storeErrors = desc("store_errors_total", "Calls to the store that failed.", "call", "kind")
-	c.batchSize = desc("batch_size", "Keys or writes in a call to the store.", "call")
-	c.joined = desc("joined_fetches_total", "Reads that shared the fetch of another read of the same key.")
+	c.storeDuration = desc("caddy_redis_proxy_store_call_duration_seconds", "How long calls to the store took, failed ones too.", "call")
+	c.storeErrors = desc("caddy_redis_proxy_store_errors_total", "Calls to the store that failed.", "call", "kind")
+	c.batchSize = desc("caddy_redis_proxy_batch_size", "Keys or writes in a call to the store.", "call")
+	c.joined = desc("caddy_redis_proxy_joined_fetches_total", "Reads that shared the fetch of another read of the same key.")
 
-	c.up = desc("up", "Whether the store answers reads.")
-	c.writable = desc("writable", "Whether the store takes writes.")
-	c.keys = desc("keys", "Entries in the store.")
-	c.maxKeys = desc("max_keys", "The most entries that the store may have.")
-	c.bytes = desc("bytes", "Bytes in the store, keys and values.")
-	c.maxBytes = desc("max_bytes", "The most bytes that the store may have; 0 is no limit.")
-	c.evictions = desc("evictions_total", "Entries that writes of this process evicted.")
-	c.unread = desc("evictions_unread_total", "Evicted entries that nobody had read.")
-	c.lostRaises = desc("lost_raises_total", "Reads that the store answered without counting them for eviction.")
+	c.up = desc("caddy_redis_proxy_up", "Whether the store answers reads.")
+	c.writable = desc("caddy_redis_proxy_writable", "Whether the store takes writes.")
+	c.keys = desc("caddy_redis_proxy_keys", "Entries in the store.")
+	c.maxKeys = desc("caddy_redis_proxy_max_keys", "The most entries that the store may have.")
+	c.bytes = desc("caddy_redis_proxy_bytes", "Bytes in the store, keys and values.")
+	c.maxBytes = desc("caddy_redis_proxy_max_bytes", "The most bytes that the store may have; 0 is no limit.")
+	c.evictions = desc("caddy_redis_proxy_evictions_total", "Entries that writes of this process evicted.")
+	c.unread = desc("caddy_redis_proxy_evictions_unread_total", "Evicted entries that nobody had read.")
+	c.lostRaises = desc("caddy_redis_proxy_lost_raises_total", "Reads that the store answered without counting them for eviction.")
 
-	c.localEntries = desc("local_entries", "Entries in the local tier.")
-	c.localBytes = desc("local_bytes", "Bytes that the local tier takes.")
-	c.localMax = desc("local_max_bytes", "The most bytes that the local tier may take.")
-	c.localEvictions = desc("local_evictions_total", "Entries that left the local tier for want of room.")
+	c.localEntries = desc("caddy_redis_proxy_local_entries", "Entries in the local tier.")
+	c.localBytes = desc("caddy_redis_proxy_local_bytes", "Bytes that the local tier takes.")
+	c.localMax = desc("caddy_redis_proxy_local_max_bytes", "The most bytes that the local tier may take.")
+	c.localEvictions = desc("caddy_redis_proxy_local_evictions_total", "Entries that left the local tier for want of room.")
 
 	// These are of Redis only. They are described for the embedded store too:
 	// a collector may leave out what it described.
-	c.subscribed = desc("subscribed", "Whether this process is known to hear of other processes' writes.")
-	c.events = desc("events_total", "Events received from the store.")
-	c.subscriptionsLost = desc("subscriptions_lost_total", "How often the subscription to the store's events was lost.")
-	c.eventGaps = desc("event_gaps_total", "How often events had not come, so that everything local was dropped.")
-	c.breaker = desc("breaker_state", "1 for the state that the circuit breaker is in.", "state")
-	c.retries = desc("store_retries_total", "Calls to Redis that were sent again.", "kind")
-	c.clientRenewals = desc("client_renewals_total", "How often all connections to Redis were given up for new ones.")
-	c.mended = desc("repairs_total", "Disagreements between the structures in Redis that were repaired.")
+	c.subscribed = desc("caddy_redis_proxy_subscribed", "Whether this process is known to hear of other processes' writes.")
+	c.events = desc("caddy_redis_proxy_events_total", "Events received from the store.")
+	c.subscriptionsLost = desc("caddy_redis_proxy_subscriptions_lost_total", "How often the subscription to the store's events was lost.")
+	c.eventGaps = desc("caddy_redis_proxy_event_gaps_total", "How often events had not come, so that everything local was dropped.")
+	c.breaker = desc("caddy_redis_proxy_breaker_state", "1 for the state that the circuit breaker is in.", "state")
+	c.retries = desc("caddy_redis_proxy_store_retries_total", "Calls to Redis that were sent again.", "kind")
+	c.clientRenewals = desc("caddy_redis_proxy_client_renewals_total", "How often all connections to Redis were given up for new ones.")
+	c.mended = desc("caddy_redis_proxy_repairs_total", "Disagreements between the structures in Redis that were repaired.")
 	return c
 }
 
@@ -137,10 +137,10 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	to.gauge(c.bodyBytes, float64(r.bodies.Bytes))
 	to.gauge(c.maxBodyBytes, float64(r.bodies.MaxBytes))
 	to.gauge(c.bodiesWaiting, float64(r.bodies.Waiting))
-	to.gauge(c.up, isNil(r.health.Reads))
-	to.gauge(c.writable, isNil(r.health.Writes))
-	if r.sizeErr == nil {
-		c.collectSize(to, r.size)
+	to.gauge(c.up, isNil(r.store.health.Reads))
+	to.gauge(c.writable, isNil(r.store.health.Writes))
+	if r.store.sizeErr == nil {
+		c.collectSize(to, r.store.size)
 	}
 	if r.redis != nil {
 		c.collectRedis(to, &r.engine, r.redis)
@@ -247,8 +247,8 @@ func (c *collector) collectRedis(to sink, s *engine.Stats, r *redisstore.Stats) 
 
 // reading asks the store for its size and its health alone.
 func (p *pooledEngine) reading() reading {
-	r := reading{methods: methodSet(p.methods.Load()), requests: p.tally.counts(), engine: p.engine.Stats(), bodies: p.arrivals.stats()}
-	r.storeReading = p.size.get(p.engine)
+	r := reading{methods: methodSet(p.methods.Load()), requests: p.requests.counts(), engine: p.engine.Stats(), bodies: p.arrivals.stats()}
+	r.store = p.size.get(p.engine)
 	if p.redis != nil {
 		stats := p.redis.Stats()
 		r.redis = &stats

@@ -35,7 +35,7 @@ type pooledEngine struct {
 	identity  string
 	namespace string
 	// What was counted survives reloads, with the engine.
-	tally     *tally
+	requests  *requestCounters
 	history   *history
 	arrivals  *arrivals
 	collector *collector
@@ -90,7 +90,7 @@ func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logg
 		log:           newHandoverLog(logger),
 		identity:      s.identity(),
 		namespace:     s.namespace,
-		tally:         newTally(),
+		requests:      newRequestCounters(),
 		arrivals:      newArrivals(s.settings.MaxQueueBytes),
 		registrations: []*registration{{config: config, shared: s, logger: logger, handlers: 1}},
 	}

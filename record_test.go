@@ -18,9 +18,9 @@ import (
 // counted sends a request, and returns as JSON what its cache counts more then.
 func counted(t *testing.T, h *Handler, s *site, request string) string {
 	t.Helper()
-	before := figures(h.pooled).Requests
+	before := h.pooled.stats().Requests
 	s.send(request)
-	more := figures(h.pooled).Requests
+	more := h.pooled.stats().Requests
 	for operation, outcomes := range more {
 		for outcome := range outcomes {
 			if outcomes[outcome] -= before[operation][outcome]; outcomes[outcome] == 0 {
@@ -98,7 +98,7 @@ func TestAFullQueueIsCounted(t *testing.T) {
 	redis.Pause()
 	first := make(chan string)
 	go func() { first <- s.send("POST /cache/first\n\nv") }()
-	for figures(h.pooled).QueueJobs == 0 {
+	for h.pooled.stats().QueueJobs == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if got := counted(t, h, s, "POST /cache/second\n\nv"); got != `{"post":{"queue_full":1}}` {
@@ -143,7 +143,7 @@ func TestNoCacheRequestsAreCounted(t *testing.T) {
 		s.send("GET /cache/k\nCache-Control: no-cache")
 		s.send("GET /cache?key=k\nCache-Control: no-cache")
 		s.send("GET /cache/k")
-		if got := figures(h.pooled).NoCacheRequests; got != want {
+		if got := h.pooled.stats().NoCacheRequests; got != want {
 			t.Errorf("%q: %d, want %d", settings, got, want)
 		}
 	}

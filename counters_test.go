@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-func TestTallyCountsFromManyGoroutines(t *testing.T) {
-	tally := newTally()
+func TestRequestsAreCountedFromManyGoroutines(t *testing.T) {
+	counters := newRequestCounters()
 	var running sync.WaitGroup
 	for range 8 {
 		running.Go(func() {
 			for range 1000 {
-				tally.add(opGet, outcomeLocal, false, 5*time.Microsecond)
-				tally.add(opPost, outcomeCreated, true, time.Minute)
+				counters.add(opGet, outcomeLocal, false, 5*time.Microsecond)
+				counters.add(opPost, outcomeCreated, true, time.Minute)
 			}
 		})
 	}
 	running.Wait()
-	c := tally.counts()
+	c := counters.counts()
 	if c.requests[opGet][outcomeLocal] != 8000 || c.requests[opPost][outcomeCreated] != 8000 || c.noCache != 8000 {
 		t.Errorf("%v, %d without the local tier", c.requests, c.noCache)
 	}
@@ -32,12 +32,12 @@ func TestTallyCountsFromManyGoroutines(t *testing.T) {
 	}
 }
 
-func BenchmarkTally(b *testing.B) {
-	t := newTally()
+func BenchmarkRequestCounters(b *testing.B) {
+	r := newRequestCounters()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			begin := t.now()
-			t.add(opGet, outcomeLocal, false, t.now()-begin)
+			begin := r.now()
+			r.add(opGet, outcomeLocal, false, r.now()-begin)
 		}
 	})
 }

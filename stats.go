@@ -6,8 +6,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 )
 
-// figuresView is what a cache has done since its engine was made.
-type figuresView struct {
+// cacheStats is what a cache has done since its engine was made.
+type cacheStats struct {
 	Since time.Time `json:"since"`
 	// Requests are by operation and outcome, Durations by operation, in seconds.
 	// What never happened is not there.
@@ -18,11 +18,11 @@ type figuresView struct {
 	engine.Stats
 }
 
-// figures does not call the store.
-func figures(p *pooledEngine) figuresView {
-	counts := p.tally.counts()
-	f := figuresView{
-		Since:           p.tally.since,
+// stats does not call the store.
+func (p *pooledEngine) stats() cacheStats {
+	counts := p.requests.counts()
+	s := cacheStats{
+		Since:           p.requests.since,
 		Requests:        make(map[string]map[string]uint64),
 		Durations:       make(map[string]engine.Histogram),
 		NoCacheRequests: counts.noCache,
@@ -35,12 +35,12 @@ func figures(p *pooledEngine) figuresView {
 			if n == 0 {
 				continue
 			}
-			if f.Requests[name] == nil {
-				f.Requests[name] = make(map[string]uint64)
-				f.Durations[name] = counts.durations[op]
+			if s.Requests[name] == nil {
+				s.Requests[name] = make(map[string]uint64)
+				s.Durations[name] = counts.durations[op]
 			}
-			f.Requests[name][outcomeNames[o]] = n
+			s.Requests[name][outcomeNames[o]] = n
 		}
 	}
-	return f
+	return s
 }

@@ -1,0 +1,95 @@
+package redisproxy
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+)
+
+// durationBounds are in seconds; answers of the local tier take microseconds.
+var durationBounds = [...]float64{.000005, .00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
+
+var durationLimits = func() (limits [len(durationBounds)]time.Duration) {
+	for i, bound := range durationBounds {
+		limits[i] = time.Duration(bound * float64(time.Second))
+	}
+	return limits
+}()
+
+// requestCounters count requests. Requests on different cores would slow each other down
+// by counting in one place, so that there are several, of which each takes one
+// by chance.
+type requestCounters struct {
+	since   time.Time
+	mask    uint32
+	stripes []stripe
+}
+
+type stripe struct {
+	requests  [operations][outcomes]atomic.Uint64
+	durations [operations]durations
+	noCache   atomic.Uint64
+	_         [64]byte // keeps the next one off this one's cache line
+}
+
+type durations struct {
+	counts [len(durationBounds) + 1]atomic.Uint64
+	sum    atomic.Uint64 // nanoseconds
+}
+
+func newRequestCounters() *requestCounters {
+	n := 1 << bits.Len(uint(4*runtime.GOMAXPROCS(0)-1))
+	return &requestCounters{since: time.Now(), mask: uint32(n - 1), stripes: make([]stripe, n)}
+}
+
+// now is the time since the counters began, which is cheaper to tell than the time
+// of day.
+func (r *requestCounters) now() time.Duration { return time.Since(r.since) }
+
+func (r *requestCounters) add(op operation, o outcome, noCache bool, took time.Duration) {
+	s := &r.stripes[rand.Uint32()&r.mask]
+	s.requests[op][o].Add(1)
+	d := &s.durations[op]
+	i := 0
+	for i < len(durationLimits) && took > durationLimits[i] {
+		i++
+	}
+	d.counts[i].Add(1)
+	d.sum.Add(uint64(took))
+	if noCache {
+		s.noCache.Add(1)
+	}
+}
+
+// requestCounts are what requestCounters have counted.
+type requestCounts struct {
+	requests  [operations][outcomes]uint64
+	durations [operations]engine.Histogram
+	noCache   uint64
+}
+
+func (r *requestCounters) counts() *requestCounts {
+	c := new(requestCounts)
+	for op := range c.durations {
+		c.durations[op] = engine.Histogram{Bounds: durationBounds[:], Counts: make([]uint64, len(durationBounds)+1)}
+	}
+	for i := range r.stripes {
+		s := &r.stripes[i]
+		for op := range operations {
+			for o := range outcomes {
+				c.requests[op][o] += s.requests[op][o].Load()
+			}
+			d, sum := &s.durations[op], &c.durations[op]
+			for b := range d.counts {
+				sum.Counts[b] += d.counts[b].Load()
+			}
+			sum.Sum += time.Duration(d.sum.Load()).Seconds()
+		}
+		c.noCache += s.noCache.Load()
+	}
+	return c
+}
