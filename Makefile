@@ -4,7 +4,12 @@
 
 MODULE        := github.com/redis-proxy/caddy-redis-proxy
 CADDY_VERSION := $(shell awk '$$1 == "github.com/caddyserver/caddy/v2" { print $$2 }' go.mod)
-TOOL          := go tool -modfile=tools/go.mod
+TOOL          := go tool -modfile="$(CURDIR)/tools/go.mod"
+
+# Tests and benchmarks that need large libraries have go.mods of their own, so that
+# the module does not bring them into every Caddy that it is built into.
+TESTED := . bench caddytest
+LINTED := $(TESTED) tools
 
 # Set but empty, it would leave `store` in Caddyfile.example without its argument.
 ifeq ($(strip $(REDIS_URL)),)
@@ -45,8 +50,11 @@ stop: ## Stop what `make app` started, and only that.
 
 test: caddy ## Run every test, with the race detector on and against a real Redis.
 	@sh tools/need.sh redis-server gcc chromium
-	go vet ./...
-	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./...
+	@failed=; for module in $(TESTED); do \
+		echo "=== $$module"; \
+		go -C "$$module" vet ./... || failed=1; \
+		CGO_ENABLED=1 go -C "$$module" test -race -count=1 -timeout 30m ./... || failed=1; \
+	done; [ -z "$$failed" ]
 
 soak: caddy ## Run what uses chance for long: SOAK (10m) of tests, 60 s a fuzz target.
 	@sh tools/need.sh redis-server gcc
@@ -55,27 +63,31 @@ soak: caddy ## Run what uses chance for long: SOAK (10m) of tests, 60 s a fuzz t
 lint: ## Check format, vet, staticcheck and known vulnerabilities.
 	@files=$$($(TOOL) gofumpt -l .) || exit; \
 		[ -z "$$files" ] || { echo "gofumpt: not formatted:" $$files >&2; exit 1; }
-	go vet ./...
-	go -C tools vet ./...
-	$(TOOL) staticcheck ./...
+	@for module in $(LINTED); do \
+		(cd "$$module" && go vet ./... && $(TOOL) staticcheck ./...) || { echo "in $$module" >&2; exit 1; }; \
+	done
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/smoke tools/*.sh; fi
-	@sh tools/vuln.sh
+	@sh tools/vuln.sh $(LINTED)
 
-bench: caddy ## Measure what it costs, in about three minutes; see docs/performance.md.
+bench: caddy ## Measure what it costs, in about three minutes, with FLAGS; see docs/performance.md.
 	@sh tools/need.sh redis-server wrk
-	@go run ./bench
+	@go -C bench build -o ../.run/bench .
+	@.run/bench $(FLAGS)
 
 bench-quick: caddy ## The same in about half a minute, for a first look.
 	@sh tools/need.sh redis-server wrk
-	@go run ./bench -quick
+	@go -C bench build -o ../.run/bench .
+	@.run/bench -quick $(FLAGS)
 
 hitratio: ## Compare the eviction policies, on TRACES (files, folders) of yours; see docs/eviction.md.
 	@sh tools/need.sh redis-server
-	@go run ./bench/hitratio $(TRACES)
+	@go -C bench build -o ../.run/hitratio ./hitratio
+	@.run/hitratio $(FLAGS) $(TRACES)
 
 screenshots: caddy ## Take the pictures of docs/dashboard.md anew, after ten minutes of load.
 	@sh tools/need.sh redis-server chromium
-	@go run ./caddytest/screenshots
+	@go -C caddytest build -o ../.run/screenshots ./screenshots
+	@.run/screenshots $(FLAGS)
 
 image: ## Build the container image (needs Docker).
 	@command -v docker >/dev/null || { echo "make image needs Docker: https://docs.docker.com/engine/install/" >&2; exit 1; }

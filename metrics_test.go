@@ -1,7 +1,6 @@
 package redisproxy
 
 import (
-	"encoding/json"
 	"maps"
 	"os"
 	"regexp"
@@ -11,9 +10,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql/parser"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
@@ -143,184 +139,6 @@ func TestDocsListAllOutcomes(t *testing.T) {
 		if !strings.Contains(string(docs), "`"+name+"`") {
 			t.Errorf("the operation %s is not documented", name)
 		}
-	}
-}
-
-// checkQuery fails the test unless a PromQL expression uses only metrics,
-// labels and values that exist.
-func checkQuery(t *testing.T, there map[string]metricFamily, where, query string) {
-	t.Helper()
-	// What Grafana replaces.
-	query = strings.NewReplacer("$__rate_interval", "5m", "$__range", "1h").Replace(query)
-	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(query)
-	if err != nil {
-		t.Errorf("%s: %v in %s", where, err, query)
-		return
-	}
-	available := map[string]bool{"instance": true, "job": true}
-	parser.Inspect(parsed, func(node parser.Node, _ []parser.Node) error {
-		selector, ok := node.(*parser.VectorSelector)
-		if !ok {
-			return nil
-		}
-		name := selector.Name
-		m, ok := there[name]
-		if !ok {
-			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
-				if base, cut := strings.CutSuffix(name, suffix); cut && there[base].kind == "histogram" {
-					m, ok = there[base], true
-				}
-			}
-			if strings.HasSuffix(name, "_bucket") {
-				available["le"] = true
-			}
-		}
-		if !ok {
-			t.Errorf("%s: there is no metric %s in %s", where, name, query)
-			return nil
-		}
-		for label := range m.labels {
-			available[label] = true
-		}
-		for _, matcher := range selector.LabelMatchers {
-			values, ok := m.labels[matcher.Name]
-			switch {
-			case matcher.Name == "__name__" || matcher.Name == "instance" || matcher.Name == "job":
-			case !ok:
-				t.Errorf("%s: %s has no label %s", where, name, matcher.Name)
-			case strings.HasPrefix(matcher.Value, "$"):
-			case !matchesKnown(matcher, values):
-				t.Errorf("%s: %s matches no series", where, selector)
-			}
-		}
-		return nil
-	})
-	parser.Inspect(parsed, func(node parser.Node, _ []parser.Node) error {
-		var used []string
-		switch n := node.(type) {
-		case *parser.AggregateExpr:
-			used = n.Grouping
-		case *parser.BinaryExpr:
-			if n.VectorMatching != nil {
-				used = append(n.VectorMatching.MatchingLabels, n.VectorMatching.Include...)
-			}
-		}
-		for _, label := range used {
-			if !available[label] {
-				t.Errorf("%s: no metric of it has the label %s in %s", where, label, query)
-			}
-		}
-		return nil
-	})
-}
-
-// matchesKnown reports whether a matcher meets a value; of outcomes and
-// operations also one that did not happen.
-func matchesKnown(matcher *labels.Matcher, seen map[string]bool) bool {
-	values := slices.Collect(maps.Keys(seen))
-	switch matcher.Name {
-	case "outcome":
-		values = outcomeNames[:]
-	case "operation":
-		values = operationNames[:]
-	}
-	if matcher.Type == labels.MatchRegexp {
-		// Each alternative has to be one.
-		for _, alternative := range strings.Split(matcher.Value, "|") {
-			if !slices.Contains(values, alternative) {
-				return false
-			}
-		}
-		return true
-	}
-	return matcher.Type != labels.MatchEqual || slices.Contains(values, matcher.Value)
-}
-
-func TestAlertsUseMetricsThatExist(t *testing.T) {
-	file, err := os.ReadFile("docs/alerts.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var rules struct {
-		Groups []struct {
-			Name  string
-			Rules []struct {
-				Alert, Expr, For    string
-				Labels, Annotations map[string]string
-			}
-		}
-	}
-	decoder := yaml.NewDecoder(strings.NewReader(string(file)))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&rules); err != nil {
-		t.Fatal(err)
-	}
-	there := allMetrics(t)
-	alerts := 0
-	for _, g := range rules.Groups {
-		for _, r := range g.Rules {
-			alerts++
-			checkQuery(t, there, r.Alert, r.Expr)
-			if r.Labels["severity"] == "" || r.For == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
-				t.Errorf("%s has no severity, time, summary or description", r.Alert)
-			}
-		}
-	}
-	if alerts < 8 {
-		t.Errorf("only %d alerts were found", alerts)
-	}
-}
-
-func TestGrafanaDashboardUsesMetricsThatExist(t *testing.T) {
-	file, err := os.ReadFile("docs/grafana.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	type target struct{ Expr, RefID string }
-	type panel struct {
-		ID      int
-		Title   string
-		Type    string
-		Targets []target
-		GridPos struct{ X, Y, W, H int }
-	}
-	var dashboard struct {
-		UID           string
-		SchemaVersion int
-		Panels        []panel
-		Templating    struct {
-			List []struct{ Name, Type string }
-		}
-	}
-	if err := json.Unmarshal(file, &dashboard); err != nil {
-		t.Fatal(err)
-	}
-	there := allMetrics(t)
-	used := ""
-	ids := make(map[int]bool)
-	for _, p := range dashboard.Panels {
-		if ids[p.ID] {
-			t.Errorf("%s: there are two panels of its id", p.Title)
-		}
-		ids[p.ID] = true
-		if p.GridPos.X+p.GridPos.W > 24 || p.GridPos.W == 0 {
-			t.Errorf("%s lies outside of the grid", p.Title)
-		}
-		if p.Type != "row" && len(p.Targets) == 0 {
-			t.Errorf("%s shows nothing", p.Title)
-		}
-		for _, target := range p.Targets {
-			checkQuery(t, there, p.Title, target.Expr)
-			used += target.Expr + "\n"
-		}
-	}
-	for name := range there {
-		if !strings.Contains(used, name) {
-			t.Errorf("no panel shows %s", name)
-		}
-	}
-	if dashboard.SchemaVersion < 39 || dashboard.UID == "" || len(dashboard.Templating.List) < 4 {
-		t.Errorf("the dashboard is not complete: %+v", dashboard.Templating)
 	}
 }
 

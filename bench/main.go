@@ -4,8 +4,10 @@
 // prints the results as Markdown. It judges only in print: the exit code tells
 // whether it ran, not how the figures came out.
 //
-//	go run ./bench            # make bench; about three minutes
-//	go run ./bench -quick     # make bench-quick; about thirty seconds
+//	make bench          # about three minutes
+//	make bench-quick    # about thirty seconds
+//
+// FLAGS gives it flags, as in FLAGS=-help. It runs at the root of the checkout.
 package main
 
 import (

@@ -22,7 +22,8 @@ duration() {
 duration SOAK "$SOAK"
 duration FUZZTIME "$FUZZTIME"
 
-CGO_ENABLED=1 go test -race -count=1 -timeout 6h -v ./engine/... ./internal/testkit/... ./caddytest/binary
+CGO_ENABLED=1 go test -race -count=1 -timeout 6h -v ./engine/... ./internal/testkit/...
+CGO_ENABLED=1 go -C caddytest test -race -count=1 -timeout 6h -v ./binary
 
 for package in $(go list ./...); do
 	listed=$(go test -list '^Fuzz' "$package") # and a line that tells the time

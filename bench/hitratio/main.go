@@ -2,11 +2,10 @@
 // and beside them through a plain LRU, otter's W-TinyLFU and the optimum. It
 // prints the hit ratios as Markdown, and draws them over the capacity.
 //
-//	go run ./bench/hitratio                                    # make hitratio
-//	go run ./bench/hitratio traces                             # make hitratio TRACES=traces
-//	go run ./bench/hitratio -capacities 1000,10000 mine.txt    # traces of your own
+//	make hitratio
+//	make hitratio TRACES=mine.txt FLAGS='-capacities 1000,10000'    # traces of your own
 //
-// An argument is a trace or a folder of traces. A trace is a text file, gzip or
+// It runs at the root of the checkout. An argument is a trace or a folder of traces. A trace is a text file, gzip or
 // not, with a key a line, in the order of the requests. Each line is a GET; where
 // it is a miss the key is created. The local tier is off.
 package main

@@ -16,11 +16,16 @@ var (
 	shortCall  = regexp.MustCompile(`^(export|import)( --.*)`)
 	longFlag   = regexp.MustCompile(`(?:^|\s)(--[a-z][a-z-]*)`)
 	makeCall   = regexp.MustCompile(`(?:^|[\s;&|(])make ([a-z-]+)`)
-	benchCall  = regexp.MustCompile(`go test [^\n]*-bench '?([^' \n]+)'?((?: \.[\w/]*)+)`)
-	goRunCall  = regexp.MustCompile(`go run (\./[\w/]+)([^|;&>#\n]*)`)
+	benchCall  = regexp.MustCompile(`go (?:-C (\w+) )?test [^\n]*-bench '?([^' \n]+)'?(?: -\w+ \S+)*((?: \.[\w/]*)+)`)
+	flagsCall  = regexp.MustCompile(`make ([a-z-]+) [^\n]*?FLAGS=('[^'\n]*'|"[^"\n]*"|\S+)`)
 	goFlag     = regexp.MustCompile(`(?:^|\s)-([a-z]+)`)
 	xcaddyCall = regexp.MustCompile(`xcaddy build (v[\d.]+)`)
 )
+
+// programs are the targets of make that take FLAGS, with where the flags are.
+var programs = map[string]string{
+	"bench": "bench", "bench-quick": "bench", "hitratio": "bench/hitratio", "screenshots": "caddytest/screenshots",
+}
 
 // code returns what of a page may be typed: console blocks, whatever they need,
 // text, and what stands in sentences.
@@ -123,18 +128,24 @@ func TestWhatIsBuiltAndMeasuredExists(t *testing.T) {
 			}
 			for _, m := range benchCall.FindAllStringSubmatch(text, -1) {
 				pattern := regexp.MustCompile(`func Benchmark(\w+)\(b `)
-				for _, folder := range strings.Fields(m[2]) {
+				for _, folder := range strings.Fields(m[3]) {
+					folder = filepath.Join(m[1], folder)
 					if !slices.ContainsFunc(pattern.FindAllStringSubmatch(sources(t, folder), -1), func(found []string) bool {
-						return regexp.MustCompile(m[1]).MatchString("Benchmark" + found[1])
+						return regexp.MustCompile(m[2]).MatchString("Benchmark" + found[1])
 					}) {
-						t.Errorf("%s: no benchmark in %s is met by %s", page, folder, m[1])
+						t.Errorf("%s: no benchmark in %s is met by %s", page, folder, m[2])
 					}
 				}
 			}
-			for _, m := range goRunCall.FindAllStringSubmatch(text, -1) {
-				for _, flag := range goFlag.FindAllStringSubmatch(m[2], -1) {
-					if !regexp.MustCompile(`flags?\.\w+\([^\n]*"` + flag[1] + `",`).MatchString(sources(t, m[1])) {
-						t.Errorf("%s: %s has no -%s", page, m[1], flag[1])
+			for _, m := range flagsCall.FindAllStringSubmatch(text, -1) {
+				folder, ok := programs[m[1]]
+				if !ok {
+					t.Errorf("%s: make %s takes no FLAGS", page, m[1])
+					continue
+				}
+				for _, flag := range goFlag.FindAllStringSubmatch(strings.Trim(m[2], `'"`), -1) {
+					if flag[1] != "help" && !regexp.MustCompile(`flags?\.\w+\([^\n]*"`+flag[1]+`",`).MatchString(sources(t, folder)) {
+						t.Errorf("%s: make %s has no -%s", page, m[1], flag[1])
 					}
 				}
 			}
