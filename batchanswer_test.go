@@ -156,7 +156,7 @@ func TestALargeBatchIsReadInParts(t *testing.T) {
 // reads an answer that is larger than what connections buffer.
 func TestAnAnswerThatCannotBeFinishedIsNoWholeAnswer(t *testing.T) {
 	server := redistest.Start(t)
-	h := newHandler(t, "max_answer_bytes 1GiB\nmax_queue_bytes 256MiB\nlocal_ttl 0\nredis_timeout 10s\nstore "+server.URL())
+	h := newHandler(t, "max_answer_bytes 1GiB\nmax_queue_bytes 256MiB\nlocal_ttl 0\nredis_timeout 2m\nstore "+server.URL())
 	s := serve(t, h)
 	keys := fill(t, h, 60, 1<<20)
 	response, err := http.Get("http://" + s.addr + "/cache?" + url.Values{"key": keys}.Encode())

@@ -122,7 +122,7 @@ func sendRaw(addr, path, from string) (int, error) {
 // the room there is, and stop before the end of each body.
 func TestBodiesThatStopHinderNobodyElse(t *testing.T) {
 	// One cache: those that stop get little time, the others what they need.
-	const site = "redis_proxy {\nredis_timeout 30s\n}\nredis_proxy /stop/* {\nredis_timeout 30s\nbody_timeout 2s\n}"
+	const site = "redis_proxy\nredis_proxy /stop/* {\nbody_timeout 2s\n}"
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 		t.Run(protocol, func(t *testing.T) {
 			s := startAdmin(t, site)
@@ -219,7 +219,7 @@ func TestHonestUploadsAtOnce(t *testing.T) {
 		return count
 	}
 	t.Run("over connections of their own all are stored", func(t *testing.T) {
-		s := startAdmin(t, "redis_proxy {\nredis_timeout 30s\n}")
+		s := startAdmin(t, "redis_proxy")
 		if count := all(t, s.plain, "http://"+s.http+"/cache/"); count[201] != uploads {
 			t.Errorf("they were answered %v", count)
 		}
@@ -227,7 +227,7 @@ func TestHonestUploadsAtOnce(t *testing.T) {
 	// A connection of HTTP/2 has one window for all: those without room would stop
 	// those that have it.
 	t.Run("over one connection as many as have room are stored, the rest at the next try", func(t *testing.T) {
-		s := startAdmin(t, "redis_proxy {\nredis_timeout 30s\n}")
+		s := startAdmin(t, "redis_proxy")
 		if count := all(t, s.http2, "https://"+s.https+"/cache/"); count[201] < share/size || count[201]+count[503] != uploads {
 			t.Errorf("they were answered %v", count)
 		}
@@ -292,7 +292,7 @@ func TestAClientThatLeavesGivesItsRoomBack(t *testing.T) {
 // TestTheTimeOfABodyEndsWithIt has the store take longer than a body may.
 func TestTheTimeOfABodyEndsWithIt(t *testing.T) {
 	redis := redistest.Start(t)
-	s := start(t, "redis_proxy {\nstore "+redis.URL()+"\nbody_timeout 3s\nredis_timeout 30s\n}")
+	s := start(t, "redis_proxy {\nstore "+redis.URL()+"\nbody_timeout 3s\n}")
 	do(t, s.plain, "POST", "http://"+s.http+"/cache/first", "v").expectStatus(t, http.StatusCreated)
 	do(t, s.http2, "POST", "https://"+s.https+"/cache/second", "v").expectStatus(t, http.StatusCreated)
 	redis.Pause()

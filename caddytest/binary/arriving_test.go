@@ -21,7 +21,7 @@ func TestBodiesThatArriveSlowlyTakeBoundedMemory(t *testing.T) {
 		maxMemory = 2 * (15 + 10 + 3*16) * mebi
 	)
 	redis := redistest.Start(t)
-	c := startCaddy(t, redis, "", "max_queue_bytes 16MiB\nmax_value_size 4MiB\nredis_timeout 30s")
+	c := startCaddy(t, redis, "", "max_queue_bytes 16MiB\nmax_value_size 4MiB")
 	client := newClient(t, c, clients)
 	memory := c.watchMemory()
 	release := make(chan struct{})

@@ -41,13 +41,6 @@ func (f *fixture) openInfo(url string) (*Store, *observer.ObservedLogs) {
 	return s, logs
 }
 
-// soon bounds a call that is expected to fail.
-func (f *fixture) soon() context.Context {
-	ctx, cancel := context.WithTimeout(f.Context(), 700*time.Millisecond)
-	f.Cleanup(cancel)
-	return ctx
-}
-
 func someWrites() []store.Write {
 	var writes []store.Write
 	for n := range 9 {
@@ -85,6 +78,8 @@ func TestWhatIsWrongIsSaidOnceWithItsCauseAndAdvice(t *testing.T) {
 		url   func(f *fixture) string
 		cause store.Cause
 		said  string
+		// hangs says that no answer comes, however long one waits.
+		hangs bool
 	}{
 		{
 			name: "a password that the configuration has not", cause: store.Credentials, said: "NOAUTH",
@@ -100,7 +95,7 @@ func TestWhatIsWrongIsSaidOnceWithItsCauseAndAdvice(t *testing.T) {
 			url: func(f *fixture) string { return "redis://" + f.server.Addr + "/99" },
 		},
 		{
-			name: "a plain port for TLS", cause: store.TLS, said: "rediss",
+			name: "a plain port for TLS", cause: store.TLS, said: "rediss", hangs: true,
 			url: func(f *fixture) string { return "rediss://" + f.server.Addr },
 		},
 		{
@@ -149,12 +144,16 @@ func TestWhatIsWrongIsSaidOnceWithItsCauseAndAdvice(t *testing.T) {
 			if c.url != nil {
 				url = c.url(f)
 			}
+			ctx := f.ctx
+			if c.hangs {
+				ctx = func() context.Context { return f.within(700 * time.Millisecond) }
+			}
 			s, logs := f.openInfo(url)
-			s.CheckOrWarn(f.soon())
+			s.CheckOrWarn(ctx())
 			for range 2 {
-				_, fetch := s.Fetch(f.soon(), []string{"a"}, store.AnyRoom)
-				_, apply := s.Apply(f.soon(), store.Batch{Limits: f.limits, Writes: someWrites()})
-				health := s.Probe(f.soon())
+				_, fetch := s.Fetch(ctx(), []string{"a"}, store.AnyRoom)
+				_, apply := s.Apply(ctx(), store.Batch{Limits: f.limits, Writes: someWrites()})
+				health := s.Probe(ctx())
 				for i, err := range []error{fetch, apply, health.Reads, health.Writes} {
 					if store.CauseOf(err) != c.cause {
 						t.Errorf("call %d: the cause of %v is %q, want %q", i, err, store.CauseOf(err), c.cause)
