@@ -128,25 +128,40 @@ func TestAClientGetsRoomForOneBodyOfAnySize(t *testing.T) {
 
 func TestClientsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrivals(400)
-		full := admitNow(t, a, carol, 400)
+		a := newArrivals(100)
+		full := admitNow(t, a, carol, 100)
 		var alices, bobs []<-chan admission
 		for range 3 {
-			alices = append(alices, admitLater(a, t.Context(), alice, 40))
+			alices = append(alices, admitLater(a, t.Context(), alice, 60))
 		}
 		for range 3 {
-			bobs = append(bobs, admitLater(a, t.Context(), bob, 40))
+			bobs = append(bobs, admitLater(a, t.Context(), bob, 60))
 		}
-		expectWaiting(t, append(alices, bobs...)...)
-		a.configure(80) // room for two bodies, whose share is one each
 		full.end()
 		for i := range 3 {
-			x, y := expectAdmitted(t, alices[i]), expectAdmitted(t, bobs[i])
-			expectWaiting(t, append(alices[i+1:], bobs[i+1:]...)...)
-			x.end()
-			y.end()
+			expectWaiting(t, bobs[i:]...)
+			expectAdmitted(t, alices[i]).end()
+			expectWaiting(t, alices[i+1:]...)
+			expectAdmitted(t, bobs[i]).end()
 		}
 		expectNone(t, a)
+	})
+}
+
+// Also of the client whose turn comes last.
+func TestMuchRoomAdmitsMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newArrivals(100)
+		full := admitNow(t, a, carol, 100)
+		var waiting []<-chan admission
+		for range 5 {
+			waiting = append(waiting, admitLater(a, t.Context(), alice, 5))
+		}
+		waiting = append(waiting, admitLater(a, t.Context(), bob, 20), admitLater(a, t.Context(), bob, 5))
+		full.end()
+		for _, c := range waiting {
+			defer expectAdmitted(t, c).end()
+		}
 	})
 }
 

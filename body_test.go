@@ -244,7 +244,9 @@ func TestABodyThatPausesGets408(t *testing.T) {
 				body, writer := io.Pipe()
 				defer writer.Close()
 				go func() { _, _ = writer.Write([]byte("v")) }()
-				r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/cache/k", body)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				r, err := http.NewRequestWithContext(ctx, "POST", server.URL+"/cache/k", body)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -30,8 +30,11 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, room *room) (
 	}
 	source, done := h.withTimeout(w, r)
 	defer done()
+	if room.body != nil {
+		source = moving{source, room.body}
+	}
 	body := make([]byte, r.ContentLength)
-	if _, err := io.ReadFull(moving{source, room}, body); err != nil {
+	if _, err := io.ReadFull(source, body); err != nil {
 		return nil, readError(r, err)
 	}
 	return body, nil
@@ -49,7 +52,7 @@ func (h *Handler) readUnannounced(w http.ResponseWriter, r *http.Request, room *
 		if full := h.admit(r, h.maxValueSize, room); full != nil {
 			return nil, full
 		}
-		whole := io.MultiReader(bytes.NewReader(body), moving{source, room})
+		whole := io.MultiReader(bytes.NewReader(body), moving{source, room.body})
 		body, err = io.ReadAll(io.LimitReader(whole, h.maxValueSize+1))
 	}
 	switch {
@@ -80,13 +83,13 @@ func (h *Handler) admit(r *http.Request, bytes int64, room *room) (err error) {
 // moving tells what comes of a body.
 type moving struct {
 	io.Reader
-	room *room
+	body *arrival
 }
 
 func (m moving) Read(p []byte) (int, error) {
 	n, err := m.Reader.Read(p)
-	if n > 0 && m.room.body != nil {
-		m.room.body.move()
+	if n > 0 {
+		m.body.move()
 	}
 	return n, err
 }
