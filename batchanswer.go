@@ -91,7 +91,7 @@ func (b *batchWriter) add(key string, a engine.Answer) {
 		b.write(",")
 	}
 	b.some = true
-	v := a.Entry.View.(*view)
+	v := a.Entry.Prepared.(*representations)
 	b.write(envelopeKey)
 	b.quote(key)
 	if v.plain.isRaw {

@@ -340,8 +340,8 @@ func FuzzDecodeJSON(f *testing.F) {
 		e := &store.Entry{Value: c.value}
 		v, _ := prepare("k", e)
 		var got struct{ Value json.RawMessage }
-		if err := json.Unmarshal(v.(*view).plain.body, &got); err != nil {
-			t.Fatalf("%q is answered as %q: %v", sent, v.(*view).plain.body, err)
+		if err := json.Unmarshal(v.(*representations).plain.body, &got); err != nil {
+			t.Fatalf("%q is answered as %q: %v", sent, v.(*representations).plain.body, err)
 		}
 		if c.value.Kind == store.JSON && !bytes.Equal(got.Value, want.Value) {
 			t.Fatalf("got %q, want %q", got.Value, want.Value)

@@ -115,7 +115,7 @@ func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, rec *record,
 		return h.fail(w, rec, http.StatusNotFound, detail)
 	}
 
-	v := answer.Entry.View.(*view)
+	v := answer.Entry.Prepared.(*representations)
 	body := &v.plain
 	if r.URL.RawQuery != "" && wantsRaw(r.URL.RawQuery) {
 		body = &v.raw
@@ -173,7 +173,7 @@ func (v *headerValues) set(key, value string) {
 
 // setHeaders sets the headers of an answer with body; all but the length if
 // somebody else will set that.
-func (h *Handler) setHeaders(header http.Header, v *view, body *form, status string, length bool) {
+func (h *Handler) setHeaders(header http.Header, v *representations, body *representation, status string, length bool) {
 	set := headerValues{header, make([]string, 0, 8)}
 	if len(header["Cache-Status"]) == 0 {
 		set.set("Cache-Status", status)
@@ -212,7 +212,7 @@ func (h *Handler) addCacheStatus(header http.Header, status string) {
 
 // checkConditions answers a conditional read that gets no value (RFC 9110,
 // section 13.2.2), and says whether it did.
-func (h *Handler) checkConditions(w http.ResponseWriter, r *http.Request, rec *record, version store.Version, v *view, status string) (answered bool, err error) {
+func (h *Handler) checkConditions(w http.ResponseWriter, r *http.Request, rec *record, version store.Version, v *representations, status string) (answered bool, err error) {
 	header := w.Header()
 	ifMatch, err := ifMatch(r.Header)
 	if err != nil {
@@ -250,7 +250,7 @@ func (h *Handler) checkConditions(w http.ResponseWriter, r *http.Request, rec *r
 
 // serveRange answers a part of a value. The conditions have been looked at, so
 // http.ServeContent gets to see the range alone.
-func (h *Handler) serveRange(w http.ResponseWriter, r *http.Request, rec *record, v *view, body *form, status string) error {
+func (h *Handler) serveRange(w http.ResponseWriter, r *http.Request, rec *record, v *representations, body *representation, status string) error {
 	h.setHeaders(w.Header(), v, body, status, false)
 	part := &http.Request{Method: http.MethodGet, Header: http.Header{
 		"Range":    {withoutEmptySuffixes(r.Header["Range"][0])},

@@ -232,7 +232,7 @@ func TestIfMatchOfAnEntryThatHasNoETag(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/cache/k", nil)
 	r.Header.Set("If-Match", `"1"`)
-	answered, err := h.checkConditions(w, r, new(record), store.Version{}, new(view), statusMiss)
+	answered, err := h.checkConditions(w, r, new(record), store.Version{}, new(representations), statusMiss)
 	if !answered || err != nil || w.Code != 412 || !strings.Contains(w.Body.String(), "the entry has no ETag yet") || w.Header().Get("Etag") != "" {
 		t.Errorf("%v, %v, %d, %s", answered, err, w.Code, w.Body)
 	}

@@ -139,12 +139,12 @@ func (h *Handler) checkFullKey(prefix, key string) error {
 // withoutPrefix returns an envelope with the key as the client knows it. The
 // escapes of a JSON string are those of its characters, so that the escaped
 // prefix begins the escaped key.
-func (f *form) withoutPrefix(prefix string) *form {
-	short := *f
+func (r *representation) withoutPrefix(prefix string) *representation {
+	short := *r
 	cut := quotedLen(prefix) - len(`""`)
-	short.body = make([]byte, 0, len(f.body)-cut)
-	short.body = append(short.body, f.body[:len(envelopeKey)+1]...)
-	short.body = append(short.body, f.body[len(envelopeKey)+1+cut:]...)
+	short.body = make([]byte, 0, len(r.body)-cut)
+	short.body = append(short.body, r.body[:len(envelopeKey)+1]...)
+	short.body = append(short.body, r.body[len(envelopeKey)+1+cut:]...)
 	short.length = strconv.Itoa(len(short.body))
 	return &short
 }

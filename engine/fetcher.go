@@ -245,9 +245,9 @@ func (f *fetcher) keep(key string, e *store.Entry, loaded time.Duration, number 
 	}
 	size := len(key) + len(e.Data) + len(e.ContentType) + entryOverhead
 	if f.prepare != nil {
-		view, viewSize := f.prepare(key, &k.Entry.Entry)
-		k.View = view
-		size += viewSize
+		prepared, preparedSize := f.prepare(key, &k.Entry.Entry)
+		k.Prepared = prepared
+		size += preparedSize
 	}
 	k.weight = uint32(min(size, math.MaxUint32))
 	return k

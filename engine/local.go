@@ -8,7 +8,7 @@ import (
 )
 
 // entryOverhead is what an entry of the local tier costs beside its key, its
-// value and its view: the structs, and the nodes that otter keeps.
+// value and what Prepare made: the structs, and the nodes that otter keeps.
 const entryOverhead = 400
 
 // kept is an entry in the local tier.

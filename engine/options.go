@@ -51,18 +51,18 @@ type Options struct {
 	Namespace string
 
 	// Prepare, if set, is called once for each entry that is fetched, before
-	// anyone else sees it. What it returns becomes Entry.View, and size is
-	// counted as the bytes that the view needs beside the value. It may
-	// replace e.Data with equal bytes that the view holds already.
-	Prepare func(key string, e *store.Entry) (view any, size int)
+	// anyone else sees it. What it returns becomes Entry.Prepared, and size is
+	// counted as the bytes that it needs beside the value. It may replace e.Data
+	// with equal bytes that it holds already.
+	Prepare func(key string, e *store.Entry) (prepared any, size int)
 }
 
 // Entry is an entry as the engine hands it out. It is shared: nobody may
 // change it.
 type Entry struct {
 	store.Entry
-	// View is what Options.Prepare returned.
-	View any
+	// Prepared is what Options.Prepare returned.
+	Prepared any
 }
 
 // Read says how a Get may be answered.

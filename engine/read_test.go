@@ -356,8 +356,8 @@ func TestPrepareRunsOnceForEachFetchedEntry(t *testing.T) {
 	defer e.Close()
 	create(t, e, "hello", "world")
 	for range 3 {
-		if a := get(t, e, "hello"); a.Entry.View != "hello=world" {
-			t.Fatalf("view %v", a.Entry.View)
+		if a := get(t, e, "hello"); a.Entry.Prepared != "hello=world" {
+			t.Fatalf("prepared %v", a.Entry.Prepared)
 		}
 	}
 	if calls != 1 {

@@ -16,18 +16,18 @@ const (
 	typeOctetStream = "application/octet-stream"
 )
 
-// view is an entry as HTTP answers it, made when the entry is fetched, so that
-// an answer formats nothing.
-type view struct {
+// representations are an entry as HTTP answers it, made when the entry is fetched,
+// so that an answer formats nothing.
+type representations struct {
 	etag string // with its quotes; empty for an entry without a version
 	// plain is the answer to GET: the envelope, or the value of a raw entry.
-	plain form
+	plain representation
 	// raw is the answer to GET with ?raw: the value alone.
-	raw form
+	raw representation
 }
 
-// form is one way to answer an entry.
-type form struct {
+// representation is one way to answer an entry.
+type representation struct {
 	body        []byte
 	length      string // of body, in decimal
 	contentType string
@@ -38,7 +38,7 @@ type form struct {
 // prepare is the engine's Options.Prepare. The body of the envelope and the
 // value share their bytes where they can.
 func prepare(key string, e *store.Entry) (any, int) {
-	v := &view{etag: etag(e.Version)}
+	v := &representations{etag: etag(e.Version)}
 	size := int(unsafe.Sizeof(*v)) + len(v.etag)
 
 	switch {
@@ -51,16 +51,16 @@ func prepare(key string, e *store.Entry) (any, int) {
 			size -= len(value)
 			e.Data = value
 		}
-		v.plain = newForm(body, typeJSON)
-		v.raw = newForm(e.Data, typeText)
+		v.plain = newRepresentation(body, typeJSON)
+		v.raw = newRepresentation(e.Data, typeText)
 	case e.Kind == store.JSON && utf8.Valid(e.Data) && json.Valid(e.Data):
 		body, value := jsonEnvelope(key, e.Data)
 		size += len(body) - len(value)
 		e.Data = value
-		v.plain = newForm(body, typeJSON)
-		v.raw = newForm(e.Data, typeJSON)
+		v.plain = newRepresentation(body, typeJSON)
+		v.raw = newRepresentation(e.Data, typeJSON)
 	default:
-		v.raw = newForm(e.Data, answeredContentType(e))
+		v.raw = newRepresentation(e.Data, answeredContentType(e))
 		v.raw.isForeign = true
 	}
 
@@ -72,8 +72,8 @@ func prepare(key string, e *store.Entry) (any, int) {
 	return v, size
 }
 
-func newForm(body []byte, contentType string) form {
-	return form{body: body, length: strconv.Itoa(len(body)), contentType: contentType}
+func newRepresentation(body []byte, contentType string) representation {
+	return representation{body: body, length: strconv.Itoa(len(body)), contentType: contentType}
 }
 
 func etag(v store.Version) string {

@@ -38,7 +38,7 @@ func TestView(t *testing.T) {
 			e := &store.Entry{Value: c.value, Version: version}
 			value := string(c.value.Data)
 			p, size := prepare(`k"`, e)
-			v := p.(*view)
+			v := p.(*representations)
 			if string(v.plain.body) != c.plain || v.plain.contentType != c.plainType {
 				t.Errorf("plain is %q, %s", v.plain.body, v.plain.contentType)
 			}
@@ -61,7 +61,7 @@ func TestView(t *testing.T) {
 			default:
 				within = len(c.plain)
 			}
-			overhead := int(unsafe.Sizeof(view{})) + len(v.etag) + len(v.plain.length) + len(v.raw.length)
+			overhead := int(unsafe.Sizeof(representations{})) + len(v.etag) + len(v.plain.length) + len(v.raw.length)
 			if size != overhead+within {
 				t.Errorf("the size is %d, want %d", size, overhead+within)
 			}
@@ -87,7 +87,7 @@ func overlap(a, b []byte) bool {
 
 func TestNoVersionNoETag(t *testing.T) {
 	p, _ := prepare("k", &store.Entry{Value: store.Value{Data: []byte("v"), Kind: store.String}})
-	if v := p.(*view); v.etag != "" {
+	if v := p.(*representations); v.etag != "" {
 		t.Error(v.etag)
 	}
 }
