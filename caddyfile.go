@@ -12,6 +12,10 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/suggest"
 )
 
 func init() {
@@ -164,7 +168,7 @@ func canMeet(pattern, prefix string) bool {
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume directive name
 	if d.NextArg() {
-		return d.Errf("redis_proxy takes no argument%s beside a matcher; put all settings into a block", quoted(d.Val()))
+		return d.Errf("redis_proxy takes no argument%s beside a matcher; put all settings into a block", suggest.Quoted(d.Val()))
 	}
 	lines := make(map[string]caddyfile.Token)
 	for d.NextBlock(0) {
@@ -217,7 +221,7 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 	case "path_prefix":
 		return unmarshalString(d, &h.PathPrefix, checkPathPrefix)
 	case "namespace":
-		return unmarshalString(d, &h.Namespace, checkNamespace)
+		return unmarshalString(d, &h.Namespace, store.CheckNamespace)
 	case "key_prefix":
 		if !d.NextArg() {
 			return d.ArgErr()
@@ -237,7 +241,7 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 	case "max_bytes":
 		return unmarshalSize(d, &h.MaxBytes, 0, math.MaxInt64)
 	case "eviction":
-		return unmarshalString(d, &h.Eviction, checkEviction)
+		return unmarshalString(d, &h.Eviction, store.CheckPolicy)
 	case "rank_local_hits":
 		h.RankLocalHits = true
 		return nil
@@ -250,7 +254,7 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 	case "max_queue_bytes":
 		return unmarshalSize(d, &h.MaxQueueBytes, 1, math.MaxInt64)
 	case "max_key_size":
-		return unmarshalSize(d, &h.MaxKeySize, 1, mostKeySize)
+		return unmarshalSize(d, &h.MaxKeySize, 1, httpapi.MaxKeySize)
 	case "max_value_size":
 		return unmarshalSize(d, &h.MaxValueSize, 1, mostValueSize)
 	case "max_answer_bytes":
@@ -279,7 +283,7 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 		h.Placeholders = true
 		return nil
 	default:
-		return d.Err(unknown("subdirective", name, settingNames[Handler]()))
+		return d.Err(suggest.Unknown("subdirective", name, settingNames[Handler]()))
 	}
 }
 

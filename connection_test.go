@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
@@ -80,31 +79,5 @@ func TestHandlersOfOneCacheAgreeInTheirCredentials(t *testing.T) {
 		if err := first.pooled.register(first.config, other, first.logger); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "two") {
 			t.Errorf("%q: %v, want %s", setting, err, want)
 		}
-	}
-}
-
-func TestCommandsUseTheCredentialsOfTheConfiguration(t *testing.T) {
-	server := startWithUsers(t, "app")
-	openNamespace(t, server, "cache").apply(hundred, createOf("k", "v", store.String, ""))
-	if err := server.Client().Do(t.Context(), "ACL", "SETUSER", "default", "off").Err(); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("APP_PASSWORD", password("app"))
-	config := filepath.Join(t.TempDir(), "Caddyfile")
-	write := func(user string) {
-		text := ":0 {\n\tredis_proxy {\n\t\tstore " + server.URL() + "\n\t\tredis_username " + user + "\n\t\tredis_password {env.APP_PASSWORD}\n\t}\n}\n"
-		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("app")
-	exported, _ := succeed(t, "export", "--config", config)
-	if !strings.Contains(exported, `"key":"k"`) {
-		t.Error(exported)
-	}
-	write("nobody")
-	code, _, stderr := runCommand(t, "export", "--config", config)
-	if code != 1 || !strings.Contains(stderr, "WRONGPASS") || strings.Contains(stderr, "s3cret") {
-		t.Errorf("%d, %s", code, stderr)
 	}
 }

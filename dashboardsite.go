@@ -10,6 +10,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/suggest"
 )
 
 func init() {
@@ -69,7 +72,7 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddy
 	}
 	// A matcher that protects this path sees it without dot segments, where it
 	// may be another one. No file and no key has any.
-	if hasDotSegment(r.URL.Path) {
+	if httpapi.HasDotSegment(r.URL.Path) {
 		return caddyhttp.Error(http.StatusNotFound, errors.New("nothing of the dashboard has . or .. segments"))
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -129,11 +132,11 @@ func parseDashboard(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 func (d *Dashboard) UnmarshalCaddyfile(disp *caddyfile.Dispenser) error {
 	disp.Next() // consume directive name
 	if disp.NextArg() {
-		return disp.Errf("redis_proxy_dashboard takes no argument%s beside a matcher; put path_prefix into a block", quoted(disp.Val()))
+		return disp.Errf("redis_proxy_dashboard takes no argument%s beside a matcher; put path_prefix into a block", suggest.Quoted(disp.Val()))
 	}
 	for disp.NextBlock(0) {
 		if disp.Val() != "path_prefix" {
-			return disp.Err(unknown("subdirective", disp.Val(), settingNames[Dashboard]()))
+			return disp.Err(suggest.Unknown("subdirective", disp.Val(), settingNames[Dashboard]()))
 		}
 		if d.PathPrefix != "" {
 			return disp.Err("path_prefix: it is already specified; write it once")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
 )
 
 // ServeHTTP answers requests at and below the prefix, and passes others on.
@@ -150,7 +151,7 @@ func (h *Handler) engine() *engine.Engine { return h.pooled.engine }
 
 func (h *Handler) failKey(w http.ResponseWriter, rec *record, err error) error {
 	detail := err.Error()
-	if err == errKeyEmpty {
+	if err == httpapi.ErrKeyEmpty {
 		detail += "; name one in the path, " + h.prefix + "/{key}, or leave the last slash out to create an entry whose key is in the body"
 	}
 	return h.fail(w, rec, http.StatusBadRequest, detail)

@@ -1,13 +1,9 @@
 package redisproxy
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
@@ -87,46 +83,4 @@ func isNearMiss(u *url.URL, prefix string) bool {
 
 func hasPathPrefix(path, prefix string) bool {
 	return strings.HasPrefix(path, prefix) && (len(path) == len(prefix) || path[len(prefix)] == '/')
-}
-
-var errKeyEmpty = errors.New("the key is empty")
-
-// checkKey says what is wrong with a key.
-func (h *Handler) checkKey(key string) error {
-	switch {
-	case key == "":
-		return errKeyEmpty
-	case len(key) > h.maxKeySize:
-		return fmt.Errorf("the key has %d bytes; max_key_size allows %d", len(key), h.maxKeySize)
-	case !utf8.ValidString(key):
-		return errors.New("the key is not valid UTF-8")
-	case hasControl(key):
-		return errors.New("the key has a control character")
-	case hasDotSegment(key):
-		return errors.New("the key has a . or .. segment, which clients resolve before they send a path")
-	}
-	return nil
-}
-
-// hasControl reports whether s, valid UTF-8, has a character of Unicode
-// category Cc.
-func hasControl(s string) bool {
-	for _, c := range s {
-		if unicode.IsControl(c) {
-			return true
-		}
-	}
-	return false
-}
-
-func hasDotSegment(path string) bool {
-	if strings.IndexByte(path, '.') < 0 {
-		return false
-	}
-	for segment := range strings.SplitSeq(path, "/") {
-		if segment == "." || segment == ".." {
-			return true
-		}
-	}
-	return false
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
 )
 
 func TestBadKeys(t *testing.T) {
@@ -156,7 +158,7 @@ func FuzzKey(f *testing.F) {
 		if where != item || err != nil || key != want {
 			t.Fatalf("%q: got %q, %d, want %q", escaped, key, where, want)
 		}
-		if h.checkKey(key) == nil && (key == "" || len(key) > 512 || !utf8.ValidString(key)) {
+		if httpapi.CheckKey(key, h.maxKeySize) == nil && (key == "" || len(key) > 512 || !utf8.ValidString(key)) {
 			t.Fatalf("%q was taken", key)
 		}
 	})

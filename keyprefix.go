@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
 )
 
 // twoPlaceholders finds the end of a placeholder and the begin of another one in
@@ -34,9 +36,9 @@ func checkKeyPrefix(prefix string) error {
 		return fmt.Errorf("%q has two placeholders without a slash between them; write one, since other values of both could make the same prefix", prefix)
 	case !utf8.ValidString(prefix):
 		return errors.New("it is not valid UTF-8; save the file as UTF-8")
-	case hasControl(prefix):
+	case httpapi.HasControl(prefix):
 		return fmt.Errorf("%q has control characters; leave them out", prefix)
-	case hasDotSegment(prefix):
+	case httpapi.HasDotSegment(prefix):
 		return fmt.Errorf("%q has . or .. segments; leave them out", prefix)
 	}
 	return nil
@@ -127,10 +129,10 @@ func (h *Handler) prefixOf(r *http.Request) (string, error) {
 
 // checkFullKey says what is wrong with a key, or with it and its prefix.
 func (h *Handler) checkFullKey(prefix, key string) error {
-	if err := h.checkKey(key); err != nil || prefix == "" {
+	if err := httpapi.CheckKey(key, h.maxKeySize); err != nil || prefix == "" {
 		return err
 	}
-	if err := h.checkKey(prefix + key); err != nil {
+	if err := httpapi.CheckKey(prefix+key, h.maxKeySize); err != nil {
 		return fmt.Errorf("with what key_prefix puts before the key: %w", err)
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/goleak"
 )
@@ -25,13 +23,7 @@ import (
 // patience bounds waiting for what must happen; a machine may be busy.
 const patience = 2 * time.Minute
 
-func TestMain(m *testing.M) {
-	if os.Getenv(runCaddy) != "" {
-		caddycmd.Main()
-		return
-	}
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // newContext returns the context of a configuration of its own.
 func newContext(t testing.TB) caddy.Context {

@@ -15,6 +15,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
 )
 
 const (
@@ -24,7 +25,6 @@ const (
 	noCacheIgnore = "ignore"
 
 	mostValueSize = 512 << 20
-	mostKeySize   = 64 << 10
 
 	defaultPathPrefix       = "/cache"
 	defaultNamespace        = "cache"
@@ -139,7 +139,7 @@ func (h *Handler) Validate() error {
 	if err := checkPathPrefix(h.PathPrefix); err != nil {
 		return fmt.Errorf("path_prefix: %w", err)
 	}
-	if err := checkNamespace(h.Namespace); err != nil {
+	if err := store.CheckNamespace(h.Namespace); err != nil {
 		return fmt.Errorf("namespace: %w", err)
 	}
 	if err := checkKeyPrefix(h.KeyPrefix); err != nil {
@@ -148,7 +148,7 @@ func (h *Handler) Validate() error {
 	if _, err := parseMethods(h.Methods); err != nil {
 		return fmt.Errorf("methods: %w", err)
 	}
-	if err := checkEviction(h.Eviction); err != nil {
+	if err := store.CheckPolicy(h.Eviction); err != nil {
 		return fmt.Errorf("eviction: %w", err)
 	}
 	if err := checkClientNoCache(h.ClientNoCache); err != nil {
@@ -171,7 +171,7 @@ func (h *Handler) Validate() error {
 		{"local_max_bytes", *h.LocalMaxBytes, 1, math.MaxInt64},
 		{"max_queue_jobs", int64(*h.MaxQueueJobs), 1, math.MaxInt64},
 		{"max_queue_bytes", *h.MaxQueueBytes, 1, math.MaxInt64},
-		{"max_key_size", int64(*h.MaxKeySize), 1, mostKeySize},
+		{"max_key_size", int64(*h.MaxKeySize), 1, httpapi.MaxKeySize},
 		{"max_value_size", *h.MaxValueSize, 1, mostValueSize},
 		{"max_answer_bytes", *h.MaxAnswerBytes, 1, math.MaxInt64},
 	} {
@@ -289,35 +289,12 @@ func checkPathPrefix(prefix string) error {
 		return fmt.Errorf("%q must not end with a slash; leave it out", prefix)
 	case strings.Contains(prefix, "*"):
 		return fmt.Errorf("%q must not contain a wildcard; leave it out, it is a prefix by itself", prefix)
-	case strings.Contains(prefix, "//") || hasDotSegment(prefix):
+	case strings.Contains(prefix, "//") || httpapi.HasDotSegment(prefix):
 		return fmt.Errorf("%q must not have empty, . or .. segments; write the path as clients send it", prefix)
 	case (&url.URL{Path: prefix}).EscapedPath() != prefix:
 		return fmt.Errorf("%q must not contain characters that a URL has to percent-encode; write others", prefix)
 	}
 	return nil
-}
-
-func checkNamespace(namespace string) error {
-	ok := len(namespace) >= 1 && len(namespace) <= 64
-	for _, c := range []byte(namespace) {
-		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
-			strings.IndexByte("_.:-", c) >= 0)
-	}
-	if !ok {
-		return fmt.Errorf("%q is no namespace; write 1 to 64 of A-Z a-z 0-9 _ . : -", namespace)
-	}
-	return nil
-}
-
-func checkEviction(name string) error {
-	if _, ok := store.PolicyByName(name); ok {
-		return nil
-	}
-	names := make([]string, len(store.Policies))
-	for i, p := range store.Policies {
-		names[i] = p.Name
-	}
-	return fmt.Errorf("there is no policy %q; write one of %s", name, strings.Join(names, ", "))
 }
 
 func checkClientNoCache(value string) error {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/suggest"
 )
 
 // UnmarshalJSON is as strict as Caddy is with modules that have none, and says
@@ -24,7 +26,7 @@ func (h *Handler) UnmarshalJSON(data []byte) error {
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		if name, err := strconv.Unquote(name); err == nil {
-			return errors.New(unknown("setting", name, settingNames[Handler]()))
+			return errors.New(suggest.Unknown("setting", name, settingNames[Handler]()))
 		}
 	}
 	if err := checkDurationsIn(data); err != nil {
@@ -67,4 +69,17 @@ func checkDurationsIn(data []byte) error {
 		}
 	}
 	return nil
+}
+
+// settingNames returns the names of a module's settings, which are the same in
+// JSON and in a Caddyfile.
+func settingNames[T any]() []string {
+	var names []string
+	for field := range reflect.TypeFor[T]().Fields() {
+		if tag, ok := field.Tag.Lookup("json"); ok {
+			name, _, _ := strings.Cut(tag, ",")
+			names = append(names, name)
+		}
+	}
+	return names
 }

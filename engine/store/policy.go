@@ -1,6 +1,10 @@
 package store
 
-import "math"
+import (
+	"fmt"
+	"math"
+	"strings"
+)
 
 // Policy decides which entry leaves a store when others need its room. It
 // orders the entries by score: the lowest is the next to leave, and among
@@ -107,6 +111,18 @@ func PolicyByName(name string) (Policy, bool) {
 		}
 	}
 	return Policy{}, false
+}
+
+// CheckPolicy says which policies there are if none has the name.
+func CheckPolicy(name string) error {
+	if _, ok := PolicyByName(name); ok {
+		return nil
+	}
+	names := make([]string, len(Policies))
+	for i, p := range Policies {
+		names[i] = p.Name
+	}
+	return fmt.Errorf("there is no policy %q; write one of %s", name, strings.Join(names, ", "))
 }
 
 // lowestFirst is the part of a turn that has nothing to say but scores.

@@ -1,9 +1,14 @@
-package redisproxy
+package suggest
 
 import "testing"
 
 func TestTheNearestName(t *testing.T) {
-	known := settingNames[Handler]()
+	known := []string{
+		"store", "redis_username", "redis_password", "path_prefix", "namespace", "key_prefix", "methods", "max_keys",
+		"max_bytes", "eviction", "rank_local_hits", "local_ttl", "local_max_bytes", "max_queue_jobs", "max_queue_bytes",
+		"max_key_size", "max_value_size", "max_answer_bytes", "redis_timeout", "drain_timeout", "stale_if_error",
+		"unsubscribed_ttl", "cache_control", "client_no_cache", "trusted_origins", "pass_errors", "placeholders",
+	}
 	for name, want := range map[string]string{
 		"max_key":         "max_keys",
 		"max-keys":        "max_keys",
@@ -21,7 +26,7 @@ func TestTheNearestName(t *testing.T) {
 		"":                "",
 		"read_only_store": "",
 	} {
-		if got := nearest(name, known); got != want {
+		if got := Nearest(name, known); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
 	}

@@ -1,29 +1,16 @@
-package redisproxy
+// Package suggest words errors about names that there are not.
+package suggest
 
 import (
 	"fmt"
-	"reflect"
 	"regexp"
 	"strings"
 )
 
-// settingNames returns the names of a module's settings, which are the same in
-// JSON and in a Caddyfile.
-func settingNames[T any]() []string {
-	var names []string
-	for field := range reflect.TypeFor[T]().Fields() {
-		if tag, ok := field.Tag.Lookup("json"); ok {
-			name, _, _ := strings.Cut(tag, ",")
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// unknown says that there is no such name, and which one may be meant.
-func unknown(what, name string, known []string) string {
-	text := "there is no " + what + quoted(name)
-	if near := nearest(name, known); near != "" {
+// Unknown says that there is no such name, and which one may be meant.
+func Unknown(what, name string, known []string) string {
+	text := "there is no " + what + Quoted(name)
+	if near := Nearest(name, known); near != "" {
 		return fmt.Sprintf("%s; did you mean %s?", text, near)
 	}
 	return fmt.Sprintf("%s; known: %s", text, strings.Join(known, ", "))
@@ -33,16 +20,16 @@ func unknown(what, name string, known []string) string {
 // with a password that stands in the wrong place.
 var harmless = regexp.MustCompile(`^[\w./*-]{1,64}$`)
 
-// quoted returns s in quotes, with a space before it, if it can be repeated.
-func quoted(s string) string {
+// Quoted returns s in quotes, with a space before it, if it can be repeated.
+func Quoted(s string) string {
 	if !harmless.MatchString(s) {
 		return " like that"
 	}
 	return " '" + s + "'"
 }
 
-// nearest returns the known name that is most like one, or nothing if none is.
-func nearest(name string, known []string) string {
+// Nearest returns the known name that is most like one, or nothing if none is.
+func Nearest(name string, known []string) string {
 	name = strings.ReplaceAll(strings.ToLower(name), "-", "_")
 	best, least := "", 1+max(2, len(name)/4)
 	for _, k := range known {

@@ -1,4 +1,4 @@
-package redisproxy
+package command
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/dump"
 )
 
-func exportCommand() *cobra.Command {
+func exportCommand(settings *Settings) *cobra.Command {
 	var from storeFlags
 	var output string
 	var resume, quiet bool
@@ -27,7 +27,7 @@ Redis go on meanwhile. --resume continues a file that was not finished.
 			if quiet {
 				logWarningsOnly()
 			}
-			found, err := from.find()
+			found, err := from.find(settings)
 			if err != nil {
 				return err
 			}
@@ -40,13 +40,13 @@ Redis go on meanwhile. --resume continues a file that was not finished.
 	return cmd
 }
 
-func export(ctx context.Context, from found, output string, resume bool, stdout io.Writer, p *progress) (err error) {
+func export(ctx context.Context, from Cache, output string, resume bool, stdout io.Writer, p *progress) (err error) {
 	st, err := from.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	x := &dump.Export{Source: st, Namespace: from.namespace, Check: checkStoredKey}
+	x := &dump.Export{Source: st, Namespace: from.Namespace, Check: checkStoredKey}
 	x.Progress = func(c dump.ExportCounts) { p.show(c) }
 	if err := x.Begin(ctx); err != nil {
 		return err

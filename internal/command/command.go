@@ -1,4 +1,6 @@
-package redisproxy
+// Package command is `caddy redis-proxy`, which exports and imports the entries
+// of a namespace.
+package command
 
 import (
 	"context"
@@ -16,9 +18,37 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/dump"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/suggest"
 )
 
-func init() {
+// Settings say how the module reads its settings: the flags take the same
+// values.
+type Settings struct {
+	// Caches returns the cache of each redis_proxy in a configuration, which is
+	// JSON.
+	Caches func(config []byte) ([]Cache, error)
+	// Target reads the setting store, in which placeholders may stand. It
+	// returns nil for the embedded store.
+	Target func(value string) (*redisstore.Target, error)
+	// SetLimit reads the setting max_keys, max_bytes or eviction.
+	SetLimit func(limits *store.Limits, name, value string) error
+	// Default has the namespace and the limits of a cache in Redis for which
+	// nobody set any.
+	Default Cache
+}
+
+// Cache is a namespace in a store.
+type Cache struct {
+	Target    *redisstore.Target // nil for the embedded store
+	Namespace string
+	Limits    store.Limits
+	KeyPrefix string
+}
+
+// Register adds `caddy redis-proxy` to Caddy's commands.
+func Register(settings Settings) {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "redis-proxy",
 		Usage: "<export|import>",
@@ -28,14 +58,14 @@ Writes the entries of a redis_proxy namespace to a file, and reads them back, so
 that the restored cache evicts as the old one would have. It talks to Redis, not
 to a running Caddy. docs/export.md describes the file.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(exportCommand(), importCommand())
+			cmd.AddCommand(exportCommand(&settings), importCommand(&settings))
 			// Also for both of them.
 			cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 				return exiting(func(cmd *cobra.Command, _ []string) error { return usageError{flagError(cmd, err)} })(cmd, nil)
 			})
 			cmd.RunE = exiting(func(cmd *cobra.Command, args []string) error {
 				if len(args) > 0 {
-					return usageError{errors.New(unknown("command", args[0], []string{"export", "import"}))}
+					return usageError{errors.New(suggest.Unknown("command", args[0], []string{"export", "import"}))}
 				}
 				return cmd.Help()
 			})
@@ -55,14 +85,14 @@ func flagError(cmd *cobra.Command, err error) error {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
 	if missing, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		name, isLong := missing.GetSpecifiedName(), missing.GetSpecifiedShortnames() == ""
-		near := nearest(name, known)
+		near := suggest.Nearest(name, known)
 		switch {
 		case !isLong:
-			return fmt.Errorf("there is no flag%s; --help lists them, and long ones have two hyphens", quoted("-"+name))
+			return fmt.Errorf("there is no flag%s; --help lists them, and long ones have two hyphens", suggest.Quoted("-"+name))
 		case near == "":
-			return fmt.Errorf("there is no flag%s; --help lists them", quoted("--"+name))
+			return fmt.Errorf("there is no flag%s; --help lists them", suggest.Quoted("--"+name))
 		}
-		return fmt.Errorf("there is no flag%s; did you mean --%s?", quoted("--"+name), near)
+		return fmt.Errorf("there is no flag%s; did you mean --%s?", suggest.Quoted("--"+name), near)
 	}
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		return fmt.Errorf("--%s: its value is of another kind; write %s", invalid.GetFlag().Name, invalid.GetFlag().Value.Type())
@@ -117,7 +147,7 @@ func newCommand(name, short, long string, run func(context.Context, *cobra.Comma
 		Long:  long + "\n" + exitCodes,
 		RunE: exiting(func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("it takes no argument%s; put values behind flags, such as --store", quoted(args[0]))}
+				return usageError{fmt.Errorf("it takes no argument%s; put values behind flags, such as --store", suggest.Quoted(args[0]))}
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()

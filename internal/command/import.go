@@ -1,11 +1,10 @@
-package redisproxy
+package command
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -15,9 +14,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-func importCommand() *cobra.Command {
+func importCommand(settings *Settings) *cobra.Command {
 	var to storeFlags
-	var limits limitFlags
+	limits := limitFlags{settings: settings}
 	var input, from, keyPrefix string
 	var original, partial, quiet bool
 	cmd := newCommand("import", "Puts the entries of a file, or of the original, into a namespace", `
@@ -42,19 +41,19 @@ Limits count only for a namespace that does not exist yet. They are those of
 			if quiet {
 				logWarningsOnly()
 			}
-			found, err := to.find()
+			found, err := to.find(settings)
 			if err != nil {
 				return err
 			}
-			if err := limits.parse(cmd, to.store != ""); err != nil {
+			if err := limits.check(to.store != ""); err != nil {
 				return err
 			}
 			p := newProgress(cmd.ErrOrStderr(), quiet)
 			switch {
 			case original && (cmd.Flags().Changed("input") || partial):
 				return usageError{errors.New("--original reads a Redis, and --input and --partial are for a file: give one of both")}
-			case original && found.keyPrefix != "" && !cmd.Flags().Changed("key-prefix"):
-				return usageError{fmt.Errorf("redis_proxy puts %s before every key (key_prefix): say with --key-prefix what that is for the keys of the original", found.keyPrefix)}
+			case original && found.KeyPrefix != "" && !cmd.Flags().Changed("key-prefix"):
+				return usageError{fmt.Errorf("redis_proxy puts %s before every key (key_prefix): say with --key-prefix what that is for the keys of the original", found.KeyPrefix)}
 			case original:
 				return importOriginal(ctx, found, &limits, from, keyPrefix, p)
 			case from != "":
@@ -74,7 +73,7 @@ Limits count only for a namespace that does not exist yet. They are those of
 	return cmd
 }
 
-func importFile(ctx context.Context, to found, flags *limitFlags, input, keyPrefix string, partial bool, stdin io.Reader, p *progress) error {
+func importFile(ctx context.Context, to Cache, flags *limitFlags, input, keyPrefix string, partial bool, stdin io.Reader, p *progress) error {
 	file, size, err := openInput(input, stdin)
 	if err != nil {
 		return err
@@ -87,8 +86,8 @@ func importFile(ctx context.Context, to found, flags *limitFlags, input, keyPref
 	if !contents.Contents.IsWhole && !partial {
 		return fmt.Errorf("%w: `export --resume` would complete it, and --partial takes the %d entries that are there", dump.ErrCutOff, contents.Contents.Entries)
 	}
-	limits := flags.over(to.limits, contents.Limits())
-	if err := checkEviction(limits.Eviction); err != nil {
+	limits := flags.over(to.Limits, contents.Limits())
+	if err := store.CheckPolicy(limits.Eviction); err != nil {
 		return usageError{err}
 	}
 	st, err := to.open(ctx)
@@ -143,72 +142,12 @@ func again(err error) error {
 	return nil
 }
 
-// limitFlags are the limits of a namespace that an import makes.
-type limitFlags struct {
-	maxKeys  string
-	maxBytes string
-	eviction string
-
-	given []func(*store.Limits) // what to put in the place of defaults
-}
-
-func (f *limitFlags) add(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&f.maxKeys, "max-keys", "", "with --store: how many keys a new namespace may have")
-	flags.StringVar(&f.maxBytes, "max-bytes", "", "with --store: how many bytes a new namespace may have, such as 1GiB; 0 is no limit")
-	flags.StringVar(&f.eviction, "eviction", "", "with --store: the eviction policy of a new namespace")
-}
-
-// parse looks at those of the flags that were given.
-func (f *limitFlags) parse(cmd *cobra.Command, byURL bool) error {
-	isGiven := cmd.Flags().Changed
-	if !byURL && (isGiven("max-keys") || isGiven("max-bytes") || isGiven("eviction")) {
-		return usageError{errors.New("--max-keys, --max-bytes and --eviction are for --store: the configuration has its own")}
-	}
-	if isGiven("max-keys") {
-		keys, err := parseCount(f.maxKeys)
-		if err == nil {
-			err = checkNumber(int64(keys), 1, math.MaxInt64)
-		}
-		if err != nil {
-			return usageError{fmt.Errorf("--max-keys: %w", err)}
-		}
-		f.given = append(f.given, func(l *store.Limits) { l.MaxKeys = keys })
-	}
-	if isGiven("max-bytes") {
-		bytes, err := parseSize(f.maxBytes)
-		if err != nil {
-			return usageError{fmt.Errorf("--max-bytes: %w", err)}
-		}
-		f.given = append(f.given, func(l *store.Limits) { l.MaxBytes = bytes })
-	}
-	if isGiven("eviction") {
-		if err := checkEviction(f.eviction); err != nil {
-			return usageError{fmt.Errorf("--eviction: %w", err)}
-		}
-		f.given = append(f.given, func(l *store.Limits) { l.Eviction = f.eviction })
-	}
-	return nil
-}
-
-// over returns the limits of a configuration, if there is one, else the flags
-// that were given over defaults.
-func (f *limitFlags) over(configured, defaults store.Limits) store.Limits {
-	if configured != (store.Limits{}) {
-		return configured
-	}
-	for _, set := range f.given {
-		set(&defaults)
-	}
-	return defaults
-}
-
 // importOriginal reads what the original left in a Redis.
-func importOriginal(ctx context.Context, to found, flags *limitFlags, from, keyPrefix string, p *progress) error {
-	source := to.target
+func importOriginal(ctx context.Context, to Cache, flags *limitFlags, from, keyPrefix string, p *progress) error {
+	source := to.Target
 	if from != "" {
 		var err error
-		if source, err = parseStore("--from", from); err != nil {
+		if source, err = flags.settings.parseStore("--from", from); err != nil {
 			return usageError{err}
 		}
 	}
@@ -221,7 +160,9 @@ func importOriginal(ctx context.Context, to found, flags *limitFlags, from, keyP
 		}
 		return err
 	}
-	limits := flags.over(to.limits, store.Limits{MaxKeys: max(size, defaultMaxKeys), Eviction: store.Rank.Name})
+	defaults := flags.settings.Default.Limits
+	defaults.MaxKeys = max(size, defaults.MaxKeys)
+	limits := flags.over(to.Limits, defaults)
 	st, err := to.open(ctx)
 	if err != nil {
 		return err

@@ -1,0 +1,122 @@
+package redisproxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/command"
+)
+
+func init() {
+	command.Register(command.Settings{
+		Caches:   cachesIn,
+		Target:   parseTarget,
+		SetLimit: setLimit,
+		Default: command.Cache{
+			Namespace: defaultNamespace,
+			Limits:    store.Limits{MaxKeys: defaultMaxKeys, Eviction: store.Policies[0].Name},
+		},
+	})
+}
+
+// parseTarget reads the setting store, without credentials beside it.
+func parseTarget(value string) (*redisstore.Target, error) {
+	value, err := resolveSecret(caddy.NewReplacer(), value)
+	if err != nil || value == storeEmbedded {
+		return nil, err
+	}
+	return redisstore.Parse(value)
+}
+
+// setLimit reads one of the settings that are limits.
+func setLimit(limits *store.Limits, name, value string) (err error) {
+	switch name {
+	case "max_keys":
+		if limits.MaxKeys, err = parseCount(value); err == nil {
+			err = checkNumber(int64(limits.MaxKeys), 1, math.MaxInt64)
+		}
+	case "max_bytes":
+		limits.MaxBytes, err = parseSize(value)
+	case "eviction":
+		limits.Eviction, err = value, store.CheckPolicy(value)
+	default:
+		err = fmt.Errorf("%s is no limit", name)
+	}
+	return err
+}
+
+// cachesIn returns the cache of each redis_proxy in a configuration, wherever it
+// stands.
+func cachesIn(config []byte) ([]command.Cache, error) {
+	var tree any
+	if err := json.Unmarshal(config, &tree); err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	var caches []command.Cache
+	for module := range objects(tree) {
+		if module["handler"] != "redis_proxy" {
+			continue
+		}
+		delete(module, "handler") // which Caddy takes for itself
+		settings, err := json.Marshal(module)
+		if err != nil {
+			return nil, err
+		}
+		h := new(Handler)
+		if err := json.Unmarshal(settings, h); err != nil {
+			return nil, fmt.Errorf("reading the settings of redis_proxy: %w", err)
+		}
+		if err := h.resolve(caddy.NewReplacer()); err != nil {
+			return nil, err
+		}
+		h.setDefaults()
+		if err := h.Validate(); err != nil {
+			return nil, err
+		}
+		shared, err := h.sharedSettings()
+		if err != nil {
+			return nil, err
+		}
+		caches = append(caches, command.Cache{
+			Target:    shared.target,
+			Namespace: shared.namespace,
+			Limits:    shared.settings.Limits,
+			KeyPrefix: h.KeyPrefix,
+		})
+	}
+	return caches, nil
+}
+
+// objects returns all JSON objects in a tree.
+func objects(tree any) iter.Seq[map[string]any] {
+	return func(yield func(map[string]any) bool) { visitObjects(tree, yield) }
+}
+
+func visitObjects(tree any, visit func(map[string]any) bool) bool {
+	switch node := tree.(type) {
+	case map[string]any:
+		if !visit(node) {
+			return false
+		}
+		for _, name := range slices.Sorted(maps.Keys(node)) {
+			if !visitObjects(node[name], visit) {
+				return false
+			}
+		}
+	case []any:
+		for _, child := range node {
+			if !visitObjects(child, visit) {
+				return false
+			}
+		}
+	}
+	return true
+}

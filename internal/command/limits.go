@@ -1,0 +1,67 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// limitFlags are the limits of a namespace that an import makes.
+type limitFlags struct {
+	settings *Settings
+	flags    *pflag.FlagSet
+}
+
+// limitSettings are the settings that limitFlags stand for.
+var limitSettings = []string{"max_keys", "max_bytes", "eviction"}
+
+func (f *limitFlags) add(cmd *cobra.Command) {
+	f.flags = cmd.Flags()
+	f.flags.String("max-keys", "", "with --store: how many keys a new namespace may have")
+	f.flags.String("max-bytes", "", "with --store: how many bytes a new namespace may have, such as 1GiB; 0 is no limit")
+	f.flags.String("eviction", "", "with --store: the eviction policy of a new namespace")
+}
+
+// check looks at those of the flags that were given.
+func (f *limitFlags) check(byURL bool) error {
+	for name, flag := range f.given() {
+		if !byURL {
+			return usageError{errors.New("--max-keys, --max-bytes and --eviction are for --store: the configuration has its own")}
+		}
+		if err := f.settings.SetLimit(new(store.Limits), name, flag.Value.String()); err != nil {
+			return usageError{fmt.Errorf("--%s: %w", flag.Name, err)}
+		}
+	}
+	return nil
+}
+
+// given returns those of the flags that were given, under the names of their
+// settings.
+func (f *limitFlags) given() iter.Seq2[string, *pflag.Flag] {
+	return func(yield func(string, *pflag.Flag) bool) {
+		for _, name := range limitSettings {
+			flag := f.flags.Lookup(strings.ReplaceAll(name, "_", "-"))
+			if flag.Changed && !yield(name, flag) {
+				return
+			}
+		}
+	}
+}
+
+// over returns the limits of a configuration, if there is one, else the flags
+// that were given over defaults.
+func (f *limitFlags) over(configured, defaults store.Limits) store.Limits {
+	if configured != (store.Limits{}) {
+		return configured
+	}
+	for name, flag := range f.given() {
+		_ = f.settings.SetLimit(&defaults, name, flag.Value.String()) // check has done it
+	}
+	return defaults
+}

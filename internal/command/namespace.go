@@ -1,0 +1,141 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+)
+
+// storeFlags say which namespace of which Redis a command works on.
+type storeFlags struct{ config, adapter, store, namespace string }
+
+func (f *storeFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVarP(&f.config, "config", "c", "", "the configuration whose redis_proxy says where the entries are; default: ./Caddyfile")
+	flags.StringVarP(&f.adapter, "adapter", "a", "", "the config adapter, where the name of the file does not tell")
+	flags.StringVarP(&f.store, "store", "s", "", "instead of --config: the URL of the Redis; '{env.REDIS_URL}' keeps a password out of the list of processes")
+	flags.StringVarP(&f.namespace, "namespace", "n", "", "the namespace; with --config only needed where that has several; default: cache")
+}
+
+// checkStoredKey says why no request could name a key, whatever max_key_size a
+// handler has.
+func checkStoredKey(key string) error { return httpapi.CheckKey(key, httpapi.MaxKeySize) }
+
+// open returns the store of the namespace. Whether its Redis can be reached is
+// found out at once: before anything is written, and in the words of the dialer.
+func (c *Cache) open(ctx context.Context) (*redisstore.Store, error) {
+	st := redisstore.New(redisstore.Config{Target: c.Target, Namespace: c.Namespace, Logger: caddy.Log().Named("redis_proxy")})
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	if err := st.Check(ctx); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return st, nil
+}
+
+// reachTimeout bounds the first call of a command.
+const reachTimeout = 10 * time.Second
+
+// find looks for what the flags name. Its errors are usageErrors.
+func (f *storeFlags) find(settings *Settings) (Cache, error) {
+	var found Cache
+	var err error
+	switch {
+	case f.store != "" && (f.config != "" || f.adapter != ""):
+		err = errors.New("--config and --store both say where the entries are: give one of them")
+	case f.store != "":
+		found, err = f.findByURL(settings)
+	default:
+		found, err = f.findInConfig(settings)
+	}
+	if err != nil {
+		return Cache{}, usageError{err}
+	}
+	return found, nil
+}
+
+// findByURL returns a cache without limits: flags and files say what they are.
+func (f *storeFlags) findByURL(settings *Settings) (Cache, error) {
+	target, err := settings.parseStore("--store", f.store)
+	if err != nil {
+		return Cache{}, err
+	}
+	namespace := cmp.Or(f.namespace, settings.Default.Namespace)
+	if err := store.CheckNamespace(namespace); err != nil {
+		return Cache{}, fmt.Errorf("--namespace: %w", err)
+	}
+	return Cache{Target: target, Namespace: namespace}, nil
+}
+
+// parseStore reads a flag that is the URL of a Redis.
+func (s *Settings) parseStore(flag, url string) (*redisstore.Target, error) {
+	target, err := s.Target(url)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	case target == nil:
+		return nil, errEmbedded
+	}
+	return target, nil
+}
+
+var errEmbedded = errors.New("the entries of an embedded store are in the memory of the running Caddy and end with it: only those in a Redis can be exported and imported")
+
+func (f *storeFlags) findInConfig(settings *Settings) (Cache, error) {
+	config, _, _, err := caddycmd.LoadConfig(f.config, f.adapter)
+	if err != nil {
+		return Cache{}, err
+	}
+	if config == nil {
+		return Cache{}, errors.New("nothing says where the entries are: give --config, or --store and --namespace")
+	}
+	configured, err := settings.Caches(config)
+	if err != nil {
+		return Cache{}, err
+	}
+	choice := make(map[string]Cache) // by namespace and server
+	var embedded bool
+	for _, c := range configured {
+		if f.namespace != "" && c.Namespace != f.namespace {
+			continue
+		}
+		if c.Target == nil {
+			embedded = true
+			continue
+		}
+		name := c.Namespace + " in " + c.Target.Identity()
+		chosen, isThere := choice[name]
+		if !isThere {
+			chosen = c
+		}
+		if c.KeyPrefix == "" {
+			chosen.KeyPrefix = "" // one handler without a prefix can name all keys
+		}
+		choice[name] = chosen
+	}
+	switch names := slices.Sorted(maps.Keys(choice)); {
+	case len(names) > 1:
+		return Cache{}, fmt.Errorf("the configuration has several namespaces (%s): choose with --namespace, or with --store", strings.Join(names, ", "))
+	case len(names) == 0 && embedded:
+		return Cache{}, errEmbedded
+	case len(names) == 0 && f.namespace != "":
+		return Cache{}, fmt.Errorf("the configuration has no redis_proxy with the namespace %q", f.namespace)
+	case len(names) == 0:
+		return Cache{}, errors.New("the configuration has no redis_proxy")
+	default:
+		return choice[names[0]], nil
+	}
+}
