@@ -24,35 +24,35 @@ var errAnswerCut = errors.New("the answer was cut")
 // serveBatch answers GET of the collection, which names keys in its query. The
 // answer is written as it is read, so that its size is not that of a buffer. HEAD
 // reads the same, and writes nothing.
-func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, rec *record, prefix string) error {
-	keys, err := h.batchKeys(r.URL.RawQuery, prefix)
+func (h *Handler) serveBatch(x *exchange) error {
+	keys, err := h.batchKeys(x.r.URL.RawQuery, x.prefix)
 	if err != nil {
-		return h.failMistake(w, rec, err)
+		return h.failMistake(x, err)
 	}
-	read := h.readOptions(r.Header["Cache-Control"])
-	rec.noCache = read.NoCache
-	steps := batchSteps{keys: keys, prefix: prefix, room: store.AnyRoom}
+	read := h.readOptions(x.r.Header["Cache-Control"])
+	x.rec.noCache = read.NoCache
+	steps := batchSteps{keys: keys, prefix: x.prefix, room: store.AnyRoom}
 	steps.room.Enough = h.maxAnswerBytes
-	answers, err := steps.next(r.Context(), h.engine(), read)
+	answers, err := steps.next(x.r.Context(), h.engine(), read)
 	if err != nil {
-		return h.failEngine(w, r, rec, err)
+		return h.failEngine(x, err)
 	}
 
 	status, outcome := batchCacheStatus(answers, read, len(answers) < len(keys)), batchOutcome(answers)
-	if r.Method == http.MethodHead {
+	if x.r.Method == http.MethodHead {
 		for len(answers) > 0 {
-			if answers, err = steps.next(r.Context(), h.engine(), read); err != nil {
-				return h.failEngine(w, r, rec, err)
+			if answers, err = steps.next(x.r.Context(), h.engine(), read); err != nil {
+				return h.failEngine(x, err)
 			}
 		}
 	}
-	rec.end(outcome)
-	h.setBatchHeaders(w.Header(), status)
-	w.WriteHeader(http.StatusOK)
-	if r.Method == http.MethodHead {
+	x.rec.end(outcome)
+	h.setBatchHeaders(x.w.Header(), status)
+	x.w.WriteHeader(http.StatusOK)
+	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	to := newBatchWriter(w, prefix)
+	to := newBatchWriter(x.w, x.prefix)
 	for len(answers) > 0 {
 		for i, a := range answers {
 			to.add(keys[i], a)
@@ -61,8 +61,8 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, rec *record
 		if to.flush() != nil {
 			return nil // the client has left, and no more is read for it
 		}
-		if answers, err = steps.next(r.Context(), h.engine(), read); err != nil {
-			rec.outcome = failureOf(err).outcome
+		if answers, err = steps.next(x.r.Context(), h.engine(), read); err != nil {
+			x.rec.outcome = failureOf(err).outcome
 			h.logCut(err)
 			return errAnswerCut
 		}

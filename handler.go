@@ -26,14 +26,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	}
 	h.reach.answered()
-	var rec record
+	x := exchange{w: w, r: r, where: where, key: key}
 	if h.Placeholders {
-		rec.request = r
+		x.rec.request = r
 	}
 	counters := h.pooled.requests
 	begin := counters.now()
-	err := h.serve(w, r, &rec, key, where)
-	counters.add(operationOf(r.Method, where), rec.outcome, rec.noCache, counters.now()-begin)
+	err := h.serve(&x)
+	counters.add(operationOf(r.Method, where), x.rec.outcome, x.rec.noCache, counters.now()-begin)
 	if err == errAnswerCut {
 		panic(http.ErrAbortHandler) // which is how net/http wants it said
 	}
@@ -41,52 +41,52 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // serve answers a request that is not for the next handler.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, rec *record, key string, where place) error {
-	switch where {
+func (h *Handler) serve(x *exchange) error {
+	switch x.where {
 	case nearMiss:
-		rec.end(outcomeBadPath)
-		return h.fail(w, rec, http.StatusNotFound, "the path prefix is taken literally; write "+h.PathPrefix+" as it is, without repeated slashes, dot segments or escapes")
+		x.rec.end(outcomeBadPath)
+		return h.fail(x, http.StatusNotFound, "the path prefix is taken literally; write "+h.PathPrefix+" as it is, without repeated slashes, dot segments or escapes")
 	case garbled:
-		rec.end(outcomeBadPath)
-		return h.fail(w, rec, http.StatusBadRequest, "the path was rewritten before redis_proxy got it, and lost repeated slashes, dot segments or an escaped %, ? or #, so that the key as it was sent cannot be told; send a path without them, or let the site pass paths on unchanged")
+		x.rec.end(outcomeBadPath)
+		return h.fail(x, http.StatusBadRequest, "the path was rewritten before redis_proxy got it, and lost repeated slashes, dot segments or an escaped %, ? or #, so that the key as it was sent cannot be told; send a path without them, or let the site pass paths on unchanged")
 	}
 	allowed := h.methods
-	if where == collection {
+	if x.where == collection {
 		allowed &= methodGet | methodHead | methodPost
 	}
-	method := methodOf(r.Method)
+	method := methodOf(x.r.Method)
 	switch {
 	case allowed.has(method):
 		if h.vary != "" {
-			w.Header().Add("Vary", h.vary)
+			x.w.Header().Add("Vary", h.vary)
 		}
-		prefix, err := h.prefixOf(r)
-		if err != nil {
-			return h.failMistake(w, rec, err)
+		var err error
+		if x.prefix, err = h.prefixOf(x.r); err != nil {
+			return h.failMistake(x, err)
 		}
 		switch {
 		case method&(methodGet|methodHead) == 0:
-			return h.serveWrite(w, r, rec, method, prefix, key, where)
-		case where == collection:
-			return h.serveBatch(w, r, rec, prefix)
+			return h.serveWrite(x, method)
+		case x.where == collection:
+			return h.serveBatch(x)
 		}
-		return h.serveRead(w, r, rec, prefix, key)
-	case r.Method == http.MethodOptions:
-		rec.end(outcomeOptions)
-		w.Header().Set("Allow", allowed.allow())
-		w.WriteHeader(http.StatusNoContent)
+		return h.serveRead(x)
+	case x.r.Method == http.MethodOptions:
+		x.rec.end(outcomeOptions)
+		x.w.Header().Set("Allow", allowed.allow())
+		x.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
 
-	w.Header().Set("Allow", allowed.allow())
-	detail := r.Method + " is not supported; use a method that Allow lists"
+	x.w.Header().Set("Allow", allowed.allow())
+	detail := x.r.Method + " is not supported; use a method that Allow lists"
 	switch {
 	case h.methods.has(method):
-		detail = r.Method + " needs a key: " + h.prefix + "/{key}"
+		detail = x.r.Method + " needs a key: " + h.prefix + "/{key}"
 	case method != 0:
-		detail = r.Method + " is switched off; `methods` in the configuration of redis_proxy switches it on"
+		detail = x.r.Method + " is switched off; `methods` in the configuration of redis_proxy switches it on"
 	}
-	return h.fail(w, rec, http.StatusMethodNotAllowed, detail)
+	return h.fail(x, http.StatusMethodNotAllowed, detail)
 }
 
 // countedByServer is the size up to which net/http sets Content-Length.
@@ -94,67 +94,67 @@ const countedByServer = 2000
 
 // serveRead answers GET and HEAD. It is the hot path: for an entry in the local
 // tier it formats nothing, and allocates little more than the header values.
-func (h *Handler) serveRead(w http.ResponseWriter, r *http.Request, rec *record, prefix, key string) error {
-	if err := h.checkFullKey(prefix, key); err != nil {
-		return h.failKey(w, rec, err)
+func (h *Handler) serveRead(x *exchange) error {
+	if err := h.checkFullKey(x.prefix, x.key); err != nil {
+		return h.failKey(x, err)
 	}
-	rec.key = key
-	read := h.readOptions(r.Header["Cache-Control"])
-	rec.noCache = read.NoCache
-	answer, err := h.engine().Get(r.Context(), prefix+key, read)
+	x.rec.key = x.key
+	read := h.readOptions(x.r.Header["Cache-Control"])
+	x.rec.noCache = read.NoCache
+	answer, err := h.engine().Get(x.r.Context(), x.prefix+x.key, read)
 	if err != nil {
-		return h.failEngine(w, r, rec, err)
+		return h.failEngine(x, err)
 	}
-	rec.endRead(answer)
+	x.rec.endRead(answer)
 	status := cacheStatus(answer, read)
 	if answer.Entry == nil {
-		h.addCacheStatus(w.Header(), status)
+		h.addCacheStatus(x.w.Header(), status)
 		detail := "no entry has this key"
 		if h.methods.has(methodPost) {
 			detail += "; POST creates one"
 		}
-		return h.fail(w, rec, http.StatusNotFound, detail)
+		return h.fail(x, http.StatusNotFound, detail)
 	}
 
 	v := answer.Entry.Prepared.(*representations)
 	body := &v.plain
-	if r.URL.RawQuery != "" && wantsRaw(r.URL.RawQuery) {
+	if x.r.URL.RawQuery != "" && wantsRaw(x.r.URL.RawQuery) {
 		body = &v.raw
 	}
-	if prefix != "" && !body.isRaw {
-		body = body.withoutPrefix(prefix)
+	if x.prefix != "" && !body.isRaw {
+		body = body.withoutPrefix(x.prefix)
 	}
 
 	// Two look-ups tell that nothing is conditional: without a time of
 	// modification, If-Modified-Since and If-Unmodified-Since do not count.
-	if r.Header["If-Match"] != nil || r.Header["If-None-Match"] != nil {
-		failed, err := h.checkConditions(w, r, rec, answer.Entry.Version, v, status)
+	if x.r.Header["If-Match"] != nil || x.r.Header["If-None-Match"] != nil {
+		failed, err := h.checkConditions(x, answer.Entry.Version, v, status)
 		if failed {
 			return err
 		}
 	}
-	if r.Method == http.MethodGet && body.isRaw && len(body.body) > 0 && hasByteRange(r.Header) {
-		return h.serveRange(w, r, rec, v, body, status)
+	if x.r.Method == http.MethodGet && body.isRaw && len(body.body) > 0 && hasByteRange(x.r.Header) {
+		return h.serveRange(x, v, body, status)
 	}
 	// net/http counts a small body itself, and a header less is worth more than
 	// one would think: a Go map grows at the ninth.
-	isCounted := r.Method == http.MethodGet && len(body.body) <= countedByServer
-	h.setHeaders(w.Header(), v, body, status, !isCounted)
-	w.WriteHeader(http.StatusOK)
-	if r.Method == http.MethodGet {
-		_, _ = w.Write(body.body)
+	isCounted := x.r.Method == http.MethodGet && len(body.body) <= countedByServer
+	h.setHeaders(x.w.Header(), v, body, status, !isCounted)
+	x.w.WriteHeader(http.StatusOK)
+	if x.r.Method == http.MethodGet {
+		_, _ = x.w.Write(body.body)
 	}
 	return nil
 }
 
 func (h *Handler) engine() *engine.Engine { return h.pooled.engine }
 
-func (h *Handler) failKey(w http.ResponseWriter, rec *record, err error) error {
+func (h *Handler) failKey(x *exchange, err error) error {
 	detail := err.Error()
 	if err == httpapi.ErrKeyEmpty {
 		detail += "; name one in the path, " + h.prefix + "/{key}, or leave the last slash out to create an entry whose key is in the body"
 	}
-	return h.fail(w, rec, http.StatusBadRequest, detail)
+	return h.fail(x, http.StatusBadRequest, detail)
 }
 
 // headerValues sets headers whose values share one array. Each gets its own
@@ -213,11 +213,11 @@ func (h *Handler) addCacheStatus(header http.Header, status string) {
 
 // checkConditions answers a conditional read that gets no value (RFC 9110,
 // section 13.2.2), and says whether it did.
-func (h *Handler) checkConditions(w http.ResponseWriter, r *http.Request, rec *record, version store.Version, v *representations, status string) (answered bool, err error) {
-	header := w.Header()
-	ifMatch, err := ifMatch(r.Header)
+func (h *Handler) checkConditions(x *exchange, version store.Version, v *representations, status string) (answered bool, err error) {
+	header := x.w.Header()
+	ifMatch, err := ifMatch(x.r.Header)
 	if err != nil {
-		return true, h.fail(w, rec, http.StatusBadRequest, err.Error())
+		return true, h.fail(x, http.StatusBadRequest, err.Error())
 	}
 	if ifMatch != "" && !ifMatch.Has(version) {
 		h.addCacheStatus(header, status)
@@ -228,13 +228,13 @@ func (h *Handler) checkConditions(w http.ResponseWriter, r *http.Request, rec *r
 		switch {
 		case v.etag == "":
 			detail = "the entry has no ETag yet, since somebody else wrote it to the store; If-Match: * is all that matches it"
-		case failsWeakly(r.Header, version):
+		case failsWeakly(x.r.Header, version):
 			detail = detailWeakMatch
 		}
-		return true, h.fail(w, rec, http.StatusPreconditionFailed, detail)
+		return true, h.fail(x, http.StatusPreconditionFailed, detail)
 	}
 	// Whole answers are never wrong, so a broken If-None-Match may go.
-	ifNoneMatch, err := ifNoneMatch(r.Header)
+	ifNoneMatch, err := ifNoneMatch(x.r.Header)
 	if err != nil || ifNoneMatch == "" || !ifNoneMatch.Has(version) {
 		return false, nil
 	}
@@ -245,27 +245,27 @@ func (h *Handler) checkConditions(w http.ResponseWriter, r *http.Request, rec *r
 	if h.cacheControl != "" {
 		header.Set("Cache-Control", h.cacheControl)
 	}
-	w.WriteHeader(http.StatusNotModified)
+	x.w.WriteHeader(http.StatusNotModified)
 	return true, nil
 }
 
 // serveRange answers a part of a value. The conditions have been looked at, so
 // http.ServeContent gets to see the range alone.
-func (h *Handler) serveRange(w http.ResponseWriter, r *http.Request, rec *record, v *representations, body *representation, status string) error {
-	h.setHeaders(w.Header(), v, body, status, false)
+func (h *Handler) serveRange(x *exchange, v *representations, body *representation, status string) error {
+	h.setHeaders(x.w.Header(), v, body, status, false)
 	part := &http.Request{Method: http.MethodGet, Header: http.Header{
-		"Range":    {withoutEmptySuffixes(r.Header["Range"][0])},
-		"If-Range": r.Header["If-Range"],
+		"Range":    {withoutEmptySuffixes(x.r.Header["Range"][0])},
+		"If-Range": x.r.Header["If-Range"],
 	}}
-	to := &rangeWriter{ResponseWriter: w}
+	to := &rangeWriter{ResponseWriter: x.w}
 	http.ServeContent(to, part, "", time.Time{}, bytes.NewReader(body.body))
 	if !to.unsatisfiable {
 		return nil
 	}
-	w.Header().Del("Content-Security-Policy")
+	x.w.Header().Del("Content-Security-Policy")
 	// http.ServeContent sets it only where it could read the range.
-	w.Header().Set("Content-Range", "bytes */"+body.length)
-	return h.fail(w, rec, http.StatusRequestedRangeNotSatisfiable, "the value has "+body.length+" bytes, and none of them is in the range")
+	x.w.Header().Set("Content-Range", "bytes */"+body.length)
+	return h.fail(x, http.StatusRequestedRangeNotSatisfiable, "the value has "+body.length+" bytes, and none of them is in the range")
 }
 
 // hasByteRange reports whether a request asks for bytes; other units are as good

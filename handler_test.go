@@ -232,7 +232,7 @@ func TestIfMatchOfAnEntryThatHasNoETag(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/cache/k", nil)
 	r.Header.Set("If-Match", `"1"`)
-	answered, err := h.checkConditions(w, r, new(record), store.Version{}, new(representations), statusMiss)
+	answered, err := h.checkConditions(&exchange{w: w, r: r}, store.Version{}, new(representations), statusMiss)
 	if !answered || err != nil || w.Code != 412 || !strings.Contains(w.Body.String(), "the entry has no ETag yet") || w.Header().Get("Etag") != "" {
 		t.Errorf("%v, %v, %d, %s", answered, err, w.Code, w.Body)
 	}
@@ -468,7 +468,7 @@ func TestEngineErrors(t *testing.T) {
 		h := newHandler(t, "")
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/cache/k", nil).WithContext(c.ctx)
-		err := h.failEngine(w, r, new(record), c.err)
+		err := h.failEngine(&exchange{w: w, r: r}, c.err)
 		if c.passed {
 			herr, ok := err.(caddyhttp.HandlerError)
 			if !ok || herr.StatusCode != c.status || !errors.Is(herr, c.err) {

@@ -34,22 +34,22 @@ type problem struct {
 }
 
 // fail answers an error with a detail for the client.
-func (h *Handler) fail(w http.ResponseWriter, rec *record, status int, detail string) error {
-	return h.answerProblem(w, rec, problem{Status: status, Detail: detail})
+func (h *Handler) fail(x *exchange, status int, detail string) error {
+	return h.answerProblem(x, problem{Status: status, Detail: detail})
 }
 
 // failMistake answers a *statusError.
-func (h *Handler) failMistake(w http.ResponseWriter, rec *record, err error) error {
+func (h *Handler) failMistake(x *exchange, err error) error {
 	mistake, ok := errors.AsType[*statusError](err)
 	if !ok {
 		return err
 	}
-	return h.fail(w, rec, mistake.status, mistake.detail)
+	return h.fail(x, mistake.status, mistake.detail)
 }
 
-func (h *Handler) answerProblem(w http.ResponseWriter, rec *record, p problem) error {
-	rec.end(statusOutcomes[p.Status])
-	header := w.Header()
+func (h *Handler) answerProblem(x *exchange, p problem) error {
+	x.rec.end(statusOutcomes[p.Status])
+	header := x.w.Header()
 	if p.Status == http.StatusServiceUnavailable {
 		header.Set("Retry-After", retryAfter)
 	}
@@ -69,23 +69,23 @@ func (h *Handler) answerProblem(w http.ResponseWriter, rec *record, p problem) e
 	header.Set("Content-Type", "application/problem+json")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Length", strconv.Itoa(body.Len()))
-	w.WriteHeader(p.Status)
-	_, _ = w.Write(body.Bytes())
+	x.w.WriteHeader(p.Status)
+	_, _ = x.w.Write(body.Bytes())
 	return nil
 }
 
 // failEngine answers what the engine could not do.
-func (h *Handler) failEngine(w http.ResponseWriter, r *http.Request, rec *record, err error) error {
+func (h *Handler) failEngine(x *exchange, err error) error {
 	f := failureOf(err)
-	if r.Context().Err() == context.Canceled {
+	if x.r.Context().Err() == context.Canceled {
 		f = failures[engine.KindCanceled]
 	}
-	rec.end(f.outcome)
+	x.rec.end(f.outcome)
 	if f.detail == "" {
 		return caddyhttp.Error(f.status, err)
 	}
 	if c := h.logger.Check(zapcore.DebugLevel, "request not served"); c != nil {
 		c.Write(zap.Int("status", f.status), zap.Error(err))
 	}
-	return h.fail(w, rec, f.status, f.detail)
+	return h.fail(x, f.status, f.detail)
 }
