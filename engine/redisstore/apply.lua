@@ -59,15 +59,16 @@ if not bytes or not largest then
 end
 local largest_kept = whole_of(state[13])
 
-local set_before = whole_of(state[4]) and whole_of(state[5]) and state[6]
+local eviction_before = policy_name_of(state[6])
+local set_before = whole_of(state[4]) and whole_of(state[5]) and eviction_before
 local sets_limits = ARGV[8] == '1' or not set_before
 local max_keys = tonumber(sets_limits and ARGV[5] or state[4])
 local max_bytes = tonumber(sets_limits and ARGV[6] or state[5])
-local eviction = sets_limits and ARGV[7] or state[6]
+local eviction = sets_limits and ARGV[7] or eviction_before
 if not set_before and keys > 0 then mend() end
 local policy, unknown = policy_named(eviction)
 if unknown then return redis.error_reply(unknown) end
-local before = state[6] or DEFAULT_POLICY -- if there was none, or its name was lost
+local before = eviction_before or DEFAULT_POLICY -- if there was none, or its name was lost
 local policy_before
 policy_before, unknown = policy_named(before)
 if unknown then return redis.error_reply(unknown) end
@@ -381,7 +382,7 @@ end
 
 if sets_limits then
   if begin_growing() then
-    max_keys, max_bytes, eviction = whole_of(state[4]) or 0, whole_of(state[5]) or 0, state[6] or ''
+    max_keys, max_bytes, eviction = whole_of(state[4]) or 0, whole_of(state[5]) or 0, eviction_before or ''
   else
     redis.call('HSET', STATE, 'max_keys', max_keys, 'max_bytes', ARGV[6], 'eviction', eviction)
   end

@@ -7,7 +7,8 @@ local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys'
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
 local number, epoch = whole_of(state[2]) or 0, state[9] or ''
-local order = order_of(state[6] or DEFAULT_POLICY, 0, clock_of(state[7], state[6]), 0, state[8])
+local eviction = policy_name_of(state[6])
+local order = order_of(eviction or DEFAULT_POLICY, 0, clock_of(state[7], eviction), 0, state[8])
 local clock = order.clock
 
 -- What a score is shown as: its distance from the clock. As text, since a
@@ -20,7 +21,7 @@ local asked = {}
 function asked.size()
   local keys = redis.call('HLEN', VALUES)
   local bytes = keys > 0 and whole_of(state[3]) or 0
-  return { number, epoch, keys, bytes, whole_of(state[4]) or 0, whole_of(state[5]) or 0, state[6] or '' }
+  return { number, epoch, keys, bytes, whole_of(state[4]) or 0, whole_of(state[5]) or 0, eviction or '' }
 end
 
 -- Numbers of members, so that a script does not compare strings, which it

@@ -81,6 +81,11 @@ local function event_of(text)
   return text and string.match(text, '^%x+$') or ''
 end
 
+-- The name of a policy, or nil for what no version can have written.
+local function policy_name_of(text)
+  return text and string.match(text, '^%l[%w_-]*$')
+end
+
 local function policy_named(name)
   local policy = policies[name]
   if policy then return policy end

@@ -14,7 +14,7 @@ if refusal then return redis.error_reply(refusal) end
 local state = redis.call('HMGET', STATE, 'layout', 'number', 'epoch', 'eviction', 'clock', 'window', 'held', 'former', 'event', 'largest')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
-local eviction = state[4] or DEFAULT_POLICY
+local eviction = policy_name_of(state[4]) or DEFAULT_POLICY
 local policy, unknown = policy_named(eviction)
 if unknown then return redis.error_reply(unknown) end
 

@@ -48,8 +48,9 @@ local unread = missing.HMGET
 if not unread then
   local state = not broken and redis.call('HMGET', STATE, 'layout', 'eviction')
   unread = broken or check_layout(state[1])
-  if not unread and state[2] then
-    local _, unknown = policy_named(state[2])
+  local eviction = not unread and policy_name_of(state[2])
+  if eviction then
+    local _, unknown = policy_named(eviction)
     unread = unknown
   end
 end

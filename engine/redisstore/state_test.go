@@ -27,6 +27,15 @@ func TestAStateThatSomebodyWroteIsRepairedAndKeepsNobodyFromReading(t *testing.T
 				})
 			}
 		}
+		// What may be a name is left alone: TestAnUnknownPolicyInTheStoreIsLeftAlone.
+		for _, value := range []string{"", "-1", "1e300", "Rank", "\"}{", "rank lru", "rank\n"} {
+			t.Run(fmt.Sprintf("%s eviction %q", policy.Name, value), func(t *testing.T) {
+				f := *f
+				f.T = t
+				f.do("FLUSHALL")
+				f.harmState("eviction", value)
+			})
+		}
 	}
 }
 
@@ -45,6 +54,9 @@ func (f *fixture) harmState(field, value string) {
 	}
 	if _, err := f.store.Size(f.ctx()); err != nil {
 		f.Error(err)
+	}
+	if h := f.store.Probe(f.ctx()); h.Reads != nil || h.Writes != nil {
+		f.Errorf("the probe says %+v", h)
 	}
 	f.outcomes(f.apply(remove("k04"), create("new", "value"), create("newer", "value"), put("k05", "longer")),
 		store.Deleted, store.Created, store.Created, store.Replaced)
