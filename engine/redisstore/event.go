@@ -38,7 +38,7 @@ func parseEvent(payload string) (store.Event, error) {
 		return store.Event{}, fmt.Errorf("decoding an event: %d bytes that are not JSON of the known form", len(payload))
 	}
 	if e.Version != eventVersion {
-		return store.Event{}, fmt.Errorf("decoding an event: version %d, where %d is known", e.Version, eventVersion)
+		return store.Event{}, fmt.Errorf("decoding an event: version %d, where %d is known; run one version of this module on all nodes, as docs/upgrade.md says", e.Version, eventVersion)
 	}
 	decoded := store.Event{
 		ID:       store.Version{Number: e.Number, Tag: parseTag(e.Tag)},

@@ -35,7 +35,7 @@ func TestEventsThatAreNotUnderstoodAreOneLineWithoutKeys(t *testing.T) {
 }
 
 func TestAnEventOfAnUnknownVersionIsNamed(t *testing.T) {
-	if _, err := decodeEvent(`{"version":3}`); err == nil || !strings.Contains(err.Error(), "version 3") {
+	if _, err := decodeEvent(`{"version":3}`); err == nil || !strings.Contains(err.Error(), "version 3, where 2 is known; run one version") {
 		t.Error(err)
 	}
 	if got, err := decodeEvent(`{"version":2,"number":7,"epoch":"e","changes":[["created","k",7]]}`); err != nil || got.Changes[0] != (store.Change{What: "created", Key: "k", Number: 7}) {
