@@ -226,6 +226,11 @@ func TestSitesDoWhatPagesSay(t *testing.T) {
 			t.Errorf("%s has %d sites, and visits for %d", key, used[key], len(visits))
 		}
 	}
+	t.Run("templates beside the handle of the cache", func(t *testing.T) {
+		s := runSite(t, "example.com {\n\ttemplates\n\t@cache path /cache /cache/*\n\thandle @cache {\n\t\tredis_proxy\n\t}\n}", "APP_PASSWORD=secret")
+		s.visit(t, visit{"a value", "POST https://example.com/cache/t\nContent-Type: text/plain\n\n{{env \"APP_PASSWORD\"}}", 201, ""})
+		s.visit(t, visit{"is executed, as pages warn", "GET https://example.com/cache/t", 200, "secret"})
+	})
 	t.Run("tokens that are not set", func(t *testing.T) {
 		for _, b := range pageBlocks(t, "docs/secure.md") {
 			if b.under == "bearer-tokens" {
