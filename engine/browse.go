@@ -171,8 +171,9 @@ func (e *Engine) deletePatiently(ctx context.Context, key string) (store.Result,
 	settings := e.settings.Load()
 	deadline := time.Now().Add(settings.Timeout)
 	w := store.Write{Op: store.Delete, Key: key}
+	half := queueBounds{max(1, settings.MaxQueueJobs/2), max(w.Size(), settings.MaxQueueBytes/2)}
 	for {
-		r, err := e.writeWithin(ctx, w, settings, max(1, settings.MaxQueueJobs/2), max(w.Size(), settings.MaxQueueBytes/2))
+		r, err := e.writeWithin(ctx, w, settings, half)
 		if !errors.Is(err, ErrQueueFull) || time.Now().After(deadline) {
 			return r, err
 		}

@@ -136,9 +136,9 @@ func (e *Engine) fetch(ctx context.Context, s *Settings, key string, r Read) (An
 	if err := e.mayFetch(r); err != nil {
 		return Answer{}, err
 	}
-	wait := beginWait(ctx, spanFetch, e.namespace, attrKeys, 1)
-	answer, err := e.fetcher.get(ctx, key, r.NoCache, s.Timeout, wait)
-	wait.endFetch(err, answer)
+	span := beginCall(ctx, work{spanFetch, e.namespace, attrKeys, 1})
+	answer, err := e.fetcher.get(ctx, key, r.NoCache, newCaller(s.Timeout, span))
+	span.endFetch(err, answer)
 	return answer, err
 }
 
@@ -200,22 +200,22 @@ func (e *Engine) Delete(ctx context.Context, key string, ifMatch, ifNoneMatch st
 // write queues w and waits for its answer, no longer than Settings.Timeout.
 func (e *Engine) write(ctx context.Context, w store.Write) (store.Result, error) {
 	settings := e.settings.Load()
-	return e.writeWithin(ctx, w, settings, settings.MaxQueueJobs, settings.MaxQueueBytes)
+	return e.writeWithin(ctx, w, settings, queueBounds{settings.MaxQueueJobs, settings.MaxQueueBytes})
 }
 
 // writeWithin is write with bounds of its own on the queue. It shows in the
 // trace of the request, if there is one.
-func (e *Engine) writeWithin(ctx context.Context, w store.Write, settings *Settings, maxJobs int, maxBytes int64) (store.Result, error) {
-	wait := beginWait(ctx, spanApply, e.namespace, attrWrites, 1)
-	result, err := e.enqueue(ctx, w, settings, maxJobs, maxBytes, wait)
-	wait.endWrite(result, err)
+func (e *Engine) writeWithin(ctx context.Context, w store.Write, settings *Settings, most queueBounds) (store.Result, error) {
+	span := beginCall(ctx, work{spanApply, e.namespace, attrWrites, 1})
+	result, err := e.enqueue(ctx, e.queue.newJob(w, settings.Timeout, span), most)
+	span.endWrite(result, err)
 	return result, err
 }
 
-func (e *Engine) enqueue(ctx context.Context, w store.Write, settings *Settings, maxJobs int, maxBytes int64, wait *span) (store.Result, error) {
+func (e *Engine) enqueue(ctx context.Context, j *job, most queueBounds) (store.Result, error) {
 	e.start()
-	j := e.queue.newJob(w, settings.Timeout, wait)
-	if err := e.queue.put(j, maxJobs, maxBytes); err != nil {
+	key := j.write.Key
+	if err := e.queue.put(j, most); err != nil {
 		e.queue.recycle(j)
 		return store.Result{}, err
 	}
@@ -249,7 +249,7 @@ func (e *Engine) enqueue(ctx context.Context, w store.Write, settings *Settings,
 	default:
 	}
 	// The worker still has the job, so that it is not recycled.
-	e.fetcher.drop([]string{w.Key}, unknownNumber)
+	e.fetcher.drop([]string{key}, unknownNumber)
 	return store.Result{}, ErrMayBeApplied
 }
 

@@ -107,7 +107,7 @@ func (f *fetcher) lane() {
 // send fetches a batch and hands out the answer.
 func (f *fetcher) send(b flightBatch, room store.Room) {
 	ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
-	ctx, traced := beginBatch(ctx, spanFetchBatch, f.namespace, attrKeys, len(b.keys), waitsOfFlights(b.flights))
+	ctx, traced := beginBatch(ctx, work{spanFetchBatch, f.namespace, attrKeys, len(b.keys)}, spansOfFlights(b.flights))
 	begin := time.Now()
 	fetched, err := f.store.Fetch(ctx, b.keys, room, b.uses...)
 	took := time.Since(begin)

@@ -15,7 +15,7 @@ type flight struct {
 	// fence is the number of the latest write to the key that became known
 	// after the flight was sent.
 	fence uint64
-	waits []*span // of the calls that are traced, until it is sent
+	spans []*span // of the calls that are traced, until it is sent
 
 	done  chan struct{} // closed when the rest is set
 	batch *span         // in which it was sent, if that is traced
@@ -26,19 +26,32 @@ type flight struct {
 	err    error
 }
 
-// get fetches a key. With fresh it joins no flight that is on its way. The call's
-// span, wait, is linked to those of the batches that it waits for.
-func (f *fetcher) get(ctx context.Context, key string, fresh bool, timeout time.Duration, wait *span) (Answer, error) {
-	timer := f.startTimer(timeout)
+// caller is a call that waits for flights. Its span is linked to those of the
+// batches that it waits for.
+type caller struct {
+	timeout  time.Duration
+	deadline time.Time
+	span     *span
+}
+
+func newCaller(timeout time.Duration, s *span) caller {
+	return caller{timeout, time.Now().Add(timeout), s}
+}
+
+// hasTime reports whether a caller has time for one more flight.
+func (c *caller) hasTime() bool { return time.Until(c.deadline) > c.timeout/4 }
+
+// get fetches a key. With fresh it joins no flight that is on its way.
+func (f *fetcher) get(ctx context.Context, key string, fresh bool, c caller) (Answer, error) {
+	timer := f.startTimer(c.timeout)
 	defer f.stopTimer(timer)
-	deadline := time.Now().Add(timeout)
-	s, err := f.join(key, fresh, deadline, timeout, wait)
+	s, err := f.join(key, fresh, &c)
 	for err == nil {
 		select {
 		case <-s.flight.done:
-			wait.waitedFor(s.flight.batch)
-			if s.isInVain(deadline, timeout) {
-				s, err = f.join(key, fresh, deadline, timeout, wait)
+			c.span.waitedFor(s.flight.batch)
+			if s.isInVain(&c) {
+				s, err = f.join(key, fresh, &c)
 				s.wasSent = false // one more chance is enough
 				continue
 			}
@@ -60,10 +73,10 @@ func (f *fetcher) get(ctx context.Context, key string, fresh bool, timeout time.
 // call, and another one may be. The flight had no room for the value; or it was
 // sent before the call came, and failed in the time of those it was sent for; or
 // the key was written since, and the write acknowledged.
-func (s *seat) isInVain(deadline time.Time, timeout time.Duration) bool {
+func (s *seat) isInVain(c *caller) bool {
 	err := s.flight.err
 	return err == errLeft ||
-		err != nil && s.wasSent && time.Until(deadline) > timeout/4 ||
+		err != nil && s.wasSent && c.hasTime() ||
 		err == nil && s.flight.number < s.fence
 }
 
@@ -101,7 +114,7 @@ type seat struct {
 }
 
 // join takes a seat in a flight for key, and lists one if there is none to join.
-func (f *fetcher) join(key string, fresh bool, deadline time.Time, timeout time.Duration, wait *span) (seat, error) {
+func (f *fetcher) join(key string, fresh bool, c *caller) (seat, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -117,7 +130,7 @@ func (f *fetcher) join(key string, fresh bool, deadline time.Time, timeout time.
 			f.running.Go(f.lane)
 		}
 	}
-	return fl.takeSeat(deadline, timeout, wait), nil
+	return fl.takeSeat(c), nil
 }
 
 // joinable returns the flight that a call for key may join, if there is one.
@@ -131,13 +144,13 @@ func (f *fetcher) joinable(key string, fresh bool) *flight {
 }
 
 // takeSeat notes a call that waits for fl.
-func (fl *flight) takeSeat(deadline time.Time, timeout time.Duration, wait *span) seat {
+func (fl *flight) takeSeat(c *caller) seat {
 	fl.waiting++
-	if wait != nil && !fl.sent {
-		fl.waits = append(fl.waits, wait)
+	if c.span != nil && !fl.sent {
+		fl.spans = append(fl.spans, c.span)
 	}
-	if deadline.After(fl.deadline) {
-		fl.deadline, fl.timeout = deadline, timeout
+	if c.deadline.After(fl.deadline) {
+		fl.deadline, fl.timeout = c.deadline, c.timeout
 	}
 	return seat{flight: fl, fence: fl.fence, wasSent: fl.sent}
 }

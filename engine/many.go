@@ -129,36 +129,33 @@ func (e *Engine) fetchMany(ctx context.Context, s *Settings, keys []string, r Re
 	if err := e.mayFetch(r); err != nil {
 		return nil, err
 	}
-	wait := beginWait(ctx, spanFetch, e.namespace, attrKeys, len(keys))
-	d := direct{fetcher: e.fetcher, keys: keys, room: room, fresh: r.NoCache, timeout: s.Timeout, wait: wait}
+	span := beginCall(ctx, work{spanFetch, e.namespace, attrKeys, len(keys)})
+	d := direct{fetcher: e.fetcher, keys: keys, room: room, fresh: r.NoCache, caller: newCaller(s.Timeout, span)}
 	answers, err := d.get(ctx)
-	wait.endFetch(err, answers...)
+	span.endFetch(err, answers...)
 	return answers, err
 }
 
 // direct is a call that does not leave its fetch to the lanes: it has many keys by
 // itself, and a bound of its own on their values.
 type direct struct {
-	fetcher  *fetcher
-	keys     []string
-	room     store.Room
-	fresh    bool
-	timeout  time.Duration
-	deadline time.Time
-	timer    *time.Timer
-	wait     *span
-	failed   bool // the fetch of another call
+	fetcher *fetcher
+	keys    []string
+	room    store.Room
+	fresh   bool
+	caller  caller
+	timer   *time.Timer
+	failed  bool // the fetch of another call
 }
 
 // get returns answers for the first of the keys: none if the first value has no
 // room.
 func (d *direct) get(ctx context.Context) ([]Answer, error) {
 	f := d.fetcher
-	d.timer = f.startTimer(d.timeout)
+	d.timer = f.startTimer(d.caller.timeout)
 	defer f.stopTimer(d.timer)
-	d.deadline = time.Now().Add(d.timeout)
 	if f.watch != nil {
-		f.watch.awaitFirstTry(d.timeout / 2)
+		f.watch.awaitFirstTry(d.caller.timeout / 2)
 	}
 	for {
 		answers, again, err := d.try(ctx)
@@ -193,7 +190,7 @@ func (d *direct) try(ctx context.Context) (answers []Answer, again bool, err err
 		select {
 		case <-s.flight.done:
 			err = s.flight.err
-			d.wait.waitedFor(s.flight.batch)
+			d.caller.span.waitedFor(s.flight.batch)
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		case <-d.timer.C:
@@ -209,7 +206,7 @@ func (d *direct) try(ctx context.Context) (answers []Answer, again bool, err err
 			return answers, false, nil
 		case err == nil || err == errLeft:
 			return nil, true, nil
-		case s.wasSent && !d.failed && ctx.Err() == nil && time.Until(d.deadline) > d.timeout/4:
+		case s.wasSent && !d.failed && ctx.Err() == nil && d.caller.hasTime():
 			d.failed = true // one more chance is enough
 			return nil, true, nil
 		}
@@ -224,21 +221,21 @@ func (d *direct) sit() ([]seat, flightBatch, error) {
 	f := d.fetcher
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	own := flightBatch{deadline: d.deadline, seen: f.seen, sent: f.local.now(), isDirect: true}
+	own := flightBatch{deadline: d.caller.deadline, seen: f.seen, sent: f.local.now(), isDirect: true}
 	switch {
 	case f.closed:
 		return nil, own, ErrClosed
-	case time.Until(d.deadline) < f.pace.needs(d.timeout):
+	case time.Until(d.caller.deadline) < f.pace.needs(d.caller.timeout):
 		return nil, own, ErrTimeout
 	}
 	seats := make([]seat, 0, len(d.keys))
 	for _, key := range d.keys {
 		if fl := f.joinable(key, d.fresh); fl != nil {
-			seats = append(seats, fl.takeSeat(d.deadline, d.timeout, d.wait))
+			seats = append(seats, fl.takeSeat(&d.caller))
 			continue
 		}
 		fl := &flight{key: key, done: make(chan struct{})}
-		s := fl.takeSeat(d.deadline, d.timeout, d.wait)
+		s := fl.takeSeat(&d.caller)
 		s.isOwn, fl.sent = true, true
 		f.flights[key] = fl
 		own.flights, own.keys = append(own.flights, fl), append(own.keys, key)

@@ -15,7 +15,7 @@ type job struct {
 	timeout  time.Duration // the deadline counts from its arrival
 	timer    *time.Timer   // runs out at the deadline
 	place    *list.Element // in the queue; nil once taken or withdrawn
-	wait     *span         // of the call
+	span     *span         // of the call
 
 	done   chan struct{} // has a token when the rest is set
 	result store.Result
@@ -35,13 +35,19 @@ func heldBytes(w *store.Write) int64 {
 	return w.Size() + int64(len(w.Value.ContentType)+len(w.IfMatch)+len(w.IfNoneMatch))
 }
 
+// queueBounds are how many jobs, and how many bytes of them, may wait.
+type queueBounds struct {
+	jobs  int
+	bytes int64
+}
+
 // queue holds the writes that wait for the worker, in arrival order. Its
 // bounds count all that needs memory: also the jobs that the worker has taken,
 // until they are answered.
 type queue struct {
-	wake chan struct{} // has a token when there is something new to see
-	wait *waits
-	free sync.Pool // of *job
+	wake  chan struct{} // has a token when there is something new to see
+	waits *waitTimes
+	free  sync.Pool // of *job
 
 	mu      sync.Mutex
 	waiting list.List // of *job
@@ -50,18 +56,18 @@ type queue struct {
 	closed  bool
 }
 
-func newQueue() *queue { return &queue{wake: make(chan struct{}, 1), wait: newWaits()} }
+func newQueue() *queue { return &queue{wake: make(chan struct{}, 1), waits: newWaitTimes()} }
 
 // newJob returns a job whose time runs. Jobs, with their channels and timers,
 // are used again: they would be much of the garbage of a write.
-func (q *queue) newJob(w store.Write, timeout time.Duration, wait *span) *job {
+func (q *queue) newJob(w store.Write, timeout time.Duration, s *span) *job {
 	j, _ := q.free.Get().(*job)
 	if j == nil {
 		j = &job{timer: time.NewTimer(timeout), done: make(chan struct{}, 1)}
 	} else {
 		j.timer.Reset(timeout)
 	}
-	j.write, j.deadline, j.timeout, j.wait = w, time.Now().Add(timeout), timeout, wait
+	j.write, j.deadline, j.timeout, j.span = w, time.Now().Add(timeout), timeout, s
 	return j
 }
 
@@ -81,7 +87,7 @@ func (q *queue) signal() {
 }
 
 // put appends j unless that would exceed a bound.
-func (q *queue) put(j *job, maxJobs int, maxBytes int64) error {
+func (q *queue) put(j *job, most queueBounds) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -90,8 +96,8 @@ func (q *queue) put(j *job, maxJobs int, maxBytes int64) error {
 	size := heldBytes(&j.write)
 	// Alone, a write is taken that would fit without its content type and its
 	// conditions: settings allow values as large as the bound.
-	isTaken := q.bytes+size <= maxBytes || q.bytes == 0 && j.write.Size() <= maxBytes
-	if q.jobs >= maxJobs || !isTaken {
+	isTaken := q.bytes+size <= most.bytes || q.bytes == 0 && j.write.Size() <= most.bytes
+	if q.jobs >= most.jobs || !isTaken {
 		return ErrQueueFull
 	}
 	q.jobs++
@@ -126,7 +132,7 @@ func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
 		q.unlink(j)
 		taken = append(taken, j)
 	}
-	q.wait.add(taken)
+	q.waits.add(taken)
 	return taken
 }
 

@@ -72,7 +72,7 @@ func (e *Engine) Stats() Stats {
 	s := Stats{
 		MaxQueueJobs:  settings.MaxQueueJobs,
 		MaxQueueBytes: settings.MaxQueueBytes,
-		QueueWait:     e.queue.wait.snapshot(),
+		QueueWait:     e.queue.waits.snapshot(),
 		Fetches:       e.fetcher.calls.snapshot(),
 		Applies:       e.worker.calls.snapshot(),
 		Joined:        e.fetcher.joined.Load(),

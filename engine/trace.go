@@ -31,69 +31,77 @@ const (
 // span is one that is being recorded; nil when nobody traces. Its methods then do
 // nothing.
 type span struct {
-	trace.Span
+	otel   trace.Span
 	linked *span // the last one that it was linked to
 }
 
-// beginWait begins the span of a call that waits for the store, if ctx belongs
+// work is what a span is of.
+type work struct {
+	name, namespace string
+	unit            attribute.Key // of size
+	size            int
+}
+
+// beginCall begins the span of a call that waits for the store, if ctx belongs
 // to a request that is traced.
-func beginWait(ctx context.Context, name, namespace string, unit attribute.Key, n int) *span {
+func beginCall(ctx context.Context, w work) *span {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
 		return nil
 	}
-	return begin(ctx, parent, name, nil, attrNamespace.String(namespace), unit.Int(n))
+	return begin(ctx, parent, w, nil)
 }
 
 // beginBatch begins the span of a batch, and returns the context of the call to
 // the store. A batch belongs to many traces, and a span to one: that of the
 // first call that waits for the batch. Links lead to the others, and from them.
-func beginBatch(ctx context.Context, name, namespace string, unit attribute.Key, n int, waits []*span) (context.Context, *span) {
-	if len(waits) == 0 {
+func beginBatch(ctx context.Context, w work, calls []*span) (context.Context, *span) {
+	if len(calls) == 0 {
 		return ctx, nil
 	}
-	links := make([]trace.Link, len(waits)-1)
-	for i, w := range waits[1:] {
-		links[i] = trace.Link{SpanContext: w.SpanContext()}
+	links := make([]trace.Link, len(calls)-1)
+	for i, c := range calls[1:] {
+		links[i] = trace.Link{SpanContext: c.otel.SpanContext()}
 	}
-	ctx = trace.ContextWithSpan(ctx, waits[0])
-	s := begin(ctx, waits[0], name, links, attrNamespace.String(namespace), unit.Int(n))
-	return trace.ContextWithSpan(ctx, s), s
+	ctx = trace.ContextWithSpan(ctx, calls[0].otel)
+	s := begin(ctx, calls[0].otel, w, links)
+	return trace.ContextWithSpan(ctx, s.otel), s
 }
 
-func begin(ctx context.Context, parent trace.Span, name string, links []trace.Link, attributes ...attribute.KeyValue) *span {
-	_, s := parent.TracerProvider().Tracer(traceScope).Start(ctx, name, trace.WithAttributes(attributes...), trace.WithLinks(links...))
-	return &span{Span: s}
+func begin(ctx context.Context, parent trace.Span, w work, links []trace.Link) *span {
+	tracer := parent.TracerProvider().Tracer(traceScope)
+	_, s := tracer.Start(ctx, w.name, trace.WithLinks(links...), trace.WithAttributes(attrNamespace.String(w.namespace), w.unit.Int(w.size)))
+	return &span{otel: s}
 }
 
 // waitedFor links the span of a call to that of a batch it waited for, once.
 func (s *span) waitedFor(batch *span) {
 	if s != nil && batch != nil && s.linked != batch {
 		s.linked = batch
-		s.AddLink(trace.Link{SpanContext: batch.SpanContext()})
+		s.otel.AddLink(trace.Link{SpanContext: batch.otel.SpanContext()})
 	}
 }
 
-// waitsOfFlights returns the spans of the calls that a batch was sent for.
-func waitsOfFlights(flights []*flight) (waits []*span) {
+// spansOfFlights returns the spans of the calls that a batch was sent for.
+func spansOfFlights(flights []*flight) (spans []*span) {
 	for _, fl := range flights {
-		for _, w := range fl.waits {
+		for _, s := range fl.spans {
 			// A call for many keys waits in as many flights.
-			if !slices.Contains(waits, w) {
-				waits = append(waits, w)
+			if !slices.Contains(spans, s) {
+				spans = append(spans, s)
 			}
 		}
 	}
-	return waits
+	return spans
 }
 
-func waitsOfJobs(jobs []*job) (waits []*span) {
+func spansOfJobs(jobs []*job) (spans []*span) {
 	for _, j := range jobs {
-		if j.wait != nil {
-			waits = append(waits, j.wait)
+		if j.span != nil {
+			spans = append(spans, j.span)
 		}
 	}
-	return waits
+	return spans
 }
 
 // endFetch ends the span of a call.
@@ -132,7 +140,7 @@ func (s *span) endFound(n int, kindOf func(error) Kind, err error) {
 	if n == 0 {
 		outcome = "absent"
 	}
-	s.SetAttributes(attrFound.Int(n))
+	s.otel.SetAttributes(attrFound.Int(n))
 	s.end(outcome, kindOf, err)
 }
 
@@ -149,9 +157,9 @@ func (s *span) endApply(jobs []*job, applied store.Applied, err error) {
 		return
 	}
 	for _, j := range jobs {
-		j.wait.waitedFor(s)
+		j.span.waitedFor(s)
 	}
-	s.SetAttributes(attrEvicted.Int(len(applied.Evicted)))
+	s.otel.SetAttributes(attrEvicted.Int(len(applied.Evicted)))
 	s.end("applied", kindOfCall, err)
 }
 
@@ -160,10 +168,10 @@ func (s *span) endApply(jobs []*job, applied store.Applied, err error) {
 func (s *span) end(outcome string, kindOf func(error) Kind, err error) {
 	if err != nil {
 		outcome = failureName(kindOf(err), err)
-		s.SetStatus(codes.Error, outcome)
+		s.otel.SetStatus(codes.Error, outcome)
 	}
-	s.SetAttributes(attrOutcome.String(outcome))
-	s.End()
+	s.otel.SetAttributes(attrOutcome.String(outcome))
+	s.otel.End()
 }
 
 func outcomeName(o store.Outcome) string {

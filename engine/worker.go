@@ -109,7 +109,7 @@ func (w *worker) apply(jobs []*job) {
 	w.fetcher.tellHits()
 	seen := w.fetcher.seenNumber()
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
-	ctx, traced := beginBatch(ctx, spanApplyBatch, w.namespace, attrWrites, len(jobs), waitsOfJobs(jobs))
+	ctx, traced := beginBatch(ctx, work{spanApplyBatch, w.namespace, attrWrites, len(jobs)}, spansOfJobs(jobs))
 	begin := time.Now()
 	applied, err := w.store.Apply(ctx, batch)
 	took := time.Since(begin)

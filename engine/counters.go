@@ -7,45 +7,15 @@ import (
 	"time"
 )
 
-// Histogram counts values by size.
-type Histogram struct {
-	// Bounds are the largest values that each of Counts has, in rising order.
-	// The last of Counts, which has no bound, has what is larger.
-	Bounds []float64 `json:"bounds"`
-	Counts []uint64  `json:"counts"`
-	Sum    float64   `json:"sum"`
-}
-
-var (
-	durationBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
-	sizeBounds     = []float64{1, 2, 4, 8, 16, 32, 64, 128}
-)
-
-func newHistogram(bounds []float64) Histogram {
-	return Histogram{Bounds: bounds, Counts: make([]uint64, len(bounds)+1)}
-}
-
-func (h *Histogram) add(value float64) {
-	i, _ := slices.BinarySearch(h.Bounds, value)
-	h.Counts[i]++
-	h.Sum += value
-}
-
-// clone shares the bounds, which nobody changes.
-func (h Histogram) clone() Histogram {
-	h.Counts = slices.Clone(h.Counts)
-	return h
-}
-
-// waits tallies how long jobs wait for the worker.
-type waits struct {
+// waitTimes count how long jobs waited for the worker.
+type waitTimes struct {
 	mu        sync.Mutex
 	histogram Histogram
 }
 
-func newWaits() *waits { return &waits{histogram: newHistogram(durationBounds)} }
+func newWaitTimes() *waitTimes { return &waitTimes{histogram: newHistogram(durationBounds)} }
 
-func (w *waits) add(jobs []*job) {
+func (w *waitTimes) add(jobs []*job) {
 	if len(jobs) == 0 {
 		return
 	}
@@ -57,13 +27,13 @@ func (w *waits) add(jobs []*job) {
 	}
 }
 
-func (w *waits) snapshot() Histogram {
+func (w *waitTimes) snapshot() Histogram {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.histogram.clone()
 }
 
-// calls tallies calls of one kind to the store. There are never more than a few
+// calls counts calls of one kind to the store. There are never more than a few
 // at once, so that they share a lock.
 type calls struct {
 	mu    sync.Mutex
@@ -101,7 +71,7 @@ func (c *calls) snapshot() Calls {
 // lastEvictions is how many evicted keys are remembered.
 const lastEvictions = 20
 
-// evictions tallies the entries that left the store.
+// evictions counts the entries that left the store.
 type evictions struct {
 	mu     sync.Mutex
 	count  uint64

@@ -1,0 +1,33 @@
+package engine
+
+import "slices"
+
+// Histogram counts values by size.
+type Histogram struct {
+	// Bounds are the largest values that each of Counts has, in rising order.
+	// The last of Counts, which has no bound, has what is larger.
+	Bounds []float64 `json:"bounds"`
+	Counts []uint64  `json:"counts"`
+	Sum    float64   `json:"sum"`
+}
+
+var (
+	durationBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
+	sizeBounds     = []float64{1, 2, 4, 8, 16, 32, 64, 128}
+)
+
+func newHistogram(bounds []float64) Histogram {
+	return Histogram{Bounds: bounds, Counts: make([]uint64, len(bounds)+1)}
+}
+
+func (h *Histogram) add(value float64) {
+	i, _ := slices.BinarySearch(h.Bounds, value)
+	h.Counts[i]++
+	h.Sum += value
+}
+
+// clone shares the bounds, which nobody changes.
+func (h Histogram) clone() Histogram {
+	h.Counts = slices.Clone(h.Counts)
+	return h
+}
