@@ -6,25 +6,24 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
-	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // cacheView is a running cache as the admin API shows it.
 type cacheView struct {
-	ID           string           `json:"id"`
-	Namespace    string           `json:"namespace"`
-	Store        string           `json:"store"`
-	Settings     settingsView     `json:"settings"`
-	StoreState   storeStateView   `json:"store_state"`
-	Subscription subscriptionView `json:"subscription"`
-	Stats        cacheStats       `json:"figures"`
-	History      historyView      `json:"history"`
+	ID           string              `json:"id"`
+	Namespace    string              `json:"namespace"`
+	Store        string              `json:"store"`
+	Settings     settingsView        `json:"settings"`
+	StoreState   storeStateView      `json:"store_state"`
+	Subscription subscriptionView    `json:"subscription"`
+	Stats        cacheStats          `json:"figures"`
+	History      running.HistoryView `json:"history"`
 }
 
 // settingsView has the names of the directive; durations are written as there.
@@ -162,14 +161,14 @@ func (c cache) view(ctx context.Context) cacheView {
 			UnsubscribedTTL: s.settings.UnsubscribedTTL.String(),
 		},
 		Stats:   c.stats(),
-		History: c.history.view(),
+		History: c.history.View(),
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(s.settings.Timeout, lookTimeout))
 	defer cancel()
 	v.StoreState = c.viewStore(ctx, s.settings.Limits)
 	v.Subscription = subscriptionView{Subscribed: v.Stats.Subscribed, Nodes: []nodeView{}}
 	if c.redis != nil && v.StoreState.Reachable {
-		v.Subscription = c.nodes.view(c.redis, v.Stats.Subscribed)
+		v.Subscription = c.viewSubscription(v.Stats.Subscribed)
 	}
 	return v
 }
@@ -193,33 +192,12 @@ func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
 	return v
 }
 
-// nodesFor is for how long it is told without asking again who subscribes: Redis
-// goes through all its connections for that.
-const nodesFor = 5 * time.Second
-
-// nodesCache bounds how often views ask, however many look.
-type nodesCache struct {
-	mu         sync.Mutex
-	at         time.Time
-	subscribed bool // this node, when it asked: it is then one of them
-	nodes      []redisstore.Node
-	count      int
-}
-
-func (c *nodesCache) view(s *redisstore.Store, subscribed bool) subscriptionView {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.at.IsZero() || time.Since(c.at) > nodesFor || c.subscribed != subscribed {
-		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-		defer cancel()
-		// Who may not see the others sees none.
-		c.nodes, c.count, _ = s.Nodes(ctx)
-		c.at, c.subscribed = time.Now(), subscribed
-	}
-	v := subscriptionView{Subscribed: subscribed, Count: c.count, Nodes: []nodeView{}}
-	for _, n := range c.nodes {
-		connected := n.Connected + time.Since(c.at)
-		v.Nodes = append(v.Nodes, nodeView{Name: n.Name, ConnectedSeconds: int64(connected / time.Second), This: n.This})
+// viewSubscription shows the nodes that hear of each other's writes.
+func (c cache) viewSubscription(subscribed bool) subscriptionView {
+	nodes, count := c.nodes.Get(c.redis, subscribed)
+	v := subscriptionView{Subscribed: subscribed, Count: count, Nodes: []nodeView{}}
+	for _, n := range nodes {
+		v.Nodes = append(v.Nodes, nodeView{Name: n.Name, ConnectedSeconds: int64(n.Connected / time.Second), This: n.This})
 	}
 	return v
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 const (
@@ -224,7 +225,7 @@ func TestABodyThatPausesGets408(t *testing.T) {
 		"HTTP/2":            {"body_timeout 100ms", 0, func(p *http.Protocols) { p.SetHTTP2(true) }},
 		"Caddy's read_body": {"body_timeout 1h", 100 * time.Millisecond, func(p *http.Protocols) { p.SetHTTP1(true) }},
 	} {
-		for _, size := range []int64{2, 2 * smallBody, -1} {
+		for _, size := range []int64{2, 2 * running.SmallBody, -1} {
 			t.Run(fmt.Sprint(name, " ", size), func(t *testing.T) {
 				h := newHandler(t, c.settings)
 				server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -259,7 +260,7 @@ func TestABodyThatPausesGets408(t *testing.T) {
 				if resp.StatusCode != http.StatusRequestTimeout || resp.Close != (resp.ProtoMajor == 1) {
 					t.Errorf("%s %s, closed: %t", resp.Proto, resp.Status, resp.Close)
 				}
-				if held := h.pooled.arrivals.stats(); held.Bytes != 0 {
+				if held := h.pooled.arrivals.Stats(); held.Bytes != 0 {
 					t.Errorf("held are %+v", held)
 				}
 				if got := h.pooled.stats().Requests["post"]["slow_body"]; got != 1 {

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // readBody reads no further than one byte over the limit. The bytes belong to
@@ -23,7 +27,7 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, room *room) (
 	case r.ContentLength < 0:
 		return h.readUnannounced(w, r, room)
 	}
-	if r.ContentLength > smallBody {
+	if r.ContentLength > running.SmallBody {
 		if err := h.admit(r, r.ContentLength, room); err != nil {
 			return nil, err
 		}
@@ -46,7 +50,7 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, room *room) (
 func (h *Handler) readUnannounced(w http.ResponseWriter, r *http.Request, room *room) ([]byte, error) {
 	source, done := h.withTimeout(w, r)
 	defer done()
-	first := min(smallBody, h.maxValueSize)
+	first := min(running.SmallBody, h.maxValueSize)
 	body, err := io.ReadAll(io.LimitReader(source, first+1))
 	if err == nil && int64(len(body)) > first && first < h.maxValueSize {
 		if full := h.admit(r, h.maxValueSize, room); full != nil {
@@ -66,30 +70,30 @@ func (h *Handler) readUnannounced(w http.ResponseWriter, r *http.Request, room *
 
 // room is what a request has of arrivals until it is answered: a write that
 // was read finds room in the queue, since there are no more of its kind.
-type room struct{ body *arrival }
+type room struct{ body *running.Arrival }
 
 func (m *room) leave() {
 	if m.body != nil {
-		m.body.end()
+		m.body.End()
 	}
 }
 
 // admit waits until there is room for a body.
 func (h *Handler) admit(r *http.Request, bytes int64, room *room) (err error) {
-	room.body, err = h.pooled.arrivals.admit(r.Context(), clientOf(r), bytes, h.waitLimitsFor(r))
+	room.body, err = h.pooled.arrivals.Admit(r.Context(), clientOf(r), bytes, h.waitLimitsFor(r))
 	return err
 }
 
 // moving tells what comes of a body.
 type moving struct {
 	io.Reader
-	body *arrival
+	body *running.Arrival
 }
 
 func (m moving) Read(p []byte) (int, error) {
 	n, err := m.Reader.Read(p)
 	if n > 0 {
-		m.body.move()
+		m.body.Move()
 	}
 	return n, err
 }
@@ -146,4 +150,33 @@ func readError(r *http.Request, err error) error {
 	default:
 		return badRequest("the body cannot be read: %v", err)
 	}
+}
+
+// clientOf tells clients apart by the address that Caddy takes for theirs, and
+// of IPv6 by the network: one customer has all addresses of a /64.
+func clientOf(r *http.Request) netip.Addr {
+	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	if ip == "" {
+		ip, _, _ = net.SplitHostPort(r.RemoteAddr)
+	}
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return netip.Addr{}
+	}
+	if addr = addr.Unmap().WithZone(""); addr.Is6() {
+		network, _ := addr.Prefix(64)
+		addr = network.Addr()
+	}
+	return addr
+}
+
+// waitLimitsFor says for how long a body waits for room. All requests of an HTTP/2
+// or HTTP/3 connection share its window: a body that is not read soon stops the
+// others, those that were admitted among them, and has to give way before they
+// fail.
+func (h *Handler) waitLimitsFor(r *http.Request) running.WaitLimits {
+	if r.ProtoMajor >= 2 {
+		return running.WaitLimits{Still: min(time.Second, h.bodyTimeout/2), Most: h.bodyTimeout / 2}
+	}
+	return running.WaitLimits{Still: h.bodyTimeout, Most: 10 * h.bodyTimeout}
 }

@@ -113,8 +113,8 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	r := reading{requests: new(requestCounts), redis: new(redisstore.Stats)}
 	f.fill(t, reflect.ValueOf(&r.engine).Elem(), "engine.Stats")
 	f.fill(t, reflect.ValueOf(r.redis).Elem(), "redisstore.Stats")
-	f.fill(t, reflect.ValueOf(&r.store.size).Elem(), "store.Size")
-	f.fill(t, reflect.ValueOf(&r.bodies).Elem(), "bodyStats")
+	f.fill(t, reflect.ValueOf(&r.store.Size).Elem(), "store.Size")
+	f.fill(t, reflect.ValueOf(&r.bodies).Elem(), "running.BodyStats")
 	r.redis.Breaker = "half-open"
 	r.requests.noCache = uint64(f.next())
 	for op := range operations {
@@ -131,8 +131,8 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 		"queue_bytes": r.engine.QueueBytes, "max_queue_bytes": r.engine.MaxQueueBytes,
 		"body_bytes": r.bodies.Bytes, "max_body_bytes": r.bodies.MaxBytes, "bodies_waiting": r.bodies.Waiting,
 		"joined_fetches_total": r.engine.Joined,
-		"up":                   1, "writable": 1, "keys": r.store.size.Keys, "bytes": r.store.size.Bytes,
-		"max_keys": r.store.size.Limits.MaxKeys, "max_bytes": r.store.size.Limits.MaxBytes,
+		"up":                   1, "writable": 1, "keys": r.store.Size.Keys, "bytes": r.store.Size.Bytes,
+		"max_keys": r.store.Size.Limits.MaxKeys, "max_bytes": r.store.Size.Limits.MaxBytes,
 		"evictions_total": r.engine.Evicted, "evictions_unread_total": r.engine.EvictedUnread, "lost_raises_total": r.engine.LostRaises,
 		"local_entries": r.engine.Local.Entries, "local_bytes": r.engine.Local.Bytes,
 		"local_max_bytes": r.engine.Local.MaxBytes, "local_evictions_total": r.engine.Local.Evictions,
@@ -193,20 +193,20 @@ func TestSeriesThatAreNotKnownAreLeftOut(t *testing.T) {
 		},
 		"the store does not answer": {
 			func(r *reading) {
-				r.store.sizeErr = errors.New("down")
-				r.store.health = store.Health{Reads: r.store.sizeErr, Writes: r.store.sizeErr}
-				r.store.size.Keys, r.store.size.Limits.MaxKeys = 7, 8
+				r.store.SizeErr = errors.New("down")
+				r.store.Health = store.Health{Reads: r.store.SizeErr, Writes: r.store.SizeErr}
+				r.store.Size.Keys, r.store.Size.Limits.MaxKeys = 7, 8
 			},
 			map[string]float64{"up": 0, "writable": 0},
 			[]string{"keys", "bytes", "max_keys", "max_bytes"},
 		},
 		"the store is full": {
-			func(r *reading) { r.store.health.Writes = errors.New("full"); r.store.size.Keys = 7 },
+			func(r *reading) { r.store.Health.Writes = errors.New("full"); r.store.Size.Keys = 7 },
 			map[string]float64{"up": 1, "writable": 0, "keys": 7},
 			nil,
 		},
 		"there is no limit in bytes, and no subscription": {
-			func(r *reading) { r.store.size.Limits.MaxKeys = 8; r.redis = &redisstore.Stats{Breaker: "open"} },
+			func(r *reading) { r.store.Size.Limits.MaxKeys = 8; r.redis = &redisstore.Stats{Breaker: "open"} },
 			map[string]float64{"max_keys": 8, "max_bytes": 0, "subscribed": 0, "breaker_state state=open": 1, "breaker_state state=closed": 0},
 			nil,
 		},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // failure is how an error is answered and counted. Without a detail it goes to
@@ -57,8 +58,8 @@ var particulars = []struct {
 	err    error
 	detail string
 }{
-	{errShareFull, "the bodies that this client is sending leave no room for another large one, nothing was changed; let them end, and repeat the request later"},
-	{errBodiesFull, "so many bodies are arriving that there is no room for another large one, nothing was changed; repeat the request later"},
+	{running.ErrShareFull, "the bodies that this client is sending leave no room for another large one, nothing was changed; let them end, and repeat the request later"},
+	{running.ErrBodiesFull, "so many bodies are arriving that there is no room for another large one, nothing was changed; repeat the request later"},
 	{engine.ErrTooMuchAtOnce, "so many entries have to leave for this value, or for others written with it, that it takes several steps, of which this was one; repeat the request"},
 }
 

@@ -1,24 +1,15 @@
 package redisproxy
 
 import (
-	"context"
 	"errors"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
-)
-
-const (
-	// sizeFor is for how long a store's size and health are told without asking
-	// again, and sizeTimeout how long a scrape waits for them.
-	sizeFor     = time.Second
-	sizeTimeout = time.Second
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // collector tells Prometheus of one engine. All is read when it is scraped, and
@@ -45,16 +36,9 @@ type reading struct {
 	methods  methodSet // that some handler answers
 	requests *requestCounts
 	engine   engine.Stats
-	bodies   bodyStats
-	store    storeReading
+	bodies   running.BodyStats
+	store    running.StoreReading
 	redis    *redisstore.Stats // nil for the embedded store
-}
-
-// storeReading is what a store says of itself.
-type storeReading struct {
-	size    store.Size
-	sizeErr error
-	health  store.Health
 }
 
 func newCollector(s *shared, read func() reading) *collector {
@@ -137,10 +121,10 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	to.gauge(c.bodyBytes, float64(r.bodies.Bytes))
 	to.gauge(c.maxBodyBytes, float64(r.bodies.MaxBytes))
 	to.gauge(c.bodiesWaiting, float64(r.bodies.Waiting))
-	to.gauge(c.up, isNil(r.store.health.Reads))
-	to.gauge(c.writable, isNil(r.store.health.Writes))
-	if r.store.sizeErr == nil {
-		c.collectSize(to, r.store.size)
+	to.gauge(c.up, isNil(r.store.Health.Reads))
+	to.gauge(c.writable, isNil(r.store.Health.Writes))
+	if r.store.SizeErr == nil {
+		c.collectSize(to, r.store.Size)
 	}
 	if r.redis != nil {
 		c.collectRedis(to, &r.engine, r.redis)
@@ -247,8 +231,8 @@ func (c *collector) collectRedis(to sink, s *engine.Stats, r *redisstore.Stats) 
 
 // reading asks the store for its size and its health alone.
 func (p *pooledEngine) reading() reading {
-	r := reading{methods: methodSet(p.methods.Load()), requests: p.requests.counts(), engine: p.engine.Stats(), bodies: p.arrivals.stats()}
-	r.store = p.size.get(p.engine)
+	r := reading{methods: methodSet(p.methods.Load()), requests: p.requests.counts(), engine: p.engine.Stats(), bodies: p.arrivals.Stats()}
+	r.store = p.size.Get(p.engine)
 	if p.redis != nil {
 		stats := p.redis.Stats()
 		r.redis = &stats
@@ -276,26 +260,6 @@ func (s sink) histogram(d *prometheus.Desc, h engine.Histogram, labels ...string
 	}
 	count += h.Counts[len(h.Bounds)]
 	s <- prometheus.MustNewConstHistogram(d, count, h.Sum, buckets, labels...)
-}
-
-// sizeCache bounds how often scrapes ask the store, however many there are.
-type sizeCache struct {
-	mu   sync.Mutex
-	at   time.Time
-	read storeReading
-}
-
-func (c *sizeCache) get(e *engine.Engine) storeReading {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.at.IsZero() || time.Since(c.at) > sizeFor {
-		ctx, cancel := context.WithTimeout(context.Background(), sizeTimeout)
-		defer cancel()
-		c.read.health = e.Probe(ctx)
-		c.read.size, c.read.sizeErr = e.Size(ctx)
-		c.at = time.Now()
-	}
-	return c.read
 }
 
 // storeName names the store without credentials.

@@ -16,6 +16,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/memstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // pool holds one engine for each identity: one worker, also while an old and a
@@ -30,17 +31,17 @@ const checkTimeout = time.Second
 type pooledEngine struct {
 	engine *engine.Engine
 	redis  *redisstore.Store // nil for the embedded store
-	log    *handoverLog
+	log    *running.HandoverLog
 
 	identity  string
 	namespace string
 	// What was counted survives reloads, with the engine.
 	requests  *requestCounters
-	history   *history
-	arrivals  *arrivals
+	history   *running.History
+	arrivals  *running.Arrivals
 	collector *collector
-	size      sizeCache
-	nodes     nodesCache
+	size      running.SizeCache
+	nodes     running.NodesCache
 	// methods are a methodSet of those that some handler ever answered.
 	methods atomic.Uint32
 
@@ -87,21 +88,21 @@ func release(p *pooledEngine, config any, identity string) error {
 
 func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logger) *pooledEngine {
 	p := &pooledEngine{
-		log:           newHandoverLog(logger),
+		log:           running.NewHandoverLog(logger),
 		identity:      s.identity(),
 		namespace:     s.namespace,
 		requests:      newRequestCounters(),
-		arrivals:      newArrivals(s.settings.MaxQueueBytes),
+		arrivals:      running.NewArrivals(s.settings.MaxQueueBytes),
 		registrations: []*registration{{config: config, shared: s, logger: logger, handlers: 1}},
 	}
 	p.collector = newCollector(&s, p.reading)
 	// A line that something is lost has to tell which of several caches it is.
-	log := p.log.logger().With(zap.String("namespace", s.namespace), zap.String("store", s.storeName()))
+	log := p.log.Logger().With(zap.String("namespace", s.namespace), zap.String("store", s.storeName()))
 	options := engine.Options{Logger: log, Namespace: s.namespace, Prepare: prepare}
 	if s.target == nil {
 		log.Warn("values are kept in this process and end with it; set store to the URL of a Redis server to keep them")
 		p.engine = engine.New(memstore.New(), s.settings, options)
-		p.history = startHistory(p.totals)
+		p.history = running.StartHistory(p.totals)
 		return p
 	}
 
@@ -110,7 +111,7 @@ func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logg
 	defer cancel()
 	p.redis.CheckOrWarn(ctx)
 	p.engine = engine.New(p.redis, s.settings, options)
-	p.history = startHistory(p.totals)
+	p.history = running.StartHistory(p.totals)
 	return p
 }
 
@@ -149,12 +150,12 @@ func (p *pooledEngine) unregister(config any) {
 		return
 	}
 	next := p.registrations[0]
-	p.log.handOver(next.logger)
+	p.log.HandOver(next.logger)
 	if next.shared.connection != r.shared.connection {
 		p.redis.SetTarget(next.shared.target)
 	}
 	p.engine.Configure(next.shared.settings)
-	p.arrivals.configure(next.shared.settings.MaxQueueBytes)
+	p.arrivals.Configure(next.shared.settings.MaxQueueBytes)
 }
 
 // id names the cache for people and in URLs: without the server, which may be
@@ -177,7 +178,7 @@ func (p *pooledEngine) inForce() shared {
 
 // Destruct closes the engine, which carries out the writes that wait.
 func (p *pooledEngine) Destruct() error {
-	p.history.stop()
-	p.arrivals.close()
+	p.history.Stop()
+	p.arrivals.Close()
 	return p.engine.Close()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
@@ -112,13 +113,13 @@ func TestAFullQueueIsCounted(t *testing.T) {
 
 func TestABodyWithoutRoomIsCounted(t *testing.T) {
 	h := newHandler(t, "body_timeout 10ms")
-	other, err := h.pooled.arrivals.admit(t.Context(), netip.Addr{}, *h.MaxQueueBytes, waitLimits{})
+	other, err := h.pooled.arrivals.Admit(t.Context(), netip.Addr{}, *h.MaxQueueBytes, running.WaitLimits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.end()
+	defer other.End()
 	s := serve(t, h)
-	if got := counted(t, h, s, "POST /cache/k\n\n"+strings.Repeat("v", smallBody+1)); got != `{"post":{"queue_full":1}}` {
+	if got := counted(t, h, s, "POST /cache/k\n\n"+strings.Repeat("v", running.SmallBody+1)); got != `{"post":{"queue_full":1}}` {
 		t.Error(got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // cacheStats is what a cache has done since its engine was made.
@@ -14,7 +15,7 @@ type cacheStats struct {
 	Requests        map[string]map[string]uint64 `json:"requests"`
 	Durations       map[string]engine.Histogram  `json:"durations"`
 	NoCacheRequests uint64                       `json:"no_cache_requests"`
-	bodyStats
+	running.BodyStats
 	engine.Stats
 }
 
@@ -26,7 +27,7 @@ func (p *pooledEngine) stats() cacheStats {
 		Requests:        make(map[string]map[string]uint64),
 		Durations:       make(map[string]engine.Histogram),
 		NoCacheRequests: counts.noCache,
-		bodyStats:       p.arrivals.stats(),
+		BodyStats:       p.arrivals.Stats(),
 		Stats:           p.engine.Stats(),
 	}
 	for op, byOutcome := range counts.requests {
@@ -40,6 +41,39 @@ func (p *pooledEngine) stats() cacheStats {
 				s.Durations[name] = counts.durations[op]
 			}
 			s.Requests[name][outcomeNames[o]] = n
+		}
+	}
+	return s
+}
+
+// totals is a sample of all that has happened.
+func (p *pooledEngine) totals() running.Sample {
+	counts, stats := p.requests.counts(), p.engine.Stats()
+	s := running.Sample{
+		At:           time.Now(),
+		StoreSeconds: stats.Fetches.Duration.Sum + stats.Applies.Duration.Sum,
+		StoreCalls:   stats.Fetches.Calls + stats.Applies.Calls,
+		Evicted:      stats.Evicted,
+	}
+	for op, byOutcome := range counts.requests {
+		isRead := operation(op) == opGet || operation(op) == opBatchGet
+		for o, n := range byOutcome {
+			switch o := outcome(o); {
+			case o.isError():
+				s.Errors += n
+			case !isRead:
+				if o == outcomeCreated || o == outcomeReplaced || o == outcomeDeleted {
+					s.Writes += n
+				}
+			case o == outcomeLocal:
+				s.Local += n
+			case o == outcomeStore:
+				s.Store += n
+			case o == outcomeAbsent:
+				s.Absent += n
+			case o == outcomeStale:
+				s.Stale += n
+			}
 		}
 	}
 	return s

@@ -1,16 +1,12 @@
-package redisproxy
+package running
 
 import (
 	"context"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 )
@@ -20,26 +16,26 @@ var (
 	bob   = netip.MustParseAddr("192.0.2.2")
 	carol = netip.MustParseAddr("192.0.2.3")
 
-	patient = waitLimits{still: 30 * time.Second, most: 5 * time.Minute}
+	patient = WaitLimits{Still: 30 * time.Second, Most: 5 * time.Minute}
 )
 
 // admission is what came of a body in a goroutine of its own.
 type admission struct {
-	body *arrival
+	body *Arrival
 	err  error
 }
 
-func admitLater(a *arrivals, ctx context.Context, from netip.Addr, bytes int64) <-chan admission {
+func admitLater(a *Arrivals, ctx context.Context, from netip.Addr, bytes int64) <-chan admission {
 	c := make(chan admission, 1)
 	go func() {
-		b, err := a.admit(ctx, from, bytes, patient)
+		b, err := a.Admit(ctx, from, bytes, patient)
 		c <- admission{b, err}
 	}()
 	synctest.Wait()
 	return c
 }
 
-func admitNow(t *testing.T, a *arrivals, from netip.Addr, bytes int64) *arrival {
+func admitNow(t *testing.T, a *Arrivals, from netip.Addr, bytes int64) *Arrival {
 	t.Helper()
 	select {
 	case got := <-admitLater(a, t.Context(), from, bytes):
@@ -48,7 +44,7 @@ func admitNow(t *testing.T, a *arrivals, from netip.Addr, bytes int64) *arrival 
 		}
 		return got.body
 	default:
-		t.Fatalf("%d bytes of %v wait; held are %+v", bytes, from, a.stats())
+		t.Fatalf("%d bytes of %v wait; held are %+v", bytes, from, a.Stats())
 		return nil
 	}
 }
@@ -66,7 +62,7 @@ func expectWaiting(t *testing.T, bodies ...<-chan admission) {
 	}
 }
 
-func expectAdmitted(t *testing.T, c <-chan admission) *arrival {
+func expectAdmitted(t *testing.T, c <-chan admission) *Arrival {
 	t.Helper()
 	synctest.Wait()
 	select {
@@ -82,53 +78,53 @@ func expectAdmitted(t *testing.T, c <-chan admission) *arrival {
 }
 
 // expectNone checks that nothing is held, waits or is remembered.
-func expectNone(t *testing.T, a *arrivals) {
+func expectNone(t *testing.T, a *Arrivals) {
 	t.Helper()
-	if s := a.stats(); s.Bytes != 0 || s.Waiting != 0 || len(a.clients) != 0 || a.line.Len() != 0 {
+	if s := a.Stats(); s.Bytes != 0 || s.Waiting != 0 || len(a.clients) != 0 || a.line.Len() != 0 {
 		t.Errorf("left are %+v, %d clients, %d in line", s, len(a.clients), a.line.Len())
 	}
 }
 
 func TestAClientGetsAQuarterOfTheRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrivals(400)
+		a := NewArrivals(400)
 		first := admitNow(t, a, alice, 50)
 		second := admitNow(t, a, alice, 50)
 		third := admitLater(a, t.Context(), alice, 50)
 		tiny := admitLater(a, t.Context(), alice, 1)
 		expectWaiting(t, third, tiny)
 		others := admitNow(t, a, bob, 100)
-		// In the order of arrival: a small body does not overtake.
-		first.end()
+		// In the order of Arrival: a small body does not overtake.
+		first.End()
 		last := expectAdmitted(t, third)
 		expectWaiting(t, tiny)
-		second.end()
-		expectAdmitted(t, tiny).end()
-		last.end()
-		others.end()
+		second.End()
+		expectAdmitted(t, tiny).End()
+		last.End()
+		others.End()
 		expectNone(t, a)
 	})
 }
 
 func TestAClientGetsRoomForOneBodyOfAnySize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrivals(400)
+		a := NewArrivals(400)
 		large := admitNow(t, a, alice, 400)
 		waiting := admitLater(a, t.Context(), bob, 1)
 		expectWaiting(t, waiting)
-		large.end()
+		large.End()
 		small := expectAdmitted(t, waiting)
 		large2 := admitLater(a, t.Context(), alice, 400)
 		expectWaiting(t, large2)
-		small.end()
-		expectAdmitted(t, large2).end()
+		small.End()
+		expectAdmitted(t, large2).End()
 		expectNone(t, a)
 	})
 }
 
 func TestClientsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrivals(100)
+		a := NewArrivals(100)
 		full := admitNow(t, a, carol, 100)
 		var alices, bobs []<-chan admission
 		for range 3 {
@@ -137,12 +133,12 @@ func TestClientsTakeTurns(t *testing.T) {
 		for range 3 {
 			bobs = append(bobs, admitLater(a, t.Context(), bob, 60))
 		}
-		full.end()
+		full.End()
 		for i := range 3 {
 			expectWaiting(t, bobs[i:]...)
-			expectAdmitted(t, alices[i]).end()
+			expectAdmitted(t, alices[i]).End()
 			expectWaiting(t, alices[i+1:]...)
-			expectAdmitted(t, bobs[i]).end()
+			expectAdmitted(t, bobs[i]).End()
 		}
 		expectNone(t, a)
 	})
@@ -151,49 +147,49 @@ func TestClientsTakeTurns(t *testing.T) {
 // Also of the client whose turn comes last.
 func TestMuchRoomAdmitsMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrivals(100)
+		a := NewArrivals(100)
 		full := admitNow(t, a, carol, 100)
 		var waiting []<-chan admission
 		for range 5 {
 			waiting = append(waiting, admitLater(a, t.Context(), alice, 5))
 		}
 		waiting = append(waiting, admitLater(a, t.Context(), bob, 20), admitLater(a, t.Context(), bob, 5))
-		full.end()
+		full.End()
 		for _, c := range waiting {
-			defer expectAdmitted(t, c).end()
+			defer expectAdmitted(t, c).End()
 		}
 	})
 }
 
 func TestAWaitingClientStopsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrivals(400)
+		a := NewArrivals(400)
 		held := admitNow(t, a, alice, 100)
 		byShare := admitLater(a, t.Context(), alice, 100)
 		rest := admitNow(t, a, bob, 250)
 		byRoom := admitLater(a, t.Context(), carol, 60)
 		expectWaiting(t, byShare, byRoom)
-		admitNow(t, a, netip.MustParseAddr("192.0.2.4"), 50).end()
+		admitNow(t, a, netip.MustParseAddr("192.0.2.4"), 50).End()
 		expectWaiting(t, byRoom)
-		rest.end()
-		expectAdmitted(t, byRoom).end()
-		held.end()
-		expectAdmitted(t, byShare).end()
+		rest.End()
+		expectAdmitted(t, byRoom).End()
+		held.End()
+		expectAdmitted(t, byShare).End()
 		expectNone(t, a)
 	})
 }
 
 func TestWaitingForRoomIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrivals(100)
+		a := NewArrivals(100)
 		begin := time.Now()
 		took := func() time.Duration { return time.Since(begin) }
 
 		stalled := admitNow(t, a, alice, 100)
-		if got := <-admitLater(a, t.Context(), alice, 10); got.err != errShareFull || took() != 30*time.Second {
+		if got := <-admitLater(a, t.Context(), alice, 10); got.err != ErrShareFull || took() != 30*time.Second {
 			t.Errorf("behind its own: %v after %v", got.err, took())
 		}
-		if got := <-admitLater(a, t.Context(), bob, 10); got.err != errBodiesFull || took() != time.Minute {
+		if got := <-admitLater(a, t.Context(), bob, 10); got.err != ErrBodiesFull || took() != time.Minute {
 			t.Errorf("behind others': %v after %v", got.err, took())
 		}
 
@@ -202,15 +198,15 @@ func TestWaitingForRoomIsBounded(t *testing.T) {
 		waiting := admitLater(a, t.Context(), bob, 10)
 		for range 10 {
 			time.Sleep(29 * time.Second)
-			stalled.move()
+			stalled.Move()
 		}
-		if got := <-waiting; got.err != errBodiesFull || took() != patient.most {
+		if got := <-waiting; got.err != ErrBodiesFull || took() != patient.Most {
 			t.Errorf("behind what moves: %v after %v", got.err, took())
 		}
-		if !errors.Is(errBodiesFull, engine.ErrQueueFull) || !errors.Is(errShareFull, engine.ErrQueueFull) {
+		if !errors.Is(ErrBodiesFull, engine.ErrQueueFull) || !errors.Is(ErrShareFull, engine.ErrQueueFull) {
 			t.Error("they are not counted as a full queue")
 		}
-		stalled.end()
+		stalled.End()
 		expectNone(t, a)
 	})
 }
@@ -219,26 +215,26 @@ func TestWaitingForRoomIsBounded(t *testing.T) {
 // must not wait on since bodies of other clients move.
 func TestABodyGivesWayToThoseOfItsClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrivals(400)
+		a := NewArrivals(400)
 		own, others := admitNow(t, a, alice, 100), admitNow(t, a, bob, 300)
 		begin := time.Now()
 		waiting := admitLater(a, t.Context(), alice, 10)
 		for range 2 {
 			time.Sleep(14 * time.Second)
-			others.move()
+			others.Move()
 		}
-		if got := <-waiting; got.err != errShareFull || time.Since(begin) != 30*time.Second {
+		if got := <-waiting; got.err != ErrShareFull || time.Since(begin) != 30*time.Second {
 			t.Errorf("%v after %v", got.err, time.Since(begin))
 		}
-		own.end()
-		others.end()
+		own.End()
+		others.End()
 		expectNone(t, a)
 	})
 }
 
 func TestABodyWhoseClientLeavesWaitsNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrivals(400)
+		a := NewArrivals(400)
 		held := admitNow(t, a, alice, 70)
 		ctx, leave := context.WithCancel(t.Context())
 		gone := admitLater(a, ctx, alice, 90)
@@ -248,58 +244,39 @@ func TestABodyWhoseClientLeavesWaitsNoMore(t *testing.T) {
 		if got := <-gone; !errors.Is(got.err, context.Canceled) {
 			t.Errorf("%+v", got)
 		}
-		expectAdmitted(t, behind).end()
-		held.end()
+		expectAdmitted(t, behind).End()
+		held.End()
 		expectNone(t, a)
 	})
 }
 
 func TestAChangedBoundDropsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrivals(400)
+		a := NewArrivals(400)
 		held := admitNow(t, a, alice, 100)
-		a.configure(50)
+		a.Configure(50)
 		waiting := admitLater(a, t.Context(), bob, 10)
 		expectWaiting(t, waiting)
-		a.configure(110)
-		expectAdmitted(t, waiting).end()
-		held.end()
+		a.Configure(110)
+		expectAdmitted(t, waiting).End()
+		held.End()
 		expectNone(t, a)
 	})
 }
 
 func TestNobodyWaitsForAClosedEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrivals(100)
+		a := NewArrivals(100)
 		held := admitNow(t, a, alice, 100)
 		waiting := []<-chan admission{admitLater(a, t.Context(), alice, 1), admitLater(a, t.Context(), bob, 1), admitLater(a, t.Context(), bob, 1)}
 		expectWaiting(t, waiting...)
-		a.close()
+		a.Close()
 		for _, c := range append(waiting, admitLater(a, t.Context(), carol, 1)) {
 			if got := <-c; !errors.Is(got.err, engine.ErrClosed) {
 				t.Errorf("%+v", got)
 			}
 		}
-		held.end()
+		held.End()
 		expectNone(t, a)
 	})
-}
-
-func TestClientsAreToldApartByAddress(t *testing.T) {
-	for _, c := range []struct{ name, clientIP, remote, want string }{
-		{"what Caddy takes for the client's", "192.0.2.7", "198.51.100.1:5", "192.0.2.7"},
-		{"the other end of the connection", "", "198.51.100.1:5", "198.51.100.1"},
-		{"an IPv6 network", "2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::"},
-		{"a zone", "", "[fe80::1%eth0]:5", "fe80::"},
-		{"IPv4 in IPv6", "::ffff:192.0.2.7", "", "192.0.2.7"},
-		{"a Unix socket", "", "@", "invalid IP"},
-	} {
-		r := httptest.NewRequest("POST", "/cache/k", http.NoBody)
-		r.RemoteAddr = c.remote
-		vars := map[string]any{caddyhttp.ClientIPVarKey: c.clientIP}
-		r = r.WithContext(context.WithValue(r.Context(), caddyhttp.VarsCtxKey, vars))
-		if got := clientOf(r).String(); got != c.want {
-			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
-		}
-	}
 }

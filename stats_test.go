@@ -3,54 +3,11 @@ package redisproxy
 import (
 	"encoding/json"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
-)
 
-func TestHistoryHasTheDifferencesOfTheLastTenMinutes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		var done sample
-		h := startHistory(func() sample {
-			mu.Lock()
-			defer mu.Unlock()
-			now := done
-			now.At = time.Now()
-			return now
-		})
-		defer h.stop()
-		begin := time.Now()
-		happen := func(local uint64) {
-			mu.Lock()
-			done.Local += local
-			done.StoreSeconds += .5
-			mu.Unlock()
-			time.Sleep(sampleEvery)
-			synctest.Wait()
-		}
-		if v := h.view(); v.IntervalSeconds != 5 || v.Samples == nil || len(v.Samples) != 0 {
-			t.Errorf("at first: %+v", v)
-		}
-		happen(3)
-		happen(4)
-		v := h.view()
-		if len(v.Samples) != 2 || v.Samples[0].Local != 3 || v.Samples[1].Local != 4 || v.Samples[1].StoreSeconds != .5 {
-			t.Errorf("%+v", v.Samples)
-		}
-		if at := v.Samples[1].At.Sub(begin); at != 10*time.Second {
-			t.Errorf("the second sample is of %v", at)
-		}
-		for i := range uint64(200) {
-			happen(i)
-		}
-		v = h.view()
-		if len(v.Samples) != 120 || v.Samples[0].Local != 80 || v.Samples[119].Local != 199 {
-			t.Errorf("%d samples, from %d to %d", len(v.Samples), v.Samples[0].Local, v.Samples[len(v.Samples)-1].Local)
-		}
-	})
-}
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
+)
 
 func TestTotalsOfRequests(t *testing.T) {
 	h := newHandler(t, "methods GET POST PUT DELETE\nmax_keys 1")
@@ -66,7 +23,7 @@ func TestTotalsOfRequests(t *testing.T) {
 		t.Errorf("calls to the store: %+v", got)
 	}
 	got.At, got.StoreCalls, got.StoreSeconds = time.Time{}, 0, 0
-	if want := (sample{Local: 2, Store: 1, Absent: 1, Writes: 4, Evicted: 1}); got != want {
+	if want := (running.Sample{Local: 2, Store: 1, Absent: 1, Writes: 4, Evicted: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -1,4 +1,7 @@
-package redisproxy
+// Package running has what outlives a configuration beside the engine: where its
+// log goes, its history, request bodies on their way, and what the store said of
+// itself lately.
+package running
 
 import (
 	"slices"
@@ -8,32 +11,35 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// handoverLog makes a logger that outlives configurations. The loggers of a
+// HandoverLog makes a logger that outlives configurations. The loggers of a
 // configuration write to places that are closed with it, while an engine
 // survives reloads; so what the engine logs goes to the logger of the
 // configuration in effect.
-type handoverLog struct {
+type HandoverLog struct {
 	name    string
 	current atomic.Pointer[zapcore.Core]
 }
 
-func newHandoverLog(l *zap.Logger) *handoverLog {
-	h := &handoverLog{name: l.Name()}
-	h.handOver(l)
+// NewHandoverLog returns one that writes to l at first.
+func NewHandoverLog(l *zap.Logger) *HandoverLog {
+	h := &HandoverLog{name: l.Name()}
+	h.HandOver(l)
 	return h
 }
 
-func (h *handoverLog) handOver(l *zap.Logger) {
+// HandOver makes what is logged go to l from now on.
+func (h *HandoverLog) HandOver(l *zap.Logger) {
 	core := l.Core()
 	h.current.Store(&core)
 }
 
-func (h *handoverLog) logger() *zap.Logger {
+// Logger returns the logger that outlives configurations.
+func (h *HandoverLog) Logger() *zap.Logger {
 	return zap.New(&handoverCore{log: h}).Named(h.name)
 }
 
 type handoverCore struct {
-	log    *handoverLog
+	log    *HandoverLog
 	fields []zapcore.Field
 }
 

@@ -1,42 +1,38 @@
-package redisproxy
+package running
 
 import (
 	"container/list"
 	"context"
 	"fmt"
-	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 )
 
 const (
-	// smallBody is the size up to which a body needs no room: the connection that
+	// SmallBody is the size up to which a body needs no room: the connection that
 	// brings it costs as much. So a client whose share is taken can still write
 	// small values, and so can all others behind its address.
-	smallBody = 4 << 10
+	SmallBody = 4 << 10
 	// clientShare is the part of the room that one client gets: a quarter.
 	clientShare = 4
 )
 
 var (
-	// errShareFull and errBodiesFull say that a body waited for room in vain.
-	errShareFull  = fmt.Errorf("%w: the client's share of arriving bodies is taken", engine.ErrQueueFull)
-	errBodiesFull = fmt.Errorf("%w: too many arriving bodies", engine.ErrQueueFull)
+	// ErrShareFull and ErrBodiesFull say that a body waited for room in vain.
+	ErrShareFull  = fmt.Errorf("%w: the client's share of arriving bodies is taken", engine.ErrQueueFull)
+	ErrBodiesFull = fmt.Errorf("%w: too many arriving bodies", engine.ErrQueueFull)
 )
 
-// arrivals bounds the memory of request bodies on their way. A body gets room
+// Arrivals bounds the memory of request bodies on their way. A body gets room
 // for all of it before it is read, and waits unread where there is none, in the
 // order of arrival for each client. One client gets at most its share, or one
 // body, so that bodies of one client that never end stop nobody else. A body
 // keeps its room until its write is answered. Nobody waits while holding room.
-type arrivals struct {
+type Arrivals struct {
 	began time.Time
 	// moved is when a body last moved, of any client; since began.
 	moved atomic.Int64
@@ -53,15 +49,15 @@ type arrivals struct {
 // client is where bodies come from.
 type client struct {
 	addr  netip.Addr
-	moved atomic.Int64 // as in arrivals
+	moved atomic.Int64 // as in Arrivals
 	held  int64
-	line  list.List     // of *arrival
-	place *list.Element // in arrivals.line, while its own line is not empty
+	line  list.List     // of *Arrival
+	place *list.Element // in Arrivals.line, while its own line is not empty
 }
 
-// arrival is a body on its way.
-type arrival struct {
-	all    *arrivals
+// Arrival is a body on its way.
+type Arrival struct {
+	all    *Arrivals
 	client *client
 	bytes  int64
 	since  int64         // when it began to wait
@@ -70,20 +66,21 @@ type arrival struct {
 	err    error
 }
 
-// waitLimits are for how long a body waits for room.
-type waitLimits struct {
-	still time.Duration // while no body in its way moves
-	most  time.Duration // in all
+// WaitLimits are for how long a body waits for room.
+type WaitLimits struct {
+	Still time.Duration // while no body in its way moves
+	Most  time.Duration // in all
 }
 
-func newArrivals(max int64) *arrivals {
-	return &arrivals{began: time.Now(), max: max, clients: make(map[netip.Addr]*client)}
+// NewArrivals returns one with room for max bytes.
+func NewArrivals(max int64) *Arrivals {
+	return &Arrivals{began: time.Now(), max: max, clients: make(map[netip.Addr]*client)}
 }
 
-// admit returns when there is room for a body, which end gives back. The errors
-// are errShareFull, errBodiesFull, engine.ErrClosed, and the cause of a ctx that
+// Admit returns when there is room for a body, which End gives back. The errors
+// are ErrShareFull, ErrBodiesFull, engine.ErrClosed, and the cause of a ctx that
 // ended.
-func (a *arrivals) admit(ctx context.Context, from netip.Addr, bytes int64, p waitLimits) (*arrival, error) {
+func (a *Arrivals) Admit(ctx context.Context, from netip.Addr, bytes int64, p WaitLimits) (*Arrival, error) {
 	b, err := a.ask(from, bytes)
 	if err != nil || b.ready == nil {
 		return b, err
@@ -114,7 +111,7 @@ func (a *arrivals) admit(ctx context.Context, from netip.Addr, bytes int64, p wa
 }
 
 // ask admits a body, or puts it into the line of its client.
-func (a *arrivals) ask(from netip.Addr, bytes int64) (*arrival, error) {
+func (a *Arrivals) ask(from netip.Addr, bytes int64) (*Arrival, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
@@ -125,7 +122,7 @@ func (a *arrivals) ask(from netip.Addr, bytes int64) (*arrival, error) {
 		c = &client{addr: from}
 		a.clients[from] = c
 	}
-	b := &arrival{all: a, client: c, bytes: bytes}
+	b := &Arrival{all: a, client: c, bytes: bytes}
 	if c.line.Len() == 0 && a.fits(b) {
 		a.take(b)
 		return b, nil
@@ -141,7 +138,7 @@ func (a *arrivals) ask(from netip.Addr, bytes int64) (*arrival, error) {
 
 // fits reports whether there is room. Who holds nothing gets room for one body
 // of any size that settings allow.
-func (a *arrivals) fits(b *arrival) bool {
+func (a *Arrivals) fits(b *Arrival) bool {
 	return (a.held == 0 || a.held+b.bytes <= a.max) && b.client.hasShare(b.bytes, a.max)
 }
 
@@ -149,20 +146,20 @@ func (c *client) hasShare(bytes, max int64) bool {
 	return c.held == 0 || c.held+bytes <= max/clientShare
 }
 
-func (a *arrivals) take(b *arrival) {
+func (a *Arrivals) take(b *Arrival) {
 	a.held += b.bytes
 	b.client.held += b.bytes
-	b.move()
+	b.Move()
 }
 
 // admitWaiting admits what there is room for now, one body of each client in
 // turn.
-func (a *arrivals) admitWaiting() {
+func (a *Arrivals) admitWaiting() {
 	var next *list.Element
 	for e := a.line.Front(); e != nil && a.held < a.max; e = next {
 		next = e.Next()
 		c := e.Value.(*client)
-		b := c.line.Front().Value.(*arrival)
+		b := c.line.Front().Value.(*Arrival)
 		if !a.fits(b) {
 			continue
 		}
@@ -179,7 +176,7 @@ func (a *arrivals) admitWaiting() {
 }
 
 // unlink takes b out of the line.
-func (a *arrivals) unlink(b *arrival) {
+func (a *Arrivals) unlink(b *Arrival) {
 	c := b.client
 	c.line.Remove(b.place)
 	b.place = nil
@@ -191,14 +188,14 @@ func (a *arrivals) unlink(b *arrival) {
 }
 
 // forget drops a client that neither holds room nor waits.
-func (a *arrivals) forget(c *client) {
+func (a *Arrivals) forget(c *client) {
 	if c.held == 0 && c.place == nil {
 		delete(a.clients, c.addr)
 	}
 }
 
 // leave gives up waiting. It reports false for a body that waits no more.
-func (a *arrivals) leave(b *arrival) bool {
+func (a *Arrivals) leave(b *Arrival) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if b.place == nil {
@@ -212,18 +209,18 @@ func (a *arrivals) leave(b *arrival) bool {
 }
 
 // isFull says of a body that waits what is full.
-func (a *arrivals) isFull(b *arrival) error {
+func (a *Arrivals) isFull(b *Arrival) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !b.client.hasShare(b.bytes, a.max) {
-		return errShareFull
+		return ErrShareFull
 	}
-	return errBodiesFull
+	return ErrBodiesFull
 }
 
 // left returns for how much longer a body waits. What counts is whether those of
 // its own client move: over HTTP/2 it may be the one that stops them.
-func (p waitLimits) left(b *arrival) time.Duration {
+func (p WaitLimits) left(b *Arrival) time.Duration {
 	a := b.all
 	a.mu.Lock()
 	holds := b.client.held > 0
@@ -233,45 +230,45 @@ func (p waitLimits) left(b *arrival) time.Duration {
 		moved = b.client.moved.Load()
 	}
 	now := a.now()
-	return min(p.still-time.Duration(now-max(b.since, moved)), p.most-time.Duration(now-b.since))
+	return min(p.Still-time.Duration(now-max(b.since, moved)), p.Most-time.Duration(now-b.since))
 }
 
-func (a *arrivals) now() int64 { return int64(time.Since(a.began)) }
+func (a *Arrivals) now() int64 { return int64(time.Since(a.began)) }
 
-// move notes that something of the body has come.
-func (b *arrival) move() {
+// Move notes that something of the body has come.
+func (b *Arrival) Move() {
 	now := b.all.now()
 	b.all.moved.Store(now)
 	b.client.moved.Store(now)
 }
 
-// end gives the room back.
-func (b *arrival) end() {
+// End gives the room back.
+func (b *Arrival) End() {
 	a := b.all
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.held -= b.bytes
 	b.client.held -= b.bytes
-	b.move()
+	b.Move()
 	a.forget(b.client)
 	a.admitWaiting()
 }
 
-// configure changes how much room there is. A lower bound drops nothing.
-func (a *arrivals) configure(max int64) {
+// Configure changes how much room there is. A lower bound drops nothing.
+func (a *Arrivals) Configure(max int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.max = max
 	a.admitWaiting()
 }
 
-// close answers all that wait, and come later, with engine.ErrClosed.
-func (a *arrivals) close() {
+// Close answers all that wait, and come later, with engine.ErrClosed.
+func (a *Arrivals) Close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closed = true
 	for a.line.Len() > 0 {
-		b := a.line.Front().Value.(*client).line.Front().Value.(*arrival)
+		b := a.line.Front().Value.(*client).line.Front().Value.(*Arrival)
 		a.unlink(b)
 		a.forget(b.client)
 		b.err = engine.ErrClosed
@@ -279,44 +276,16 @@ func (a *arrivals) close() {
 	}
 }
 
-// bodyStats are about arriving bodies.
-type bodyStats struct {
+// BodyStats are about arriving bodies.
+type BodyStats struct {
 	Bytes    int64 `json:"body_bytes"`
 	MaxBytes int64 `json:"max_body_bytes"`
 	Waiting  int   `json:"bodies_waiting"`
 }
 
-func (a *arrivals) stats() bodyStats {
+// Stats returns how much room is taken.
+func (a *Arrivals) Stats() BodyStats {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return bodyStats{Bytes: a.held, MaxBytes: a.max, Waiting: a.waiting}
-}
-
-// clientOf tells clients apart by the address that Caddy takes for theirs, and
-// of IPv6 by the network: one customer has all addresses of a /64.
-func clientOf(r *http.Request) netip.Addr {
-	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	if ip == "" {
-		ip, _, _ = net.SplitHostPort(r.RemoteAddr)
-	}
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return netip.Addr{}
-	}
-	if addr = addr.Unmap().WithZone(""); addr.Is6() {
-		network, _ := addr.Prefix(64)
-		addr = network.Addr()
-	}
-	return addr
-}
-
-// waitLimitsFor says for how long a body waits for room. All requests of an HTTP/2
-// or HTTP/3 connection share its window: a body that is not read soon stops the
-// others, those that were admitted among them, and has to give way before they
-// fail.
-func (h *Handler) waitLimitsFor(r *http.Request) waitLimits {
-	if r.ProtoMajor >= 2 {
-		return waitLimits{still: min(time.Second, h.bodyTimeout/2), most: h.bodyTimeout / 2}
-	}
-	return waitLimits{still: h.bodyTimeout, most: 10 * h.bodyTimeout}
+	return BodyStats{Bytes: a.held, MaxBytes: a.max, Waiting: a.waiting}
 }

@@ -1,0 +1,104 @@
+package running
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	sampleEvery = 5 * time.Second
+	mostSamples = 120
+)
+
+// HistoryView is the last ten minutes of a cache.
+type HistoryView struct {
+	IntervalSeconds int      `json:"interval_seconds"`
+	Samples         []Sample `json:"samples"` // oldest first
+}
+
+// Sample is what happened in the interval before At.
+type Sample struct {
+	At     time.Time `json:"at"`
+	Local  uint64    `json:"local"`
+	Store  uint64    `json:"store"`
+	Absent uint64    `json:"absent"`
+	Stale  uint64    `json:"stale"`
+	Writes uint64    `json:"writes"`
+	Errors uint64    `json:"errors"`
+	// StoreSeconds is how long StoreCalls took together.
+	StoreSeconds float64 `json:"store_seconds"`
+	StoreCalls   uint64  `json:"store_calls"`
+	Evicted      uint64  `json:"evicted"`
+}
+
+// since returns what happened between two samples of totals.
+func (s Sample) since(earlier Sample) Sample {
+	return Sample{
+		At:           s.At,
+		Local:        s.Local - earlier.Local,
+		Store:        s.Store - earlier.Store,
+		Absent:       s.Absent - earlier.Absent,
+		Stale:        s.Stale - earlier.Stale,
+		Writes:       s.Writes - earlier.Writes,
+		Errors:       s.Errors - earlier.Errors,
+		StoreSeconds: s.StoreSeconds - earlier.StoreSeconds,
+		StoreCalls:   s.StoreCalls - earlier.StoreCalls,
+		Evicted:      s.Evicted - earlier.Evicted,
+	}
+}
+
+// History samples an engine until it is stopped.
+type History struct {
+	totals func() Sample
+	end    chan struct{}
+	ended  chan struct{}
+
+	mu      sync.Mutex
+	last    Sample // of totals
+	samples []Sample
+}
+
+// StartHistory begins to sample totals, which are since whenever.
+func StartHistory(totals func() Sample) *History {
+	h := &History{totals: totals, end: make(chan struct{}), ended: make(chan struct{}), last: totals()}
+	go h.run()
+	return h
+}
+
+func (h *History) run() {
+	defer close(h.ended)
+	ticker := time.NewTicker(sampleEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-h.end:
+			return
+		case <-ticker.C:
+			h.take()
+		}
+	}
+}
+
+func (h *History) take() {
+	totals := h.totals()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.samples) == mostSamples {
+		h.samples = append(h.samples[:0], h.samples[1:]...)
+	}
+	h.samples = append(h.samples, totals.since(h.last))
+	h.last = totals
+}
+
+// Stop ends the sampling and waits for its end.
+func (h *History) Stop() {
+	close(h.end)
+	<-h.ended
+}
+
+// View returns the samples that there are.
+func (h *History) View() HistoryView {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return HistoryView{IntervalSeconds: int(sampleEvery / time.Second), Samples: append([]Sample{}, h.samples...)}
+}
