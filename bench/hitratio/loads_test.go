@@ -9,7 +9,7 @@ import (
 )
 
 func TestWithoutTracesTheSyntheticLoadsRemain(t *testing.T) {
-	t.Chdir(t.TempDir()) // there is no ../shared/traces
+	t.Chdir(t.TempDir()) // there is no ../traces
 	var o options
 	all, err := o.loads()
 	if err != nil || len(all) != 1 || len(all[0].rows) == 0 || all[0].file != "eviction-synthetic.svg" {

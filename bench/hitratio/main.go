@@ -85,7 +85,7 @@ func parseOptions(args []string) (options, error) {
 }
 
 // publicFolder is where the public traces may be.
-const publicFolder = "../shared/traces"
+const publicFolder = "../traces"
 
 // loads returns what is to be measured: traces, and the synthetic loads unless
 // there are traces of a user's own.
