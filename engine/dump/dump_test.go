@@ -17,6 +17,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/dump"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/memstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -226,6 +227,7 @@ func goesOn(t *testing.T, eviction string) {
 }
 
 func TestUnderAnotherPolicyTheOrderIsKeptAndWhatWasRead(t *testing.T) {
+	storetest.AddFIFO(t)
 	for _, from := range store.Policies {
 		for _, to := range store.Policies {
 			if from.Name == to.Name {

@@ -28,9 +28,15 @@ func open(*testing.T) storetest.Harness {
 	}
 }
 
-func TestConformance(t *testing.T) { storetest.Run(t, open) }
+func TestConformance(t *testing.T) {
+	storetest.AddFIFO(t)
+	storetest.Run(t, open)
+}
 
-func TestModel(t *testing.T) { storetest.RunModel(t, open) }
+func TestModel(t *testing.T) {
+	storetest.AddFIFO(t)
+	storetest.RunModel(t, open)
+}
 
 // inspect lists a store and checks that its structures agree.
 func inspect(s *Store) ([]storetest.Ranked, error) {

@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"strconv"
@@ -19,9 +20,23 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/storetest"
 )
 
-func TestConformance(t *testing.T) { storetest.Run(t, onRedis(t)) }
+//go:embed testdata/fifo.lua
+var fifoLua string
 
-func TestModel(t *testing.T) { storetest.RunModel(t, onRedis(t)) }
+func TestConformance(t *testing.T) {
+	addFIFO(t)
+	storetest.Run(t, onRedis(t))
+}
+
+func TestModel(t *testing.T) {
+	addFIFO(t)
+	storetest.RunModel(t, onRedis(t))
+}
+
+func addFIFO(t *testing.T) {
+	storetest.AddFIFO(t)
+	redisstore.AddFragment(t, storetest.FIFO.Name, fifoLua)
+}
 
 // onRedis starts a server for one test and returns what opens a namespace of
 // its own on it.

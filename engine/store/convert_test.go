@@ -8,10 +8,10 @@ import (
 
 // scoresOf are scores as p gives them when its clock is at 1000, the lower first.
 func scoresOf(p Policy, half float64) []float64 {
-	switch p.Name {
-	case Rank.Name:
+	switch p.Scale {
+	case Counts:
 		return []float64{1000, 1001, 1002, 1003, 1010, 1500, 2000, 90_000}
-	case LRU.Name:
+	case Times:
 		return []float64{0.5, 2, 3.5, 700, 998.5, 999, 1000}
 	}
 	return []float64{1, 2.5, 3, 900, 999.5, 1000, 1001, 1000 + half, 1000 + math.Floor(7.3*half), 1000 + 20*half}
@@ -32,17 +32,17 @@ func TestScoresOfEachPolicyBecomeThoseOfAnyOther(t *testing.T) {
 				last := math.Inf(-1)
 				for _, score := range scores {
 					got := to.Own(&s, score)
-					if got < s.base() || got < s.Start && to.Name == Rank.Name {
+					if got < s.base() || got < s.Start && to.Scale == Counts {
 						t.Errorf("%v became %v, where %v is the least", score, got, s.base())
 					}
-					if got > s.Clock && to.Name == LRU.Name {
+					if got > s.Clock && to.Scale == Times {
 						t.Errorf("%v became %v, which is later than now", score, got)
 					}
-					// Rank has no order for times, but whether there was a use.
-					if got < last && !(from.Name != Rank.Name && to.Name == Rank.Name && fraction(score) != 0) {
+					// Counts have no order for times, but whether there was a use.
+					if got < last && !(from.Scale != Counts && to.Scale == Counts && fraction(score) != 0) {
 						t.Errorf("%v became %v, below the one before it", score, got)
 					}
-					if got == last && to.Name == LRU.Name {
+					if got == last && to.Scale == Times {
 						t.Errorf("%v became %v, as the one before it", score, got)
 					}
 					last = got

@@ -15,7 +15,7 @@ import (
 // Lua file). The suite in storetest runs every policy on every store, and
 // compares all scores.
 type Policy struct {
-	// Name is the word in Limits.Eviction.
+	// Name is the word in Limits.Eviction, of small letters alone.
 	Name string
 	// Scale says what its scores mean.
 	Scale Scale

@@ -2,14 +2,18 @@ package store
 
 import (
 	"math"
+	"strings"
 	"testing"
 )
 
 func TestPoliciesAreFoundByTheirNames(t *testing.T) {
 	for _, want := range Policies {
 		p, ok := PolicyByName(want.Name)
-		if !ok || p.Name != want.Name || p.Begin == nil {
+		if !ok || p.Name != want.Name || p.Begin == nil || p.Scale == 0 {
 			t.Errorf("%q: got %+v, %v", want.Name, p, ok)
+		}
+		if strings.Trim(want.Name, "abcdefghijklmnopqrstuvwxyz") != "" {
+			t.Errorf("%q is more than small letters", want.Name)
 		}
 	}
 	for _, name := range []string{"", "Rank", "rank ", "lfu"} {
