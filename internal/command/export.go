@@ -31,7 +31,8 @@ Redis go on meanwhile. --resume continues a file that was not finished.
 			if err != nil {
 				return err
 			}
-			return export(ctx, found, output, resume, cmd.OutOrStdout(), newProgress(cmd.ErrOrStderr(), quiet))
+			e := exporting{from: found, output: output, resume: resume, progress: newProgress(cmd.ErrOrStderr(), quiet)}
+			return e.run(ctx, cmd.OutOrStdout())
 		})
 	from.add(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "-", "the file to write; - is the standard output")
@@ -40,27 +41,35 @@ Redis go on meanwhile. --resume continues a file that was not finished.
 	return cmd
 }
 
-func export(ctx context.Context, from Cache, output string, resume bool, stdout io.Writer, p *progress) (err error) {
-	st, err := from.open(ctx)
+// exporting is one run of the command.
+type exporting struct {
+	from     Cache
+	output   string
+	resume   bool
+	progress *progress
+}
+
+func (e *exporting) run(ctx context.Context, stdout io.Writer) (err error) {
+	st, err := e.from.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	x := &dump.Export{Source: st, Namespace: from.Namespace, Check: checkStoredKey}
-	x.Progress = func(c dump.ExportCounts) { p.show(c) }
+	x := &dump.Export{Source: st, Namespace: e.from.Namespace, Check: checkStoredKey}
+	x.Progress = func(c dump.ExportCounts) { e.progress.show(c) }
 	if err := x.Begin(ctx); err != nil {
 		return err
 	}
-	if output == "-" {
-		if resume {
+	if e.output == "-" {
+		if e.resume {
 			return usageError{errors.New("--resume needs --output: what the standard output got is not known any more")}
 		}
 		counts, err := x.Run(ctx, stdout)
-		p.end(counts)
+		e.progress.end(counts)
 		return err
 	}
 
-	file, err := os.OpenFile(output, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(e.output, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return usageError{err}
 	}
@@ -70,18 +79,18 @@ func export(ctx context.Context, from Cache, output string, resume bool, stdout 
 	case err != nil:
 		return err
 	case info.Mode().IsRegular():
-		return exportToFile(ctx, x, file, info.Size(), resume, p)
-	case resume:
-		return usageError{fmt.Errorf("--resume needs a file, which %s is not", output)}
+		return e.toFile(ctx, x, file, info.Size())
+	case e.resume:
+		return usageError{fmt.Errorf("--resume needs a file, which %s is not", e.output)}
 	}
 	counts, err := x.Run(ctx, file) // a device or a pipe
-	p.end(counts)
+	e.progress.end(counts)
 	return err
 }
 
-// exportToFile writes to a regular file, which another export may continue.
-func exportToFile(ctx context.Context, x *dump.Export, file *os.File, size int64, resume bool, p *progress) error {
-	if size > 0 && !resume {
+// toFile writes to a regular file, which another export may continue.
+func (e *exporting) toFile(ctx context.Context, x *dump.Export, file *os.File, size int64) error {
+	if size > 0 && !e.resume {
 		return usageError{fmt.Errorf("%s exists and is not empty: --resume continues it", file.Name())}
 	}
 	if size > 0 {
@@ -90,7 +99,7 @@ func exportToFile(ctx context.Context, x *dump.Export, file *os.File, size int64
 			return err
 		}
 		if had.IsWhole {
-			p.end(dump.ExportCounts{Entries: had.Entries, Bytes: had.End})
+			e.progress.end(dump.ExportCounts{Entries: had.Entries, Bytes: had.End})
 			return nil
 		}
 		if err := file.Truncate(had.End); err != nil {
@@ -101,7 +110,7 @@ func exportToFile(ctx context.Context, x *dump.Export, file *os.File, size int64
 		}
 	}
 	counts, err := x.Run(ctx, file)
-	p.end(counts)
+	e.progress.end(counts)
 	if err != nil && !errors.Is(err, dump.ErrReplaced) {
 		err = fmt.Errorf("%w (repeat the command with --resume to go on)", err)
 	}

@@ -48,18 +48,18 @@ Limits count only for a namespace that does not exist yet. They are those of
 			if err := limits.check(to.store != ""); err != nil {
 				return err
 			}
-			p := newProgress(cmd.ErrOrStderr(), quiet)
+			i := importing{to: found, limits: &limits, keyPrefix: keyPrefix, progress: newProgress(cmd.ErrOrStderr(), quiet)}
 			switch {
 			case original && (cmd.Flags().Changed("input") || partial):
 				return usageError{errors.New("--original reads a Redis, and --input and --partial are for a file: give one of both")}
 			case original && found.KeyPrefix != "" && !cmd.Flags().Changed("key-prefix"):
 				return usageError{fmt.Errorf("redis_proxy puts %s before every key (key_prefix): say with --key-prefix what that is for the keys of the original", found.KeyPrefix)}
 			case original:
-				return importOriginal(ctx, found, &limits, from, keyPrefix, p)
+				return i.original(ctx, from)
 			case from != "":
 				return usageError{errors.New("--from says where the data of --original are, which is not there")}
 			}
-			return importFile(ctx, found, &limits, input, keyPrefix, partial, cmd.InOrStdin(), p)
+			return i.file(ctx, input, partial, cmd.InOrStdin())
 		})
 	to.add(cmd)
 	limits.add(cmd)
@@ -73,32 +73,46 @@ Limits count only for a namespace that does not exist yet. They are those of
 	return cmd
 }
 
-func importFile(ctx context.Context, to Cache, flags *limitFlags, input, keyPrefix string, partial bool, stdin io.Reader, p *progress) error {
+// importing is one run of the command.
+type importing struct {
+	to        Cache
+	limits    *limitFlags
+	keyPrefix string
+	progress  *progress
+}
+
+// file reads an export.
+func (i *importing) file(ctx context.Context, input string, partial bool, stdin io.Reader) error {
 	file, size, err := openInput(input, stdin)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	contents, err := dump.Open(file, size, checkPrefixed(keyPrefix))
+	contents, err := dump.Open(file, size, checkPrefixed(i.keyPrefix))
 	if err != nil {
 		return err
 	}
 	if !contents.Contents.IsWhole && !partial {
 		return fmt.Errorf("%w: `export --resume` would complete it, and --partial takes the %d entries that are there", dump.ErrCutOff, contents.Contents.Entries)
 	}
-	limits := flags.over(to.Limits, contents.Limits())
+	limits := i.limits.over(i.to.Limits, contents.Limits())
 	if err := store.CheckPolicy(limits.Eviction); err != nil {
 		return usageError{err}
 	}
-	st, err := to.open(ctx)
+	st, err := i.to.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	i := &dump.Import{Target: st, Limits: limits, Prefix: keyPrefix, Progress: func(c dump.ImportCounts) { p.show(c) }}
-	counts, err := i.File(ctx, contents)
-	p.end(counts)
+	into := i.into(st, limits)
+	counts, err := into.File(ctx, contents)
+	i.progress.end(counts)
 	return again(err)
+}
+
+// into is an import to a store.
+func (i *importing) into(st store.Store, limits store.Limits) *dump.Import {
+	return &dump.Import{Target: st, Limits: limits, Prefix: i.keyPrefix, Progress: func(c dump.ImportCounts) { i.progress.show(c) }}
 }
 
 // checkPrefixed checks keys before which something will be put.
@@ -142,12 +156,12 @@ func again(err error) error {
 	return nil
 }
 
-// importOriginal reads what the original left in a Redis.
-func importOriginal(ctx context.Context, to Cache, flags *limitFlags, from, keyPrefix string, p *progress) error {
-	source := to.Target
+// original reads what the original left in a Redis.
+func (i *importing) original(ctx context.Context, from string) error {
+	source := i.to.Target
 	if from != "" {
 		var err error
-		if source, err = flags.settings.parseStore("--from", from); err != nil {
+		if source, err = i.limits.settings.parseStore("--from", from); err != nil {
 			return usageError{err}
 		}
 	}
@@ -160,15 +174,15 @@ func importOriginal(ctx context.Context, to Cache, flags *limitFlags, from, keyP
 		}
 		return err
 	}
-	defaults := flags.settings.Default.Limits
+	defaults := i.limits.settings.Default.Limits
 	defaults.MaxKeys = max(size, defaults.MaxKeys)
-	limits := flags.over(to.Limits, defaults)
-	st, err := to.open(ctx)
+	limits := i.limits.over(i.to.Limits, defaults)
+	st, err := i.to.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	i := &dump.Import{Target: st, Limits: limits, Prefix: keyPrefix, Progress: func(c dump.ImportCounts) { p.show(c) }}
+	into := i.into(st, limits)
 	entries := func(yield func(dump.Entry, error) bool) {
 		goOn := true
 		err := original.Each(ctx, func(r redisstore.Ranked) bool {
@@ -179,7 +193,7 @@ func importOriginal(ctx context.Context, to Cache, flags *limitFlags, from, keyP
 			yield(dump.Entry{}, err)
 		}
 	}
-	counts, err := i.Ranked(ctx, size, entries, checkPrefixed(keyPrefix))
-	p.end(counts)
+	counts, err := into.Ranked(ctx, size, entries, checkPrefixed(i.keyPrefix))
+	i.progress.end(counts)
 	return again(err)
 }
