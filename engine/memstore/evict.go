@@ -41,12 +41,12 @@ func (s *Store) over() bool {
 // workOff evicts a step of what a lowered limit left too much. No write caused
 // it, so it takes a number of its own.
 func (b *batch) workOff() {
-	if !b.over() {
+	if !b.store.over() {
 		return
 	}
-	b.number++
+	b.store.number++
 	for range store.TrimStep {
-		if !b.over() || !b.evict() {
+		if !b.store.over() || !b.evict() {
 			return
 		}
 	}
@@ -56,9 +56,9 @@ func (b *batch) workOff() {
 // limit is being worked off it holds what there is to what there is: it then
 // frees as much as will be added, so that neither count rises.
 func (b *batch) makeRoom(keys int, bytes int64) {
-	maxKeys := max(b.limits.MaxKeys, len(b.items))
-	maxBytes := max(b.maxBytes(), b.bytes)
-	for len(b.items) > maxKeys-keys || b.bytes > maxBytes-bytes {
+	maxKeys := max(b.store.limits.MaxKeys, len(b.store.items))
+	maxBytes := max(b.store.maxBytes(), b.store.bytes)
+	for len(b.store.items) > maxKeys-keys || b.store.bytes > maxBytes-bytes {
 		if !b.evict() {
 			return
 		}
@@ -71,9 +71,9 @@ func (b *batch) evict() bool {
 	if !ok {
 		return false
 	}
-	b.remove(b.items[leaves.Key])
+	b.store.remove(b.store.items[leaves.Key])
 	b.evicted = append(b.evicted, leaves.Key)
-	if b.policy.Unread(b.order.State(), leaves.Score) {
+	if b.store.policy.Unread(b.store.order.State(), leaves.Score) {
 		b.unread++
 	}
 	return true

@@ -113,7 +113,7 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 	}
 
 	s.policy.Convert(s.order)
-	run := batch{Store: s, turn: s.policy.Begin(s.order), tag: rand.Uint32()}
+	run := batch{store: s, turn: s.policy.Begin(s.order), tag: rand.Uint32()}
 	run.workOff()
 	results := make([]store.Result, len(b.Writes))
 	for i := range b.Writes {

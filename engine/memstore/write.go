@@ -9,7 +9,7 @@ import (
 
 // batch is one Apply under way. It holds the store's lock.
 type batch struct {
-	*Store
+	store   *Store
 	turn    store.Turn
 	tag     uint32
 	evicted []string
@@ -18,12 +18,12 @@ type batch struct {
 
 // next returns the version of a write that changes the store.
 func (b *batch) next() store.Version {
-	b.number++
-	return store.Version{Number: b.number, Tag: b.tag}
+	b.store.number++
+	return store.Version{Number: b.store.number, Tag: b.tag}
 }
 
 func (b *batch) write(w *store.Write) store.Result {
-	it := b.items[w.Key]
+	it := b.store.items[w.Key]
 	if w.Op == store.Delete {
 		return b.delete(w, it)
 	}
@@ -34,7 +34,7 @@ func (b *batch) write(w *store.Write) store.Result {
 			SameValue: same(it.entry.Value, w.Value),
 		}
 	}
-	if w.Size() > b.maxBytes() {
+	if w.Size() > b.store.maxBytes() {
 		return store.Result{Outcome: store.TooLarge}
 	}
 	if res, ok := allowed(w, it); !ok {
@@ -51,7 +51,7 @@ func (b *batch) create(w *store.Write) store.Result {
 	v := b.next()
 	var score float64
 	if w.Op == store.Restore {
-		score = b.order.state.Restored(w)
+		score = b.store.order.state.Restored(w)
 	} else {
 		score = b.turn.Enter(w.Key)
 	}
@@ -62,9 +62,9 @@ func (b *batch) create(w *store.Write) store.Result {
 		score:     score,
 		insertion: v.Number,
 	}
-	b.items[it.key] = it
-	b.order.put(it)
-	b.bytes += it.size()
+	b.store.items[it.key] = it
+	b.store.order.put(it)
+	b.store.bytes += it.size()
 	return store.Result{Outcome: store.Created, Version: v}
 }
 
@@ -72,13 +72,13 @@ func (b *batch) replace(w *store.Write, it *item) store.Result {
 	grows := w.Size() - it.size()
 	if grows > 0 {
 		// Out of the order, so that it is not evicted to make its own room.
-		b.order.take(it)
+		b.store.order.take(it)
 		b.makeRoom(0, grows)
-		b.order.put(it)
+		b.store.order.put(it)
 	}
 	v := b.next()
 	it.entry = newEntry(w.Value, v)
-	b.bytes += grows
+	b.store.bytes += grows
 	return store.Result{Outcome: store.Replaced, Version: v}
 }
 
@@ -89,7 +89,7 @@ func (b *batch) delete(w *store.Write, it *item) store.Result {
 	if res, ok := allowed(w, it); !ok {
 		return res
 	}
-	b.remove(it)
+	b.store.remove(it)
 	b.turn.Forget(w.Key)
 	return store.Result{Outcome: store.Deleted, Version: b.next()}
 }
