@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,7 +18,7 @@ type load struct {
 	writers  []*writer
 	answered atomic.Int64 // writes that changed something
 	cut      atomic.Int64 // requests without an answer, also those not sent
-	full     atomic.Int64 // 503s because of a full queue
+	full     atomic.Int64 // 503s because there is no room in the queue, or for the body
 	refused  atomic.Int64 // other 503s that say that nothing was changed
 	unknown  atomic.Int64 // 503s that do not
 }
@@ -67,6 +68,9 @@ func (l *load) start(t testing.TB) func() {
 	return background(t, writers...)
 }
 
+// noRoom are the words for it: in the queue, for bodies of one client, for all.
+var noRoom = []string{"too many writes are waiting", "bodies that this client is sending", "so many bodies are arriving"}
+
 func (l *load) step(w *writer) {
 	a := w.step()
 	switch {
@@ -77,7 +81,7 @@ func (l *load) step(w *writer) {
 		return
 	case a.header.Get("Retry-After") == "":
 		w.ledger.object("without Retry-After: %s", a)
-	case strings.Contains(a.body, "too many writes are waiting"):
+	case slices.ContainsFunc(noRoom, func(why string) bool { return strings.Contains(a.body, why) }):
 		l.full.Add(1)
 	case a.fate() == unchanged:
 		l.refused.Add(1)
