@@ -27,19 +27,28 @@ type cacheView struct {
 }
 
 // settingsView has the names of the directive; durations are written as there.
-type settingsView struct {
-	MaxKeys         int    `json:"max_keys"`
-	MaxBytes        int64  `json:"max_bytes"`
-	Eviction        string `json:"eviction"`
-	RankLocalHits   bool   `json:"rank_local_hits"`
-	LocalTTL        string `json:"local_ttl"`
-	LocalMaxBytes   int64  `json:"local_max_bytes"`
-	MaxQueueJobs    int    `json:"max_queue_jobs"`
-	MaxQueueBytes   int64  `json:"max_queue_bytes"`
-	RedisTimeout    string `json:"redis_timeout"`
-	DrainTimeout    string `json:"drain_timeout"`
-	StaleIfError    string `json:"stale_if_error"`
-	UnsubscribedTTL string `json:"unsubscribed_ttl"`
+type settingsView []agreedSetting
+
+func (v settingsView) MarshalJSON() ([]byte, error) {
+	text := []byte{'{'}
+	for _, s := range v {
+		if s.isSecret {
+			continue
+		}
+		if d, ok := s.value.(time.Duration); ok {
+			s.value = d.String()
+		}
+		value, err := json.Marshal(s.value)
+		if err != nil {
+			return nil, err
+		}
+		if len(text) > 1 {
+			text = append(text, ',')
+		}
+		text = append(appendQuoted(text, s.name), ':')
+		text = append(text, value...)
+	}
+	return append(text, '}'), nil
 }
 
 // storeStateView is what the store says of itself. It is reachable if it answers,
@@ -146,22 +155,9 @@ func (c cache) view(ctx context.Context) cacheView {
 		ID:        c.id(),
 		Namespace: c.namespace,
 		Store:     s.redactedStore(),
-		Settings: settingsView{
-			MaxKeys:         s.settings.Limits.MaxKeys,
-			MaxBytes:        s.settings.Limits.MaxBytes,
-			Eviction:        s.settings.Limits.Eviction,
-			RankLocalHits:   s.settings.RankLocalHits,
-			LocalTTL:        s.settings.LocalTTL.String(),
-			LocalMaxBytes:   s.settings.LocalMaxBytes,
-			MaxQueueJobs:    s.settings.MaxQueueJobs,
-			MaxQueueBytes:   s.settings.MaxQueueBytes,
-			RedisTimeout:    s.settings.Timeout.String(),
-			DrainTimeout:    s.settings.DrainTimeout.String(),
-			StaleIfError:    s.settings.StaleIfError.String(),
-			UnsubscribedTTL: s.settings.UnsubscribedTTL.String(),
-		},
-		Stats:   c.stats(),
-		History: c.history.View(),
+		Settings:  settingsView(s.agreed),
+		Stats:     c.stats(),
+		History:   c.history.View(),
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(s.settings.Timeout, lookTimeout))
 	defer cancel()

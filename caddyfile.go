@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -13,8 +12,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
-	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/suggest"
 )
 
@@ -211,130 +208,10 @@ func (h *Handler) checkWithLines(lines map[string]caddyfile.Token) error {
 }
 
 func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
-	switch name {
-	case "store":
-		return unmarshalSecret(d, &h.Store, checkStore)
-	case "redis_username":
-		return unmarshalSecret(d, &h.RedisUsername, checkNotEmpty)
-	case "redis_password":
-		return unmarshalSecret(d, &h.RedisPassword, checkNotEmpty)
-	case "path_prefix":
-		return unmarshalString(d, &h.PathPrefix, checkPathPrefix)
-	case "namespace":
-		return unmarshalString(d, &h.Namespace, store.CheckNamespace)
-	case "key_prefix":
-		if !d.NextArg() {
-			return d.ArgErr()
+	for _, s := range settings {
+		if s.name == name {
+			return s.kind.unmarshal(h, d)
 		}
-		h.KeyPrefix = d.Val()
-		if err := checkKeyPrefix(h.KeyPrefix); err != nil {
-			return d.Errf("%s: %v", name, err)
-		}
-		return nil
-	case "methods":
-		return unmarshalList(d, &h.Methods, func(names []string) error {
-			_, err := parseMethods(names)
-			return err
-		})
-	case "max_keys":
-		return unmarshalCount(d, &h.MaxKeys)
-	case "max_bytes":
-		return unmarshalSize(d, &h.MaxBytes, 0, math.MaxInt64)
-	case "eviction":
-		return unmarshalString(d, &h.Eviction, store.CheckPolicy)
-	case "rank_local_hits":
-		h.RankLocalHits = true
-		return nil
-	case "local_ttl":
-		return unmarshalDuration(d, &h.LocalTTL, orZero)
-	case "local_max_bytes":
-		return unmarshalSize(d, &h.LocalMaxBytes, 1, math.MaxInt64)
-	case "max_queue_jobs":
-		return unmarshalCount(d, &h.MaxQueueJobs)
-	case "max_queue_bytes":
-		return unmarshalSize(d, &h.MaxQueueBytes, 1, math.MaxInt64)
-	case "max_key_size":
-		return unmarshalSize(d, &h.MaxKeySize, 1, httpapi.MaxKeySize)
-	case "max_value_size":
-		return unmarshalSize(d, &h.MaxValueSize, 1, mostValueSize)
-	case "max_answer_bytes":
-		return unmarshalSize(d, &h.MaxAnswerBytes, 1, math.MaxInt64)
-	case "body_timeout":
-		return unmarshalDuration(d, &h.BodyTimeout, notZero)
-	case "redis_timeout":
-		return unmarshalDuration(d, &h.RedisTimeout, notZero)
-	case "drain_timeout":
-		return unmarshalDuration(d, &h.DrainTimeout, notZero)
-	case "stale_if_error":
-		return unmarshalDuration(d, &h.StaleIfError, orZero)
-	case "unsubscribed_ttl":
-		return unmarshalDuration(d, &h.UnsubscribedTTL, orZero)
-	case "cache_control":
-		h.CacheControl = new(string)
-		return unmarshalString(d, h.CacheControl, checkHeaderValue)
-	case "client_no_cache":
-		return unmarshalString(d, &h.ClientNoCache, checkClientNoCache)
-	case "trusted_origins":
-		return unmarshalList(d, &h.TrustedOrigins, checkOrigins)
-	case "pass_errors":
-		h.PassErrors = true
-		return nil
-	case "placeholders":
-		h.Placeholders = true
-		return nil
-	default:
-		return d.Err(suggest.Unknown("subdirective", name, settingNames[Handler]()))
 	}
+	return d.Err(suggest.Unknown("subdirective", name, settingNames()))
 }
-
-// unmarshalString checks at once what has no placeholder: the mistake is then
-// shown with its line.
-func unmarshalString(d *caddyfile.Dispenser, s *string, check func(string) error) error {
-	name := d.Val()
-	if !d.NextArg() {
-		return d.ArgErr()
-	}
-	*s = d.Val()
-	if hasPlaceholder(*s) {
-		return nil
-	}
-	if err := check(*s); err != nil {
-		return d.Errf("%s: %v", name, err)
-	}
-	return nil
-}
-
-// unmarshalSecret is unmarshalString for what no error may repeat, as Caddy's own
-// about the number of arguments do.
-func unmarshalSecret(d *caddyfile.Dispenser, s *string, check func(string) error) error {
-	name := d.Val()
-	args := d.RemainingArgs()
-	if len(args) != 1 {
-		return d.Errf("%s: takes one value, and there are %d; put one that has spaces in double quotes", name, len(args))
-	}
-	*s = args[0]
-	if hasPlaceholder(*s) {
-		return nil
-	}
-	if err := check(*s); err != nil {
-		return d.Errf("%s: %v", name, err)
-	}
-	return nil
-}
-
-func unmarshalList(d *caddyfile.Dispenser, list *[]string, check func([]string) error) error {
-	name := d.Val()
-	*list = d.RemainingArgs()
-	if len(*list) == 0 {
-		return d.ArgErr()
-	}
-	if slices.ContainsFunc(*list, hasPlaceholder) {
-		return nil
-	}
-	if err := check(*list); err != nil {
-		return d.Errf("%s: %v", name, err)
-	}
-	return nil
-}
-
-func hasPlaceholder(s string) bool { return strings.Contains(s, "{") }

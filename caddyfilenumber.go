@@ -12,22 +12,6 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-func unmarshalCount(d *caddyfile.Dispenser, n **int) error {
-	return unmarshalNumber(d, n, parseCount, func(n int) error { return checkNumber(int64(n), 1, math.MaxInt64) })
-}
-
-func unmarshalSize[T int | int64](d *caddyfile.Dispenser, n **T, least, most int64) error {
-	parse := func(s string) (T, error) {
-		size, err := parseSize(s)
-		return T(size), err
-	}
-	return unmarshalNumber(d, n, parse, func(n T) error { return checkNumber(int64(n), least, most) })
-}
-
-func unmarshalDuration(d *caddyfile.Dispenser, n **caddy.Duration, zero zeroDuration) error {
-	return unmarshalNumber(d, n, parseDuration, func(n caddy.Duration) error { return checkDuration(n, zero) })
-}
-
 func unmarshalNumber[T any](d *caddyfile.Dispenser, n **T, parse func(string) (T, error), check func(T) error) error {
 	name := d.Val()
 	if !d.NextArg() {

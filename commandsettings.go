@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"math"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
@@ -41,7 +40,7 @@ func setLimit(limits *store.Limits, name, value string) (err error) {
 	switch name {
 	case "max_keys":
 		if limits.MaxKeys, err = parseCount(value); err == nil {
-			err = checkNumber(int64(limits.MaxKeys), 1, math.MaxInt64)
+			err = countSetting{}.valid(limits.MaxKeys)
 		}
 	case "max_bytes":
 		limits.MaxBytes, err = parseSize(value)

@@ -52,32 +52,12 @@ func checkNotEmpty(s string) error {
 	return nil
 }
 
-// redactedStore returns the setting `store` without its password; nothing once
-// the last configuration has left.
+// redactedStore returns the setting `store` without its password.
 func (s *shared) redactedStore() string {
 	if s.target == nil {
 		return s.connection.store
 	}
 	return s.target.Redacted()
-}
-
-// resolveConnection replaces the placeholders in what may be a secret.
-func (h *Handler) resolveConnection(repl *caddy.Replacer) error {
-	for _, setting := range []struct {
-		name  string
-		value *string
-	}{
-		{"store", &h.Store},
-		{"redis_username", &h.RedisUsername},
-		{"redis_password", &h.RedisPassword},
-	} {
-		value, err := resolveSecret(repl, *setting.value)
-		if err != nil {
-			return fmt.Errorf("%s: %w", setting.name, err)
-		}
-		*setting.value = value
-	}
-	return nil
 }
 
 // globalPlaceholder finds what is surely meant as a placeholder.

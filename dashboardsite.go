@@ -136,7 +136,7 @@ func (d *Dashboard) UnmarshalCaddyfile(disp *caddyfile.Dispenser) error {
 	}
 	for disp.NextBlock(0) {
 		if disp.Val() != "path_prefix" {
-			return disp.Err(suggest.Unknown("subdirective", disp.Val(), settingNames[Dashboard]()))
+			return disp.Err(suggest.Unknown("subdirective", disp.Val(), []string{"path_prefix"}))
 		}
 		if d.PathPrefix != "" {
 			return disp.Err("path_prefix: it is already specified; write it once")

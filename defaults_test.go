@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,6 +76,11 @@ func TestDocumentedDefaultsAreTheDefaults(t *testing.T) {
 				if _, isThere := settings[m[1]]; !isThere { // further ones are alternatives
 					settings[m[1]] = documented{strings.TrimSuffix(strings.TrimPrefix(value, "{$REDIS_URL:"), "}"), m[4]}
 				}
+			}
+		}
+		for name := range settings {
+			if !slices.Contains(settingNames(), name) {
+				t.Errorf("%s has %s, which is no setting", page, name)
 			}
 		}
 		for field := range reflect.TypeFor[Handler]().Fields() {

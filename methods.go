@@ -57,6 +57,11 @@ func parseMethods(names []string) (methodSet, error) {
 	return set, nil
 }
 
+func checkMethods(names []string) error {
+	_, err := parseMethods(names)
+	return err
+}
+
 func (s methodSet) has(m methodSet) bool { return s&m != 0 }
 
 // allow returns the set as an Allow header, with OPTIONS, which is always on.

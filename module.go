@@ -33,11 +33,11 @@ func init() {
 // a `detail` that says what to do, unless `pass_errors` is set.
 //
 // All handlers with the same server, database and namespace share one engine:
-// queue, worker, local tier and connections. It survives reloads. The settings
-// from `max_keys` to `drain_timeout`, without `max_key_size`, `max_value_size`,
-// `max_answer_bytes` and `body_timeout`, belong to the engine and must be the same in all its
-// handlers of one configuration. Changed ones take effect when the
-// configuration that had the old ones is gone.
+// queue, worker, local tier and connections. It survives reloads. `store`, its
+// credentials, and the settings from `max_keys` to `unsubscribed_ttl`, without
+// `max_key_size`, `max_value_size`, `max_answer_bytes` and `body_timeout`, must be
+// the same in all its handlers of one configuration. Changed ones take effect when
+// the configuration that had the old ones is gone.
 //
 // String fields take global placeholders such as `{env.REDIS_URL}`; one that is
 // empty or unknown is an error. Those of `key_prefix` are replaced anew for

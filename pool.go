@@ -50,6 +50,7 @@ type pooledEngine struct {
 	// stays: so a newer one has to wait until no older one is left.
 	mu            sync.Mutex
 	registrations []*registration
+	left          shared // that of the last registration, once there is none
 }
 
 // registration is what one configuration wants of an engine.
@@ -146,6 +147,9 @@ func (p *pooledEngine) unregister(config any) {
 		return
 	}
 	p.registrations = slices.Delete(p.registrations, i, i+1)
+	if len(p.registrations) == 0 {
+		p.left = r.shared
+	}
 	if i > 0 || len(p.registrations) == 0 {
 		return
 	}
@@ -165,13 +169,13 @@ func (p *pooledEngine) id() string {
 	return p.namespace + "." + hex.EncodeToString(sum[:4])
 }
 
-// inForce returns what the configuration in effect wants; nothing once the last
-// one has left.
+// inForce returns what the configuration in effect wants, which the last one stays
+// while the engine is closed.
 func (p *pooledEngine) inForce() shared {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.registrations) == 0 {
-		return shared{}
+		return p.left
 	}
 	return p.registrations[0].shared
 }

@@ -148,6 +148,7 @@ func TestDifferentSettingsOfOneConfiguration(t *testing.T) {
 		"stale_if_error":   "stale_if_error 1h",
 		"unsubscribed_ttl": "unsubscribed_ttl 0",
 		"rank_local_hits":  "rank_local_hits",
+		"eviction":         "eviction lru",
 	} {
 		t.Run(field, func(t *testing.T) {
 			ctx := newContext(t)

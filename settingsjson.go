@@ -26,7 +26,7 @@ func (h *Handler) UnmarshalJSON(data []byte) error {
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		if name, err := strconv.Unquote(name); err == nil {
-			return errors.New(suggest.Unknown("setting", name, settingNames[Handler]()))
+			return errors.New(suggest.Unknown("setting", name, settingNames()))
 		}
 	}
 	if err := checkDurationsIn(data); err != nil {
@@ -54,32 +54,18 @@ func kindOf(t reflect.Type) string {
 // checkDurationsIn names the first setting that is no duration, which Caddy's own
 // error does not.
 func checkDurationsIn(data []byte) error {
-	var settings map[string]json.RawMessage
-	if err := json.Unmarshal(data, &settings); err != nil {
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(data, &values); err != nil {
 		return err
 	}
-	for field := range reflect.TypeFor[Handler]().Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		value, isThere := settings[name]
-		if !isThere || field.Type != reflect.TypeFor[*caddy.Duration]() {
+	for _, s := range settings {
+		value, isThere := values[s.name]
+		if _, isDuration := s.kind.(durationSetting); !isThere || !isDuration {
 			continue
 		}
 		if json.Unmarshal(value, new(caddy.Duration)) != nil {
-			return fmt.Errorf(`%s: %s is no duration; write a string such as "30s", "250ms" or "1d"`, name, value)
+			return fmt.Errorf(`%s: %s is no duration; write a string such as "30s", "250ms" or "1d"`, s.name, value)
 		}
 	}
 	return nil
-}
-
-// settingNames returns the names of a module's settings, which are the same in
-// JSON and in a Caddyfile.
-func settingNames[T any]() []string {
-	var names []string
-	for field := range reflect.TypeFor[T]().Fields() {
-		if tag, ok := field.Tag.Lookup("json"); ok {
-			name, _, _ := strings.Cut(tag, ",")
-			names = append(names, name)
-		}
-	}
-	return names
 }

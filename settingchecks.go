@@ -1,0 +1,143 @@
+package redisproxy
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+)
+
+// conflictError is about settings that do not fit together. Its text begins with
+// the first of them.
+type conflictError struct {
+	settings []string
+	text     string
+}
+
+func (e *conflictError) Error() string { return e.settings[0] + ": " + e.text }
+
+// checkTogether checks what settings demand of each other, as far as they have no
+// placeholders yet. All must be set.
+func (h *Handler) checkTogether() error {
+	if !hasPlaceholder(h.Store + h.RedisUsername + h.RedisPassword) {
+		if _, err := h.connection().target(); err != nil {
+			return err
+		}
+	}
+	// A placeholder stands for one byte at least.
+	if least := len(placeholder.ReplaceAllString(h.KeyPrefix, "x")); least >= *h.MaxKeySize {
+		return &conflictError{
+			[]string{"key_prefix", "max_key_size"},
+			fmt.Sprintf("it has %d bytes and leaves no room for a key, since both together may have %d, which is what max_key_size says; write a shorter one, or a larger max_key_size",
+				least, *h.MaxKeySize),
+		}
+	}
+	if !hasPlaceholder(*h.CacheControl) {
+		if err := checkTenantCaching(h.KeyPrefix, *h.CacheControl); err != nil {
+			return &conflictError{[]string{"cache_control", "key_prefix"}, err.Error()}
+		}
+	}
+	if largest := int64(*h.MaxKeySize) + *h.MaxValueSize; *h.MaxQueueBytes < largest {
+		return &conflictError{
+			[]string{"max_queue_bytes", "max_value_size", "max_key_size"},
+			fmt.Sprintf("%d would never take the largest values; write at least %d, which is max_key_size and max_value_size together", *h.MaxQueueBytes, largest),
+		}
+	}
+	return nil
+}
+
+func checkNumber(value, least, most int64) error {
+	switch {
+	case value < 0 && least == 0:
+		return errors.New("must not be negative; write 0 or more")
+	case value < least:
+		return errors.New("must be greater than 0; leave the line out for the default")
+	case value > most:
+		return fmt.Errorf("must be at most %d; write less", most)
+	}
+	return nil
+}
+
+// zeroDuration says whether a duration may be 0.
+type zeroDuration bool
+
+const (
+	notZero zeroDuration = false
+	orZero  zeroDuration = true
+)
+
+// checkDuration refuses what is shorter than a millisecond: in JSON that is
+// a number whose author thought of another unit.
+func checkDuration(d caddy.Duration, zero zeroDuration) error {
+	switch {
+	case d < 0 && zero == orZero:
+		return errors.New(`must not be negative; write 0, or a duration such as "30s"`)
+	case d < 0 || d == 0 && zero == notZero:
+		return errors.New(`must be greater than 0; write a duration such as "1s"`)
+	case d > 0 && time.Duration(d) < time.Millisecond:
+		return fmt.Errorf(`%v is shorter than a millisecond; write it with a unit, such as "30s": a bare number in JSON is one of nanoseconds`, time.Duration(d))
+	}
+	return nil
+}
+
+func checkStore(s string) error {
+	if s == storeEmbedded {
+		return nil
+	}
+	_, err := redisstore.Parse(s)
+	return err
+}
+
+// checkPathPrefix demands a prefix that reads the same in every escaped path,
+// so that comparing it is comparing bytes.
+func checkPathPrefix(prefix string) error {
+	switch {
+	case !strings.HasPrefix(prefix, "/"):
+		return fmt.Errorf("%q does not begin with a slash; write a path such as /cache", prefix)
+	case prefix != "/" && strings.HasSuffix(prefix, "/"):
+		return fmt.Errorf("%q must not end with a slash; leave it out", prefix)
+	case strings.Contains(prefix, "*"):
+		return fmt.Errorf("%q must not contain a wildcard; leave it out, it is a prefix by itself", prefix)
+	case strings.Contains(prefix, "//") || httpapi.HasDotSegment(prefix):
+		return fmt.Errorf("%q must not have empty, . or .. segments; write the path as clients send it", prefix)
+	case (&url.URL{Path: prefix}).EscapedPath() != prefix:
+		return fmt.Errorf("%q must not contain characters that a URL has to percent-encode; write others", prefix)
+	}
+	return nil
+}
+
+func checkClientNoCache(value string) error {
+	if value != noCacheHonor && value != noCacheIgnore {
+		return fmt.Errorf("it does not take %q; write %s or %s", value, noCacheHonor, noCacheIgnore)
+	}
+	return nil
+}
+
+func checkOrigins(origins []string) error {
+	protection := new(http.CrossOriginProtection)
+	for _, origin := range origins {
+		if strings.Contains(origin, "*") {
+			return fmt.Errorf("%q would let a page of any site write with the cookies of its visitors; name each origin as scheme://host[:port], such as https://app.example.com", origin)
+		}
+		if err := protection.AddTrustedOrigin(origin); err != nil {
+			return fmt.Errorf("%w; write scheme://host[:port], such as https://app.example.com", err)
+		}
+	}
+	return nil
+}
+
+func checkHeaderValue(value string) error {
+	for _, c := range []byte(value) {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return fmt.Errorf("%q has control characters; leave them out", value)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,270 @@
+package redisproxy
+
+import (
+	"encoding/json"
+	"os"
+	"path"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+)
+
+// exampleLines returns a line of each setting, with another value than the default.
+func exampleLines(t *testing.T) map[string]string {
+	lines := make(map[string]string)
+	for _, m := range regexp.MustCompile(`(?m)^\t\t\t(([a-z_]+).*)$`).FindAllStringSubmatch(readFile(t, "testdata/all.Caddyfile"), -1) {
+		lines[m[2]] = m[1]
+	}
+	return lines
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// jsonName is the name of a field in JSON, or empty for one that is not there.
+func jsonName(field reflect.StructField) string {
+	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	return name
+}
+
+func TestEveryFieldOfTheHandlerIsInTheTable(t *testing.T) {
+	var fields []string
+	for field := range reflect.TypeFor[Handler]().Fields() {
+		if name := jsonName(field); name != "" {
+			fields = append(fields, name)
+		}
+	}
+	if names := settingNames(); !slices.Equal(names, fields) {
+		t.Errorf("the table has %v, the Handler %v", names, fields)
+	}
+}
+
+func TestEverySettingSetsItsField(t *testing.T) {
+	lines := exampleLines(t)
+	for _, s := range settings {
+		t.Run(s.name, func(t *testing.T) {
+			var h Handler
+			d := caddyfile.NewTestDispenser(lines[s.name])
+			if d.Next(); d.Val() != s.name {
+				t.Fatal("testdata/all.Caddyfile does not have it")
+			}
+			if err := s.kind.unmarshal(&h, d); err != nil {
+				t.Fatal(err)
+			}
+			var set []string
+			for field, value := range reflect.ValueOf(&h).Elem().Fields() {
+				if !value.IsZero() {
+					set = append(set, jsonName(field))
+				}
+			}
+			if !slices.Equal(set, []string{s.name}) {
+				t.Errorf("it sets %v", set)
+			}
+		})
+	}
+}
+
+// Each setting that the engine has is put where the engine has it, compared between
+// the handlers of a cache, and shown; and nothing that the engine has comes from
+// elsewhere.
+func TestSettingsOfTheEngine(t *testing.T) {
+	lines := exampleLines(t)
+	unset := make(map[string]bool)
+	for name := range leaves(reflect.ValueOf(engine.Settings{}), "") {
+		unset[name] = true
+	}
+	for _, s := range settings {
+		t.Run(s.name, func(t *testing.T) {
+			var one, other Handler
+			d := caddyfile.NewTestDispenser(lines[s.name])
+			d.Next()
+			if err := s.kind.unmarshal(&other, d); err != nil {
+				t.Fatal(err)
+			}
+			one.setDefaults()
+			other.setDefaults()
+			var a, b engine.Settings
+			value, changed := s.kind.share(&one, &a), s.kind.share(&other, &b)
+
+			var differ []string
+			before := leaves(reflect.ValueOf(a), "")
+			for name, value := range leaves(reflect.ValueOf(b), "") {
+				if before[name] != value {
+					differ = append(differ, name)
+				}
+			}
+			if _, isSecret := s.kind.(secretSetting); value == nil || isSecret {
+				if len(differ) > 0 {
+					t.Errorf("it changes %v", differ)
+				}
+				return
+			}
+			if value == changed {
+				t.Errorf("it is %v for both handlers", value)
+			}
+			ofEngine := strings.ReplaceAll(strings.TrimPrefix(s.name, "redis_"), "_", "")
+			if len(differ) != 1 || !strings.EqualFold(path.Base(differ[0]), ofEngine) {
+				t.Errorf("it changes %v", differ)
+			}
+			for _, name := range differ {
+				delete(unset, name)
+			}
+		})
+	}
+	if len(unset) > 0 {
+		t.Errorf("no setting sets these of engine.Settings: %v", unset)
+	}
+}
+
+// leaves returns the fields of a struct, and of structs in it, by their path.
+func leaves(v reflect.Value, prefix string) map[string]any {
+	all := make(map[string]any)
+	for field, value := range v.Fields() {
+		if value.Kind() != reflect.Struct {
+			all[prefix+field.Name] = value.Interface()
+			continue
+		}
+		for name, value := range leaves(value, prefix+field.Name+"/") {
+			all[name] = value
+		}
+	}
+	return all
+}
+
+// sharedNames are the settings in which handlers of one cache must agree.
+func sharedNames(t *testing.T) (all, shown []string) {
+	t.Helper()
+	var h Handler
+	h.setDefaults()
+	s, err := h.sharedSettings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range s.agreed {
+		all = append(all, a.name)
+		if !a.isSecret {
+			shown = append(shown, a.name)
+		}
+	}
+	return all, shown
+}
+
+func TestSettingsOfACacheAreShownWithoutSecrets(t *testing.T) {
+	const store, user, password = "redis://only-in-the-store", "only-the-user", "only-the-password"
+	h := parse(t, "store "+store+"\nredis_username "+user+"\nredis_password "+password+"\n"+
+		"local_ttl 90s\nmax_bytes 1KiB\nredis_timeout 1s\ndrain_timeout 5s\nunsubscribed_ttl 1s")
+	h.setDefaults()
+	s, err := h.sharedSettings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(settingsView(s.agreed))
+	const want = `{"max_keys":10000,"max_bytes":1024,"eviction":"rank","rank_local_hits":false,"local_ttl":"1m30s","local_max_bytes":67108864,` +
+		`"max_queue_jobs":4096,"max_queue_bytes":67108864,"redis_timeout":"1s","drain_timeout":"5s","stale_if_error":"0s","unsubscribed_ttl":"1s"}`
+	if err != nil || string(got) != want {
+		t.Errorf("got %s, want %s (%v)", got, want, err)
+	}
+}
+
+// What lists the settings beside the table has all of them, and no others.
+func TestListsOfSettings(t *testing.T) {
+	all := settingNames()
+	shared, shown := sharedNames(t)
+	between := func(t *testing.T, file, begin, end string, lineBreaks ...string) string {
+		t.Helper()
+		text := strings.NewReplacer(lineBreaks...).Replace(readFile(t, file))
+		_, text, isThere := strings.Cut(text, begin)
+		text, _, isEnded := strings.Cut(text, end)
+		if !isThere || !isEnded {
+			t.Fatalf("%s has no %q, or no %q after it", file, begin, end)
+		}
+		return text
+	}
+	for _, c := range []struct {
+		file, begin, end, pattern string
+		want                      []string
+	}{
+		{"caddyfile.go", "//\tredis_proxy [<matcher>] {\n", "//\t}\n", `(?m)^//\t    ([a-z_]+)`, all},
+		{"README.md", "redis_proxy [<matcher>] {\n", "\n}\n```", `(?m)^\t([a-z_]+)`, all},
+		{"docs/directive.md", "|---|---|---|---|\n", "\n\n", "(?m)^\\| `([a-z_]+)` \\|", all},
+		{"docs/openapi.yaml", "The shared settings in force on this node", "additionalProperties", `([a-z]+_[a-z_]+|eviction)[],]`, shown},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			var got []string
+			for _, m := range regexp.MustCompile(c.pattern).FindAllStringSubmatch(between(t, c.file, c.begin, c.end), -1) {
+				got = append(got, m[1])
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got  %v\nwant %v", got, c.want)
+			}
+		})
+	}
+
+	quoted := regexp.MustCompile("`([a-z_*]+)`")
+	t.Run("what handlers share, docs/directive.md", func(t *testing.T) {
+		patterns := quoted.FindAllStringSubmatch(between(t, "docs/directive.md", "They must agree in ", "; ", "\n", " "), -1)
+		var got []string
+		for _, name := range all {
+			if slices.ContainsFunc(patterns, func(m []string) bool { ok, _ := path.Match(m[1], name); return ok }) {
+				got = append(got, name)
+			}
+		}
+		if !slices.Equal(got, shared) {
+			t.Errorf("got  %v\nwant %v", got, shared)
+		}
+	})
+	t.Run("what handlers share, module.go", func(t *testing.T) {
+		names := quoted.FindAllStringSubmatch(between(t, "module.go", "the settings from ", "must be", "\n// ", " "), -1)
+		from, to := slices.Index(all, names[0][1]), slices.Index(all, names[1][1])
+		got := slices.Clone(all[:slices.Index(all, "path_prefix")]) // the store and its credentials
+		for _, name := range all[from : to+1] {
+			if !slices.ContainsFunc(names[2:], func(m []string) bool { return m[1] == name }) {
+				got = append(got, name)
+			}
+		}
+		if !slices.Equal(got, shared) {
+			t.Errorf("got  %v\nwant %v", got, shared)
+		}
+	})
+}
+
+func TestDocumentedLimitsAreTheLimits(t *testing.T) {
+	limits := make(map[string]string)
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| [^|]* \\| ([^|]*) \\|").FindAllStringSubmatch(readFile(t, "docs/directive.md"), -1) {
+		limits[m[1]] = m[2]
+	}
+	for name, want := range map[string]string{"max_key_size": "1 to 65,536", "max_value_size": "1 to 512 MiB"} {
+		if limits[name] != want {
+			t.Errorf("%s: the page says %q, want %q", name, limits[name], want)
+		}
+	}
+	saysNotZero := regexp.MustCompile(`^(at least|more than 0|1 to)`)
+	for _, s := range settings {
+		says := limits[s.name]
+		switch s.kind.(type) {
+		case flagSetting:
+			if says != "flag" {
+				t.Errorf("%s: the page says %q of a flag", s.name, says)
+			}
+		case countSetting, sizeSetting[int], sizeSetting[int64], durationSetting:
+			d := caddyfile.NewTestDispenser(s.name + " 0")
+			d.Next()
+			err := s.kind.unmarshal(new(Handler), d)
+			if saysNotZero.MatchString(says) != (err != nil) {
+				t.Errorf("%s: the page says %q, and 0 is answered with %v", s.name, says, err)
+			}
+		}
+	}
+}
