@@ -14,6 +14,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // filler gives every number that it meets a value of its own, from 1000 on.
@@ -110,23 +111,23 @@ func gathered(t *testing.T, r reading) map[string]float64 {
 // each thing that is counted, so that none can stand for another.
 func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	var f filler
-	r := reading{requests: new(requestCounts), redis: new(redisstore.Stats)}
+	r := reading{requests: new(running.RequestCounts), redis: new(redisstore.Stats)}
 	f.fill(t, reflect.ValueOf(&r.engine).Elem(), "engine.Stats")
 	f.fill(t, reflect.ValueOf(r.redis).Elem(), "redisstore.Stats")
 	f.fill(t, reflect.ValueOf(&r.store.Size).Elem(), "store.Size")
 	f.fill(t, reflect.ValueOf(&r.bodies).Elem(), "running.BodyStats")
 	r.redis.Breaker = "half-open"
-	r.requests.noCache = uint64(f.next())
-	for op := range operations {
-		r.requests.durations[op] = f.histogram()
-		for o := range outcomes {
-			r.requests.requests[op][o] = uint64(f.next())
+	r.requests.NoCache = uint64(f.next())
+	for op := range running.Operations {
+		r.requests.Durations[op] = f.histogram()
+		for o := range running.Outcomes {
+			r.requests.Requests[op][o] = uint64(f.next())
 		}
 	}
 
 	want := make(map[string]float64)
 	for name, n := range map[string]any{
-		"no_cache_requests_total": r.requests.noCache,
+		"no_cache_requests_total": r.requests.NoCache,
 		"queue_jobs":              r.engine.QueueJobs, "max_queue_jobs": r.engine.MaxQueueJobs,
 		"queue_bytes": r.engine.QueueBytes, "max_queue_bytes": r.engine.MaxQueueBytes,
 		"body_bytes": r.bodies.Bytes, "max_body_bytes": r.bodies.MaxBytes, "bodies_waiting": r.bodies.Waiting,
@@ -159,10 +160,10 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	for _, kind := range []string{"no_answer", "unreachable", "busy", "forgotten"} {
 		want["store_retries_total kind="+kind] = float64(r.redis.Retries[kind])
 	}
-	for op, name := range operationNames {
-		histogram("request_duration_seconds operation="+name, r.requests.durations[op])
-		for o, n := range r.requests.requests[op] {
-			want["requests_total operation="+name+" outcome="+outcomeNames[o]] = float64(n)
+	for op, name := range running.OperationNames {
+		histogram("request_duration_seconds operation="+name, r.requests.Durations[op])
+		for o, n := range r.requests.Requests[op] {
+			want["requests_total operation="+name+" outcome="+running.OutcomeNames[o]] = float64(n)
 		}
 	}
 
@@ -211,10 +212,10 @@ func TestSeriesThatAreNotKnownAreLeftOut(t *testing.T) {
 			nil,
 		},
 	} {
-		r := reading{requests: new(requestCounts)}
+		r := reading{requests: new(running.RequestCounts)}
 		for _, h := range []*engine.Histogram{
 			&r.engine.QueueWait, &r.engine.Fetches.Duration, &r.engine.Fetches.Size, &r.engine.Applies.Duration, &r.engine.Applies.Size,
-			&r.requests.durations[opGet], &r.requests.durations[opPost],
+			&r.requests.Durations[running.OpGet], &r.requests.Durations[running.OpPost],
 		} {
 			h.Counts = []uint64{0}
 		}

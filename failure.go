@@ -13,42 +13,42 @@ import (
 // Caddy as it is.
 type failure struct {
 	status  int
-	outcome outcome
+	outcome running.Outcome
 	detail  string
 }
 
 // failures are those of the engine.
 var failures = map[engine.Kind]failure{
 	engine.KindNotLocal: {
-		http.StatusGatewayTimeout, outcomeNotLocal,
+		http.StatusGatewayTimeout, running.OutcomeNotLocal,
 		"no fresh value is held locally, and only-if-cached forbids to ask the store; repeat the request without it",
 	},
 	engine.KindQueueFull: {
-		http.StatusServiceUnavailable, outcomeQueueFull,
+		http.StatusServiceUnavailable, running.OutcomeQueueFull,
 		"too many writes are waiting, nothing was changed; repeat the request later",
 	},
 	engine.KindUnknown: {
-		http.StatusServiceUnavailable, outcomeUnknown,
+		http.StatusServiceUnavailable, running.OutcomeUnknown,
 		"the store did not answer in time" + mayBeApplied,
 	},
 	engine.KindClosed: {
-		http.StatusServiceUnavailable, outcomeClosed,
+		http.StatusServiceUnavailable, running.OutcomeClosed,
 		"this configuration is closing down, nothing was changed; repeat the request",
 	},
 	engine.KindTimeout: {
-		http.StatusServiceUnavailable, outcomeTimedOut,
+		http.StatusServiceUnavailable, running.OutcomeTimedOut,
 		"the store did not get to the request in time, nothing was changed; repeat it later",
 	},
 	engine.KindRefused: {
-		http.StatusServiceUnavailable, outcomeRefused,
+		http.StatusServiceUnavailable, running.OutcomeRefused,
 		"the store answers with an error, nothing was changed; the log of this server tells which",
 	},
 	engine.KindUnavailable: {
-		http.StatusServiceUnavailable, outcomeUnavailable,
+		http.StatusServiceUnavailable, running.OutcomeUnavailable,
 		"the store cannot be reached, nothing was changed; repeat the request later",
 	},
-	engine.KindCanceled: {statusClientGone, outcomeClientGone, ""},
-	engine.KindFailed:   {http.StatusInternalServerError, outcomeFailed, ""},
+	engine.KindCanceled: {statusClientGone, running.OutcomeClientGone, ""},
+	engine.KindFailed:   {http.StatusInternalServerError, running.OutcomeFailed, ""},
 }
 
 const mayBeApplied = ": the write may have been applied, or may still be; read the key before you repeat it"
@@ -105,12 +105,12 @@ func failureOf(err error) failure {
 
 // statusOutcomes are the outcomes of requests that are refused before they get to
 // the engine. Their details are their own.
-var statusOutcomes = map[int]outcome{
-	http.StatusBadRequest:            outcomeBadRequest,
-	http.StatusForbidden:             outcomeForbidden,
-	http.StatusMethodNotAllowed:      outcomeNotAllowed,
-	http.StatusRequestTimeout:        outcomeSlowBody,
-	http.StatusRequestEntityTooLarge: outcomeTooLarge,
-	http.StatusUnsupportedMediaType:  outcomeUnsupportedType,
-	statusClientGone:                 outcomeClientGone,
+var statusOutcomes = map[int]running.Outcome{
+	http.StatusBadRequest:            running.OutcomeBadRequest,
+	http.StatusForbidden:             running.OutcomeForbidden,
+	http.StatusMethodNotAllowed:      running.OutcomeNotAllowed,
+	http.StatusRequestTimeout:        running.OutcomeSlowBody,
+	http.StatusRequestEntityTooLarge: running.OutcomeTooLarge,
+	http.StatusUnsupportedMediaType:  running.OutcomeUnsupportedType,
+	statusClientGone:                 running.OutcomeClientGone,
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // ServeHTTP answers requests at and below the prefix, and passes others on.
@@ -31,9 +32,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		x.rec.request = r
 	}
 	counters := h.pooled.requests
-	begin := counters.now()
+	begin := counters.Now()
 	err := h.serve(&x)
-	counters.add(operationOf(r.Method, where), x.rec.outcome, x.rec.noCache, counters.now()-begin)
+	counters.Add(operationOf(r.Method, where), x.rec.outcome, x.rec.noCache, counters.Now()-begin)
 	if err == errAnswerCut {
 		panic(http.ErrAbortHandler) // which is how net/http wants it said
 	}
@@ -44,10 +45,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 func (h *Handler) serve(x *exchange) error {
 	switch x.where {
 	case nearMiss:
-		x.rec.end(outcomeBadPath)
+		x.rec.end(running.OutcomeBadPath)
 		return h.fail(x, http.StatusNotFound, "the path prefix is taken literally; write "+h.PathPrefix+" as it is, without repeated slashes, dot segments or escapes")
 	case garbled:
-		x.rec.end(outcomeBadPath)
+		x.rec.end(running.OutcomeBadPath)
 		return h.fail(x, http.StatusBadRequest, "the path was rewritten before redis_proxy got it, and lost repeated slashes, dot segments or an escaped %, ? or #, so that the key as it was sent cannot be told; send a path without them, or let the site pass paths on unchanged")
 	}
 	allowed := h.methods
@@ -72,7 +73,7 @@ func (h *Handler) serve(x *exchange) error {
 		}
 		return h.serveRead(x)
 	case x.r.Method == http.MethodOptions:
-		x.rec.end(outcomeOptions)
+		x.rec.end(running.OutcomeOptions)
 		x.w.Header().Set("Allow", allowed.allow())
 		x.w.WriteHeader(http.StatusNoContent)
 		return nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 const (
@@ -494,7 +495,7 @@ func caused(err error, cause store.Cause) error {
 
 func TestEveryKindOfFailureHasAnAnswer(t *testing.T) {
 	for _, kind := range engine.Kinds {
-		if f, ok := failures[kind]; !ok || f.status < 499 || outcomeNames[f.outcome] != string(kind) && kind != engine.KindCanceled {
+		if f, ok := failures[kind]; !ok || f.status < 499 || running.OutcomeNames[f.outcome] != string(kind) && kind != engine.KindCanceled {
 			t.Errorf("%s: %+v", kind, f)
 		}
 	}

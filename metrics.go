@@ -34,7 +34,7 @@ type collector struct {
 // reading is what a scrape tells of.
 type reading struct {
 	methods  methodSet // that some handler answers
-	requests *requestCounts
+	requests *running.RequestCounts
 	engine   engine.Stats
 	bodies   running.BodyStats
 	store    running.StoreReading
@@ -131,33 +131,33 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-func (c *collector) collectRequests(to sink, methods methodSet, counts *requestCounts) {
-	for op, byOutcome := range counts.requests {
+func (c *collector) collectRequests(to sink, methods methodSet, counts *running.RequestCounts) {
+	for op, byOutcome := range counts.Requests {
 		total := uint64(0)
 		for o, n := range byOutcome {
 			total += n
-			if n > 0 || isUsual(methods, operation(op), outcome(o)) {
-				to.counter(c.requests, n, operationNames[op], outcomeNames[o])
+			if n > 0 || isUsual(methods, running.Operation(op), running.Outcome(o)) {
+				to.counter(c.requests, n, running.OperationNames[op], running.OutcomeNames[o])
 			}
 		}
-		if total > 0 || operation(op) == opGet || operation(op) == opPost {
-			to.histogram(c.duration, counts.durations[op], operationNames[op])
+		if total > 0 || running.Operation(op) == running.OpGet || running.Operation(op) == running.OpPost {
+			to.histogram(c.duration, counts.Durations[op], running.OperationNames[op])
 		}
 	}
-	to.counter(c.noCache, counts.noCache)
+	to.counter(c.noCache, counts.NoCache)
 }
 
 // isUsual reports whether an outcome is told also while it has never happened:
 // the first one would else be no increase for Prometheus.
-func isUsual(methods methodSet, op operation, o outcome) bool {
-	if o.isError() {
-		return methods.has(methodsOf(op)) && o.isPossible(op)
+func isUsual(methods methodSet, op running.Operation, o running.Outcome) bool {
+	if o.IsError() {
+		return methods.has(methodsOf(op)) && o.IsPossible(op)
 	}
 	switch op {
-	case opGet:
-		return o == outcomeLocal || o == outcomeStore || o == outcomeStale || o == outcomeAbsent
-	case opPost:
-		return o == outcomeCreated || o == outcomeConflict
+	case running.OpGet:
+		return o == running.OutcomeLocal || o == running.OutcomeStore || o == running.OutcomeStale || o == running.OutcomeAbsent
+	case running.OpPost:
+		return o == running.OutcomeCreated || o == running.OutcomeConflict
 	}
 	return false
 }
@@ -231,7 +231,7 @@ func (c *collector) collectRedis(to sink, s *engine.Stats, r *redisstore.Stats) 
 
 // reading asks the store for its size and its health alone.
 func (p *pooledEngine) reading() reading {
-	r := reading{methods: methodSet(p.methods.Load()), requests: p.requests.counts(), engine: p.engine.Stats(), bodies: p.arrivals.Stats()}
+	r := reading{methods: methodSet(p.methods.Load()), requests: p.requests.Counts(), engine: p.engine.Stats(), bodies: p.arrivals.Stats()}
 	r.store = p.size.Get(p.engine)
 	if p.redis != nil {
 		stats := p.redis.Stats()

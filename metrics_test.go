@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
@@ -129,13 +130,13 @@ func TestDocsListAllOutcomes(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(table, -1) {
 		documented = append(documented, row[1])
 	}
-	names := slices.Clone(outcomeNames[:])
+	names := slices.Clone(running.OutcomeNames[:])
 	slices.Sort(names)
 	slices.Sort(documented)
 	if !slices.Equal(names, documented) {
 		t.Errorf("documented are %v, and there are %v", documented, names)
 	}
-	for _, name := range operationNames {
+	for _, name := range running.OperationNames {
 		if !strings.Contains(string(docs), "`"+name+"`") {
 			t.Errorf("the operation %s is not documented", name)
 		}

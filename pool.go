@@ -36,7 +36,7 @@ type pooledEngine struct {
 	identity  string
 	namespace string
 	// What was counted survives reloads, with the engine.
-	requests  *requestCounters
+	requests  *running.RequestCounters
 	history   *running.History
 	arrivals  *running.Arrivals
 	collector *collector
@@ -92,7 +92,7 @@ func newPooledEngine(ctx context.Context, config any, s shared, logger *zap.Logg
 		log:           running.NewHandoverLog(logger),
 		identity:      s.identity(),
 		namespace:     s.namespace,
-		requests:      newRequestCounters(),
+		requests:      running.NewRequestCounters(),
 		arrivals:      running.NewArrivals(s.settings.MaxQueueBytes),
 		registrations: []*registration{{config: config, shared: s, logger: logger, handlers: 1}},
 	}

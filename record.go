@@ -10,20 +10,21 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // record is what is noted of one request, to count it and for `placeholders`.
 type record struct {
 	request *http.Request // nil without placeholders
 	key     string        // once it is known to be one
-	outcome outcome
+	outcome running.Outcome
 	isEnded bool
 	noCache bool // read from the store since the client asked for it
 }
 
 // end notes how the request is answered, before it is: header directives may
 // use the placeholders. Only the first call counts.
-func (r *record) end(o outcome) {
+func (r *record) end(o running.Outcome) {
 	if r.isEnded {
 		return
 	}
@@ -45,7 +46,7 @@ func (r *record) endRead(a engine.Answer) {
 
 // publish sets the placeholders and the field of the access log.
 func (r *record) publish(ttl time.Duration, isLocal bool) {
-	status := outcomeNames[r.outcome]
+	status := running.OutcomeNames[r.outcome]
 	fields := []zap.Field{zap.String("status", status)}
 	ctx := r.request.Context()
 	repl, _ := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
@@ -61,7 +62,7 @@ func (r *record) publish(ttl time.Duration, isLocal bool) {
 	}
 	if isLocal {
 		seconds := hitSeconds(ttl)
-		if r.outcome == outcomeStale {
+		if r.outcome == running.OutcomeStale {
 			seconds = int64(ttl / time.Second) // as in Cache-Status
 		}
 		set("ttl", seconds)
@@ -72,49 +73,49 @@ func (r *record) publish(ttl time.Duration, isLocal bool) {
 	}
 }
 
-func readOutcome(a engine.Answer) outcome {
+func readOutcome(a engine.Answer) running.Outcome {
 	switch {
 	case a.StaleIfError:
-		return outcomeStale
+		return running.OutcomeStale
 	case a.Source == engine.Local:
-		return outcomeLocal
+		return running.OutcomeLocal
 	case a.Entry == nil:
-		return outcomeAbsent
+		return running.OutcomeAbsent
 	default:
-		return outcomeStore
+		return running.OutcomeStore
 	}
 }
 
 // batchOutcome is that of the answer that was hardest to get.
-func batchOutcome(answers []engine.Answer) outcome {
-	worst := outcomeLocal
+func batchOutcome(answers []engine.Answer) running.Outcome {
+	worst := running.OutcomeLocal
 	for _, a := range answers {
 		switch {
 		case a.StaleIfError:
-			return outcomeStale
+			return running.OutcomeStale
 		case a.Source == engine.Store:
-			worst = outcomeStore
+			worst = running.OutcomeStore
 		}
 	}
 	return worst
 }
 
-func writeOutcome(o store.Outcome) outcome {
+func writeOutcome(o store.Outcome) running.Outcome {
 	switch o {
 	case store.Created:
-		return outcomeCreated
+		return running.OutcomeCreated
 	case store.Replaced:
-		return outcomeReplaced
+		return running.OutcomeReplaced
 	case store.Deleted:
-		return outcomeDeleted
+		return running.OutcomeDeleted
 	case store.Conflict:
-		return outcomeConflict
+		return running.OutcomeConflict
 	case store.Absent:
-		return outcomeAbsent
+		return running.OutcomeAbsent
 	case store.PreconditionFailed:
-		return outcomePreconditionFailed
+		return running.OutcomePreconditionFailed
 	case store.TooLarge:
-		return outcomeTooLarge
+		return running.OutcomeTooLarge
 	}
-	return outcomeFailed
+	return running.OutcomeFailed
 }

@@ -21,26 +21,26 @@ type cacheStats struct {
 
 // stats does not call the store.
 func (p *pooledEngine) stats() cacheStats {
-	counts := p.requests.counts()
+	counts := p.requests.Counts()
 	s := cacheStats{
-		Since:           p.requests.since,
+		Since:           p.requests.Since,
 		Requests:        make(map[string]map[string]uint64),
 		Durations:       make(map[string]engine.Histogram),
-		NoCacheRequests: counts.noCache,
+		NoCacheRequests: counts.NoCache,
 		BodyStats:       p.arrivals.Stats(),
 		Stats:           p.engine.Stats(),
 	}
-	for op, byOutcome := range counts.requests {
-		name := operationNames[op]
+	for op, byOutcome := range counts.Requests {
+		name := running.OperationNames[op]
 		for o, n := range byOutcome {
 			if n == 0 {
 				continue
 			}
 			if s.Requests[name] == nil {
 				s.Requests[name] = make(map[string]uint64)
-				s.Durations[name] = counts.durations[op]
+				s.Durations[name] = counts.Durations[op]
 			}
-			s.Requests[name][outcomeNames[o]] = n
+			s.Requests[name][running.OutcomeNames[o]] = n
 		}
 	}
 	return s
@@ -48,30 +48,30 @@ func (p *pooledEngine) stats() cacheStats {
 
 // totals is a sample of all that has happened.
 func (p *pooledEngine) totals() running.Sample {
-	counts, stats := p.requests.counts(), p.engine.Stats()
+	counts, stats := p.requests.Counts(), p.engine.Stats()
 	s := running.Sample{
 		At:           time.Now(),
 		StoreSeconds: stats.Fetches.Duration.Sum + stats.Applies.Duration.Sum,
 		StoreCalls:   stats.Fetches.Calls + stats.Applies.Calls,
 		Evicted:      stats.Evicted,
 	}
-	for op, byOutcome := range counts.requests {
-		isRead := operation(op) == opGet || operation(op) == opBatchGet
+	for op, byOutcome := range counts.Requests {
+		isRead := running.Operation(op) == running.OpGet || running.Operation(op) == running.OpBatchGet
 		for o, n := range byOutcome {
-			switch o := outcome(o); {
-			case o.isError():
+			switch o := running.Outcome(o); {
+			case o.IsError():
 				s.Errors += n
 			case !isRead:
-				if o == outcomeCreated || o == outcomeReplaced || o == outcomeDeleted {
+				if o == running.OutcomeCreated || o == running.OutcomeReplaced || o == running.OutcomeDeleted {
 					s.Writes += n
 				}
-			case o == outcomeLocal:
+			case o == running.OutcomeLocal:
 				s.Local += n
-			case o == outcomeStore:
+			case o == running.OutcomeStore:
 				s.Store += n
-			case o == outcomeAbsent:
+			case o == running.OutcomeAbsent:
 				s.Absent += n
-			case o == outcomeStale:
+			case o == running.OutcomeStale:
 				s.Stale += n
 			}
 		}

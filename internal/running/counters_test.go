@@ -1,4 +1,4 @@
-package redisproxy
+package running
 
 import (
 	"sync"
@@ -7,23 +7,23 @@ import (
 )
 
 func TestRequestsAreCountedFromManyGoroutines(t *testing.T) {
-	counters := newRequestCounters()
+	counters := NewRequestCounters()
 	var running sync.WaitGroup
 	for range 8 {
 		running.Go(func() {
 			for range 1000 {
-				counters.add(opGet, outcomeLocal, false, 5*time.Microsecond)
-				counters.add(opPost, outcomeCreated, true, time.Minute)
+				counters.Add(OpGet, OutcomeLocal, false, 5*time.Microsecond)
+				counters.Add(OpPost, OutcomeCreated, true, time.Minute)
 			}
 		})
 	}
 	running.Wait()
-	c := counters.counts()
-	if c.requests[opGet][outcomeLocal] != 8000 || c.requests[opPost][outcomeCreated] != 8000 || c.noCache != 8000 {
-		t.Errorf("%v, %d without the local tier", c.requests, c.noCache)
+	c := counters.Counts()
+	if c.Requests[OpGet][OutcomeLocal] != 8000 || c.Requests[OpPost][OutcomeCreated] != 8000 || c.NoCache != 8000 {
+		t.Errorf("%v, %d without the local tier", c.Requests, c.NoCache)
 	}
 	// A value that is a bound lies within it, and one beyond all in the last.
-	get, post := c.durations[opGet], c.durations[opPost]
+	get, post := c.Durations[OpGet], c.Durations[OpPost]
 	if get.Counts[0] != 8000 || post.Counts[len(post.Counts)-1] != 8000 {
 		t.Errorf("%v, %v", get.Counts, post.Counts)
 	}
@@ -33,11 +33,11 @@ func TestRequestsAreCountedFromManyGoroutines(t *testing.T) {
 }
 
 func BenchmarkRequestCounters(b *testing.B) {
-	r := newRequestCounters()
+	r := NewRequestCounters()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			begin := r.now()
-			r.add(opGet, outcomeLocal, false, r.now()-begin)
+			begin := r.Now()
+			r.Add(OpGet, OutcomeLocal, false, r.Now()-begin)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package redisproxy
+package running
 
 import (
 	"math/bits"
@@ -20,18 +20,18 @@ var durationLimits = func() (limits [len(durationBounds)]time.Duration) {
 	return limits
 }()
 
-// requestCounters count requests. Requests on different cores would slow each other down
+// RequestCounters count requests. Requests on different cores would slow each other down
 // by counting in one place, so that there are several, of which each takes one
 // by chance.
-type requestCounters struct {
-	since   time.Time
+type RequestCounters struct {
+	Since   time.Time
 	mask    uint32
 	stripes []stripe
 }
 
 type stripe struct {
-	requests  [operations][outcomes]atomic.Uint64
-	durations [operations]durations
+	requests  [Operations][Outcomes]atomic.Uint64
+	durations [Operations]durations
 	noCache   atomic.Uint64
 	_         [64]byte // keeps the next one off this one's cache line
 }
@@ -41,16 +41,18 @@ type durations struct {
 	sum    atomic.Uint64 // nanoseconds
 }
 
-func newRequestCounters() *requestCounters {
+// NewRequestCounters returns counters that begin at 0.
+func NewRequestCounters() *RequestCounters {
 	n := 1 << bits.Len(uint(4*runtime.GOMAXPROCS(0)-1))
-	return &requestCounters{since: time.Now(), mask: uint32(n - 1), stripes: make([]stripe, n)}
+	return &RequestCounters{Since: time.Now(), mask: uint32(n - 1), stripes: make([]stripe, n)}
 }
 
-// now is the time since the counters began, which is cheaper to tell than the time
+// Now is the time since the counters began, which is cheaper to tell than the time
 // of day.
-func (r *requestCounters) now() time.Duration { return time.Since(r.since) }
+func (r *RequestCounters) Now() time.Duration { return time.Since(r.Since) }
 
-func (r *requestCounters) add(op operation, o outcome, noCache bool, took time.Duration) {
+// Add counts a request.
+func (r *RequestCounters) Add(op Operation, o Outcome, noCache bool, took time.Duration) {
 	s := &r.stripes[rand.Uint32()&r.mask]
 	s.requests[op][o].Add(1)
 	d := &s.durations[op]
@@ -65,31 +67,32 @@ func (r *requestCounters) add(op operation, o outcome, noCache bool, took time.D
 	}
 }
 
-// requestCounts are what requestCounters have counted.
-type requestCounts struct {
-	requests  [operations][outcomes]uint64
-	durations [operations]engine.Histogram
-	noCache   uint64
+// RequestCounts are what RequestCounters have counted.
+type RequestCounts struct {
+	Requests  [Operations][Outcomes]uint64
+	Durations [Operations]engine.Histogram
+	NoCache   uint64
 }
 
-func (r *requestCounters) counts() *requestCounts {
-	c := new(requestCounts)
-	for op := range c.durations {
-		c.durations[op] = engine.Histogram{Bounds: durationBounds[:], Counts: make([]uint64, len(durationBounds)+1)}
+// Counts returns what was counted so far.
+func (r *RequestCounters) Counts() *RequestCounts {
+	c := new(RequestCounts)
+	for op := range c.Durations {
+		c.Durations[op] = engine.Histogram{Bounds: durationBounds[:], Counts: make([]uint64, len(durationBounds)+1)}
 	}
 	for i := range r.stripes {
 		s := &r.stripes[i]
-		for op := range operations {
-			for o := range outcomes {
-				c.requests[op][o] += s.requests[op][o].Load()
+		for op := range Operations {
+			for o := range Outcomes {
+				c.Requests[op][o] += s.requests[op][o].Load()
 			}
-			d, sum := &s.durations[op], &c.durations[op]
+			d, sum := &s.durations[op], &c.Durations[op]
 			for b := range d.counts {
 				sum.Counts[b] += d.counts[b].Load()
 			}
 			sum.Sum += time.Duration(d.sum.Load()).Seconds()
 		}
-		c.noCache += s.noCache.Load()
+		c.NoCache += s.noCache.Load()
 	}
 	return c
 }
