@@ -143,7 +143,7 @@ func answer(w http.ResponseWriter, r *http.Request, by byMethod) error {
 }
 
 // cache is a pooled engine as the API serves it.
-type cache struct{ *pooledEngine }
+type cache struct{ pooled *pooledEngine }
 
 // caches lists those that run, by id.
 func caches() []cache {
@@ -152,7 +152,7 @@ func caches() []cache {
 		all = append(all, cache{value.(*pooledEngine)})
 		return true
 	})
-	slices.SortFunc(all, func(a, b cache) int { return cmp.Compare(a.id(), b.id()) })
+	slices.SortFunc(all, func(a, b cache) int { return cmp.Compare(a.pooled.id(), b.pooled.id()) })
 	return all
 }
 
@@ -162,7 +162,7 @@ func findCache(escapedID string) (cache, error) {
 		return cache{}, badAdminRequest("the id is not percent-encoded")
 	}
 	for _, c := range caches() {
-		if c.id() == id {
+		if c.pooled.id() == id {
 			return c, nil
 		}
 	}
@@ -210,7 +210,7 @@ func (c cache) serveKeys(w http.ResponseWriter, r *http.Request) error {
 			return badAdminRequest("limit is %q; expected 1 to %d", text, mostListed)
 		}
 	}
-	page, err := c.engine.Page(r.Context(), store.Cursor(query["cursor"]), limit, order)
+	page, err := c.pooled.engine.Page(r.Context(), store.Cursor(query["cursor"]), limit, order)
 	if errors.Is(err, store.ErrCursor) {
 		return badAdminRequest("cursor is not one that an answer had")
 	}
@@ -236,7 +236,7 @@ func (c cache) serveKey(key string) func(http.ResponseWriter, *http.Request) err
 				return badAdminRequest("value_limit is %q; expected a number of bytes", text)
 			}
 		}
-		listed, err := c.engine.Look(r.Context(), key)
+		listed, err := c.pooled.engine.Look(r.Context(), key)
 		if err != nil {
 			return engineError(w, err, "")
 		}
@@ -249,7 +249,7 @@ func (c cache) serveKey(key string) func(http.ResponseWriter, *http.Request) err
 
 func (c cache) deleteKey(key string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		result, err := c.engine.Delete(r.Context(), key, "", "")
+		result, err := c.pooled.engine.Delete(r.Context(), key, "", "")
 		if err != nil {
 			return engineError(w, err, "")
 		}
@@ -273,10 +273,10 @@ func (c cache) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 		return badAdminRequest("prefix and confirm exclude each other")
 	case prefix == "" && confirm == "":
 		return badAdminRequest("say what to delete: prefix=… for the keys that begin with it, confirm=… with the namespace for all")
-	case prefix == "" && confirm != c.namespace:
+	case prefix == "" && confirm != c.pooled.namespace:
 		return badAdminRequest("confirm is not the namespace of this cache, nothing was deleted")
 	}
-	deleted, err := c.engine.DeletePrefix(r.Context(), prefix)
+	deleted, err := c.pooled.engine.DeletePrefix(r.Context(), prefix)
 	if err != nil {
 		return engineError(w, err, fmt.Sprintf("%d were deleted until then; repeat the request to go on", deleted))
 	}
@@ -284,14 +284,14 @@ func (c cache) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (c cache) dropAllLocal(w http.ResponseWriter, _ *http.Request) error {
-	c.engine.DropAllLocal()
+	c.pooled.engine.DropAllLocal()
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
 func (c cache) dropLocal(key string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, _ *http.Request) error {
-		c.engine.DropLocal(key)
+		c.pooled.engine.DropLocal(key)
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
@@ -307,7 +307,7 @@ func serveLive(w http.ResponseWriter, _ *http.Request) error {
 // still read.
 func serveReady(w http.ResponseWriter, r *http.Request) error {
 	ready := readyView{Ready: true, Writes: true, Caches: eachCache(func(c cache) cacheReady {
-		return viewReady(c.id(), c.engine.Probe(r.Context()))
+		return viewReady(c.pooled.id(), c.pooled.engine.Probe(r.Context()))
 	})}
 	status := http.StatusOK
 	for _, c := range ready.Caches {

@@ -150,32 +150,32 @@ const lookTimeout = 2 * time.Second
 
 // view asks the store, within redis_timeout and lookTimeout.
 func (c cache) view(ctx context.Context) cacheView {
-	s := c.inForce()
+	s := c.pooled.inForce()
 	v := cacheView{
-		ID:        c.id(),
-		Namespace: c.namespace,
+		ID:        c.pooled.id(),
+		Namespace: c.pooled.namespace,
 		Store:     s.redactedStore(),
 		Settings:  settingsView(s.agreed),
-		Stats:     c.stats(),
-		History:   c.history.View(),
+		Stats:     c.pooled.stats(),
+		History:   c.pooled.history.View(),
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(s.settings.Timeout, lookTimeout))
 	defer cancel()
 	v.StoreState = c.viewStore(ctx, s.settings.Limits)
 	v.Subscription = subscriptionView{Subscribed: v.Stats.Subscribed, Nodes: []nodeView{}}
-	if c.redis != nil && v.StoreState.Reachable {
+	if c.pooled.redis != nil && v.StoreState.Reachable {
 		v.Subscription = c.viewSubscription(v.Stats.Subscribed)
 	}
 	return v
 }
 
 func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
-	ready := viewReady("", c.engine.Probe(ctx))
+	ready := viewReady("", c.pooled.engine.Probe(ctx))
 	v := storeStateView{Ready: ready.Ready, Writes: ready.Writes, Cause: ready.Cause, Error: ready.Error}
-	size, err := c.engine.Size(ctx)
+	size, err := c.pooled.engine.Size(ctx)
 	v.Reachable = ready.Ready || err == nil || errors.Is(err, engine.ErrRefused)
-	if c.redis != nil {
-		v.Breaker = c.redis.Breaker()
+	if c.pooled.redis != nil {
+		v.Breaker = c.pooled.redis.Breaker()
 	}
 	limits := own
 	if err == nil {
@@ -190,7 +190,7 @@ func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
 
 // viewSubscription shows the nodes that hear of each other's writes.
 func (c cache) viewSubscription(subscribed bool) subscriptionView {
-	nodes, count := c.nodes.Get(c.redis, subscribed)
+	nodes, count := c.pooled.nodes.Get(c.pooled.redis, subscribed)
 	v := subscriptionView{Subscribed: subscribed, Count: count, Nodes: []nodeView{}}
 	for _, n := range nodes {
 		v.Nodes = append(v.Nodes, nodeView{Name: n.Name, ConnectedSeconds: int64(n.Connected / time.Second), This: n.This})
@@ -235,7 +235,7 @@ func (c cache) viewKey(l *store.Listed, limit int) keyView {
 		text := base64.StdEncoding.EncodeToString(data)
 		v.Base64 = &text
 	}
-	if ttl, ok := c.engine.LookLocal(l.Key); ok {
+	if ttl, ok := c.pooled.engine.LookLocal(l.Key); ok {
 		v.Local = &localView{TTLSeconds: ttl.Round(time.Millisecond).Seconds()}
 	}
 	return v
