@@ -147,7 +147,7 @@ func (s *span) endFound(n int, kindOf func(error) Kind, err error) {
 // endWrite ends the span of a call.
 func (s *span) endWrite(r store.Result, err error) {
 	if s != nil {
-		s.end(outcomeName(r.Outcome), KindOf, err)
+		s.end(r.Outcome.String(), KindOf, err)
 	}
 }
 
@@ -172,25 +172,4 @@ func (s *span) end(outcome string, kindOf func(error) Kind, err error) {
 	}
 	s.otel.SetAttributes(attrOutcome.String(outcome))
 	s.otel.End()
-}
-
-func outcomeName(o store.Outcome) string {
-	switch o {
-	case store.Created:
-		return "created"
-	case store.Replaced:
-		return "replaced"
-	case store.Deleted:
-		return "deleted"
-	case store.Conflict:
-		return "conflict"
-	case store.Absent:
-		return "absent"
-	case store.PreconditionFailed:
-		return "precondition_failed"
-	case store.TooLarge:
-		return "too_large"
-	default:
-		return "refused"
-	}
 }

@@ -175,7 +175,7 @@ func (i *Import) apply(ctx context.Context) error {
 			case r.Outcome == store.Refused:
 				return fmt.Errorf("%w: %w", store.ErrRefused, r.Refusal())
 			default:
-				return fmt.Errorf("the store answered a restore with outcome %d", r.Outcome)
+				return fmt.Errorf("the store answered a restore with the outcome %s", r.Outcome)
 			}
 		}
 		for _, key := range applied.Evicted {

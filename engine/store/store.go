@@ -205,6 +205,14 @@ const (
 	TooMuchAtOnce
 )
 
+var outcomeNames = map[Outcome]string{
+	Created: "created", Replaced: "replaced", Deleted: "deleted", Conflict: "conflict", Absent: "absent",
+	PreconditionFailed: "precondition_failed", TooLarge: "too_large", Refused: "refused", TooMuchAtOnce: "refused",
+}
+
+// String returns the name that traces have for an outcome.
+func (o Outcome) String() string { return outcomeNames[o] }
+
 // Result is the answer to one write.
 type Result struct {
 	Outcome Outcome
