@@ -178,6 +178,21 @@ func TestSettingsOfACacheAreShownWithoutSecrets(t *testing.T) {
 	}
 }
 
+func TestSettingsAreShownWhileTheEngineIsClosed(t *testing.T) {
+	h := parse(t, "namespace closing\nmax_keys 7")
+	if err := h.Provision(newContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	s := h.pooled.inForce()
+	got, err := json.Marshal(settingsView(s.agreed))
+	if err != nil || !strings.HasPrefix(string(got), `{"max_keys":7,`) || s.redactedStore() != storeEmbedded {
+		t.Errorf("%s of %q, %v", got, s.redactedStore(), err)
+	}
+}
+
 // What lists the settings beside the table has all of them, and no others.
 func TestListsOfSettings(t *testing.T) {
 	all := settingNames()
