@@ -165,7 +165,7 @@ func canMeet(pattern, prefix string) bool {
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume directive name
 	if d.NextArg() {
-		return d.Errf("redis_proxy takes no argument%s beside a matcher; put all settings into a block", suggest.Quoted(d.Val()))
+		return d.Errf("redis_proxy takes no argument%s beside a matcher; write settings into a block, each on a line of its own", suggest.Quoted(d.Val()))
 	}
 	lines := make(map[string]caddyfile.Token)
 	for d.NextBlock(0) {
@@ -178,7 +178,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 		if d.NextArg() {
-			return d.ArgErr()
+			return d.Errf("%s: it takes no value; the line alone switches it on, leave it out to switch it off", name)
 		}
 		for nesting := d.Nesting(); d.NextBlock(nesting); {
 			return d.Errf("%s: it takes no block; write its value on the line", name)

@@ -72,22 +72,24 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"twice", "max_keys 1\nmax_keys 2", "max_keys: it is already specified; write it once, at Caddyfile:5"},
 		{"twice, a list", "methods GET\nmethods PUT", "methods: it is already specified; write it once, at Caddyfile:5"},
 		{"twice, a flag", "pass_errors\npass_errors", "pass_errors: it is already specified; write it once, at Caddyfile:5"},
-		{"no argument", "\nnamespace", "wrong argument count or unexpected line ending after 'namespace', at Caddyfile:5"},
-		{"two arguments", "max_keys 1 2", "wrong argument count or unexpected line ending after '2', at Caddyfile:4"},
-		{"an argument of a flag", "pass_errors yes", "wrong argument count or unexpected line ending after 'yes', at Caddyfile:4"},
-		{"no list", "methods", "wrong argument count or unexpected line ending after 'methods', at Caddyfile:4"},
-		{"no origins", "trusted_origins", "wrong argument count or unexpected line ending after 'trusted_origins', at Caddyfile:4"},
+		{"no argument", "\nnamespace", "namespace: its value is missing; a variable {$NAME} that is not set leaves none, and a # behind a space begins a comment, at Caddyfile:5"},
+		{"two arguments", "max_keys 1 2", "max_keys: takes one value, and there are 2; put one that has spaces in double quotes, at Caddyfile:4"},
+		{"an argument of a flag", "pass_errors yes", "pass_errors: it takes no value; the line alone switches it on, leave it out to switch it off, at Caddyfile:4"},
+		{"no list", "methods", "methods: its value is missing; "},
+		{"no origins", "trusted_origins", "trusted_origins: its value is missing; "},
 		{"a block", "store embedded {\n\tfoo\n}", "store: it takes no block; write its value on the line, at Caddyfile:5"},
 
-		{"store, an address", "store localhost:6379", `store: unknown scheme; write`},
+		{"store, an address", "store localhost:6379", `store: it is no URL; write embedded, or a URL that begins with redis://, rediss:// or unix://, at Caddyfile:4`},
 		{"store, a scheme", "store http://localhost", `store: unknown scheme; write a URL that begins with redis://, rediss:// or unix://, at Caddyfile:4`},
 		{"store, retries", "store redis://localhost?max_retries=3", `store: the option max_retries is not allowed in the URL`},
 		{"store, time-outs", "store redis://localhost?read_timeout=3s", `store: the option read_timeout is not allowed in the URL; set redis_timeout instead, at Caddyfile:4`},
-		{"store, nothing", `store ""`, "store: unknown scheme; "},
+		{"store, nothing", `store ""`, "store: it is no URL; "},
 		{"store, two", "store redis://:a b@host", "store: takes one value, and there are 2; put one that has spaces in double quotes, at Caddyfile:4"},
 		{"store, a fragment", "store redis://app:tok@127.0.0.1:1#1@host/0", "store: a # would cut the URL off; "},
 		{"redis_username, nothing", `redis_username ""`, "redis_username: it is empty; write a value, or leave the line out, at Caddyfile:4"},
-		{"redis_password, none", "redis_password", "redis_password: takes one value, and there are 0; "},
+		{"redis_password, none", "redis_password", "redis_password: its value is missing; "},
+		{"redis_password, a comment", "store redis://h\nredis_password #secret", "redis_password: its value is missing; a variable {$NAME} that is not set leaves none, and a # behind a space begins a comment, at Caddyfile:5"},
+		{"max_keys, none at all", "max_keys", "max_keys: its value is missing; "},
 		{"path_prefix, relative", "path_prefix cache", `path_prefix: "cache" does not begin with a slash; write a path such as /cache, at Caddyfile:4`},
 		{"path_prefix, slash at the end", "path_prefix /cache/", `path_prefix: "/cache/" must not end with a slash; leave it out, at Caddyfile:4`},
 		{"path_prefix, a wildcard", "path_prefix /cache/*", `path_prefix: "/cache/*" must not contain a wildcard; leave it out, it is a prefix by itself, at Caddyfile:4`},
@@ -138,12 +140,12 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"credentials twice", "redis_password x\nstore redis://:y@h", "redis_password: the URL of store has credentials too; take them out of the URL, or leave redis_password out, at Caddyfile:4"},
 		{"a user without a password", "store redis://h\nredis_username x", "redis_username: a user without a password is not sent to Redis; set redis_password too, at Caddyfile:5"},
 
-		{"cache_control", "cache_control no-cache, private", "wrong argument count or unexpected line ending after 'private', at Caddyfile:4"},
+		{"cache_control", "cache_control no-cache, private", "cache_control: takes one value, and there are 2; put one that has spaces in double quotes, at Caddyfile:4"},
 		{"cache_control, a line feed", "cache_control \"a\nb\"", `cache_control: "a\nb" has control characters; leave them out`},
 		{"client_no_cache", "client_no_cache maybe", `client_no_cache: it does not take "maybe"; write honor or ignore, at Caddyfile:4`},
 		{"trusted_origins, a host", "trusted_origins example.com", `trusted_origins: invalid origin "example.com": scheme is required; write scheme://host[:port], such as https://app.example.com, at Caddyfile:4`},
-		{"trusted_origins, all", "trusted_origins *", `trusted_origins: "*" would let a page of any site write with the cookies of its visitors; name each origin as scheme://host[:port], such as https://app.example.com, at Caddyfile:4`},
-		{"trusted_origins, all hosts", "trusted_origins https://a.test https://*.test", `trusted_origins: "https://*.test" would let`},
+		{"trusted_origins, all", "trusted_origins *", `trusted_origins: "*" has a wildcard: pages of sites that nobody named could write with the cookies of their visitors; name each origin as scheme://host[:port], such as https://app.example.com, at Caddyfile:4`},
+		{"trusted_origins, all hosts", "trusted_origins https://a.test https://*.test", `trusted_origins: "https://*.test" has a wildcard: `},
 		{"trusted_origins, a path", "trusted_origins https://example.com/", `trusted_origins: invalid origin "https://example.com/": path, query, and fragment are not allowed; write scheme://host[:port], such as https://app.example.com, at Caddyfile:4`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -185,8 +187,8 @@ func TestNoArgumentIsRepeatedThatMayBeAURL(t *testing.T) {
 
 func TestMatchersInCaddyfiles(t *testing.T) {
 	for _, c := range []struct{ name, site, want string }{
-		{"an argument", "redis_proxy cache", `redis_proxy takes no argument 'cache' beside a matcher; put all settings into a block, at Caddyfile:2`},
-		{"two matchers", "redis_proxy /a/* /b/*", `redis_proxy takes no argument '/b/*' beside a matcher; put all settings into a block, at Caddyfile:2`},
+		{"an argument", "redis_proxy cache", `redis_proxy takes no argument 'cache' beside a matcher; write settings into a block, each on a line of its own, at Caddyfile:2`},
+		{"two matchers", "redis_proxy /a/* /b/*", `redis_proxy takes no argument '/b/*' beside a matcher; write settings into a block, each on a line of its own, at Caddyfile:2`},
 		{"an unknown matcher", "redis_proxy @foo", "unrecognized matcher name: @foo"},
 		{"one path", "redis_proxy /kv", "the matcher /kv meets no key: write /kv/*, or set path_prefix, at Caddyfile:2"},
 		{"a wildcard inside", "redis_proxy /a/*/b/*", `the matcher /a/*/b/* cannot give the path prefix, set path_prefix: "/a/*/b" must not contain a wildcard`},
@@ -254,4 +256,15 @@ func FuzzCaddyfile(f *testing.F) {
 		adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
 		_, _, _ = adapter.Adapt([]byte(":8080 {\n"+directive+"\n}\n"), nil)
 	})
+}
+
+// Caddy warns at each start of a Caddyfile that `caddy fmt` would change.
+func TestTheExampleIsFormatted(t *testing.T) {
+	example, err := os.ReadFile("Caddyfile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if warning, isDifferent := caddyfile.FormattingDifference("Caddyfile.example", example); isDifferent {
+		t.Errorf("%s, line %d", warning.Message, warning.Line)
+	}
 }

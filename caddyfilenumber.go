@@ -14,13 +14,14 @@ import (
 
 func unmarshalNumber[T any](d *caddyfile.Dispenser, n **T, parse func(string) (T, error), check func(T) error) error {
 	name := d.Val()
-	if !d.NextArg() {
-		return d.ArgErr()
+	text, err := oneValue(d)
+	if err != nil {
+		return err
 	}
-	if hasPlaceholder(d.Val()) {
-		return d.Errf("%s: %v", name, noPlaceholder(d.Val()))
+	if hasPlaceholder(text) {
+		return d.Errf("%s: %v", name, noPlaceholder(text))
 	}
-	value, err := parse(d.Val())
+	value, err := parse(text)
 	if err == nil {
 		err = check(value)
 	}

@@ -20,39 +20,40 @@ func unmarshalString(d *caddyfile.Dispenser, s *string, check func(string) error
 // unmarshalTemplate checks a string with its placeholders.
 func unmarshalTemplate(d *caddyfile.Dispenser, s *string, check func(string) error) error {
 	name := d.Val()
-	if !d.NextArg() {
-		return d.ArgErr()
+	value, err := oneValue(d)
+	if err != nil {
+		return err
 	}
-	*s = d.Val()
-	if err := check(*s); err != nil {
+	*s = value
+	if err := check(value); err != nil {
 		return d.Errf("%s: %v", name, err)
 	}
 	return nil
 }
 
-// unmarshalSecret is unmarshalString for what no error may repeat, as Caddy's own
-// about the number of arguments do.
-func unmarshalSecret(d *caddyfile.Dispenser, s *string, check func(string) error) error {
+// oneValue returns the only argument of a subdirective. Errors repeat none of
+// several, as Caddy's own would: they may be parts of a password.
+func oneValue(d *caddyfile.Dispenser) (string, error) {
 	name := d.Val()
 	args := d.RemainingArgs()
-	if len(args) != 1 {
-		return d.Errf("%s: takes one value, and there are %d; put one that has spaces in double quotes", name, len(args))
+	switch len(args) {
+	case 0:
+		return "", missingValue(d, name)
+	case 1:
+		return args[0], nil
 	}
-	*s = args[0]
-	if hasPlaceholder(*s) {
-		return nil
-	}
-	if err := check(*s); err != nil {
-		return d.Errf("%s: %v", name, err)
-	}
-	return nil
+	return "", d.Errf("%s: takes one value, and there are %d; put one that has spaces in double quotes", name, len(args))
+}
+
+func missingValue(d *caddyfile.Dispenser, name string) error {
+	return d.Errf("%s: its value is missing; a variable {$NAME} that is not set leaves none, and a # behind a space begins a comment", name)
 }
 
 func unmarshalList(d *caddyfile.Dispenser, list *[]string, check func([]string) error) error {
 	name := d.Val()
 	*list = d.RemainingArgs()
 	if len(*list) == 0 {
-		return d.ArgErr()
+		return missingValue(d, name)
 	}
 	if slices.ContainsFunc(*list, hasPlaceholder) {
 		return nil

@@ -144,9 +144,6 @@ func (d *Dashboard) UnmarshalCaddyfile(disp *caddyfile.Dispenser) error {
 		if err := unmarshalString(disp, &d.PathPrefix, checkPathPrefix); err != nil {
 			return err
 		}
-		if disp.NextArg() {
-			return disp.ArgErr()
-		}
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func TestProvisionErrors(t *testing.T) {
 		{`{"max_value_size": 99, "max_queue_bytes": 610}`, "max_queue_bytes: 610 would never take the largest values; write at least 611, which is max_key_size and max_value_size together"},
 		{`{"key_prefix": "abc", "max_key_size": 3}`, "key_prefix: it has 3 bytes and leaves no room for a key"},
 		{`{"key_prefix": "{http.request.host}/", "max_key_size": 2}`, "key_prefix: it has 2 bytes and leaves no room for a key"},
-		{`{"trusted_origins": ["https://*.example.com"]}`, `trusted_origins: "https://*.example.com" would let a page of any site write`},
+		{`{"trusted_origins": ["https://*.example.com"]}`, `trusted_origins: "https://*.example.com" has a wildcard: `},
 		{`{"local_ttl": 30}`, `local_ttl: 30ns is shorter than a millisecond; write it with a unit, such as "30s": a bare number in JSON is one of nanoseconds`},
 		{`{"redis_timeout": 1}`, "redis_timeout: 1ns is shorter than a millisecond"},
 		{`{"drain_timeout": 5}`, "drain_timeout: 5ns is shorter than a millisecond"},

@@ -91,6 +91,9 @@ func checkStore(s string) error {
 	if s == storeEmbedded {
 		return nil
 	}
+	if !strings.Contains(s, "://") {
+		return errors.New("it is no URL; write embedded, or a URL that begins with redis://, rediss:// or unix://")
+	}
 	_, err := redisstore.Parse(s)
 	return err
 }
@@ -124,7 +127,7 @@ func checkOrigins(origins []string) error {
 	protection := new(http.CrossOriginProtection)
 	for _, origin := range origins {
 		if strings.Contains(origin, "*") {
-			return fmt.Errorf("%q would let a page of any site write with the cookies of its visitors; name each origin as scheme://host[:port], such as https://app.example.com", origin)
+			return fmt.Errorf("%q has a wildcard: pages of sites that nobody named could write with the cookies of their visitors; name each origin as scheme://host[:port], such as https://app.example.com", origin)
 		}
 		if err := protection.AddTrustedOrigin(origin); err != nil {
 			return fmt.Errorf("%w; write scheme://host[:port], such as https://app.example.com", err)

@@ -100,7 +100,7 @@ type secretSetting struct {
 }
 
 func (s secretSetting) unmarshal(h *Handler, d *caddyfile.Dispenser) error {
-	return unmarshalSecret(d, s.field(h), s.valid)
+	return unmarshalString(d, s.field(h), s.valid)
 }
 
 func (s secretSetting) resolve(h *Handler, repl *caddy.Replacer) (err error) {

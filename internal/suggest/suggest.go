@@ -42,11 +42,15 @@ func Nearest(name string, known []string) string {
 	}
 	// A part of one: max_value for max_value_size.
 	for _, k := range known {
-		if strings.Contains(strings.ReplaceAll(k, "-", "_"), name) {
-			return k
+		if !strings.Contains(strings.ReplaceAll(k, "-", "_"), name) {
+			continue
 		}
+		if best != "" {
+			return "" // several are as likely
+		}
+		best = k
 	}
-	return ""
+	return best
 }
 
 // edits returns the number of letters to insert, remove, replace or swap with

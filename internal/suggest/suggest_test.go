@@ -21,6 +21,7 @@ func TestTheNearestName(t *testing.T) {
 		"trusted_origin":  "trusted_origins",
 		"stale_on_error":  "stale_if_error",
 		"stor":            "store",
+		"redis":           "", // a part of several
 		"x":               "",
 		"compression":     "",
 		"":                "",
