@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -180,35 +179,6 @@ func failure(sent bool, err error) error {
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
-// isPassing reports whether the server said that it cannot work for a while, and
-// did nothing.
-func isPassing(err error) bool {
-	switch code(said(err)) {
-	case "LOADING", "MASTERDOWN", "CLUSTERDOWN":
-		return true
-	}
-	return strings.HasPrefix(said(err), "max number of clients reached")
-}
-
-// isForgotten reports whether a script refused its batch, since it does not know
-// the writer; see entry.lua.
-func isForgotten(err error) bool { return code(said(err)) == "REFUSED" }
-
-// isReply reports whether err was said by the server.
-func isReply(err error) bool {
-	var reply redis.Error
-	return errors.As(err, &reply)
-}
-
-// isHalfWay reports whether a script may have written something before it
-// failed. What the scripts refuse themselves comes before their first write,
-// and so does a wrong type, since they read every key first. Other errors of
-// commands within a script may come at any place, above all those of a user
-// who lacks the right to one command.
-func isHalfWay(err error) bool {
-	return strings.Contains(err.Error(), "user_script") && store.CauseOf(err) != store.WrongType
 }
 
 // ungreetedError comes before the server ever answered to a greeting, which comes

@@ -4,88 +4,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"regexp"
-	"strings"
 	"syscall"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
-
-// wrapping is what may stand before the words of a server. An error of a command
-// within a script comes in several coats: Redis 6.2 says "ERR Error running script
-// (call to f_…): @user_script:3: @user_script: 3: -READONLY You can't …\r\n".
-var wrapping = regexp.MustCompile(`^(?:\s|-|ERR |Error running script \(call to \w+\): |@?user_script: ?\d+: )+`)
-
-// plain returns the words of a server alone: they begin with the code of the
-// error, or for one that has no code but ERR, with its text. Whatever compares
-// them takes this form.
-func plain(said string) string {
-	if at := strings.LastIndex(said, " script: "); at >= 0 && strings.Contains(said[at:], "user_script:") {
-		said = said[:at] // where it happened, as Redis 7 says it
-	}
-	return strings.TrimRight(said[len(wrapping.FindString(said)):], "\r\n ")
-}
-
-// said returns the words of the server in err, in their plain form; "" if no
-// server said anything.
-func said(err error) string {
-	var reply redis.Error
-	if !errors.As(err, &reply) {
-		return ""
-	}
-	return plain(reply.Error())
-}
-
-// code returns the first of plain words.
-func code(words string) string {
-	first, _, _ := strings.Cut(words, " ")
-	return first
-}
-
-// replyCauses are told by how the plain words of a server begin.
-var replyCauses = []struct {
-	begins string
-	cause  store.Cause
-}{
-	{"NOAUTH ", store.Credentials},
-	{"WRONGPASS ", store.Credentials},
-	{"Protocol error: unauthenticated", store.Credentials},
-	{"AUTH <password> called without", store.Credentials},
-	{"invalid password", store.Credentials},
-	{"NOPERM ", store.Permission},
-	{"The user executing the script can't", store.Permission},
-	{"OOM ", store.Full},
-	{"READONLY ", store.ReadOnly},
-	{"MISCONF ", store.NotSaved},
-	{"NOREPLICAS ", store.TooFewReplicas},
-	{"LOADING ", store.Busy},
-	{"MASTERDOWN ", store.Busy},
-	{"CLUSTERDOWN ", store.Busy},
-	{"BUSY ", store.Busy},
-	{"TRYAGAIN ", store.Busy},
-	{"max number of clients reached", store.Busy},
-	{"DB index is out of range", store.NoDatabase},
-	{"invalid DB index", store.NoDatabase},
-	{"SELECT is not allowed in cluster mode", store.NoDatabase},
-	{"unknown command", store.NotRedis},
-	{"MOVED ", store.Elsewhere},
-	{"ASK ", store.Elsewhere},
-	{"LAYOUT ", store.UnknownLayout},
-	{"POLICY ", store.UnknownEviction},
-	{"WRONGTYPE ", store.WrongType},
-}
-
-// causeOfWords returns the cause that plain words of a server tell.
-func causeOfWords(words string) store.Cause {
-	for _, c := range replyCauses {
-		if strings.HasPrefix(words, c.begins) {
-			return c.cause
-		}
-	}
-	return ""
-}
 
 // diagnose is diagnosed of an error of this store.
 func (s *Store) diagnose(err error) error {
@@ -110,13 +32,13 @@ func diagnosed(err error, target *Target, greeted bool) error {
 	handshake, isHandshake := errors.AsType[*handshakeError](err)
 	switch {
 	case isReply(err):
-		cause = causeOfWords(said(err))
+		cause = replyCause(err)
 	case isHandshake:
 		cause, advice = store.TLS, handshake.advice()
 	case greeted:
 	case isTimeout(err) && target.shaking.Load() > 0:
 		cause, advice = store.TLS, silentAdvice
-	case strings.HasPrefix(err.Error(), "redis: can't parse"), strings.HasPrefix(err.Error(), "redis: invalid reply"):
+	case isNotRESP(err):
 		cause = store.NotRedis
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		cause, advice = store.TLS, "the server closes connections before it says anything: "+

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,8 +115,7 @@ func (s *Store) complain(work, message string, err error) {
 		return
 	}
 	fields := errorFields(err)
-	// Later versions of Redis than 7.0 name the command.
-	if strings.Contains(said(err), "executing the script") {
+	if isUnnamedRight(err) {
 		if missing := s.missingRights(); missing != "" {
 			fields = append(fields, zap.String("missing_rights", missing))
 		}

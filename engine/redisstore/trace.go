@@ -88,7 +88,7 @@ func endSpan(s trace.Span, err error) {
 		kind := "connection"
 		switch {
 		case isReply(err):
-			kind = errorType(said(err))
+			kind = errorType(err)
 		case isTimeout(err):
 			kind = "timeout"
 		}
@@ -99,14 +99,4 @@ func endSpan(s trace.Span, err error) {
 		}
 	}
 	s.End()
-}
-
-// errorType returns the code of plain words of a server, and ERR for those that
-// have no other.
-func errorType(words string) string {
-	first := code(words)
-	if first == "" || strings.Trim(first, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return "ERR"
-	}
-	return first
 }
