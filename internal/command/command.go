@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/caddyserver/caddy/v2"
@@ -123,7 +122,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return caddy.ExitCodeSuccess
-	case strings.Contains(err.Error(), "DB index is out of range"): // says Redis of the URL
+	case store.CauseOf(err) == store.NoDatabase: // the URL names one that Redis lacks
 		return 2
 	case isUsage || isLine || errors.Is(err, dump.ErrCutOff) || errors.Is(err, dump.ErrOther) || errors.Is(err, dump.ErrNothing):
 		return 2
