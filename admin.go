@@ -18,6 +18,7 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
 func init() {
@@ -323,7 +324,7 @@ func serveReady(w http.ResponseWriter, r *http.Request) error {
 // knows is an error: a mistyped name must not make another request of it.
 func parseQuery(r *http.Request, known ...string) (map[string]string, error) {
 	query := make(map[string]string)
-	for name, value := range formFields(r.URL.RawQuery) {
+	for name, value := range content.FormFields(r.URL.RawQuery) {
 		_, isThere := query[name]
 		switch {
 		case !slices.Contains(known, name):

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
@@ -45,7 +46,7 @@ func (v settingsView) MarshalJSON() ([]byte, error) {
 		if len(text) > 1 {
 			text = append(text, ',')
 		}
-		text = append(appendQuoted(text, s.name), ':')
+		text = append(content.AppendQuoted(text, s.name), ':')
 		text = append(text, value...)
 	}
 	return append(text, '}'), nil
@@ -225,7 +226,7 @@ func (c cache) viewKey(l *store.Listed, limit int) keyView {
 	}
 	switch {
 	case isText && l.Entry.Kind == store.String:
-		v.Value = appendQuoted(nil, data)
+		v.Value = content.AppendQuoted(nil, data)
 	case isText && json.Valid(l.Entry.Data) && v.Cut:
 		text := string(data)
 		v.Text = &text

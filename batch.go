@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
 // maxBatchKeys is how many keys one batch read may name.
@@ -84,7 +85,7 @@ func (h *Handler) setBatchHeaders(header http.Header, status string) {
 func (h *Handler) batchKeys(query, prefix string) ([]string, error) {
 	var keys []string
 	n := 0
-	for name, key := range formFields(query) {
+	for name, key := range content.FormFields(query) {
 		if name != "key" {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
 // batchSteps reads the keys of a batch read, as many at a time as the engine
@@ -74,7 +75,7 @@ func newBatchWriter(w io.Writer, prefix string) *batchWriter {
 func (b *batchWriter) write(s string) { _, _ = b.to.WriteString(s) }
 
 func (b *batchWriter) quote(s string) {
-	b.buffer = appendQuoted(b.buffer[:0], s)
+	b.buffer = content.AppendQuoted(b.buffer[:0], s)
 	_, _ = b.to.Write(b.buffer)
 }
 
@@ -102,7 +103,7 @@ func (b *batchWriter) add(key string, a engine.Answer) {
 		b.write(`","content_type":`)
 		b.quote(v.raw.contentType)
 	} else {
-		start := len(envelopeKey) + quotedLen(b.prefix) - len(`""`) + quotedLen(key)
+		start := len(envelopeKey) + content.QuotedLen(b.prefix) - len(`""`) + content.QuotedLen(key)
 		_, _ = b.to.Write(v.plain.body[start : len(v.plain.body)-1])
 	}
 	if v.etag != "" {

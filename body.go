@@ -1,25 +1,13 @@
 package redisproxy
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
-	"unicode/utf8"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/sniff"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
-
-// content is what a request wants to store.
-type content struct {
-	value store.Value
-	// key is in JSON and form bodies; hasKey tells it from an empty one.
-	key    string
-	hasKey bool
-}
 
 // statusError is a mistake of the client.
 type statusError struct {
@@ -35,14 +23,15 @@ func badRequest(format string, args ...any) error {
 
 // readContent reads the body and says what it stores. An error is a
 // *statusError, one of the engine's, or one to return to Caddy as it is.
-func (h *Handler) readContent(w http.ResponseWriter, r *http.Request, room *room, where place, raw bool) (content, error) {
-	contentType, err := sentContentType(r.Header)
+func (h *Handler) readContent(x *exchange, room *room) (content.Content, error) {
+	raw := x.r.URL.RawQuery != "" && wantsRaw(x.r.URL.RawQuery)
+	contentType, err := sentContentType(x.r.Header)
 	if err != nil {
-		return content{}, err
+		return content.Content{}, err
 	}
-	if isEncoded(r.Header["Content-Encoding"]) {
-		w.Header().Set("Accept-Encoding", "identity")
-		return content{}, &statusError{
+	if isEncoded(x.r.Header["Content-Encoding"]) {
+		x.w.Header().Set("Accept-Encoding", "identity")
+		return content.Content{}, &statusError{
 			http.StatusUnsupportedMediaType,
 			"Content-Encoding is not supported; send the body as it is",
 		}
@@ -50,200 +39,37 @@ func (h *Handler) readContent(w http.ResponseWriter, r *http.Request, room *room
 	media := mediaType(contentType)
 	if !raw {
 		if err := checkMultipart(media); err != nil {
-			return content{}, err
+			return content.Content{}, err
 		}
 	}
 	isFields := media == typeJSON || media == typeForm
-	if where == collection && (raw || !isFields) {
-		return content{}, &statusError{
+	if x.where == keypath.Collection && (raw || !isFields) {
+		return content.Content{}, &statusError{
 			http.StatusUnsupportedMediaType,
 			"without a key in the path the body has to name one: send application/json with the fields key and value, or a form with both; any other value goes to " + h.prefix + "/{key}",
 		}
 	}
 
-	body, err := h.readBody(w, r, room)
+	body, err := h.readBody(x.w, x.r, room)
 	if err != nil {
-		return content{}, err
+		return content.Content{}, err
 	}
 	switch {
 	case raw || !isFields:
 		if contentType == "" {
 			contentType = typeOctetStream
 		}
-		return content{value: store.Value{Data: body, Kind: store.Raw, ContentType: contentType}}, nil
+		return content.Content{Value: store.Value{Data: body, Kind: store.Raw, ContentType: contentType}}, nil
 	case media == typeJSON:
-		return decodeJSON(body)
+		return asBadRequest(content.DecodeJSON(body))
 	default:
-		return decodeForm(body, contentType)
+		return asBadRequest(content.DecodeForm(body, contentType))
 	}
 }
 
-// decodeJSON reads {"value": X}, with or without "key". It cuts the object
-// apart itself: decoding into a struct would match names without regard to
-// case, and let the last of several win.
-func decodeJSON(body []byte) (content, error) {
-	const hint = `; expected {"value": …}, or {"key": …, "value": …} without a key in the path`
-	if !utf8.Valid(body) || !json.Valid(body) {
-		return content{}, badRequest("the body is not valid JSON: %s%s", notJSON(body), hint)
+func asBadRequest(c content.Content, err error) (content.Content, error) {
+	if err != nil {
+		err = badRequest("%v", err)
 	}
-	rest := skipSpace(body)
-	if rest[0] != '{' {
-		return content{}, badRequest("the body is not a JSON object%s", hint)
-	}
-	var c content
-	hasValue := false
-	for rest = skipSpace(rest[1:]); rest[0] != '}'; {
-		var quoted, field []byte
-		quoted, rest = cutJSON(rest)
-		field, rest = cutJSON(skipSpace(skipSpace(rest)[1:])) // behind the colon
-		if rest = skipSpace(rest); rest[0] == ',' {
-			rest = skipSpace(rest[1:])
-		}
-		name, err := decodeString(quoted)
-		if err != nil {
-			return content{}, badRequest("a field name %v", err)
-		}
-		switch string(name) {
-		case "value":
-			if hasValue {
-				return content{}, badRequest("the field value is there twice")
-			}
-			hasValue = true
-			c.value = store.Value{Data: field, Kind: store.JSON}
-			if field[0] == '"' {
-				if field, err = decodeString(field); err != nil {
-					return content{}, badRequest("the field value %v", err)
-				}
-				c.value = store.Value{Data: field, Kind: store.String}
-			}
-		case "key":
-			if c.hasKey {
-				return content{}, badRequest("the field key is there twice")
-			}
-			if field[0] != '"' {
-				return content{}, badRequest("the field key is not a string")
-			}
-			if field, err = decodeString(field); err != nil {
-				return content{}, badRequest("the field key %v", err)
-			}
-			c.key, c.hasKey = string(field), true
-		default:
-			return content{}, badRequest("unknown field %q%s", name, hint)
-		}
-	}
-	if !hasValue {
-		return content{}, badRequest("the body has no field value%s", hint)
-	}
-	if 2*len(c.value.Data) < len(body) {
-		// A small part would keep all of the body, which nobody counts any more.
-		c.value.Data = bytes.Clone(c.value.Data)
-	}
-	return c, nil
-}
-
-// notJSON says what is wrong with a body that is not JSON.
-func notJSON(body []byte) string {
-	advice := sniff.Advice(body)
-	switch {
-	case len(skipSpace(body)) == 0:
-		return "it is empty"
-	case advice != "":
-		return advice
-	case formStart.Match(body):
-		return "it looks like a form; send it as application/x-www-form-urlencoded"
-	case !utf8.Valid(body):
-		return "it is not valid UTF-8"
-	}
-	var raw json.RawMessage
-	return fmt.Sprint(json.Unmarshal(body, &raw))
-}
-
-// formStart is what forms with the fields of a value begin with.
-var formStart = regexp.MustCompile(`^(key|value)=`)
-
-func skipSpace(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\n' || b[0] == '\r') {
-		b = b[1:]
-	}
-	return b
-}
-
-// cutJSON cuts the value off that valid JSON begins with.
-func cutJSON(b []byte) (value, rest []byte) {
-	depth := 0
-	for i := 0; i < len(b); i++ {
-		ends := false // the value at the least depth ends with this byte
-		switch b[i] {
-		case '"':
-			for i++; b[i] != '"'; i++ {
-				if b[i] == '\\' {
-					i++
-				}
-			}
-			ends = true
-		case '{', '[':
-			depth++
-			continue
-		case '}', ']', ',', ' ', '\t', '\n', '\r':
-			if depth == 0 {
-				return b[:i], b[i:] // behind a number, true, false or null
-			}
-			if b[i] == '}' || b[i] == ']' {
-				depth--
-				ends = true
-			}
-		}
-		if ends && depth == 0 {
-			return b[:i+1], b[i+1:]
-		}
-	}
-	return b, nil
-}
-
-// decodeString decodes a JSON string that is known to be well-formed. What it
-// returns may be a part of it.
-func decodeString(quoted []byte) ([]byte, error) {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return quoted[1 : len(quoted)-1 : len(quoted)-1], nil
-	}
-	if hasLoneSurrogate(quoted) {
-		return nil, errors.New("is not valid Unicode: it has half of a surrogate pair")
-	}
-	var s string
-	if err := json.Unmarshal(quoted, &s); err != nil {
-		return nil, fmt.Errorf("is not a string: %w", err)
-	}
-	return []byte(s), nil
-}
-
-// hasLoneSurrogate reports whether a well-formed JSON string escapes half of a
-// surrogate pair. encoding/json replaces such halves silently.
-func hasLoneSurrogate(quoted []byte) bool {
-	unit := func(i int) uint16 { // of \uXXXX at i, else 0
-		if i+6 > len(quoted) || quoted[i] != '\\' || quoted[i+1] != 'u' {
-			return 0
-		}
-		var n uint16
-		for _, c := range quoted[i+2 : i+6] {
-			n = n<<4 | uint16(fromHex(c))
-		}
-		return n
-	}
-	for i := 0; i < len(quoted); i++ {
-		if quoted[i] != '\\' {
-			continue
-		}
-		switch u := unit(i); {
-		case u >= 0xdc00 && u <= 0xdfff:
-			return true
-		case u >= 0xd800 && u <= 0xdbff:
-			if low := unit(i + 6); low < 0xdc00 || low > 0xdfff {
-				return true
-			}
-			i += 11
-		default:
-			i++ // the escaped character may be another backslash
-		}
-	}
-	return false
+	return c, err
 }

@@ -1,7 +1,6 @@
 package redisproxy
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +17,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
@@ -306,52 +304,4 @@ type endless struct{ read int }
 func (e *endless) Read(p []byte) (int, error) {
 	e.read += len(p)
 	return len(p), nil
-}
-
-func TestASmallValueKeepsNoLargeBody(t *testing.T) {
-	for _, body := range []string{
-		`{"value":1` + strings.Repeat(" ", 1000) + `}`,
-		`{"value":"v"` + strings.Repeat(" ", 1000) + `}`,
-	} {
-		c, err := decodeJSON([]byte(body))
-		if err != nil || cap(c.value.Data) > 16 {
-			t.Errorf("%d bytes are kept for %q, %v", cap(c.value.Data), c.value.Data, err)
-		}
-	}
-}
-
-func FuzzDecodeJSON(f *testing.F) {
-	for _, seed := range []string{`{"value":1}`, `{"key":"k","value":"\ud83d\ude00"}`, `{"value":"\ud800"}`, `{"value":{}}x`, ` { "value" : [ ] } `} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		sent := bytes.Clone(body)
-		c, err := decodeJSON(body)
-		if err != nil {
-			if _, ok := errors.AsType[*statusError](err); !ok {
-				t.Fatalf("%q: %T", body, err)
-			}
-			return
-		}
-		// What was taken is answered: unchanged, or as an equal string.
-		var want struct{ Value json.RawMessage }
-		if err := json.Unmarshal(sent, &want); err != nil {
-			t.Fatalf("%q was taken: %v", sent, err)
-		}
-		e := &store.Entry{Value: c.value}
-		v, _ := prepare("k", e)
-		var got struct{ Value json.RawMessage }
-		if err := json.Unmarshal(v.(*representations).plain.body, &got); err != nil {
-			t.Fatalf("%q is answered as %q: %v", sent, v.(*representations).plain.body, err)
-		}
-		if c.value.Kind == store.JSON && !bytes.Equal(got.Value, want.Value) {
-			t.Fatalf("got %q, want %q", got.Value, want.Value)
-		}
-		if c.value.Kind == store.String {
-			var a, b string
-			if json.Unmarshal(got.Value, &a) != nil || json.Unmarshal(want.Value, &b) != nil || a != b {
-				t.Fatalf("got %q, want %q", got.Value, want.Value)
-			}
-		}
-	})
 }

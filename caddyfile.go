@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/suggest"
 )
 
@@ -81,7 +82,7 @@ func matchPrefix(pathPrefix *string, pattern string) (json.RawMessage, error) {
 		if !isPrefix {
 			return nil, fmt.Errorf("the matcher %s meets no key: write %s/*, or set path_prefix", pattern, strings.TrimSuffix(pattern, "/"))
 		}
-		if err := checkPathPrefix(prefix); err != nil {
+		if err := keypath.CheckPrefix(prefix); err != nil {
 			return nil, fmt.Errorf("the matcher %s cannot give the path prefix, set path_prefix: %w", pattern, err)
 		}
 		*pathPrefix = prefix

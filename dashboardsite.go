@@ -11,7 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/suggest"
 )
 
@@ -55,7 +55,7 @@ func (d *Dashboard) Provision(caddy.Context) error {
 
 // Validate checks the path.
 func (d *Dashboard) Validate() error {
-	if err := checkPathPrefix(d.PathPrefix); err != nil {
+	if err := keypath.CheckPrefix(d.PathPrefix); err != nil {
 		return fmt.Errorf("path_prefix: %w", err)
 	}
 	return nil
@@ -63,23 +63,23 @@ func (d *Dashboard) Validate() error {
 
 // ServeHTTP answers requests at and below the prefix, and passes others on.
 func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	name, where := cutPrefix(r.URL, d.prefix)
-	if where == outside {
-		if isNearMiss(r.URL, d.prefix) {
+	name, where := keypath.Cut(r.URL, d.prefix)
+	if where == keypath.Outside {
+		if keypath.IsNearMiss(r.URL, d.prefix) {
 			return caddyhttp.Error(http.StatusNotFound, errors.New("the path prefix is taken literally"))
 		}
 		return next.ServeHTTP(w, r)
 	}
 	// A matcher that protects this path sees it without dot segments, where it
 	// may be another one. No file and no key has any.
-	if httpapi.HasDotSegment(r.URL.Path) {
+	if keypath.HasDotSegment(r.URL.Path) {
 		return caddyhttp.Error(http.StatusNotFound, errors.New("nothing of the dashboard has . or .. segments"))
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		return caddyhttp.Error(http.StatusMethodNotAllowed, errors.New("the dashboard of a site only reads"))
 	}
-	if outer := outerPath(r); name == "" && !strings.HasSuffix(outer, "/") {
+	if outer := sentURL(r).EscapedPath(); name == "" && !strings.HasSuffix(outer, "/") {
 		// Relative, as only the client knows what may be stripped before Caddy;
 		// and with ./, since a segment may look like a scheme.
 		w.Header().Set("Location", "./"+outer[strings.LastIndexByte(outer, '/')+1:]+"/")
@@ -141,7 +141,7 @@ func (d *Dashboard) UnmarshalCaddyfile(disp *caddyfile.Dispenser) error {
 		if d.PathPrefix != "" {
 			return disp.Err("path_prefix: it is already specified; write it once")
 		}
-		if err := unmarshalString(disp, &d.PathPrefix, checkPathPrefix); err != nil {
+		if err := unmarshalString(disp, &d.PathPrefix, keypath.CheckPrefix); err != nil {
 			return err
 		}
 	}

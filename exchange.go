@@ -1,6 +1,10 @@
 package redisproxy
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
+)
 
 // exchange is one request with its answer. It lives as long as ServeHTTP runs.
 type exchange struct {
@@ -9,7 +13,7 @@ type exchange struct {
 	rec record
 	// where the path lies, and the key in it, without prefix: what key_prefix puts
 	// before the key in the store.
-	where  place
+	where  keypath.Place
 	key    string
 	prefix string
 }

@@ -3,6 +3,7 @@ package redisproxy
 import (
 	"bytes"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -12,14 +13,15 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
-	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // ServeHTTP answers requests at and below the prefix, and passes others on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	key, where := h.locate(r)
-	if where == outside {
+	key, where := h.pathOf(r).Locate()
+	if where == keypath.Outside {
 		if h.reach.passedOn() {
 			h.logger.Warn("this handler has passed on all requests so far, since none was for path_prefix or a path below it; if its keys are asked for, check path_prefix, the matcher, and the handle, handle_path and rewrite directives around it (docs/sites.md)",
 				zap.String("path_prefix", h.PathPrefix), zap.Int("passed_on", passedUntilWarned))
@@ -41,18 +43,32 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return err
 }
 
+// pathOf returns the path of a request as it was sent, and as we get it.
+func (h *Handler) pathOf(r *http.Request) keypath.Request {
+	return keypath.Request{Sent: sentURL(r), Current: r.URL, Prefix: h.prefix}
+}
+
+// sentURL returns the URL as the client sent it, before handlers in front of us
+// rewrote it.
+func sentURL(r *http.Request) *url.URL {
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return original.URL
+	}
+	return r.URL
+}
+
 // serve answers a request that is not for the next handler.
 func (h *Handler) serve(x *exchange) error {
 	switch x.where {
-	case nearMiss:
+	case keypath.NearMiss:
 		x.rec.end(running.OutcomeBadPath)
 		return h.fail(x, http.StatusNotFound, "the path prefix is taken literally; write "+h.PathPrefix+" as it is, without repeated slashes, dot segments or escapes")
-	case garbled:
+	case keypath.Garbled:
 		x.rec.end(running.OutcomeBadPath)
 		return h.fail(x, http.StatusBadRequest, "the path was rewritten before redis_proxy got it, and lost repeated slashes, dot segments or an escaped %, ? or #, so that the key as it was sent cannot be told; send a path without them, or let the site pass paths on unchanged")
 	}
 	allowed := h.methods
-	if x.where == collection {
+	if x.where == keypath.Collection {
 		allowed &= methodGet | methodHead | methodPost
 	}
 	method := methodOf(x.r.Method)
@@ -68,7 +84,7 @@ func (h *Handler) serve(x *exchange) error {
 		switch {
 		case method&(methodGet|methodHead) == 0:
 			return h.serveWrite(x, method)
-		case x.where == collection:
+		case x.where == keypath.Collection:
 			return h.serveBatch(x)
 		}
 		return h.serveRead(x)
@@ -152,7 +168,7 @@ func (h *Handler) engine() *engine.Engine { return h.pooled.engine }
 
 func (h *Handler) failKey(x *exchange, err error) error {
 	detail := err.Error()
-	if err == httpapi.ErrKeyEmpty {
+	if err == keypath.ErrEmpty {
 		detail += "; name one in the path, " + h.prefix + "/{key}, or leave the last slash out to create an entry whose key is in the body"
 	}
 	return h.fail(x, http.StatusBadRequest, detail)
@@ -321,7 +337,7 @@ func wantsRaw(query string) bool {
 	if !strings.Contains(query, "raw") {
 		return false
 	}
-	for name := range formFields(query) {
+	for name := range content.FormFields(query) {
 		if name == "raw" {
 			return true
 		}

@@ -1,19 +1,17 @@
 package redisproxy
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
-	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
 func TestBadKeys(t *testing.T) {
@@ -49,71 +47,71 @@ func TestLocate(t *testing.T) {
 	for _, c := range []struct {
 		name, prefix, strip, path string
 		key                       string
-		where                     place
+		where                     keypath.Place
 	}{
-		{"a key", "/cache", "", "/cache/hello", "hello", item},
-		{"with slashes", "/cache", "", "/cache/a/b/", "a/b/", item},
-		{"with empty segments", "/cache", "", "/cache//a//b", "/a//b", item},
-		{"escaped slashes are slashes", "/cache", "", "/cache/a%2Fb%2f", "a/b/", item},
-		{"decoded once", "/cache", "", "/cache/%2541%20+", "%41 +", item},
-		{"a query is no part", "/cache", "", "/cache/a?b", "a", item},
-		{"an escaped one is", "/cache", "", "/cache/a%3Fb%23c", "a?b#c", item},
-		{"nothing after the slash", "/cache", "", "/cache/", "", item},
-		{"the collection", "/cache", "", "/cache", "", collection},
-		{"another path", "/cache", "", "/other", "", outside},
-		{"the root", "/cache", "", "/", "", outside},
-		{"a longer name", "/cache", "", "/cached/a", "", outside},
-		{"another case", "/cache", "", "/Cache/a", "", nearMiss},
-		{"the prefix is literal", "/cache", "", "/c%61che/a", "", nearMiss},
-		{"with its slash", "/cache", "", "/cache%2Fa", "", nearMiss},
-		{"two slashes", "/cache", "", "//cache/a", "", nearMiss},
-		{"two segments", "/a/b", "", "/a/b/c", "c", item},
-		{"root prefix", "/", "", "/a/b", "a/b", item},
-		{"root prefix, slash first", "/", "", "//a", "/a", item},
-		{"root prefix, its collection", "/", "", "/", "", collection},
+		{"a key", "/cache", "", "/cache/hello", "hello", keypath.Item},
+		{"with slashes", "/cache", "", "/cache/a/b/", "a/b/", keypath.Item},
+		{"with empty segments", "/cache", "", "/cache//a//b", "/a//b", keypath.Item},
+		{"escaped slashes are slashes", "/cache", "", "/cache/a%2Fb%2f", "a/b/", keypath.Item},
+		{"decoded once", "/cache", "", "/cache/%2541%20+", "%41 +", keypath.Item},
+		{"a query is no part", "/cache", "", "/cache/a?b", "a", keypath.Item},
+		{"an escaped one is", "/cache", "", "/cache/a%3Fb%23c", "a?b#c", keypath.Item},
+		{"nothing after the slash", "/cache", "", "/cache/", "", keypath.Item},
+		{"the collection", "/cache", "", "/cache", "", keypath.Collection},
+		{"another path", "/cache", "", "/other", "", keypath.Outside},
+		{"the root", "/cache", "", "/", "", keypath.Outside},
+		{"a longer name", "/cache", "", "/cached/a", "", keypath.Outside},
+		{"another case", "/cache", "", "/Cache/a", "", keypath.NearMiss},
+		{"the prefix is literal", "/cache", "", "/c%61che/a", "", keypath.NearMiss},
+		{"with its slash", "/cache", "", "/cache%2Fa", "", keypath.NearMiss},
+		{"two slashes", "/cache", "", "//cache/a", "", keypath.NearMiss},
+		{"two segments", "/a/b", "", "/a/b/c", "c", keypath.Item},
+		{"root prefix", "/", "", "/a/b", "a/b", keypath.Item},
+		{"root prefix, slash first", "/", "", "//a", "/a", keypath.Item},
+		{"root prefix, its collection", "/", "", "/", "", keypath.Collection},
 
-		{"stripped", "/cache", strip, "/cache/hello", "hello", item},
-		{"stripped, key like the prefix", "/cache", strip, "/cache/cache/a", "cache/a", item},
-		{"stripped, escaped", "/cache", strip, "/cache/a%2Fb%20%25", "a/b %", item},
-		{"stripped, empty segments", "/cache", strip, "/cache/a//b", "a//b", item},
-		{"stripped, escaped and empty segments", "/cache", strip, "/cache/a%2F%2Fb//c", "a//b//c", item},
-		{"stripped, dots", "/cache", strip, "/cache/a/../b", "a/../b", item},
-		{"stripped, escaped dots", "/cache", strip, "/cache/a/%2e%2e/b", "a/../b", item},
-		{"stripped, nothing left", "/cache", strip, "/cache/", "", item},
-		{"stripped, the collection", "/cache", strip, "/cache", "", collection},
-		{"stripped, a longer name", "/cache", strip, "/cached", "", outside},
-		{"stripped, another case", "/cache", strip, "/Cache/a", "", nearMiss},
-		{"stripped, an escape in the prefix", "/cache", strip, "/c%61che/a", "", nearMiss},
-		{"stripped, two slashes before the prefix", "/cache", strip, "//cache/a", "", nearMiss},
-		{"stripped, with one before it", "/cache", "/api /cache", "/api/cache/a", "a", item},
-		{"stripped, with one before it, empty segments", "/cache", "/api /cache", "/api/cache/a//b", "a//b", item},
-		{"stripped, with one before it, first", "/cache", "/api /cache", "/api/cache//a", "/a", item},
-		{"stripped, with one before it, key like the prefix", "/cache", "/api /cache", "/api/cache/cache/a", "cache/a", item},
-		{"stripped, with one before it, the collection", "/cache", "/api /cache", "/api/cache", "", collection},
-		{"stripped, with one before it, in another case", "/cache", "/api /cache", "/API/cache/a", "a", item},
-		{"stripped, with one before it, and ours too", "/cache", "/api /cache", "/API/Cache/a", "", nearMiss},
-		{"stripped, with one before it, at once", "/cache", "/api/cache", "/api/cache/a//b", "a//b", item},
+		{"stripped", "/cache", strip, "/cache/hello", "hello", keypath.Item},
+		{"stripped, key like the prefix", "/cache", strip, "/cache/cache/a", "cache/a", keypath.Item},
+		{"stripped, escaped", "/cache", strip, "/cache/a%2Fb%20%25", "a/b %", keypath.Item},
+		{"stripped, empty segments", "/cache", strip, "/cache/a//b", "a//b", keypath.Item},
+		{"stripped, escaped and empty segments", "/cache", strip, "/cache/a%2F%2Fb//c", "a//b//c", keypath.Item},
+		{"stripped, dots", "/cache", strip, "/cache/a/../b", "a/../b", keypath.Item},
+		{"stripped, escaped dots", "/cache", strip, "/cache/a/%2e%2e/b", "a/../b", keypath.Item},
+		{"stripped, nothing left", "/cache", strip, "/cache/", "", keypath.Item},
+		{"stripped, the collection", "/cache", strip, "/cache", "", keypath.Collection},
+		{"stripped, a longer name", "/cache", strip, "/cached", "", keypath.Outside},
+		{"stripped, another case", "/cache", strip, "/Cache/a", "", keypath.NearMiss},
+		{"stripped, an escape in the prefix", "/cache", strip, "/c%61che/a", "", keypath.NearMiss},
+		{"stripped, two slashes before the prefix", "/cache", strip, "//cache/a", "", keypath.NearMiss},
+		{"stripped, with one before it", "/cache", "/api /cache", "/api/cache/a", "a", keypath.Item},
+		{"stripped, with one before it, empty segments", "/cache", "/api /cache", "/api/cache/a//b", "a//b", keypath.Item},
+		{"stripped, with one before it, first", "/cache", "/api /cache", "/api/cache//a", "/a", keypath.Item},
+		{"stripped, with one before it, key like the prefix", "/cache", "/api /cache", "/api/cache/cache/a", "cache/a", keypath.Item},
+		{"stripped, with one before it, the collection", "/cache", "/api /cache", "/api/cache", "", keypath.Collection},
+		{"stripped, with one before it, in another case", "/cache", "/api /cache", "/API/cache/a", "a", keypath.Item},
+		{"stripped, with one before it, and ours too", "/cache", "/api /cache", "/API/Cache/a", "", keypath.NearMiss},
+		{"stripped, with one before it, at once", "/cache", "/api/cache", "/api/cache/a//b", "a//b", keypath.Item},
 
-		{"an outer prefix", "/cache", "/api", "/api/cache/a", "a", item},
-		{"an outer prefix in another case", "/cache", "/api", "/API/cache/a", "a", item},
-		{"an outer prefix, escaped slashes", "/cache", "/api", "/api/cache/a%2F%2Fb", "a//b", item},
-		{"an outer prefix, a slash at the end", "/cache", "/api", "/api/cache/a/", "a/", item},
-		{"an outer prefix, specials", "/cache", "/api", "/api/cache/%25%3F%23", "%?#", item},
-		{"an outer prefix, empty segments", "/cache", "/api", "/api/cache/a//b", "", garbled},
-		{"an outer prefix, an empty segment first", "/cache", "/api", "/api/cache//a", "", garbled},
-		{"an outer prefix, an empty segment before ours", "/cache", "/api", "/api//cache/a", "", garbled},
-		{"an outer prefix, an empty segment at the end", "/cache", "/api", "/api/cache/a//", "", garbled},
-		{"an outer prefix, escaped and empty segments", "/cache", "/api", "/api/cache/a//b%2F%2Fc", "", garbled},
-		{"an outer prefix, dots", "/cache", "/api", "/api/cache/x/../a", "", garbled},
-		{"an outer prefix, a dot", "/cache", "/api", "/api/cache/./a", "", garbled},
-		{"an outer prefix, escaped dots", "/cache", "/api", "/api/cache/x/%2e%2E/a", "", garbled},
-		{"an outer prefix, dots and ours again", "/cache", "/api", "/api/cache/..//cache/a", "", garbled},
-		{"an outer prefix, dots at the end", "/cache", "/api", "/api/cache/a/..", "", garbled},
-		{"an outer prefix, empty segments outside", "/cache", "/api", "/api/a//b", "", outside},
-		{"an outer prefix, root, empty segments", "/", "/api", "/api/a//b", "", garbled},
-		{"an outer prefix alone", "/cache", "/api", "/api/a", "", outside},
-		{"an outer prefix, root", "/", "/api", "/api/a", "a", item},
-		{"an outer prefix, root, like it", "/", "/api", "/api/api/a", "api/a", item},
+		{"an outer prefix", "/cache", "/api", "/api/cache/a", "a", keypath.Item},
+		{"an outer prefix in another case", "/cache", "/api", "/API/cache/a", "a", keypath.Item},
+		{"an outer prefix, escaped slashes", "/cache", "/api", "/api/cache/a%2F%2Fb", "a//b", keypath.Item},
+		{"an outer prefix, a slash at the end", "/cache", "/api", "/api/cache/a/", "a/", keypath.Item},
+		{"an outer prefix, specials", "/cache", "/api", "/api/cache/%25%3F%23", "%?#", keypath.Item},
+		{"an outer prefix, empty segments", "/cache", "/api", "/api/cache/a//b", "", keypath.Garbled},
+		{"an outer prefix, an empty segment first", "/cache", "/api", "/api/cache//a", "", keypath.Garbled},
+		{"an outer prefix, an empty segment before ours", "/cache", "/api", "/api//cache/a", "", keypath.Garbled},
+		{"an outer prefix, an empty segment at the end", "/cache", "/api", "/api/cache/a//", "", keypath.Garbled},
+		{"an outer prefix, escaped and empty segments", "/cache", "/api", "/api/cache/a//b%2F%2Fc", "", keypath.Garbled},
+		{"an outer prefix, dots", "/cache", "/api", "/api/cache/x/../a", "", keypath.Garbled},
+		{"an outer prefix, a dot", "/cache", "/api", "/api/cache/./a", "", keypath.Garbled},
+		{"an outer prefix, escaped dots", "/cache", "/api", "/api/cache/x/%2e%2E/a", "", keypath.Garbled},
+		{"an outer prefix, dots and ours again", "/cache", "/api", "/api/cache/..//cache/a", "", keypath.Garbled},
+		{"an outer prefix, dots at the end", "/cache", "/api", "/api/cache/a/..", "", keypath.Garbled},
+		{"an outer prefix, empty segments outside", "/cache", "/api", "/api/a//b", "", keypath.Outside},
+		{"an outer prefix, root, empty segments", "/", "/api", "/api/a//b", "", keypath.Garbled},
+		{"an outer prefix alone", "/cache", "/api", "/api/a", "", keypath.Outside},
+		{"an outer prefix, root", "/", "/api", "/api/a", "a", keypath.Item},
+		{"an outer prefix, root, like it", "/", "/api", "/api/api/a", "api/a", keypath.Item},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &Handler{prefix: strings.TrimSuffix(c.prefix, "/")}
@@ -122,7 +120,7 @@ func TestLocate(t *testing.T) {
 				stripPrefix := rewrite.Rewrite{StripPathPrefix: prefix}
 				stripPrefix.Rewrite(r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer))
 			}
-			if key, where := h.locate(r); key != c.key || where != c.where {
+			if key, where := h.pathOf(r).Locate(); key != c.key || where != c.where {
 				t.Errorf("got %q, %d, want %q, %d", key, where, c.key, c.where)
 			}
 		})
@@ -139,27 +137,4 @@ func request(t testing.TB, path string) *http.Request {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.URL, r.RequestURI = u, path
 	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), nil)
-}
-
-func FuzzKey(f *testing.F) {
-	for _, seed := range []string{"hello", "a/b", "a//b", "%2e%2e", "%00", "é%20", "%ff", "cache/a", "%2541"} {
-		f.Add(seed)
-	}
-	h := &Handler{prefix: "/cache", maxKeySize: 512}
-	f.Fuzz(func(t *testing.T, escaped string) {
-		u, err := url.ParseRequestURI("/cache/" + escaped)
-		if err != nil {
-			return
-		}
-		r := (&http.Request{URL: u}).WithContext(context.WithValue(t.Context(), caddyhttp.OriginalRequestCtxKey, http.Request{URL: u}))
-		key, where := h.locate(r)
-		path, _, _ := strings.Cut(escaped, "?")
-		want, err := url.PathUnescape(path)
-		if where != item || err != nil || key != want {
-			t.Fatalf("%q: got %q, %d, want %q", escaped, key, where, want)
-		}
-		if httpapi.CheckKey(key, h.maxKeySize) == nil && (key == "" || len(key) > 512 || !utf8.ValidString(key)) {
-			t.Fatalf("%q was taken", key)
-		}
-	})
 }

@@ -12,7 +12,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
 // twoPlaceholders finds the end of a placeholder and the begin of another one in
@@ -36,9 +37,9 @@ func checkKeyPrefix(prefix string) error {
 		return fmt.Errorf("%q has two placeholders without a slash between them; write one, since other values of both could make the same prefix", prefix)
 	case !utf8.ValidString(prefix):
 		return errors.New("it is not valid UTF-8; save the file as UTF-8")
-	case httpapi.HasControl(prefix):
+	case keypath.HasControl(prefix):
 		return fmt.Errorf("%q has control characters; leave them out", prefix)
-	case httpapi.HasDotSegment(prefix):
+	case keypath.HasDotSegment(prefix):
 		return fmt.Errorf("%q has . or .. segments; leave them out", prefix)
 	}
 	return nil
@@ -129,10 +130,10 @@ func (h *Handler) prefixOf(r *http.Request) (string, error) {
 
 // checkFullKey says what is wrong with a key, or with it and its prefix.
 func (h *Handler) checkFullKey(prefix, key string) error {
-	if err := httpapi.CheckKey(key, h.maxKeySize); err != nil || prefix == "" {
+	if err := keypath.Check(key, h.maxKeySize); err != nil || prefix == "" {
 		return err
 	}
-	if err := httpapi.CheckKey(prefix+key, h.maxKeySize); err != nil {
+	if err := keypath.Check(prefix+key, h.maxKeySize); err != nil {
 		return fmt.Errorf("with what key_prefix puts before the key: %w", err)
 	}
 	return nil
@@ -143,7 +144,7 @@ func (h *Handler) checkFullKey(prefix, key string) error {
 // prefix begins the escaped key.
 func (r *representation) withoutPrefix(prefix string) *representation {
 	short := *r
-	cut := quotedLen(prefix) - len(`""`)
+	cut := content.QuotedLen(prefix) - len(`""`)
 	short.body = make([]byte, 0, len(r.body)-cut)
 	short.body = append(short.body, r.body[:len(envelopeKey)+1]...)
 	short.body = append(short.body, r.body[len(envelopeKey)+1+cut:]...)

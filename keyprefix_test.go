@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
 // ok is the answer to a GET or HEAD of an entry with an envelope.
@@ -79,11 +80,11 @@ func TestAPrefixIsCutOutOfTheEnvelopeAsItStandsThere(t *testing.T) {
 		t.Run(tenant, func(t *testing.T) {
 			key := `k"` + tenant
 			head := "\nX-Tenant: " + tenant
-			if got := s.send("POST /cache" + head + "\nContent-Type: application/json\n\n" + string(appendQuoted([]byte(`{"value":"v","key":`), key)) + "}"); !strings.HasPrefix(got, "201 ") {
+			if got := s.send("POST /cache" + head + "\nContent-Type: application/json\n\n" + string(content.AppendQuoted([]byte(`{"value":"v","key":`), key)) + "}"); !strings.HasPrefix(got, "201 ") {
 				t.Fatal(got)
 			}
 			path := "/cache/k%22" + escapeAll(tenant)
-			want := `{"key":` + string(appendQuoted(nil, key)) + `,"value":"v"}`
+			want := `{"key":` + string(content.AppendQuoted(nil, key)) + `,"value":"v"}`
 			if got := s.send("GET " + path + head); got != strings.Replace(ok("fwd=uri-miss; stored", want), "X-Content", "Vary: X-Tenant\nX-Content", 1) {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}

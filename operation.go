@@ -3,17 +3,18 @@ package redisproxy
 import (
 	"net/http"
 
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // operationOf returns what a request asks for.
-func operationOf(method string, where place) running.Operation {
-	if where < collection {
+func operationOf(method string, where keypath.Place) running.Operation {
+	if where < keypath.Collection {
 		return running.OpOther
 	}
 	switch method {
 	case http.MethodGet, http.MethodHead:
-		if where == collection {
+		if where == keypath.Collection {
 			return running.OpBatchGet
 		}
 		return running.OpGet

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
 const (
@@ -93,9 +94,9 @@ const (
 
 // jsonEnvelope returns the envelope of a JSON value, and the value within it.
 func jsonEnvelope(key string, data []byte) (body, value []byte) {
-	body = make([]byte, 0, len(envelopeKey)+quotedLen(key)+len(envelopeValue)+len(data)+1)
+	body = make([]byte, 0, len(envelopeKey)+content.QuotedLen(key)+len(envelopeValue)+len(data)+1)
 	body = append(body, envelopeKey...)
-	body = appendQuoted(body, key)
+	body = content.AppendQuoted(body, key)
 	body = append(body, envelopeValue...)
 	start := len(body)
 	body = append(body, data...)
@@ -106,70 +107,13 @@ func jsonEnvelope(key string, data []byte) (body, value []byte) {
 // stringEnvelope returns the envelope of a string, and, if no character had to
 // be escaped, the string within it.
 func stringEnvelope(key string, data []byte) (body, value []byte, shared bool) {
-	quoted := quotedLen(data)
-	body = make([]byte, 0, len(envelopeKey)+quotedLen(key)+len(envelopeValue)+quoted+1)
+	quoted := content.QuotedLen(data)
+	body = make([]byte, 0, len(envelopeKey)+content.QuotedLen(key)+len(envelopeValue)+quoted+1)
 	body = append(body, envelopeKey...)
-	body = appendQuoted(body, key)
+	body = content.AppendQuoted(body, key)
 	body = append(body, envelopeValue...)
 	start := len(body) + 1
-	body = appendQuoted(body, data)
+	body = content.AppendQuoted(body, data)
 	end := len(body) - 1
 	return append(body, envelopeEnd), body[start:end:end], quoted == len(data)+2
-}
-
-// quotedLen returns how many bytes appendQuoted appends.
-func quotedLen[T string | []byte](s T) int {
-	n := len(s) + 2
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' {
-			if shortEscape(c) != 0 {
-				n++
-			} else {
-				n += len(`u0000`)
-			}
-		}
-	}
-	return n
-}
-
-// appendQuoted appends s, valid UTF-8, as a JSON string. It escapes what
-// RFC 8259 demands and nothing else: encoding/json would also escape < and >.
-func appendQuoted[T string | []byte](dst []byte, s T) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	from := 0
-	for i := range len(s) {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
-		}
-		dst = append(dst, s[from:i]...)
-		if e := shortEscape(c); e != 0 {
-			dst = append(dst, '\\', e)
-		} else {
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-		from = i + 1
-	}
-	dst = append(dst, s[from:]...)
-	return append(dst, '"')
-}
-
-// shortEscape returns the letter of a two-character escape, or 0.
-func shortEscape(c byte) byte {
-	switch c {
-	case '"', '\\':
-		return c
-	case '\b':
-		return 'b'
-	case '\f':
-		return 'f'
-	case '\n':
-		return 'n'
-	case '\r':
-		return 'r'
-	case '\t':
-		return 't'
-	}
-	return 0
 }

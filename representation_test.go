@@ -2,7 +2,6 @@ package redisproxy
 
 import (
 	"encoding/json"
-	"strings"
 	"testing"
 	"unsafe"
 
@@ -89,21 +88,5 @@ func TestNoVersionNoETag(t *testing.T) {
 	p, _ := prepare("k", &store.Entry{Value: store.Value{Data: []byte("v"), Kind: store.String}})
 	if v := p.(*representations); v.etag != "" {
 		t.Error(v.etag)
-	}
-}
-
-func TestQuoted(t *testing.T) {
-	var all strings.Builder
-	for c := range rune(0x250) {
-		all.WriteRune(c)
-	}
-	all.WriteString("\u2028\u2029😀")
-	got := appendQuoted(nil, all.String())
-	if len(got) != quotedLen(all.String()) {
-		t.Errorf("%d bytes, announced as %d", len(got), quotedLen(all.String()))
-	}
-	var back string
-	if err := json.Unmarshal(got, &back); err != nil || back != all.String() {
-		t.Errorf("%v: %q", err, got)
 	}
 }

@@ -7,22 +7,24 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
 func TestLocation(t *testing.T) {
 	for _, c := range []struct {
 		path, key string
-		where     place
+		where     keypath.Place
 		want      string
 	}{
-		{"/cache", "k", collection, "/cache/k"},
-		{"/", "k", collection, "/k"},
-		{"/", "/k", collection, "/.//k"},
-		{"//k", "/k", item, "/.//k"},
-		{"/cache", "a?b#c%d e/ü;=+", collection, "/cache/a%3Fb%23c%25d%20e/%C3%BC;=+"},
-		{"/cache/a%2fb", "a/b", item, "/cache/a%2fb"},
+		{"/cache", "k", keypath.Collection, "/cache/k"},
+		{"/", "k", keypath.Collection, "/k"},
+		{"/", "/k", keypath.Collection, "/.//k"},
+		{"//k", "/k", keypath.Item, "/.//k"},
+		{"/cache", "a?b#c%d e/ü;=+", keypath.Collection, "/cache/a%3Fb%23c%25d%20e/%C3%BC;=+"},
+		{"/cache/a%2fb", "a/b", keypath.Item, "/cache/a%2fb"},
 	} {
-		if got := new(Handler).location(request(t, c.path), c.key, c.where); got != c.want {
+		if got := new(Handler).pathOf(request(t, c.path)).Location(c.key, c.where); got != c.want {
 			t.Errorf("%s, %q: got %s, want %s", c.path, c.key, got, c.want)
 		}
 	}
@@ -36,35 +38,35 @@ func TestRewrites(t *testing.T) {
 	for _, c := range []struct {
 		name, rewrite, path string
 		key                 string
-		where               place
+		where               keypath.Place
 		location            string
 	}{
-		{"to a key of the query", `"uri": "/cache/byid/{http.request.uri.query.id}"`, "/get?id=7", "byid/7", item, ""},
-		{"to another key", `"uri": "/cache/bb"`, "/cache/a", "bb", item, ""},
-		{"to the collection", `"uri": "/cache"`, "/new", "", collection, ""},
-		{"of the query alone", `"uri": "?raw"`, "/cache/a//b", "a//b", item, "/cache/a//b"},
-		{"of the method alone", `"method": "PUT"`, "/cache/a//b", "a//b", item, "/cache/a//b"},
-		{"to the path itself", `"uri": "{http.request.uri.path}"`, "/cache/a%2Fb//c%25", "a/b//c%", item, "/cache/a%2Fb//c%25"},
-		{"with the path at the end", `"uri": "/cache/pages{http.request.uri.path}"`, "/x//y%3F", "pages/x//y?", item, ""},
+		{"to a key of the query", `"uri": "/cache/byid/{http.request.uri.query.id}"`, "/get?id=7", "byid/7", keypath.Item, ""},
+		{"to another key", `"uri": "/cache/bb"`, "/cache/a", "bb", keypath.Item, ""},
+		{"to the collection", `"uri": "/cache"`, "/new", "", keypath.Collection, ""},
+		{"of the query alone", `"uri": "?raw"`, "/cache/a//b", "a//b", keypath.Item, "/cache/a//b"},
+		{"of the method alone", `"method": "PUT"`, "/cache/a//b", "a//b", keypath.Item, "/cache/a//b"},
+		{"to the path itself", `"uri": "{http.request.uri.path}"`, "/cache/a%2Fb//c%25", "a/b//c%", keypath.Item, "/cache/a%2Fb//c%25"},
+		{"with the path at the end", `"uri": "/cache/pages{http.request.uri.path}"`, "/x//y%3F", "pages/x//y?", keypath.Item, ""},
 
-		{"a part replaced", replace, "/v1/a/b", "a/b", item, ""},
-		{"a part replaced, which cleans", replace, "/v1/a//b", "", garbled, ""},
-		{"a part replaced, dots", replace, "/v1/x/../a", "", garbled, ""},
-		{"by a regular expression", regexp, "/v1/a/b", "a/b", item, ""},
-		{"by a regular expression, which does not clean", regexp, "/v1/a//b", "a//b", item, ""},
-		{"by a regular expression, dots", regexp, "/v1/a/../b", "a/../b", item, ""},
-		{"a suffix stripped", suffix, "/cache/a.json", "a", item, ""},
-		{"a suffix stripped, which cleans", suffix, "/cache/a//b.json", "", garbled, ""},
-		{"a suffix stripped, escaped dots", suffix, "/cache/x/%2e%2e/b.json", "", garbled, ""},
-		{"a suffix that is not there", suffix, "/cache/a%2Fb", "a/b", item, "/cache/a%2Fb"},
-		{"a suffix that is not there, which cleans", suffix, "/cache/a//b", "", garbled, ""},
+		{"a part replaced", replace, "/v1/a/b", "a/b", keypath.Item, ""},
+		{"a part replaced, which cleans", replace, "/v1/a//b", "", keypath.Garbled, ""},
+		{"a part replaced, dots", replace, "/v1/x/../a", "", keypath.Garbled, ""},
+		{"by a regular expression", regexp, "/v1/a/b", "a/b", keypath.Item, ""},
+		{"by a regular expression, which does not clean", regexp, "/v1/a//b", "a//b", keypath.Item, ""},
+		{"by a regular expression, dots", regexp, "/v1/a/../b", "a/../b", keypath.Item, ""},
+		{"a suffix stripped", suffix, "/cache/a.json", "a", keypath.Item, ""},
+		{"a suffix stripped, which cleans", suffix, "/cache/a//b.json", "", keypath.Garbled, ""},
+		{"a suffix stripped, escaped dots", suffix, "/cache/x/%2e%2e/b.json", "", keypath.Garbled, ""},
+		{"a suffix that is not there", suffix, "/cache/a%2Fb", "a/b", keypath.Item, "/cache/a%2Fb"},
+		{"a suffix that is not there, which cleans", suffix, "/cache/a//b", "", keypath.Garbled, ""},
 
-		{"decoded twice", `"uri": "/cache/{http.request.uri.path.1}"`, "/v1/%2541", "", garbled, ""},
-		{"decoded twice, to the same number of escapes", `"uri": "/cache/{http.request.uri.path.1}"`, "/v1/%252541", "", garbled, ""},
-		{"decoded twice, cut at a question mark", `"uri": "/cache/{http.request.uri.path.1}"`, "/v1/a%3Fb", "", garbled, ""},
-		{"decoded twice, cut at a hash", `"uri": "/cache/{http.request.uri.path.1}"`, "/v1/a%23b", "", garbled, ""},
-		{"decoded twice, which changes nothing", `"uri": "/cache/{http.request.uri.path.1}"`, "/v1/%C3%A9%20+", "é +", item, ""},
-		{"out of the prefix", `"uri": "/index.html"`, "/cache/a//b", "", outside, ""},
+		{"decoded twice", `"uri": "/cache/{http.request.uri.path.1}"`, "/v1/%2541", "", keypath.Garbled, ""},
+		{"decoded twice, to the same number of escapes", `"uri": "/cache/{http.request.uri.path.1}"`, "/v1/%252541", "", keypath.Garbled, ""},
+		{"decoded twice, cut at a question mark", `"uri": "/cache/{http.request.uri.path.1}"`, "/v1/a%3Fb", "", keypath.Garbled, ""},
+		{"decoded twice, cut at a hash", `"uri": "/cache/{http.request.uri.path.1}"`, "/v1/a%23b", "", keypath.Garbled, ""},
+		{"decoded twice, which changes nothing", `"uri": "/cache/{http.request.uri.path.1}"`, "/v1/%C3%A9%20+", "é +", keypath.Item, ""},
+		{"out of the prefix", `"uri": "/index.html"`, "/cache/a//b", "", keypath.Outside, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
@@ -76,17 +78,17 @@ func TestRewrites(t *testing.T) {
 			h := &Handler{prefix: "/cache"}
 			r := request(t, c.path)
 			module.(*rewrite.Rewrite).Rewrite(r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer))
-			key, where := h.locate(r)
+			key, where := h.pathOf(r).Locate()
 			if key != c.key || where != c.where {
 				t.Fatalf("%s: got %q, %d, want %q, %d", r.URL, key, where, c.key, c.where)
 			}
-			if where < collection {
+			if where < keypath.Collection {
 				return
 			}
-			if where == collection {
+			if where == keypath.Collection {
 				key = "k"
 			}
-			if got := h.location(r, key, where); got != c.location {
+			if got := h.pathOf(r).Location(key, where); got != c.location {
 				t.Errorf("Location is %q, want %q", got, c.location)
 			}
 		})
@@ -110,10 +112,10 @@ func TestLocationBehindAStrip(t *testing.T) {
 		strip := rewrite.Rewrite{StripPathPrefix: c.strip}
 		strip.Rewrite(r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer))
 		h := &Handler{prefix: "/cache"}
-		if _, where := h.locate(r); where != collection {
+		if _, where := h.pathOf(r).Locate(); where != keypath.Collection {
 			t.Fatalf("%s is %d", c.path, where)
 		}
-		got := h.location(r, c.key, collection)
+		got := h.pathOf(r).Location(c.key, keypath.Collection)
 		if got != c.want {
 			t.Errorf("%s, %q: got %q, want %q", c.path, c.key, got, c.want)
 		}
@@ -122,7 +124,7 @@ func TestLocationBehindAStrip(t *testing.T) {
 		}
 		back := request(t, got)
 		strip.Rewrite(back, back.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer))
-		if key, where := h.locate(back); key != c.key || where != item {
+		if key, where := h.pathOf(back).Locate(); key != c.key || where != keypath.Item {
 			t.Errorf("%s leads to %q, %d", got, key, where)
 		}
 	}
@@ -143,7 +145,7 @@ func FuzzStripped(f *testing.F) {
 		}
 		r := request(t, path)
 		strip.Rewrite(r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer))
-		if key, where := h.locate(r); where == item && key != u.Path[len(base):] {
+		if key, where := h.pathOf(r).Locate(); where == keypath.Item && key != u.Path[len(base):] {
 			t.Errorf("%s names %q", path, key)
 		}
 	})

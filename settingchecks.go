@@ -4,14 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
-	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
 )
 
 // conflictError is about settings that do not fit together. Its text begins with
@@ -96,24 +94,6 @@ func checkStore(s string) error {
 	}
 	_, err := redisstore.Parse(s)
 	return err
-}
-
-// checkPathPrefix demands a prefix that reads the same in every escaped path,
-// so that comparing it is comparing bytes.
-func checkPathPrefix(prefix string) error {
-	switch {
-	case !strings.HasPrefix(prefix, "/"):
-		return fmt.Errorf("%q does not begin with a slash; write a path such as /cache", prefix)
-	case prefix != "/" && strings.HasSuffix(prefix, "/"):
-		return fmt.Errorf("%q must not end with a slash; leave it out", prefix)
-	case strings.Contains(prefix, "*"):
-		return fmt.Errorf("%q must not contain a wildcard; leave it out, it is a prefix by itself", prefix)
-	case strings.Contains(prefix, "//") || httpapi.HasDotSegment(prefix):
-		return fmt.Errorf("%q must not have empty, . or .. segments; write the path as clients send it", prefix)
-	case (&url.URL{Path: prefix}).EscapedPath() != prefix:
-		return fmt.Errorf("%q must not contain characters that a URL has to percent-encode; write others", prefix)
-	}
-	return nil
 }
 
 func checkClientNoCache(value string) error {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
-	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
 const (
@@ -47,7 +47,7 @@ var settings = []struct {
 	}},
 	{"path_prefix", textSetting{
 		field:     func(h *Handler) *string { return &h.PathPrefix },
-		valid:     checkPathPrefix,
+		valid:     keypath.CheckPrefix,
 		byDefault: defaultPathPrefix,
 	}},
 	{"namespace", textSetting{
@@ -112,7 +112,7 @@ var settings = []struct {
 	{"max_key_size", sizeSetting[int]{
 		field:     func(h *Handler) **int { return &h.MaxKeySize },
 		least:     1,
-		most:      httpapi.MaxKeySize,
+		most:      keypath.MaxSize,
 		byDefault: 512,
 	}},
 	{"max_value_size", sizeSetting[int64]{

@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
 // serveWrite answers POST, PUT and DELETE.
@@ -14,7 +15,7 @@ func (h *Handler) serveWrite(x *exchange, method methodSet) error {
 	if err := h.crossOrigin.Check(x.r); err != nil {
 		return h.fail(x, http.StatusForbidden, err.Error()+"; `trusted_origins` in the configuration of redis_proxy allows other origins")
 	}
-	if x.where == item {
+	if x.where == keypath.Item {
 		if err := h.checkFullKey(x.prefix, x.key); err != nil {
 			return h.failKey(x, err)
 		}
@@ -64,23 +65,22 @@ func (h *Handler) serveWrite(x *exchange, method methodSet) error {
 
 // readWrite reads key and value of a POST or PUT.
 func (h *Handler) readWrite(x *exchange, room *room) (string, store.Value, error) {
-	raw := x.r.URL.RawQuery != "" && wantsRaw(x.r.URL.RawQuery)
-	c, err := h.readContent(x.w, x.r, room, x.where, raw)
+	c, err := h.readContent(x, room)
 	if err != nil {
 		return "", store.Value{}, err
 	}
 	switch {
-	case x.where == item && c.hasKey && c.key != x.key:
+	case x.where == keypath.Item && c.HasKey && c.Key != x.key:
 		return "", store.Value{}, badRequest("the field key is not the key in the path; leave it out")
-	case x.where == item:
-		return x.key, c.value, nil
-	case !c.hasKey:
+	case x.where == keypath.Item:
+		return x.key, c.Value, nil
+	case !c.HasKey:
 		return "", store.Value{}, badRequest("the body has no field key, and the path names none either")
 	}
-	if err := h.checkFullKey(x.prefix, c.key); err != nil {
+	if err := h.checkFullKey(x.prefix, c.Key); err != nil {
 		return "", store.Value{}, badRequest("%v", err)
 	}
-	return c.key, c.value, nil
+	return c.Key, c.Value, nil
 }
 
 func (h *Handler) answerWrite(x *exchange, result store.Result) error {
@@ -91,7 +91,7 @@ func (h *Handler) answerWrite(x *exchange, result store.Result) error {
 	}
 	switch result.Outcome {
 	case store.Created:
-		if location := h.location(x.r, x.key, x.where); location != "" {
+		if location := h.pathOf(x.r).Location(x.key, x.where); location != "" {
 			header.set("Location", location)
 		}
 		x.w.WriteHeader(http.StatusCreated)

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
 // partHeaders say that the body of a write is a part of the value, or the begin
@@ -40,7 +42,7 @@ func checkWriteHead(r *http.Request) error {
 	if r.URL.RawQuery == "" {
 		return nil
 	}
-	for name, value := range formFields(r.URL.RawQuery) {
+	for name, value := range content.FormFields(r.URL.RawQuery) {
 		switch {
 		case name == "raw":
 		case strings.EqualFold(name, "raw"):

@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
-	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
@@ -144,7 +144,7 @@ func TestEachLimitOfANewNamespaceHasItsOwnDefault(t *testing.T) {
 
 func TestImportedKeysGetTheirPrefix(t *testing.T) {
 	server := redistest.Start(t)
-	server.Client().HSet(t.Context(), "LRU-STORE", "k", "v", strings.Repeat("k", httpapi.MaxKeySize), "too long with it")
+	server.Client().HSet(t.Context(), "LRU-STORE", "k", "v", strings.Repeat("k", keypath.MaxSize), "too long with it")
 	config := filepath.Join(t.TempDir(), "Caddyfile")
 	write := func(path, text string) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

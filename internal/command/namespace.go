@@ -16,7 +16,7 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
-	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
 // storeFlags say which namespace of which Redis a command works on.
@@ -32,7 +32,7 @@ func (f *storeFlags) add(cmd *cobra.Command) {
 
 // checkStoredKey says why no request could name a key, whatever max_key_size a
 // handler has.
-func checkStoredKey(key string) error { return httpapi.CheckKey(key, httpapi.MaxKeySize) }
+func checkStoredKey(key string) error { return keypath.Check(key, keypath.MaxSize) }
 
 // open returns the store of the namespace. Whether its Redis can be reached is
 // found out at once: before anything is written, and in the words of the dialer.

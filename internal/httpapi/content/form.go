@@ -1,7 +1,8 @@
-package redisproxy
+package content
 
 import (
 	"bytes"
+	"fmt"
 	"iter"
 	"mime"
 	"strings"
@@ -11,12 +12,12 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// formFields returns the names and values of a form or of a query, in their
+// FormFields returns the names and values of a form or of a query, in their
 // order, as application/x-www-form-urlencoded is parsed by the URL standard of
 // the WHATWG: only & separates, + is a space, and a % that begins no escape stays
 // as it is. Bytes that are not valid UTF-8 stay too, so that callers can refuse
 // them.
-func formFields(encoded string) iter.Seq2[string, string] {
+func FormFields(encoded string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		for pair := range strings.SplitSeq(encoded, "&") {
 			if pair == "" {
@@ -62,13 +63,13 @@ func fromHex(c byte) byte {
 	return c - '0'
 }
 
-// decodeForm reads value=X, with or without key=K.
-func decodeForm(body []byte, contentType string) (content, error) {
+// DecodeForm reads value=X, with or without key=K.
+func DecodeForm(body []byte, contentType string) (Content, error) {
 	const hint = `; expected a form value=…, or key=…&value=… without a key in the path (to store the body itself, send another Content-Type such as text/plain, or add ?raw)`
-	var c content
+	var c Content
 	var unknown string
 	hasValue, hasUnknown, isASCII := false, false, true
-	for name, value := range formFields(string(body)) {
+	for name, value := range FormFields(string(body)) {
 		isKey := name == "key"
 		switch {
 		case name != "value" && !isKey:
@@ -76,30 +77,30 @@ func decodeForm(body []byte, contentType string) (content, error) {
 				unknown, hasUnknown = name, true
 			}
 			continue
-		case name == "value" && hasValue, isKey && c.hasKey:
-			return content{}, badRequest("the field %s is there twice", name)
+		case name == "value" && hasValue, isKey && c.HasKey:
+			return Content{}, fmt.Errorf("the field %s is there twice", name)
 		case !utf8.ValidString(value):
-			return content{}, badRequest("the field %s is not valid UTF-8", name)
+			return Content{}, fmt.Errorf("the field %s is not valid UTF-8", name)
 		}
 		isASCII = isASCII && utf8.RuneCountInString(value) == len(value)
 		if isKey {
-			c.key, c.hasKey = value, true
+			c.Key, c.HasKey = value, true
 		} else {
-			c.value, hasValue = store.Value{Data: []byte(value), Kind: store.String}, true
+			c.Value, hasValue = store.Value{Data: []byte(value), Kind: store.String}, true
 		}
 	}
 	switch charset := charsetOf(contentType); {
 	case (!hasValue || hasUnknown) && bytes.HasPrefix(skipSpace(body), []byte("{")):
-		return content{}, badRequest("the body is JSON, sent as a form, as curl -d does; add the header Content-Type: application/json")
+		return Content{}, fmt.Errorf("the body is JSON, sent as a form, as curl -d does; add the header Content-Type: application/json")
 	case !hasValue && sniff.Advice(body) != "":
-		return content{}, badRequest("the body is not a form: %s%s", sniff.Advice(body), hint)
+		return Content{}, fmt.Errorf("the body is not a form: %s%s", sniff.Advice(body), hint)
 	case !hasValue:
-		return content{}, badRequest("the form has no field value%s", hint)
+		return Content{}, fmt.Errorf("the form has no field value%s", hint)
 	case hasUnknown:
-		return content{}, badRequest("unknown field %q%s", unknown, hint)
+		return Content{}, fmt.Errorf("unknown field %q%s", unknown, hint)
 	case !isASCII && charset != "" && charset != "utf-8":
 		// Read as UTF-8 it would be another text.
-		return content{}, badRequest("the form says that its charset is %q; forms are read as UTF-8, so encode it so, and leave the charset out", charset)
+		return Content{}, fmt.Errorf("the form says that its charset is %q; forms are read as UTF-8, so encode it so, and leave the charset out", charset)
 	}
 	return c, nil
 }

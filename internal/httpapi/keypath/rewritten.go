@@ -1,41 +1,26 @@
-package redisproxy
+package keypath
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// sentURL returns the URL as the client sent it, before handlers in front of us
-// rewrote it.
-func sentURL(r *http.Request) *url.URL {
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		return original.URL
-	}
-	return r.URL
-}
-
 func isSamePath(a, b *url.URL) bool { return a.Path == b.Path && a.RawPath == b.RawPath }
-
-// outerPath returns the escaped path that the client asked for.
-func outerPath(r *http.Request) string { return sentURL(r).EscapedPath() }
 
 // strippedBase returns the begin of the sent path up to the end of the prefix,
 // if a handler such as that of handle_path took it away, with or without a
 // prefix of its own before ours. Like that handler it ignores case, repeated
 // slashes and dot segments.
-func strippedBase(sent, current *url.URL, prefix string) (base string, ok bool) {
-	if prefix == "" || len(current.Path) >= len(sent.Path) {
+func (r Request) strippedBase() (base string, ok bool) {
+	if r.Prefix == "" || len(r.Current.Path) >= len(r.Sent.Path) {
 		return "", false
 	}
-	from, rest := caddyhttp.CleanPath(sent.Path, true), caddyhttp.CleanPath(current.Path, true)
+	from, rest := clean(r.Sent.Path), clean(r.Current.Path)
 	if rest == "/" && !strings.HasSuffix(from, "/") {
 		rest = "" // of the prefix alone a slash is left
 	}
 	base, ok = strings.CutSuffix(from, rest)
-	if !ok || len(base) < len(prefix) || !strings.EqualFold(base[len(base)-len(prefix):], prefix) {
+	if !ok || len(base) < len(r.Prefix) || !strings.EqualFold(base[len(base)-len(r.Prefix):], r.Prefix) {
 		return "", false
 	}
 	return base, true
@@ -67,22 +52,21 @@ func fragile(path string) int {
 	return -1
 }
 
-// location returns the path of a new entry as the client sees it, or "" where a
+// Location returns the path of a new entry as the client sees it, or "" where a
 // rewrite before us leaves open which path leads back to the entry.
-func (h *Handler) location(r *http.Request, key string, where place) string {
-	sent := sentURL(r)
-	if !isSamePath(sent, r.URL) {
-		_, isStripped := strippedBase(sent, r.URL, h.prefix)
+func (r Request) Location(key string, where Place) string {
+	if !isSamePath(r.Sent, r.Current) {
+		_, isStripped := r.strippedBase()
 		switch {
 		case isStripped:
-		case !strings.HasSuffix(sent.Path, r.URL.Path):
+		case !strings.HasSuffix(r.Sent.Path, r.Current.Path):
 			return ""
-		case where == collection && fragile("/"+key) >= 0:
+		case where == Collection && fragile("/"+key) >= 0:
 			return "" // see isKept
 		}
 	}
-	path := sent.EscapedPath()
-	if where == collection {
+	path := r.Sent.EscapedPath()
+	if where == Collection {
 		path = strings.TrimSuffix(path, "/") + (&url.URL{Path: "/" + key}).EscapedPath()
 	}
 	if strings.HasPrefix(path, "//") {
