@@ -73,7 +73,7 @@ type adminKey struct {
 // ask sends a request to the admin API, which must answer status.
 func (s *server) ask(status int, method, path string) (got adminAnswers) {
 	s.t.Helper()
-	a := do(s.t, s.plain, method, "http://"+s.admin+"/redis_proxy/"+path, "")
+	a := do(s.t, s.plain, request{method, "http://" + s.admin + "/redis_proxy/" + path, "", nil})
 	a.expectStatus(s.t, status)
 	if a.Header.Get("Cache-Control") != "no-store" {
 		s.t.Errorf("%s %s may be cached: %v", method, path, a.Header)
@@ -123,8 +123,8 @@ func TestAdminListsTheRunningCaches(t *testing.T) {
 	redis_proxy /small/* {
 		namespace small
 	}`)
-	do(t, s.plain, "POST", "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
-	do(t, s.plain, "GET", "http://"+s.http+"/cache/k", "").expectStatus(t, http.StatusOK)
+	post(t, s.plain, "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
+	get(t, s.plain, "http://"+s.http+"/cache/k").expectStatus(t, http.StatusOK)
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +172,7 @@ func TestAdminListsTheRunningCaches(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	for _, path := range []string{"caches", "caches/" + c.ID, "ready"} {
-		if body := do(t, s.plain, "GET", "http://"+s.admin+"/redis_proxy/"+path, "").body; strings.Contains(body, "s3cret") {
+		if body := get(t, s.plain, "http://"+s.admin+"/redis_proxy/"+path).body; strings.Contains(body, "s3cret") {
 			t.Errorf("%s has the password: %s", path, body)
 		}
 	}
@@ -206,7 +206,7 @@ func TestAdminPagesThroughKeys(t *testing.T) {
 				postJSON(t, s.plain, fmt.Sprint(at, "k", i), "1").expectStatus(t, http.StatusCreated)
 			}
 			for _, key := range []string{"k1", "k3", "k3"} {
-				do(t, s.plain, "GET", at+key, "").expectStatus(t, http.StatusOK)
+				get(t, s.plain, at+key).expectStatus(t, http.StatusOK)
 			}
 			const order = "k0=0 k2=0 k4=0 k1=1 k3=2"
 			cache := s.cache()
@@ -248,7 +248,7 @@ func TestAdminLooksAtOneKey(t *testing.T) {
 	if got := look("text"); string(got.Value) != `"<é>\n"` || got.Type != "string" || got.Base64 != nil || got.Local != nil || got.ETag != tag || got.Rank != 0 || got.Key != "text" {
 		t.Errorf("%+v", got)
 	}
-	do(t, s.plain, "GET", at+"text", "").expectStatus(t, http.StatusOK)
+	get(t, s.plain, at+"text").expectStatus(t, http.StatusOK)
 	if got := look("text"); got.Local == nil || got.Local.TTL <= 0 || got.Local.TTL > 30 || got.Rank != 1 {
 		t.Errorf("%+v", got)
 	}
@@ -256,11 +256,11 @@ func TestAdminLooksAtOneKey(t *testing.T) {
 	if got := look("json"); string(got.Value) != `{"n":12345678901234567890}` || got.Type != "json" || got.Rank != 0 {
 		t.Errorf("%+v", got)
 	}
-	do(t, s.plain, "POST", at+"raw", "\xff\x00", "Content-Type", "image/x")
+	post(t, s.plain, at+"raw", "\xff\x00", "Content-Type", "image/x")
 	if got := look("raw"); got.Base64 == nil || *got.Base64 != "/wA=" || got.Value != nil || got.Type != "raw" || got.ContentType != "image/x" {
 		t.Errorf("%+v", got)
 	}
-	do(t, s.plain, "PUT", at+"empty", "", "Content-Type", "text/plain")
+	do(t, s.plain, request{"PUT", at + "empty", "", []string{"Content-Type", "text/plain"}})
 	if got := look("empty"); got.Base64 == nil || *got.Base64 != "" {
 		t.Errorf("%+v", got)
 	}
@@ -295,7 +295,7 @@ func TestAdminLooksAtOneKey(t *testing.T) {
 	if got := look("text"); got.Age != 3 {
 		t.Errorf("%d writes since text was created", got.Age)
 	}
-	do(t, s.plain, "PUT", at+"raw", "again", "Content-Type", "image/x").expectStatus(t, http.StatusOK)
+	do(t, s.plain, request{"PUT", at + "raw", "again", []string{"Content-Type", "image/x"}}).expectStatus(t, http.StatusOK)
 	if got, replaced := look("text"), look("raw"); got.Age != 4 || replaced.Age != 2 {
 		t.Errorf("after a PUT, %d and %d writes since", got.Age, replaced.Age)
 	}
@@ -303,14 +303,14 @@ func TestAdminLooksAtOneKey(t *testing.T) {
 	// A key is percent-decoded once. Caddy's admin endpoint cleans paths, so
 	// that some slashes must be escaped.
 	for _, key := range []string{"a/b", "a//b", "a%2Fb", "%", "é", "x?y#z", "/", "a b"} {
-		do(t, s.plain, "POST", at+url.PathEscape(key), key, "Content-Type", "text/plain").expectStatus(t, http.StatusCreated)
+		post(t, s.plain, at+url.PathEscape(key), key, "Content-Type", "text/plain").expectStatus(t, http.StatusCreated)
 		if got := look(url.PathEscape(key)); got.Key != key {
 			t.Errorf("%q for %q", got.Key, key)
 		}
 		if got := s.ask(http.StatusOK, "DELETE", cache+"/keys/"+url.PathEscape(key)); got.Deleted != 1 {
 			t.Errorf("%q: %+v", key, got)
 		}
-		do(t, s.plain, "GET", at+url.PathEscape(key), "").expectStatus(t, http.StatusNotFound)
+		get(t, s.plain, at+url.PathEscape(key)).expectStatus(t, http.StatusNotFound)
 	}
 	s.ask(http.StatusNotFound, "GET", cache+"/keys/none")
 	s.ask(http.StatusNotFound, "DELETE", cache+"/keys/none")
@@ -323,7 +323,7 @@ func TestAdminDropsFromTheLocalTier(t *testing.T) {
 	cache := s.cache()
 	for _, key := range []string{"a", "b"} {
 		postJSON(t, s.plain, at+key, "1")
-		do(t, s.plain, "GET", at+key, "")
+		get(t, s.plain, at+key)
 	}
 	isLocal := func(key string) bool {
 		t.Helper()
@@ -333,12 +333,12 @@ func TestAdminDropsFromTheLocalTier(t *testing.T) {
 	if isLocal("a") || !isLocal("b") {
 		t.Error("not a alone was dropped")
 	}
-	do(t, s.plain, "GET", at+"a", "")
+	get(t, s.plain, at+"a")
 	s.ask(http.StatusNoContent, "DELETE", cache+"/local")
 	if isLocal("a") || isLocal("b") {
 		t.Error("something is local yet")
 	}
-	do(t, s.plain, "GET", at+"a", "").expect(t, http.StatusOK, `{"key":"a","value":1}`)
+	get(t, s.plain, at+"a").expect(t, http.StatusOK, `{"key":"a","value":1}`)
 }
 
 // TestAdminDeletesByPrefixWhileOthersWrite has two nodes: one Redis under two
@@ -362,19 +362,19 @@ func TestAdminDeletesByPrefixWhileOthersWrite(t *testing.T) {
 	for w := range 50 {
 		filling.Go(func() {
 			for i := w; i < many; i += 50 {
-				do(t, s.plain, "POST", fmt.Sprint(here, "drop/", i), "v").expectStatus(t, http.StatusCreated)
+				post(t, s.plain, fmt.Sprint(here, "drop/", i), "v").expectStatus(t, http.StatusCreated)
 			}
 		})
 	}
 	filling.Wait()
-	do(t, s.plain, "POST", here+"drop*", "v").expectStatus(t, http.StatusCreated)
+	post(t, s.plain, here+"drop*", "v").expectStatus(t, http.StatusCreated)
 	caches := s.ask(http.StatusOK, "GET", "caches").Caches
 	if len(caches) != 2 {
 		t.Fatalf("%d caches", len(caches))
 	}
 	cache := "caches/" + caches[0].ID
 	eventually(t, "the other node keeps what it reads", func() bool {
-		return strings.Contains(do(t, s.plain, "GET", there+"drop/7", "").Header.Get("Cache-Status"), "hit")
+		return strings.Contains(get(t, s.plain, there+"drop/7").Header.Get("Cache-Status"), "hit")
 	})
 
 	stop := make(chan struct{})
@@ -388,7 +388,7 @@ func TestAdminDeletesByPrefixWhileOthersWrite(t *testing.T) {
 					return
 				default:
 				}
-				do(t, s.plain, "POST", fmt.Sprintf("%skeep/%d/%d", here, w, wrote[w]), "v").expectStatus(t, http.StatusCreated)
+				post(t, s.plain, fmt.Sprintf("%skeep/%d/%d", here, w, wrote[w]), "v").expectStatus(t, http.StatusCreated)
 				wrote[w]++
 			}
 		})
@@ -407,7 +407,7 @@ func TestAdminDeletesByPrefixWhileOthersWrite(t *testing.T) {
 		t.Errorf("%d are left, want %d", n, left)
 	}
 	eventually(t, "the other node has heard of it", func() bool {
-		return do(t, s.plain, "GET", there+"drop/7", "").StatusCode == http.StatusNotFound
+		return get(t, s.plain, there+"drop/7").StatusCode == http.StatusNotFound
 	})
 
 	// Empty is not everything, and confirming takes the right name.
@@ -434,7 +434,7 @@ func TestAdminSaysSoWhenRedisIsDown(t *testing.T) {
 		return "redis_proxy {\nstore " + redis.URL() + "\nredis_timeout " + timeout + "\n}"
 	}
 	s := startAdmin(t, site("10m"))
-	do(t, s.plain, "POST", "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
+	post(t, s.plain, "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
 	cache := s.cache()
 	if got := s.ask(http.StatusOK, "GET", "ready"); !got.Ready || len(got.Caches) != 1 || !got.Caches[0].Ready {
 		t.Errorf("%+v", got)
@@ -476,7 +476,7 @@ func TestAdminSaysSoWhenRedisIsDown(t *testing.T) {
 	for _, what := range []string{"GET ready", "GET " + cache, "GET " + cache + "/keys", "DELETE " + cache + "/keys/k"} {
 		method, path, _ := strings.Cut(what, " ")
 		eventually(t, what+" tells of the open breaker", func() bool {
-			text := do(t, s.plain, method, "http://"+s.admin+"/redis_proxy/"+path, "").body
+			text := do(t, s.plain, request{method, "http://" + s.admin + "/redis_proxy/" + path, "", nil}).body
 			return strings.Contains(text, "store unavailable: the circuit breaker is open, since Redis does not answer: dial tcp") &&
 				strings.Contains(text, "; see whether it runs, and can be reached from here") && strings.Count(text, "store unavailable") == 1
 		})
@@ -485,7 +485,7 @@ func TestAdminSaysSoWhenRedisIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the cache is ready again", func() bool {
-		return do(t, s.plain, "GET", "http://"+s.admin+"/redis_proxy/ready", "").StatusCode == http.StatusOK
+		return get(t, s.plain, "http://"+s.admin+"/redis_proxy/ready").StatusCode == http.StatusOK
 	})
 }
 
@@ -504,7 +504,7 @@ func TestAdminAnswersTheMethodsThatAPathHas(t *testing.T) {
 		cache + "/keys/%2Fk": "GET, HEAD, DELETE, OPTIONS",
 	} {
 		for method, status := range map[string]int{"PATCH": http.StatusMethodNotAllowed, "OPTIONS": http.StatusNoContent} {
-			a := do(t, s.plain, method, "http://"+s.admin+"/redis_proxy/"+path, "")
+			a := do(t, s.plain, request{method, "http://" + s.admin + "/redis_proxy/" + path, "", nil})
 			if a.StatusCode != status || a.Header.Get("Allow") != want {
 				t.Errorf("%s %s: %s, Allow %s, want %s", method, path, a.Status, a.Header.Get("Allow"), want)
 			}
@@ -513,11 +513,12 @@ func TestAdminAnswersTheMethodsThatAPathHas(t *testing.T) {
 	for _, path := range []string{"nothing", "caches/none", "caches/", cache + "/nothing"} {
 		s.ask(http.StatusNotFound, "GET", path)
 	}
-	if a := do(t, s.plain, "HEAD", "http://"+s.admin+"/redis_proxy/caches", ""); a.StatusCode != http.StatusOK || a.body != "" {
+	if a := do(t, s.plain, request{"HEAD", "http://" + s.admin + "/redis_proxy/caches", "", nil}); a.StatusCode != http.StatusOK || a.body != "" {
 		t.Errorf("%s %q", a.Status, a.body)
 	}
 	// Pages of other origins are Caddy's to refuse.
-	if a := do(t, s.plain, "DELETE", "http://"+s.admin+"/redis_proxy/"+cache+"/local", "", "Origin", "https://evil.example"); a.StatusCode != http.StatusForbidden {
+	elsewhere := []string{"Origin", "https://evil.example"}
+	if a := do(t, s.plain, request{"DELETE", "http://" + s.admin + "/redis_proxy/" + cache + "/local", "", elsewhere}); a.StatusCode != http.StatusForbidden {
 		t.Error(a.Status)
 	}
 }

@@ -33,10 +33,10 @@ func BenchmarkAnswer(b *testing.B) {
 			s := start(b, "handle /cache/* {\n"+c.directive+"\n}")
 			url := "http://" + s.http + "/cache/k"
 			if c.body != "" {
-				do(b, s.plain, "POST", url, c.body, "Content-Type", c.contentType).expectStatus(b, http.StatusCreated)
+				post(b, s.plain, url, c.body, "Content-Type", c.contentType).expectStatus(b, http.StatusCreated)
 			}
-			do(b, s.plain, "GET", url, "").expect(b, http.StatusOK, c.answer)
-			if a := do(b, s.plain, "GET", url, ""); c.body != "" && !strings.Contains(a.Header.Get("Cache-Status"), "; hit;") {
+			get(b, s.plain, url).expect(b, http.StatusOK, c.answer)
+			if a := get(b, s.plain, url); c.body != "" && !strings.Contains(a.Header.Get("Cache-Status"), "; hit;") {
 				b.Fatalf("not a local hit: %s", a.Header.Get("Cache-Status"))
 			}
 

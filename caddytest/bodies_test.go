@@ -40,7 +40,8 @@ func (s *server) figure(name string) int64 {
 	return 0
 }
 
-// pausingBody sends all but the last byte, and that when it is released.
+// pausingBody is a body of largeBody bytes. It sends all but the last byte, and that
+// one when it is released.
 type pausingBody struct {
 	left     int
 	released <-chan struct{}
@@ -48,8 +49,8 @@ type pausingBody struct {
 	closed   chan struct{}
 }
 
-func newPausingBody(size int, released <-chan struct{}) *pausingBody {
-	return &pausingBody{left: size, released: released, closed: make(chan struct{})}
+func newPausingBody(released <-chan struct{}) *pausingBody {
+	return &pausingBody{left: largeBody, released: released, closed: make(chan struct{})}
 }
 
 func (b *pausingBody) Read(p []byte) (int, error) {
@@ -75,14 +76,17 @@ func (b *pausingBody) Close() error {
 	return nil
 }
 
-// send posts a body as a client, and returns the status.
-func send(ctx context.Context, client *http.Client, url, from string, body io.Reader, size int64) (int, error) {
+// sender is the address of the client that sends large bodies.
+const sender = "192.0.2.1"
+
+// send posts a body of largeBody bytes as sender, and returns the status.
+func send(ctx context.Context, client *http.Client, url string, body io.Reader) (int, error) {
 	r, err := http.NewRequestWithContext(ctx, "POST", url, body)
 	if err != nil {
 		return 0, err
 	}
-	r.ContentLength = size
-	r.Header.Set("X-Forwarded-For", from)
+	r.ContentLength = largeBody
+	r.Header.Set("X-Forwarded-For", sender)
 	resp, err := client.Do(r)
 	if err != nil {
 		return 0, err
@@ -97,7 +101,7 @@ func send(ctx context.Context, client *http.Client, url, from string, body io.Re
 
 // sendRaw posts a body over a connection of its own that stops a byte short, and
 // returns the status of the answer.
-func sendRaw(addr, path, from string) (int, error) {
+func sendRaw(addr, path string) (int, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return 0, err
@@ -105,7 +109,7 @@ func sendRaw(addr, path, from string) (int, error) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(2 * patience))
 	go func() {
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: %s\r\nContent-Length: %d\r\n\r\n", path, from, largeBody)
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: %s\r\nContent-Length: %d\r\n\r\n", path, sender, largeBody)
 		_, _ = conn.Write(make([]byte, largeBody-1))
 	}()
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -130,9 +134,9 @@ func TestBodiesThatStopHinderNobodyElse(t *testing.T) {
 			stop := func(key int) (int, error) {
 				path := fmt.Sprint("/stop/", key)
 				if protocol == "HTTP/1.1" {
-					return sendRaw(s.http, path, "192.0.2.1")
+					return sendRaw(s.http, path)
 				}
-				return send(t.Context(), s.http2, "https://"+s.https+path, "192.0.2.1", newPausingBody(largeBody, nil), largeBody)
+				return send(t.Context(), s.http2, "https://"+s.https+path, newPausingBody(nil))
 			}
 			for key := range stalled {
 				go func() {
@@ -148,11 +152,11 @@ func TestBodiesThatStopHinderNobodyElse(t *testing.T) {
 			value := strings.Repeat("v", largeBody)
 			for i := range 8 {
 				at := fmt.Sprintf("http://%s/cache/other%d", s.http, i)
-				do(t, s.plain, "POST", at, value, "X-Forwarded-For", "192.0.2.2").expectStatus(t, http.StatusCreated)
+				post(t, s.plain, at, value, "X-Forwarded-For", "192.0.2.2").expectStatus(t, http.StatusCreated)
 			}
 			// A small value also of the same client, and over the same connection.
-			do(t, s.plain, "POST", "http://"+s.http+"/cache/small", "v", "X-Forwarded-For", "192.0.2.1").expectStatus(t, http.StatusCreated)
-			do(t, s.http2, "POST", "https://"+s.https+"/cache/small2", "v", "X-Forwarded-For", "192.0.2.1").expectStatus(t, http.StatusCreated)
+			post(t, s.plain, "http://"+s.http+"/cache/small", "v", "X-Forwarded-For", sender).expectStatus(t, http.StatusCreated)
+			post(t, s.http2, "https://"+s.https+"/cache/small2", "v", "X-Forwarded-For", sender).expectStatus(t, http.StatusCreated)
 
 			count := make(map[int]int)
 			for range stalled {
@@ -203,7 +207,7 @@ func TestHonestUploadsAtOnce(t *testing.T) {
 			sending.Go(func() {
 				var err error
 				body := &gatheringBody{left: size, begin: &begin}
-				if statuses[i], err = send(t.Context(), client, fmt.Sprint(at, i), "192.0.2.1", body, size); err != nil {
+				if statuses[i], err = send(t.Context(), client, fmt.Sprint(at, i), body); err != nil {
 					t.Error(err)
 				}
 			})
@@ -213,7 +217,7 @@ func TestHonestUploadsAtOnce(t *testing.T) {
 		for i, status := range statuses {
 			count[status]++
 			if status == http.StatusServiceUnavailable {
-				do(t, client, "POST", fmt.Sprint(at, i), strings.Repeat("v", size)).expectStatus(t, http.StatusCreated)
+				post(t, client, fmt.Sprint(at, i), strings.Repeat("v", size)).expectStatus(t, http.StatusCreated)
 			}
 		}
 		return count
@@ -240,7 +244,7 @@ func TestAReloadKeepsTheRoomOfBodies(t *testing.T) {
 	release := make(chan struct{})
 	status := make(chan int)
 	go func() {
-		got, err := send(t.Context(), s.plain, "http://"+s.http+"/cache/k", "192.0.2.1", newPausingBody(largeBody, release), largeBody)
+		got, err := send(t.Context(), s.plain, "http://"+s.http+"/cache/k", newPausingBody(release))
 		if err != nil {
 			t.Error(err)
 		}
@@ -272,8 +276,8 @@ func TestAClientThatLeavesGivesItsRoomBack(t *testing.T) {
 			var sending sync.WaitGroup
 			for i := range 2 { // one has room, one waits
 				sending.Go(func() {
-					body := newPausingBody(largeBody, ctx.Done())
-					if status, err := send(ctx, at.client, fmt.Sprint(at.base, "/cache/", i), "192.0.2.1", body, largeBody); err == nil && status != http.StatusServiceUnavailable {
+					body := newPausingBody(ctx.Done())
+					if status, err := send(ctx, at.client, fmt.Sprint(at.base, "/cache/", i), body); err == nil && status != http.StatusServiceUnavailable {
 						t.Errorf("it was answered %d", status)
 					}
 				})
@@ -293,8 +297,8 @@ func TestAClientThatLeavesGivesItsRoomBack(t *testing.T) {
 func TestTheTimeOfABodyEndsWithIt(t *testing.T) {
 	redis := redistest.Start(t)
 	s := start(t, "redis_proxy {\nstore "+redis.URL()+"\nbody_timeout 3s\n}")
-	do(t, s.plain, "POST", "http://"+s.http+"/cache/first", "v").expectStatus(t, http.StatusCreated)
-	do(t, s.http2, "POST", "https://"+s.https+"/cache/second", "v").expectStatus(t, http.StatusCreated)
+	post(t, s.plain, "http://"+s.http+"/cache/first", "v").expectStatus(t, http.StatusCreated)
+	post(t, s.http2, "https://"+s.https+"/cache/second", "v").expectStatus(t, http.StatusCreated)
 	redis.Pause()
 	var sending sync.WaitGroup
 	for client, base := range map[*http.Client]string{s.plain: "http://" + s.http, s.http2: "https://" + s.https} {
@@ -302,7 +306,7 @@ func TestTheTimeOfABodyEndsWithIt(t *testing.T) {
 			sending.Go(func() {
 				key := fmt.Sprintf("/cache/%.5s%d", base, size)
 				for _, status := range []int{http.StatusCreated, http.StatusConflict} { // over the same connection
-					a, err := try(t.Context(), client, "POST", base+key, strings.Repeat("v", size))
+					a, err := try(t.Context(), client, request{"POST", base + key, strings.Repeat("v", size), nil})
 					if err != nil {
 						t.Error(err)
 						return

@@ -50,7 +50,7 @@ func TestEachCauseIsToldToClientsAndHealthChecks(t *testing.T) {
 			}
 			s := startAdmin(t, "redis_proxy {\nstore "+address+"\nlocal_ttl 0\nmax_keys 1\n}")
 			if c.store == "" {
-				do(t, s.plain, "POST", "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
+				post(t, s.plain, "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
 			}
 			if c.spoil != nil {
 				if err := client.Do(t.Context(), c.spoil...).Err(); err != nil {
@@ -87,8 +87,8 @@ func TestEachCauseIsToldToClientsAndHealthChecks(t *testing.T) {
 				t.Errorf("up is %d, writable %d", up, writable)
 			}
 
-			read := do(t, s.plain, "GET", "http://"+s.http+"/cache/k", "")
-			write := do(t, s.plain, "POST", "http://"+s.http+"/cache/new", "v")
+			read := get(t, s.plain, "http://"+s.http+"/cache/k")
+			write := post(t, s.plain, "http://"+s.http+"/cache/new", "v")
 			read.expectStatus(t, readStatus)
 			write.expectStatus(t, writeStatus)
 			for _, a := range []answer{read, write} {

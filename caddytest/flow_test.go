@@ -42,7 +42,7 @@ func TestFlow(t *testing.T) {
 			key := "hello-" + protocol[5:6]
 			url := at + "/cache/" + key
 
-			unknown := do(t, c, "GET", at+"/cache/unknown", "")
+			unknown := get(t, c, at+"/cache/unknown")
 			unknown.expectStatus(t, http.StatusNotFound)
 			if unknown.Proto != protocol {
 				t.Fatalf("the protocol is %s", unknown.Proto)
@@ -52,12 +52,12 @@ func TestFlow(t *testing.T) {
 			if got := client.HGet(t.Context(), "{long}:values", key).Val(); got != "world" {
 				t.Errorf("Redis has %q", got)
 			}
-			first := do(t, c, "GET", url, "")
+			first := get(t, c, url)
 			first.expect(t, http.StatusOK, `{"key":"`+key+`","value":"world"}`)
 			if got := first.Header.Get("Cache-Status"); got != "redis_proxy; fwd=uri-miss; stored" {
 				t.Error(got)
 			}
-			second := do(t, c, "GET", url, "")
+			second := get(t, c, url)
 			second.expect(t, http.StatusOK, first.body)
 			if got := second.Header.Get("Cache-Status"); !strings.HasPrefix(got, "redis_proxy; hit; ttl=") {
 				t.Error(got)
@@ -71,16 +71,16 @@ func TestFlow(t *testing.T) {
 			if !strings.Contains(conflict.body, `"same_value":false`) {
 				t.Error(conflict.body)
 			}
-			do(t, c, "GET", url, "").expect(t, http.StatusOK, first.body)
+			get(t, c, url).expect(t, http.StatusOK, first.body)
 
 			url = at + "/short/" + key
 			postJSON(t, c, url, "1").expectStatus(t, http.StatusCreated)
-			do(t, c, "GET", url, "").expectStatus(t, http.StatusOK)
+			get(t, c, url).expectStatus(t, http.StatusOK)
 			if got := ranks(t, client, "short"); got != key+"=1" {
 				t.Errorf("the ranks are %s", got)
 			}
 			eventually(t, "the rank is 2", func() bool {
-				do(t, c, "GET", url, "").expect(t, http.StatusOK, `{"key":"`+key+`","value":1}`)
+				get(t, c, url).expect(t, http.StatusOK, `{"key":"`+key+`","value":1}`)
 				return ranks(t, client, "short") == key+"=2"
 			})
 		})
@@ -95,11 +95,11 @@ func TestEviction(t *testing.T) {
 			at := "https://" + s.https + "/cache/"
 			postJSON(t, s.http1, at+"hello", "1").expectStatus(t, http.StatusCreated)
 			postJSON(t, s.http1, at+"hello2", "2").expectStatus(t, http.StatusCreated)
-			do(t, s.http1, "GET", at+"hello", "").expectStatus(t, http.StatusOK)
+			get(t, s.http1, at+"hello").expectStatus(t, http.StatusOK)
 			postJSON(t, s.http1, at+"hello3", "3").expectStatus(t, http.StatusCreated)
-			do(t, s.http1, "GET", at+"hello2", "").expectStatus(t, http.StatusNotFound)
-			do(t, s.http1, "GET", at+"hello", "").expect(t, http.StatusOK, `{"key":"hello","value":1}`)
-			do(t, s.http1, "GET", at+"hello3", "").expect(t, http.StatusOK, `{"key":"hello3","value":3}`)
+			get(t, s.http1, at+"hello2").expectStatus(t, http.StatusNotFound)
+			get(t, s.http1, at+"hello").expect(t, http.StatusOK, `{"key":"hello","value":1}`)
+			get(t, s.http1, at+"hello3").expect(t, http.StatusOK, `{"key":"hello3","value":3}`)
 		})
 	}
 }
@@ -113,7 +113,7 @@ func TestReload(t *testing.T) {
 	for _, key := range []string{"a", "b", "c"} {
 		postJSON(t, s.plain, at+key, "1").expectStatus(t, http.StatusCreated)
 	}
-	do(t, s.plain, "GET", at+"a", "").expectStatus(t, http.StatusOK)
+	get(t, s.plain, at+"a").expectStatus(t, http.StatusOK)
 	const all = "b=0 c=0 a=1"
 
 	// data returns all that is stored, and what limits it.
@@ -134,14 +134,14 @@ func TestReload(t *testing.T) {
 		t.Fatalf("Caddy did not reject the configuration: %v", err)
 	}
 	s.validate(site("max_keys 1"))
-	do(t, s.plain, "GET", at+"b", "").expectStatus(t, http.StatusOK)
+	get(t, s.plain, at+"b").expectStatus(t, http.StatusOK)
 	postJSON(t, s.plain, at+"a", "2").expectStatus(t, http.StatusConflict)
 	if got := data(); got != "c=0 a=1 b=1 max_keys=3" {
 		t.Errorf("a rejected configuration left %s", got)
 	}
 
 	s.reload(site("max_keys 2"))
-	if got := do(t, s.plain, "GET", at+"a", "").Header.Get("Cache-Status"); !strings.Contains(got, "hit") {
+	if got := get(t, s.plain, at+"a").Header.Get("Cache-Status"); !strings.Contains(got, "hit") {
 		t.Errorf("the local tier did not survive: %s", got)
 	}
 	postJSON(t, s.plain, at+"d", "1").expectStatus(t, http.StatusCreated)
@@ -215,7 +215,7 @@ func TestAReloadConvertsTheOrderWhileAnotherNodeWrites(t *testing.T) {
 	})
 	for _, eviction := range []string{"adaptive", "rank"} {
 		s.reload(site(eviction))
-		do(t, s.plain, "GET", at+"popular0", "").expectStatus(t, http.StatusOK)
+		get(t, s.plain, at+"popular0").expectStatus(t, http.StatusOK)
 		eventually(t, "all is ordered by "+eviction, func() bool {
 			state := client.HMGet(t.Context(), "{cache}:state", "eviction", "former").Val()
 			return state[0] == eviction && state[1] == nil
@@ -252,7 +252,7 @@ func TestStopLosesNoAcknowledgedWrite(t *testing.T) {
 		clients.Go(func() {
 			key := "k" + strconv.Itoa(i)
 			// The test may not end from another goroutine, so this one reports.
-			a, err := try(context.Background(), s.http2, "POST", at+key, "v")
+			a, err := try(context.Background(), s.http2, request{"POST", at + key, "v", nil})
 			if err == nil && a.StatusCode == http.StatusCreated {
 				mu.Lock()
 				acknowledged = append(acknowledged, key)

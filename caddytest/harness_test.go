@@ -235,7 +235,7 @@ func (s *server) settle() {
 	}
 	s.plain.CloseIdleConnections()
 	eventually(s.t, "a new connection holds", func() bool {
-		_, err := try(s.t.Context(), s.plain, "GET", "http://"+s.http+"/none", "")
+		_, err := try(s.t.Context(), s.plain, request{"GET", "http://" + s.http + "/none", "", nil})
 		return err == nil
 	})
 }
@@ -265,23 +265,42 @@ type answer struct {
 	body string
 }
 
-// do sends a request; headers are names and values in turn.
-func do(t testing.TB, client *http.Client, method, url, body string, headers ...string) answer {
+// request is what a client sends; headers are names and values in turn.
+type request struct {
+	method, url, body string
+	headers           []string
+}
+
+// get reads url.
+func get(t testing.TB, client *http.Client, url string, headers ...string) answer {
 	t.Helper()
-	a, err := try(t.Context(), client, method, url, body, headers...)
+	return do(t, client, request{"GET", url, "", headers})
+}
+
+// post sends a body to url.
+func post(t testing.TB, client *http.Client, url, body string, headers ...string) answer {
+	t.Helper()
+	return do(t, client, request{"POST", url, body, headers})
+}
+
+// do sends a request, and fails the test if there is no answer.
+func do(t testing.TB, client *http.Client, r request) answer {
+	t.Helper()
+	a, err := try(t.Context(), client, r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
 
-func try(ctx context.Context, client *http.Client, method, url, body string, headers ...string) (answer, error) {
-	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+// try sends a request.
+func try(ctx context.Context, client *http.Client, sent request) (answer, error) {
+	r, err := http.NewRequestWithContext(ctx, sent.method, sent.url, strings.NewReader(sent.body))
 	if err != nil {
 		return answer{}, err
 	}
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
+	for i := 0; i < len(sent.headers); i += 2 {
+		r.Header.Set(sent.headers[i], sent.headers[i+1])
 	}
 	resp, err := client.Do(r)
 	if err != nil {
@@ -295,7 +314,7 @@ func try(ctx context.Context, client *http.Client, method, url, body string, hea
 // postJSON creates an entry with a JSON value.
 func postJSON(t testing.TB, client *http.Client, url, value string) answer {
 	t.Helper()
-	return do(t, client, "POST", url, `{"value": `+value+`}`, "Content-Type", "application/json")
+	return post(t, client, url, `{"value": `+value+`}`, "Content-Type", "application/json")
 }
 
 // expect checks status and body.

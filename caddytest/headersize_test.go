@@ -50,7 +50,7 @@ func TestKeysThatDoNotFitIntoMaxHeaderSize(t *testing.T) {
 		t.Helper()
 		eventually(t, fmt.Sprintf("%.30s… is answered with %d", path, status), func() bool {
 			client.CloseIdleConnections()
-			a, err := try(t.Context(), client, "GET", "https://"+s.https+path, "")
+			a, err := try(t.Context(), client, request{"GET", "https://" + s.https + path, "", nil})
 			return err == nil && a.StatusCode == status
 		})
 	}
@@ -90,7 +90,7 @@ func TestHowManyLongKeysABatchReadHasRoomFor(t *testing.T) {
 			query += "&key=" + string(rune('A'+i%26)) + string(rune('a'+i/26)) + c.key[:len(c.key)-6]
 		}
 		for _, client := range []*http.Client{s.http1, s.http2} {
-			do(t, client, "GET", "https://"+s.https+"/cache?"+query[1:], "").expectStatus(t, http.StatusOK)
+			get(t, client, "https://"+s.https+"/cache?"+query[1:]).expectStatus(t, http.StatusOK)
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 // the buckets.
 func (s *server) scrape() map[string]string {
 	s.t.Helper()
-	a := do(s.t, s.plain, "GET", "http://"+s.admin+"/metrics", "")
+	a := get(s.t, s.plain, "http://"+s.admin+"/metrics")
 	a.expectStatus(s.t, http.StatusOK)
 	values := make(map[string]string)
 	for line := range strings.Lines(a.body) {
@@ -80,11 +80,11 @@ func TestMetricsSurviveReloads(t *testing.T) {
 			cache := `namespace="cache",store="` + label + `"`
 			at := "http://" + s.http
 			for _, key := range []string{"a", "b", "c"} {
-				do(t, s.plain, "POST", at+"/cache/"+key, "v").expectStatus(t, http.StatusCreated)
+				post(t, s.plain, at+"/cache/"+key, "v").expectStatus(t, http.StatusCreated)
 			}
-			do(t, s.plain, "GET", at+"/kv/c", "").expectStatus(t, http.StatusOK)
-			do(t, s.plain, "GET", at+"/cache/c", "").expectStatus(t, http.StatusOK)
-			do(t, s.plain, "GET", at+"/other/c", "").expectStatus(t, http.StatusNotFound)
+			get(t, s.plain, at+"/kv/c").expectStatus(t, http.StatusOK)
+			get(t, s.plain, at+"/cache/c").expectStatus(t, http.StatusOK)
+			get(t, s.plain, at+"/other/c").expectStatus(t, http.StatusNotFound)
 			want := map[string]string{
 				`requests_total{operation="post",outcome="created"}`: "3",
 				`requests_total{operation="get",outcome="store"}`:    "1",
@@ -117,7 +117,7 @@ func TestMetricsSurviveReloads(t *testing.T) {
 			want[`max_queue_jobs{}`] = "7"
 			s.expectMetrics(cache, want)
 			s.validate(site("max_queue_jobs 8"))
-			do(t, s.plain, "GET", at+"/cache/c", "").expectStatus(t, http.StatusOK)
+			get(t, s.plain, at+"/cache/c").expectStatus(t, http.StatusOK)
 			want[`requests_total{operation="get",outcome="local"}`] = "2"
 			want[`request_duration_seconds_count{operation="get"}`] = "3"
 			s.expectMetrics(cache, want)
@@ -172,9 +172,9 @@ func TestLimitsAreThoseInForce(t *testing.T) {
 			t.Errorf("the nodes' own are %v", own)
 		}
 	}
-	do(t, s.plain, "POST", "http://"+s.http+"/cache/a", "v").expectStatus(t, http.StatusCreated)
+	post(t, s.plain, "http://"+s.http+"/cache/a", "v").expectStatus(t, http.StatusCreated)
 	check(7, 7000, "rank")
-	do(t, s.plain, "POST", "http://"+s.http+"/kv/b", "v").expectStatus(t, http.StatusCreated)
+	post(t, s.plain, "http://"+s.http+"/kv/b", "v").expectStatus(t, http.StatusCreated)
 	check(5, 5000, "lru")
 }
 
@@ -182,10 +182,10 @@ func TestMetricsWhileRedisIsDown(t *testing.T) {
 	redis := redistest.Start(t)
 	s := startAdmin(t, "redis_proxy {\nstore "+redis.URL()+"\n}")
 	cache := `namespace="cache",store="` + redis.Addr + `/0"`
-	do(t, s.plain, "POST", "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
+	post(t, s.plain, "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
 	s.expectMetrics(cache, map[string]string{`up{}`: "1", `keys{}`: "1"})
 	redis.Kill()
-	do(t, s.plain, "GET", "http://"+s.http+"/cache/x", "").expectStatus(t, http.StatusServiceUnavailable)
+	get(t, s.plain, "http://"+s.http+"/cache/x").expectStatus(t, http.StatusServiceUnavailable)
 	eventually(t, "it is told that Redis is down", func() bool { return s.scrape()[`up{`+cache+`}`] == "0" })
 	s.expectMetrics(cache, map[string]string{
 		`keys{}`: "", `max_keys{}`: "",
@@ -217,14 +217,14 @@ func TestPlaceholdersAndAccessLog(t *testing.T) {
 		respond "{http.redis_proxy.status} {http.redis_proxy.key}" {err.status_code}
 	}`)
 	at := "http://" + s.http
-	do(t, s.plain, "GET", at+"/cache/k", "").expect(t, http.StatusNotFound, "absent k")
+	get(t, s.plain, at+"/cache/k").expect(t, http.StatusNotFound, "absent k")
 	created := postJSON(t, s.plain, at+"/cache/k", "1")
 	if got := created.Header.Get("X-Redis-Proxy"); got != "created k" {
 		t.Errorf("the header is %q", got)
 	}
-	do(t, s.plain, "GET", at+"/cache/k", "").expectStatus(t, http.StatusOK)
-	do(t, s.plain, "GET", at+"/cache/k", "").expectStatus(t, http.StatusOK)
-	do(t, s.plain, "GET", at+"/quiet/k", "").expectStatus(t, http.StatusNotFound)
+	get(t, s.plain, at+"/cache/k").expectStatus(t, http.StatusOK)
+	get(t, s.plain, at+"/cache/k").expectStatus(t, http.StatusOK)
+	get(t, s.plain, at+"/quiet/k").expectStatus(t, http.StatusNotFound)
 
 	type line struct {
 		Request    struct{ Method, URI string }
@@ -273,9 +273,9 @@ func TestTheAccessLogCanBeRidOfKeys(t *testing.T) {
 	}`)
 	for _, what := range []string{"POST /s3cret", "GET /s3cret?raw", "GET ?key=s3cret", "GET /a/s3cret%2F"} {
 		method, path, _ := strings.Cut(what, " ")
-		do(t, s.plain, method, "http://"+s.http+"/cache"+path, "v")
+		do(t, s.plain, request{method, "http://" + s.http + "/cache" + path, "v", nil})
 	}
-	do(t, s.plain, "GET", "http://"+s.http+"/other?q=1", "")
+	get(t, s.plain, "http://"+s.http+"/other?q=1")
 	var lines string
 	eventually(t, "the log has all requests", func() bool {
 		file, err := os.ReadFile(log)
@@ -341,21 +341,21 @@ func TestLogs(t *testing.T) {
 	const ours = "http.handlers.redis_proxy"
 	redis.Kill()
 	eventually(t, "it is logged that Redis is lost", func() bool {
-		do(t, s.plain, "GET", url, "").expectStatus(t, http.StatusServiceUnavailable)
+		get(t, s.plain, url).expectStatus(t, http.StatusServiceUnavailable)
 		return count("warn", ours, "Redis does not answer") > 0
 	})
 	for range 20 {
-		do(t, s.plain, "GET", url, "").expectStatus(t, http.StatusServiceUnavailable)
+		get(t, s.plain, url).expectStatus(t, http.StatusServiceUnavailable)
 	}
 	eventually(t, "go-redis has something to say", func() bool {
-		do(t, s.plain, "GET", url, "")
+		get(t, s.plain, url)
 		return count("debug", "redis", "go-redis") > 0
 	})
 	if err := redis.Restart(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "it is logged that Redis is back", func() bool {
-		_, _ = try(t.Context(), s.plain, "GET", url, "")
+		_, _ = try(t.Context(), s.plain, request{"GET", url, "", nil})
 		return count("info", ours, "Redis answers again") > 0
 	})
 	if lost, back := count("warn", ours, "Redis does not answer"), count("info", ours, "Redis answers again"); lost != 1 || back != 1 {

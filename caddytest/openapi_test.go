@@ -183,7 +183,7 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	at, admin := "http://"+s.http+"/cache", "http://"+s.admin+"/redis_proxy/"
 	send := func(status int, method, url, body string, headers ...string) answer {
 		t.Helper()
-		a := do(t, client, method, url, body, headers...)
+		a := do(t, client, request{method, url, body, headers})
 		a.expectStatus(t, status)
 		return a
 	}

@@ -52,36 +52,36 @@ func TestPaths(t *testing.T) {
 			}
 			for _, key := range keys {
 				path := c.base + "/" + key
-				a := do(t, s.plain, "POST", at+path, "value of "+key)
+				a := post(t, s.plain, at+path, "value of "+key)
 				a.expect(t, http.StatusCreated, "")
 				if got := a.Header.Get("Location"); got != path {
 					t.Errorf("Location is %s, want %s", got, path)
 				}
-				do(t, s.plain, "GET", at+path, "").expect(t, http.StatusOK, "value of "+key)
+				get(t, s.plain, at+path).expect(t, http.StatusOK, "value of "+key)
 			}
-			do(t, s.plain, "GET", at+c.base+"/a/c", "").expect(t, http.StatusOK, "value of a%2Fc")
-			do(t, s.plain, "GET", at+c.base+"/x/%2e%2e/hello", "").expectStatus(t, http.StatusBadRequest)
+			get(t, s.plain, at+c.base+"/a/c").expect(t, http.StatusOK, "value of a%2Fc")
+			get(t, s.plain, at+c.base+"/x/%2e%2e/hello").expectStatus(t, http.StatusBadRequest)
 			if isCleaned {
-				do(t, s.plain, "GET", at+c.base+"/a//b", "").expectStatus(t, http.StatusBadRequest)
+				get(t, s.plain, at+c.base+"/a//b").expectStatus(t, http.StatusBadRequest)
 			}
 			if c.collection {
-				a := do(t, s.plain, "POST", at+c.base, `{"key": "in/body", "value": 1}`, "Content-Type", "application/json")
+				a := post(t, s.plain, at+c.base, `{"key": "in/body", "value": 1}`, "Content-Type", "application/json")
 				a.expect(t, http.StatusCreated, "")
 				if got := a.Header.Get("Location"); got != c.base+"/in/body" {
 					t.Errorf("Location is %s", got)
 				}
-				do(t, s.plain, "GET", at+c.base+"/in/body", "").expect(t, http.StatusOK, `{"key":"in/body","value":1}`)
+				get(t, s.plain, at+c.base+"/in/body").expect(t, http.StatusOK, `{"key":"in/body","value":1}`)
 			}
-			absent := do(t, s.plain, "GET", at+c.base+"/absent", "")
+			absent := get(t, s.plain, at+c.base+"/absent")
 			absent.expectStatus(t, http.StatusNotFound)
 			if strings.Contains(c.site, "handle_errors") {
 				absent.expect(t, http.StatusNotFound, "404")
 			}
 			if c.others != "-" {
-				do(t, s.plain, "GET", at+"/others", "").expect(t, http.StatusOK, c.others)
+				get(t, s.plain, at+"/others").expect(t, http.StatusOK, c.others)
 			}
 			if c.others != "-" && !strings.Contains(c.site, "/cache*") { // which also matches /cached
-				do(t, s.plain, "GET", at+c.base+"d/x", "").expect(t, http.StatusOK, c.others)
+				get(t, s.plain, at+c.base+"d/x").expect(t, http.StatusOK, c.others)
 			}
 		})
 	}
@@ -93,23 +93,23 @@ func TestNoOtherKeyBehindAStrip(t *testing.T) {
 		t.Run(outer, func(t *testing.T) {
 			s := start(t, strings.ReplaceAll(outer, "%", "redis_proxy {\nmethods GET HEAD POST PUT DELETE\n}"))
 			at := "http://" + s.http + "/api/cache"
-			do(t, s.plain, "PUT", at+"/u/x", "v").expectStatus(t, http.StatusCreated)
+			do(t, s.plain, request{"PUT", at + "/u/x", "v", nil}).expectStatus(t, http.StatusCreated)
 			for _, other := range []string{"/u//x", "//u/x", "//u///x", "/v/%2e%2e/u/x", "/v/%2E./u/x", "/u/./x", "/%2e/u/x", "/u%2Fy%2F..%2Fx"} {
 				for _, method := range []string{"PUT", "DELETE", "POST", "GET"} {
-					do(t, s.plain, method, at+other, "other").expectStatus(t, http.StatusBadRequest)
+					do(t, s.plain, request{method, at + other, "other", nil}).expectStatus(t, http.StatusBadRequest)
 				}
 			}
-			do(t, s.plain, "GET", at+"/u/x", "").expect(t, http.StatusOK, "v")
+			get(t, s.plain, at+"/u/x").expect(t, http.StatusOK, "v")
 			// An escaped slash is one that Caddy does not merge.
-			do(t, s.plain, "PUT", at+"/u%2F%2Fx", "other").expectStatus(t, http.StatusCreated)
-			do(t, s.plain, "GET", at+"/u/x", "").expect(t, http.StatusOK, "v")
+			do(t, s.plain, request{"PUT", at + "/u%2F%2Fx", "other", nil}).expectStatus(t, http.StatusCreated)
+			get(t, s.plain, at+"/u/x").expect(t, http.StatusOK, "v")
 
-			a := do(t, s.plain, "POST", at, `{"key": "p//q", "value": 1}`, "Content-Type", "application/json")
+			a := post(t, s.plain, at, `{"key": "p//q", "value": 1}`, "Content-Type", "application/json")
 			a.expect(t, http.StatusCreated, "")
 			if got := a.Header.Values("Location"); got != nil {
 				t.Errorf("Location is %s, which leads nowhere", got)
 			}
-			do(t, s.plain, "GET", at+"?key=p//q", "").expectStatus(t, http.StatusOK)
+			get(t, s.plain, at+"?key=p//q").expectStatus(t, http.StatusOK)
 		})
 	}
 }
@@ -119,18 +119,18 @@ func TestLocationOfRewrittenPaths(t *testing.T) {
 	s := start(t, "rewrite /by /cache/byid/{query.id}\nrewrite /new /cache\nredis_proxy")
 	at := "http://" + s.http
 	for _, path := range []string{"/by?id=7", "/new"} {
-		a := do(t, s.plain, "POST", at+path, `{"key": "byid/7", "value": 1}`, "Content-Type", "application/json")
+		a := post(t, s.plain, at+path, `{"key": "byid/7", "value": 1}`, "Content-Type", "application/json")
 		if path == "/new" {
 			a.expectStatus(t, http.StatusConflict)
-			a = do(t, s.plain, "POST", at+path, `{"key": "k", "value": 1}`, "Content-Type", "application/json")
+			a = post(t, s.plain, at+path, `{"key": "k", "value": 1}`, "Content-Type", "application/json")
 		}
 		a.expect(t, http.StatusCreated, "")
 		if got := a.Header.Values("Location"); got != nil {
 			t.Errorf("%s: Location is %s", path, got)
 		}
 	}
-	do(t, s.plain, "GET", at+"/by?id=7", "").expect(t, http.StatusOK, `{"key":"byid/7","value":1}`)
-	do(t, s.plain, "GET", at+"/cache/k", "").expect(t, http.StatusOK, `{"key":"k","value":1}`)
+	get(t, s.plain, at+"/by?id=7").expect(t, http.StatusOK, `{"key":"byid/7","value":1}`)
+	get(t, s.plain, at+"/cache/k").expect(t, http.StatusOK, `{"key":"k","value":1}`)
 }
 
 // TestNearMissesOfAStrippedPrefix are answered, not left to an empty 200: the
@@ -138,15 +138,15 @@ func TestLocationOfRewrittenPaths(t *testing.T) {
 func TestNearMissesOfAStrippedPrefix(t *testing.T) {
 	s := start(t, "handle_path /cache/* {\nredis_proxy\n}")
 	for _, path := range []string{"/CACHE/k", "//cache/k", "/c%61che/k", "/x/%2e%2e/cache/k"} {
-		do(t, s.plain, "GET", "http://"+s.http+path, "").expectStatus(t, http.StatusNotFound)
+		get(t, s.plain, "http://"+s.http+path).expectStatus(t, http.StatusNotFound)
 	}
 }
 
 // TestGuardBefore makes sure of the place among other directives.
 func TestGuardBefore(t *testing.T) {
 	s := start(t, "redis_proxy\n@outside not header X-Token secret\nrespond @outside 401")
-	do(t, s.plain, "POST", "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusUnauthorized)
-	do(t, s.plain, "POST", "http://"+s.http+"/cache/k", "v", "X-Token", "secret").expectStatus(t, http.StatusCreated)
+	post(t, s.plain, "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusUnauthorized)
+	post(t, s.plain, "http://"+s.http+"/cache/k", "v", "X-Token", "secret").expectStatus(t, http.StatusCreated)
 }
 
 // TestBehindEncode sends back the tags that the encode directive changes.
@@ -156,17 +156,17 @@ func TestBehindEncode(t *testing.T) {
 	value := `"` + strings.Repeat("x", 2000) + `"`
 	for _, client := range []*http.Client{s.http1, s.http2} {
 		for _, encoding := range []string{"gzip", "zstd"} {
-			do(t, client, "PUT", at, `{"value": `+value+`}`, "Content-Type", "application/json")
-			a := do(t, client, "GET", at, "", "Accept-Encoding", encoding)
+			do(t, client, request{"PUT", at, `{"value": ` + value + `}`, []string{"Content-Type", "application/json"}})
+			a := get(t, client, at, "Accept-Encoding", encoding)
 			tag := a.Header.Get("Etag")
 			if a.Header.Get("Content-Encoding") != encoding || !strings.HasSuffix(tag, "-"+encoding+`"`) || len(a.body) > 1000 {
 				t.Fatalf("%v, %d bytes", a.Header, len(a.body))
 			}
-			do(t, client, "GET", at, "", "Accept-Encoding", encoding, "If-None-Match", tag).expect(t, http.StatusNotModified, "")
-			do(t, client, "HEAD", at, "", "Accept-Encoding", encoding, "If-None-Match", tag).expect(t, http.StatusNotModified, "")
-			do(t, client, "PUT", at, "v1", "If-Match", tag).expectStatus(t, http.StatusOK)
-			do(t, client, "PUT", at, "v2", "If-Match", tag).expectStatus(t, http.StatusPreconditionFailed)
-			do(t, client, "GET", at, "", "Accept-Encoding", encoding, "If-None-Match", tag).expect(t, http.StatusOK, "v1")
+			get(t, client, at, "Accept-Encoding", encoding, "If-None-Match", tag).expect(t, http.StatusNotModified, "")
+			do(t, client, request{"HEAD", at, "", []string{"Accept-Encoding", encoding, "If-None-Match", tag}}).expect(t, http.StatusNotModified, "")
+			do(t, client, request{"PUT", at, "v1", []string{"If-Match", tag}}).expectStatus(t, http.StatusOK)
+			do(t, client, request{"PUT", at, "v2", []string{"If-Match", tag}}).expectStatus(t, http.StatusPreconditionFailed)
+			get(t, client, at, "Accept-Encoding", encoding, "If-None-Match", tag).expect(t, http.StatusOK, "v1")
 		}
 	}
 }
@@ -175,7 +175,7 @@ func TestBehindEncode(t *testing.T) {
 func TestRequestBodyLimit(t *testing.T) {
 	s := start(t, "request_body {\nmax_size 10\n}\nredis_proxy")
 	at := "http://" + s.http + "/cache/k"
-	do(t, s.plain, "POST", at, strings.Repeat("x", 11)).expect(t, http.StatusRequestEntityTooLarge, "")
+	post(t, s.plain, at, strings.Repeat("x", 11)).expect(t, http.StatusRequestEntityTooLarge, "")
 	r, err := http.NewRequestWithContext(t.Context(), "POST", at, io.MultiReader(strings.NewReader(strings.Repeat("x", 11))))
 	if err != nil {
 		t.Fatal(err)
@@ -188,7 +188,7 @@ func TestRequestBodyLimit(t *testing.T) {
 	if resp.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Error(resp.Status)
 	}
-	do(t, s.plain, "GET", at, "").expectStatus(t, http.StatusNotFound)
+	get(t, s.plain, at).expectStatus(t, http.StatusNotFound)
 }
 
 // TestHeaderDirective edits our header values in place, which must not reach
@@ -198,14 +198,14 @@ func TestHeaderDirective(t *testing.T) {
 	at := "http://" + s.http + "/cache/k"
 	postJSON(t, s.plain, at, "1")
 	for range 3 {
-		a := do(t, s.plain, "GET", at, "")
+		a := get(t, s.plain, at)
 		a.expect(t, http.StatusOK, `{"key":"k","value":1}`)
 		if got := a.Header.Get("Content-Type"); got != "application/cbor" {
 			t.Errorf("Content-Type is %s", got)
 		}
 	}
 	s.reload("redis_proxy")
-	if got := do(t, s.plain, "GET", at, "").Header; got.Get("Content-Type") != "application/json" || got.Get("Etag") == "changed" {
+	if got := get(t, s.plain, at).Header; got.Get("Content-Type") != "application/json" || got.Get("Etag") == "changed" {
 		t.Error(got)
 	}
 }

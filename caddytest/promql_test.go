@@ -37,8 +37,8 @@ type metricFamily struct {
 func knownMetrics(t *testing.T) known {
 	t.Helper()
 	s := startAdmin(t, "redis_proxy {\nstore "+redistest.Start(t).URL()+"\n}")
-	do(t, s.plain, "POST", "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
-	scraped := do(t, s.plain, "GET", "http://"+s.admin+"/metrics", "")
+	post(t, s.plain, "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
+	scraped := get(t, s.plain, "http://"+s.admin+"/metrics")
 	scraped.expectStatus(t, http.StatusOK)
 	textParser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := textParser.TextToMetricFamilies(strings.NewReader(scraped.body))

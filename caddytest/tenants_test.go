@@ -20,18 +20,18 @@ redis_proxy {
 }`)
 	at := "http://" + s.http + "/cache"
 	for tenant, value := range map[string]string{"a": `"of a"`, "b": `"of b"`} {
-		do(t, s.plain, "POST", at, `{"key": "k", "value": `+value+`}`, "Content-Type", "application/json", "X-Tenant", tenant).expect(t, http.StatusCreated, "")
+		post(t, s.plain, at, `{"key": "k", "value": `+value+`}`, "Content-Type", "application/json", "X-Tenant", tenant).expect(t, http.StatusCreated, "")
 	}
 	for tenant, value := range map[string]string{"A": `"of a"`, "b": `"of b"`} {
-		a := do(t, s.plain, "GET", at+"/k", "", "X-Tenant", tenant)
+		a := get(t, s.plain, at+"/k", "X-Tenant", tenant)
 		a.expect(t, http.StatusOK, `{"key":"k","value":`+value+`}`)
-		head := do(t, s.plain, "HEAD", at+"/k", "", "X-Tenant", tenant)
+		head := do(t, s.plain, request{"HEAD", at + "/k", "", []string{"X-Tenant", tenant}})
 		if head.ContentLength != int64(len(a.body)) {
 			t.Errorf("HEAD says %d bytes, GET has %d", head.ContentLength, len(a.body))
 		}
 	}
-	do(t, s.plain, "GET", at+"/k", "", "X-Tenant", "c").expectStatus(t, http.StatusBadRequest)
-	do(t, s.plain, "GET", at+"/k", "").expectStatus(t, http.StatusBadRequest)
+	get(t, s.plain, at+"/k", "X-Tenant", "c").expectStatus(t, http.StatusBadRequest)
+	get(t, s.plain, at+"/k").expectStatus(t, http.StatusBadRequest)
 	if got, err := redis.Client().HKeys(t.Context(), "{cache}:values").Result(); err != nil || len(got) != 2 || got[0]+got[1] != "a/kb/k" && got[0]+got[1] != "b/ka/k" {
 		t.Errorf("Redis has %v, %v", got, err)
 	}

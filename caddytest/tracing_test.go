@@ -68,8 +68,8 @@ redis_proxy {
 }`)
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	at2 := "http://" + s.http + "/cache/some-key"
-	do(t, s.plain, "POST", at2, "some-value").expectStatus(t, http.StatusCreated)
-	do(t, s.plain, "GET", at2, "", "Traceparent", "00-"+trace+"-b7ad6b7169203331-01").expect(t, http.StatusOK, "some-value")
+	post(t, s.plain, at2, "some-value").expectStatus(t, http.StatusCreated)
+	get(t, s.plain, at2, "Traceparent", "00-"+trace+"-b7ad6b7169203331-01").expect(t, http.StatusOK, "some-value")
 
 	for _, chain := range [][]string{
 		{"POST", "redis_proxy apply", "redis_proxy apply batch", "redis EVALSHA"},

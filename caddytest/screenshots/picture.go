@@ -31,28 +31,32 @@ func takePictures(url, dir, out string) error {
 		return err
 	}
 	defer end()
-	for _, p := range []struct {
-		name, theme   string
-		width, height int64
-		scale         float64
-	}{
+	for _, p := range []picture{
 		{"dashboard-light.png", "light", 1280, 1530, 1},
 		{"dashboard-dark.png", "dark", 1280, 860, 1},
 		{"dashboard-phone.png", "light", 390, 1240, 1.5},
 	} {
-		picture, err := takePicture(browser, url, p.theme, p.width, p.height, p.scale)
+		file, err := p.take(browser, url)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		if err := os.WriteFile(filepath.Join(out, p.name), picture, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(out, p.name), file, 0o600); err != nil {
 			return err
 		}
-		fmt.Printf("%s: %d KB\n", p.name, len(picture)/1000)
+		fmt.Printf("%s: %d KB\n", p.name, len(file)/1000)
 	}
 	return nil
 }
 
-func takePicture(browser context.Context, url, theme string, width, height int64, scale float64) ([]byte, error) {
+// picture is a file with a picture of the dashboard in a browser window.
+type picture struct {
+	name, theme   string
+	width, height int64
+	scale         float64
+}
+
+// take returns the picture as a PNG.
+func (p picture) take(browser context.Context, url string) ([]byte, error) {
 	tab, closeTab := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	defer closeTab()
 	if err := chromedp.Do(tab); err != nil {
@@ -62,21 +66,21 @@ func takePicture(browser context.Context, url, theme string, width, height int64
 	defer cancel()
 	inTheme := chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}},
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: p.theme}},
 		})
 		return err
 	})
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height, chromedp.EmulateScale(scale)), inTheme, chromedp.Navigate(url)); err != nil {
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(p.width, p.height, chromedp.EmulateScale(p.scale)), inTheme, chromedp.Navigate(url)); err != nil {
 		return nil, err
 	}
 	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](isReady, chromedp.WithPollingInterval(100*time.Millisecond))); err != nil {
 		return nil, err
 	}
-	picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	captured, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		return nil, err
 	}
-	decoded, err := png.Decode(bytes.NewReader(picture))
+	decoded, err := png.Decode(bytes.NewReader(captured))
 	if err != nil {
 		return nil, err
 	}
@@ -88,12 +92,12 @@ func takePicture(browser context.Context, url, theme string, width, height int64
 
 // inPalette draws a picture in its 256 most frequent colours, which for a page
 // are nearly all: a third of the bytes, and nobody sees it.
-func inPalette(picture image.Image) image.Image {
+func inPalette(full image.Image) image.Image {
 	counts := make(map[color.RGBA]int)
-	bounds := picture.Bounds()
+	bounds := full.Bounds()
 	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
 		for x := bounds.Min.X; x < bounds.Max.X; x++ {
-			counts[color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)]++
+			counts[color.RGBAModel.Convert(full.At(x, y)).(color.RGBA)]++
 		}
 	}
 	colors := slices.SortedFunc(maps.Keys(counts), func(a, b color.RGBA) int { return cmp.Compare(counts[b], counts[a]) })
@@ -102,6 +106,6 @@ func inPalette(picture image.Image) image.Image {
 		palette = append(palette, c)
 	}
 	drawn := image.NewPaletted(bounds, palette)
-	draw.Draw(drawn, bounds, picture, bounds.Min, draw.Src)
+	draw.Draw(drawn, bounds, full, bounds.Min, draw.Src)
 	return drawn
 }
