@@ -28,7 +28,7 @@ var examples = map[string][]func(*testing.T, string){
 	"docs/directive.md#the-directive-and-its-json": {isAHandler},
 	"docs/events.md#message":                       {isAnEvent},
 	"docs/export.md#the-file":                      {isAnExport},
-	"docs/http-api.md#values":                      {isABatchRead},
+	"docs/http-api.md#batch-reads":                 {isABatchRead},
 	"docs/http-api.md#errors":                      {isAConflict},
 	"docs/metrics.md#placeholders":                 {isInTheAccessLog},
 }
