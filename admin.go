@@ -1,7 +1,6 @@
 package redisproxy
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 func init() {
@@ -143,28 +143,17 @@ func answer(w http.ResponseWriter, r *http.Request, by byMethod) error {
 	return apiError(http.StatusMethodNotAllowed, r.Method+" is not supported here; use a method that Allow lists")
 }
 
-// cache is a pooled engine as the API serves it.
-type cache struct{ pooled *pooledEngine }
-
-// caches lists those that run, by id.
-func caches() []cache {
-	var all []cache
-	pool.Range(func(_, value any) bool {
-		all = append(all, cache{value.(*pooledEngine)})
-		return true
-	})
-	slices.SortFunc(all, func(a, b cache) int { return cmp.Compare(a.pooled.id(), b.pooled.id()) })
-	return all
-}
+// cache is a running one as the API serves it.
+type cache struct{ running *running.Cache }
 
 func findCache(escapedID string) (cache, error) {
 	id, err := url.PathUnescape(escapedID)
 	if err != nil {
 		return cache{}, badAdminRequest("the id is not percent-encoded")
 	}
-	for _, c := range caches() {
-		if c.pooled.id() == id {
-			return c, nil
+	for _, c := range running.Caches() {
+		if c.ID() == id {
+			return cache{c}, nil
 		}
 	}
 	return cache{}, notFound("no cache has this id; caches lists those that run")
@@ -172,11 +161,11 @@ func findCache(escapedID string) (cache, error) {
 
 // eachCache calls f for all at once, since each may wait for a store of its own.
 func eachCache[T any](f func(c cache) T) []T {
-	all := caches()
+	all := running.Caches()
 	results := make([]T, len(all))
 	var wg sync.WaitGroup
 	for i, c := range all {
-		wg.Go(func() { results[i] = f(c) })
+		wg.Go(func() { results[i] = f(cache{c}) })
 	}
 	wg.Wait()
 	return results
@@ -211,7 +200,7 @@ func (c cache) serveKeys(w http.ResponseWriter, r *http.Request) error {
 			return badAdminRequest("limit is %q; expected 1 to %d", text, mostListed)
 		}
 	}
-	page, err := c.pooled.engine.Page(r.Context(), store.Cursor(query["cursor"]), limit, order)
+	page, err := c.running.Engine.Page(r.Context(), store.Cursor(query["cursor"]), limit, order)
 	if errors.Is(err, store.ErrCursor) {
 		return badAdminRequest("cursor is not one that an answer had")
 	}
@@ -237,7 +226,7 @@ func (c cache) serveKey(key string) func(http.ResponseWriter, *http.Request) err
 				return badAdminRequest("value_limit is %q; expected a number of bytes", text)
 			}
 		}
-		listed, err := c.pooled.engine.Look(r.Context(), key)
+		listed, err := c.running.Engine.Look(r.Context(), key)
 		if err != nil {
 			return engineError(w, err, "")
 		}
@@ -250,7 +239,7 @@ func (c cache) serveKey(key string) func(http.ResponseWriter, *http.Request) err
 
 func (c cache) deleteKey(key string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		result, err := c.pooled.engine.Delete(r.Context(), key, "", "")
+		result, err := c.running.Engine.Delete(r.Context(), key, "", "")
 		if err != nil {
 			return engineError(w, err, "")
 		}
@@ -274,10 +263,10 @@ func (c cache) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 		return badAdminRequest("prefix and confirm exclude each other")
 	case prefix == "" && confirm == "":
 		return badAdminRequest("say what to delete: prefix=… for the keys that begin with it, confirm=… with the namespace for all")
-	case prefix == "" && confirm != c.pooled.namespace:
+	case prefix == "" && confirm != c.running.Namespace():
 		return badAdminRequest("confirm is not the namespace of this cache, nothing was deleted")
 	}
-	deleted, err := c.pooled.engine.DeletePrefix(r.Context(), prefix)
+	deleted, err := c.running.Engine.DeletePrefix(r.Context(), prefix)
 	if err != nil {
 		return engineError(w, err, fmt.Sprintf("%d were deleted until then; repeat the request to go on", deleted))
 	}
@@ -285,14 +274,14 @@ func (c cache) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (c cache) dropAllLocal(w http.ResponseWriter, _ *http.Request) error {
-	c.pooled.engine.DropAllLocal()
+	c.running.Engine.DropAllLocal()
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
 func (c cache) dropLocal(key string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, _ *http.Request) error {
-		c.pooled.engine.DropLocal(key)
+		c.running.Engine.DropLocal(key)
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
@@ -308,7 +297,7 @@ func serveLive(w http.ResponseWriter, _ *http.Request) error {
 // still read.
 func serveReady(w http.ResponseWriter, r *http.Request) error {
 	ready := readyView{Ready: true, Writes: true, Caches: eachCache(func(c cache) cacheReady {
-		return viewReady(c.pooled.id(), c.pooled.engine.Probe(r.Context()))
+		return viewReady(c.running.ID(), c.running.Engine.Probe(r.Context()))
 	})}
 	status := http.StatusOK
 	for _, c := range ready.Caches {

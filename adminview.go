@@ -23,30 +23,30 @@ type cacheView struct {
 	Settings     settingsView        `json:"settings"`
 	StoreState   storeStateView      `json:"store_state"`
 	Subscription subscriptionView    `json:"subscription"`
-	Stats        cacheStats          `json:"figures"`
+	Stats        running.Stats       `json:"figures"`
 	History      running.HistoryView `json:"history"`
 }
 
 // settingsView has the names of the directive; durations are written as there.
-type settingsView []agreedSetting
+type settingsView []running.Setting
 
 func (v settingsView) MarshalJSON() ([]byte, error) {
 	text := []byte{'{'}
 	for _, s := range v {
-		if s.isSecret {
+		if s.IsSecret {
 			continue
 		}
-		if d, ok := s.value.(time.Duration); ok {
-			s.value = d.String()
+		if d, ok := s.Value.(time.Duration); ok {
+			s.Value = d.String()
 		}
-		value, err := json.Marshal(s.value)
+		value, err := json.Marshal(s.Value)
 		if err != nil {
 			return nil, err
 		}
 		if len(text) > 1 {
 			text = append(text, ',')
 		}
-		text = append(content.AppendQuoted(text, s.name), ':')
+		text = append(content.AppendQuoted(text, s.Name), ':')
 		text = append(text, value...)
 	}
 	return append(text, '}'), nil
@@ -151,33 +151,30 @@ const lookTimeout = 2 * time.Second
 
 // view asks the store, within redis_timeout and lookTimeout.
 func (c cache) view(ctx context.Context) cacheView {
-	s := c.pooled.inForce()
+	s := c.running.InForce()
 	v := cacheView{
-		ID:        c.pooled.id(),
-		Namespace: c.pooled.namespace,
-		Store:     s.redactedStore(),
-		Settings:  settingsView(s.agreed),
-		Stats:     c.pooled.stats(),
-		History:   c.pooled.history.View(),
+		ID:        c.running.ID(),
+		Namespace: c.running.Namespace(),
+		Store:     s.RedactedStore(),
+		Settings:  settingsView(s.Agreed),
+		Stats:     c.running.Stats(),
+		History:   c.running.History.View(),
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(s.settings.Timeout, lookTimeout))
+	ctx, cancel := context.WithTimeout(ctx, min(s.Settings.Timeout, lookTimeout))
 	defer cancel()
-	v.StoreState = c.viewStore(ctx, s.settings.Limits)
+	v.StoreState = c.viewStore(ctx, s.Settings.Limits)
 	v.Subscription = subscriptionView{Subscribed: v.Stats.Subscribed, Nodes: []nodeView{}}
-	if c.pooled.redis != nil && v.StoreState.Reachable {
+	if !c.running.IsEmbedded() && v.StoreState.Reachable {
 		v.Subscription = c.viewSubscription(v.Stats.Subscribed)
 	}
 	return v
 }
 
 func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
-	ready := viewReady("", c.pooled.engine.Probe(ctx))
-	v := storeStateView{Ready: ready.Ready, Writes: ready.Writes, Cause: ready.Cause, Error: ready.Error}
-	size, err := c.pooled.engine.Size(ctx)
+	ready := viewReady("", c.running.Engine.Probe(ctx))
+	v := storeStateView{Ready: ready.Ready, Writes: ready.Writes, Cause: ready.Cause, Error: ready.Error, Breaker: c.running.Breaker()}
+	size, err := c.running.Engine.Size(ctx)
 	v.Reachable = ready.Ready || err == nil || errors.Is(err, engine.ErrRefused)
-	if c.pooled.redis != nil {
-		v.Breaker = c.pooled.redis.Breaker()
-	}
 	limits := own
 	if err == nil {
 		v.Keys, v.Bytes = &size.Keys, &size.Bytes
@@ -191,7 +188,7 @@ func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
 
 // viewSubscription shows the nodes that hear of each other's writes.
 func (c cache) viewSubscription(subscribed bool) subscriptionView {
-	nodes, count := c.pooled.nodes.Get(c.pooled.redis, subscribed)
+	nodes, count := c.running.Nodes(subscribed)
 	v := subscriptionView{Subscribed: subscribed, Count: count, Nodes: []nodeView{}}
 	for _, n := range nodes {
 		v.Nodes = append(v.Nodes, nodeView{Name: n.Name, ConnectedSeconds: int64(n.Connected / time.Second), This: n.This})
@@ -236,7 +233,7 @@ func (c cache) viewKey(l *store.Listed, limit int) keyView {
 		text := base64.StdEncoding.EncodeToString(data)
 		v.Base64 = &text
 	}
-	if ttl, ok := c.pooled.engine.LookLocal(l.Key); ok {
+	if ttl, ok := c.running.Engine.LookLocal(l.Key); ok {
 		v.Local = &localView{TTLSeconds: ttl.Round(time.Millisecond).Seconds()}
 	}
 	return v

@@ -258,10 +258,10 @@ func TestABodyThatPausesGets408(t *testing.T) {
 				if resp.StatusCode != http.StatusRequestTimeout || resp.Close != (resp.ProtoMajor == 1) {
 					t.Errorf("%s %s, closed: %t", resp.Proto, resp.Status, resp.Close)
 				}
-				if held := h.pooled.arrivals.Stats(); held.Bytes != 0 {
+				if held := h.cache.Arrivals.Stats(); held.Bytes != 0 {
 					t.Errorf("held are %+v", held)
 				}
-				if got := h.pooled.stats().Requests["post"]["slow_body"]; got != 1 {
+				if got := h.cache.Stats().Requests["post"]["slow_body"]; got != 1 {
 					t.Errorf("%d are counted", got)
 				}
 			})

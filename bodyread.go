@@ -80,7 +80,7 @@ func (m *room) leave() {
 
 // admit waits until there is room for a body.
 func (h *Handler) admit(r *http.Request, bytes int64, room *room) (err error) {
-	room.body, err = h.pooled.arrivals.Admit(r.Context(), clientOf(r), bytes, h.waitLimitsFor(r))
+	room.body, err = h.cache.Arrivals.Admit(r.Context(), clientOf(r), bytes, h.waitLimitsFor(r))
 	return err
 }
 

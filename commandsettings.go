@@ -12,6 +12,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/command"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 func init() {
@@ -29,7 +30,7 @@ func init() {
 // parseTarget reads the setting store, without credentials beside it.
 func parseTarget(value string) (*redisstore.Target, error) {
 	value, err := resolveSecret(caddy.NewReplacer(), value)
-	if err != nil || value == storeEmbedded {
+	if err != nil || value == running.Embedded {
 		return nil, err
 	}
 	return redisstore.Parse(value)
@@ -85,9 +86,9 @@ func cachesIn(config []byte) ([]command.Cache, error) {
 			return nil, err
 		}
 		caches = append(caches, command.Cache{
-			Target:    shared.target,
-			Namespace: shared.namespace,
-			Limits:    shared.settings.Limits,
+			Target:    shared.Target,
+			Namespace: shared.Namespace,
+			Limits:    shared.Settings.Limits,
 			KeyPrefix: h.KeyPrefix,
 		})
 	}

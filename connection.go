@@ -8,30 +8,24 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
-// connection is what says where the store is, as configured.
-type connection struct{ store, username, password string }
-
-func (h *Handler) connection() connection {
-	return connection{h.Store, h.RedisUsername, h.RedisPassword}
-}
-
-// target returns nil for the embedded store.
-func (c connection) target() (*redisstore.Target, error) {
+// targetOf returns nil for the embedded store.
+func targetOf(c running.Connection) (*redisstore.Target, error) {
 	credentials := "redis_password"
-	if c.password == "" {
+	if c.Password == "" {
 		credentials = "redis_username"
 	}
-	hasCredentials := c.username != "" || c.password != ""
+	hasCredentials := c.Username != "" || c.Password != ""
 	conflict := func(text string) error { return &conflictError{[]string{credentials}, text} }
-	if c.store == storeEmbedded && hasCredentials {
+	if c.Store == running.Embedded && hasCredentials {
 		return nil, conflict("the embedded store takes no credentials; set store to the URL of a Redis server, or leave " + credentials + " out")
 	}
-	if c.store == storeEmbedded {
+	if c.Store == running.Embedded {
 		return nil, nil
 	}
-	target, err := redisstore.Parse(c.store)
+	target, err := redisstore.Parse(c.Store)
 	switch {
 	case err != nil:
 		return nil, &conflictError{[]string{"store"}, err.Error()}
@@ -39,10 +33,10 @@ func (c connection) target() (*redisstore.Target, error) {
 		return target, nil
 	case target.HasCredentials():
 		return nil, conflict("the URL of store has credentials too; take them out of the URL, or leave " + credentials + " out")
-	case c.password == "":
+	case c.Password == "":
 		return nil, conflict("a user without a password is not sent to Redis; set redis_password too")
 	}
-	return target.WithCredentials(c.username, c.password), nil
+	return target.WithCredentials(c.Username, c.Password), nil
 }
 
 func checkNotEmpty(s string) error {
@@ -50,14 +44,6 @@ func checkNotEmpty(s string) error {
 		return errors.New("it is empty; write a value, or leave the line out")
 	}
 	return nil
-}
-
-// redactedStore returns the setting `store` without its password.
-func (s *shared) redactedStore() string {
-	if s.target == nil {
-		return s.connection.store
-	}
-	return s.target.Redacted()
 }
 
 // globalPlaceholder finds what is surely meant as a placeholder.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
@@ -41,7 +42,7 @@ func TestCredentialsBesideTheURL(t *testing.T) {
 	}
 	next := parse(t, settings+"redis_username two\nredis_password {file."+file+"}")
 	provision(t, newContext(t), next)
-	if old.pooled != next.pooled {
+	if old.cache != next.cache {
 		t.Error("new credentials made a new engine")
 	}
 	if err := old.Cleanup(); err != nil {
@@ -54,11 +55,11 @@ func TestCredentialsBesideTheURL(t *testing.T) {
 	if got := serve(t, next).send("POST /cache/l\n\nv"); !strings.HasPrefix(got, "201 ") {
 		t.Error(got)
 	}
-	s := next.pooled.inForce()
-	if got, want := s.redactedStore(), "redis://two:xxxxx@"+server.Addr+"/0"; got != want {
+	s := next.cache.InForce()
+	if got, want := s.RedactedStore(), "redis://two:xxxxx@"+server.Addr+"/0"; got != want {
 		t.Errorf("the admin API shows %s, want %s", got, want)
 	}
-	if got := s.storeName(); got != server.Addr+"/0" {
+	if got := s.StoreName(); got != server.Addr+"/0" {
 		t.Errorf("metrics and the log show %s", got)
 	}
 }
@@ -76,7 +77,7 @@ func TestHandlersOfOneCacheAgreeInTheirCredentials(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := first.pooled.register(first.config, other, first.logger); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "two") {
+		if _, err := running.Acquire(t.Context(), running.Registration{Configuration: first.configuration, Shared: other, Logger: first.logger}, prepare); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "two") {
 			t.Errorf("%q: %v, want %s", setting, err, want)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // documented is what a page says of a setting when it is left out.
@@ -104,7 +106,7 @@ func checkDefault(t *testing.T, field reflect.StructField, name string, d docume
 	t.Helper()
 	store := "redis://localhost"
 	if name == "store" {
-		store = storeEmbedded
+		store = running.Embedded
 	}
 	want := &Handler{Store: store}
 	want.setDefaults()

@@ -33,7 +33,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.Placeholders {
 		x.rec.request = r
 	}
-	counters := h.pooled.requests
+	counters := h.cache.Requests
 	begin := counters.Now()
 	err := h.serve(&x)
 	counters.Add(operationOf(r.Method, where), x.rec.outcome, x.rec.noCache, counters.Now()-begin)
@@ -164,7 +164,7 @@ func (h *Handler) serveRead(x *exchange) error {
 	return nil
 }
 
-func (h *Handler) engine() *engine.Engine { return h.pooled.engine }
+func (h *Handler) engine() *engine.Engine { return h.cache.Engine }
 
 func (h *Handler) failKey(x *exchange, err error) error {
 	detail := err.Error()

@@ -188,3 +188,54 @@ func value(t *testing.T, from prometheus.Gatherer, name string, want map[string]
 	t.Fatalf("there is no %s%v", name, want)
 	return 0
 }
+
+// TestErrorsAreThereBeforeTheFirst: an alert on an increase would else miss it.
+func TestErrorsAreThereBeforeTheFirst(t *testing.T) {
+	ofReads := []string{"failed", "timeout", "unavailable", "refused", "closed"}
+	ofWrites := append([]string{"queue_full", "unknown"}, ofReads...)
+	usual := map[string][]string{"get": {"local", "store", "stale", "absent"}, "post": {"created", "conflict"}}
+	for methods, errorsOf := range map[string]map[string][]string{
+		"":                        {"get": ofReads, "batch_get": ofReads, "post": ofWrites},
+		"methods GET PUT DELETE":  {"get": ofReads, "batch_get": ofReads, "put": ofWrites, "delete": ofWrites},
+		"methods HEAD":            {"get": ofReads, "batch_get": ofReads},
+		"methods POST PUT DELETE": {"post": ofWrites, "put": ofWrites, "delete": ofWrites},
+	} {
+		t.Run(methods, func(t *testing.T) {
+			h := parse(t, methods)
+			h.Namespace = uniqueNamespace(t)
+			ctx := newContext(t)
+			provision(t, ctx, h)
+			want := make(map[string]bool)
+			for _, outcomes := range []map[string][]string{usual, errorsOf} {
+				for op, names := range outcomes {
+					for _, o := range names {
+						want[op+" "+o] = true
+					}
+				}
+			}
+			families, err := ctx.GetMetricsRegistry().Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make(map[string]bool)
+			for _, f := range families {
+				if f.GetName() != "caddy_redis_proxy_requests_total" {
+					continue
+				}
+				for _, series := range f.GetMetric() {
+					labels := make(map[string]string)
+					for _, l := range series.GetLabel() {
+						labels[l.GetName()] = l.GetValue()
+					}
+					if series.GetCounter().GetValue() != 0 {
+						t.Errorf("%v is not 0", labels)
+					}
+					got[labels["operation"]+" "+labels["outcome"]] = true
+				}
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("there are\n%v, want\n%v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+			}
+		})
+	}
+}

@@ -13,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 func init() {
@@ -203,9 +205,8 @@ type Handler struct {
 	logger         *zap.Logger
 	reach          *reach
 
-	config any // see registration.config
-	shared shared
-	pooled *pooledEngine
+	configuration any // see running.Registration
+	cache         *running.Cache
 }
 
 // CaddyModule returns the Caddy module information.
@@ -254,26 +255,25 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.shared = shared
 	// Every configuration that Caddy loads has a registry of its own, and all
 	// its modules get the same one: nothing else that a module can see tells
 	// which configuration it belongs to.
-	h.config = ctx.GetMetricsRegistry()
-	if h.pooled, err = acquire(ctx, h.config, h.shared, h.logger); err != nil {
+	h.configuration = ctx.GetMetricsRegistry()
+	registration := running.Registration{Configuration: h.configuration, Shared: shared, Logger: h.logger}
+	if h.cache, err = running.Acquire(ctx, registration, prepare); err != nil {
 		return err
 	}
-	h.pooled.methods.Or(uint32(h.methods))
-	return h.pooled.collector.register(ctx.GetMetricsRegistry())
+	return h.cache.RegisterMetrics(ctx.GetMetricsRegistry(), operationsOf(h.methods))
 }
 
 // Cleanup leaves the engine; the last handler to leave closes it. Requests in
 // progress may still use it and are then told that it is closed, so the
 // handler keeps its fields.
 func (h *Handler) Cleanup() error {
-	if h.pooled == nil {
+	if h.cache == nil {
 		return nil // Provision failed before it joined
 	}
-	return release(h.pooled, h.config, h.shared.identity())
+	return h.cache.Release(h.configuration)
 }
 
 // Interface guards

@@ -28,17 +28,12 @@ func operationOf(method string, where keypath.Place) running.Operation {
 	return running.OpOther
 }
 
-// methodsOf returns the methods that ask for it.
-func methodsOf(op running.Operation) methodSet {
-	switch op {
-	case running.OpGet, running.OpBatchGet:
-		return methodGet | methodHead
-	case running.OpPost:
-		return methodPost
-	case running.OpPut:
-		return methodPut
-	case running.OpDelete:
-		return methodDelete
+// operationsOf returns what can be asked for where these methods are answered.
+func operationsOf(methods methodSet) (set running.OperationSet) {
+	for _, name := range methodNames {
+		if methods.has(methodOf(name)) {
+			set = set.With(operationOf(name, keypath.Item)).With(operationOf(name, keypath.Collection))
+		}
 	}
-	return 0
+	return set
 }

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 func TestProvisionErrors(t *testing.T) {
@@ -81,18 +81,9 @@ func TestProvisionErrors(t *testing.T) {
 			t.Errorf("%s: %v", c.json, err)
 		}
 	}
-	if n := engines(); n != 0 {
-		t.Errorf("%d engines are left", n)
+	if left := running.Caches(); len(left) != 0 {
+		t.Errorf("%d engines are left", len(left))
 	}
-}
-
-// engines counts those in the pool.
-func engines() (n int) {
-	pool.Range(func(any, any) bool {
-		n++
-		return true
-	})
-	return n
 }
 
 func TestPlaceholders(t *testing.T) {
@@ -180,13 +171,6 @@ func TestDifferentSettingsOfOneConfiguration(t *testing.T) {
 	})
 }
 
-// inEffect returns the settings that the engine has been given.
-func inEffect(p *pooledEngine) engine.Settings {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.registrations[0].shared.settings
-}
-
 func TestReloads(t *testing.T) {
 	load := func(settings string, handlers int) []*Handler {
 		t.Helper()
@@ -209,13 +193,10 @@ func TestReloads(t *testing.T) {
 			}
 		}
 	}
-	check := func(h *Handler, maxKeys, registrations int) {
+	check := func(h *Handler, maxKeys int) {
 		t.Helper()
-		if got := inEffect(h.pooled).Limits.MaxKeys; got != maxKeys {
+		if got := h.cache.InForce().Settings.Limits.MaxKeys; got != maxKeys {
 			t.Errorf("max_keys is %d, want %d", got, maxKeys)
-		}
-		if got := len(h.pooled.registrations); got != registrations {
-			t.Errorf("%d registrations, want %d", got, registrations)
 		}
 	}
 
@@ -238,27 +219,27 @@ func TestReloads(t *testing.T) {
 	}
 
 	rejected := load("max_keys 1", 3)
-	check(old[0], 3, 2)
+	check(old[0], 3)
 	unload(rejected...)
-	check(old[0], 3, 1)
+	check(old[0], 3)
 	oldSite.send("POST /cache/d\n\nv") // evicts one, not all
 	present(oldSite, "bcd")
 
 	next := load("max_keys 2", 1)
-	if next[0].pooled != old[0].pooled {
+	if next[0].cache != old[0].cache {
 		t.Fatal("the engine did not survive the reload")
 	}
 	unload(old[0])
-	check(next[0], 3, 2)
+	check(next[0], 3)
 	unload(old[1])
-	check(next[0], 2, 1)
+	check(next[0], 2)
 	nextSite := serve(t, next[0])
 	nextSite.send("POST /cache/e\n\nv")
 	present(nextSite, "de")
 
 	unload(next...)
-	if n := engines(); n != 0 {
-		t.Errorf("%d engines are left", n)
+	if left := running.Caches(); len(left) != 0 {
+		t.Errorf("%d engines are left", len(left))
 	}
 }
 
@@ -269,7 +250,7 @@ func TestCredentialsKeepTheEngine(t *testing.T) {
 	}
 	next := parse(t, "store redis://user:two@127.0.0.1:1\nredis_timeout 1m")
 	provision(t, newContext(t), next)
-	if old.pooled != next.pooled {
+	if old.cache != next.cache {
 		t.Error("new credentials made a new engine")
 	}
 	if err := old.Cleanup(); err != nil {
@@ -290,11 +271,11 @@ func TestProvisionWithoutRedis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := acquire(t.Context(), t, s, zap.New(core))
+	c, err := running.Acquire(t.Context(), running.Registration{Configuration: t, Shared: s, Logger: zap.New(core)}, prepare)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := release(p, t, s.identity()); err != nil {
+	if err := c.Release(t); err != nil {
 		t.Error(err)
 	}
 	if time.Since(started) > 5*time.Minute {
@@ -320,11 +301,11 @@ func TestEmbeddedWarns(t *testing.T) {
 	h.Namespace = uniqueNamespace(t)
 	h.setDefaults()
 	s, _ := h.sharedSettings()
-	p, err := acquire(t.Context(), t, s, zap.New(core))
+	c, err := running.Acquire(t.Context(), running.Registration{Configuration: t, Shared: s, Logger: zap.New(core)}, prepare)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := release(p, t, s.identity()); err != nil {
+	if err := c.Release(t); err != nil {
 		t.Error(err)
 	}
 	if logs.FilterMessageSnippet("end with it").Len() != 1 {
@@ -366,7 +347,7 @@ func TestCaddyLifecycle(t *testing.T) {
 	if err := load(`{"namespace": "lifecycle", "max_keys": 0}`); err == nil || !strings.Contains(err.Error(), "max_keys: must be greater than 0") {
 		t.Error(err)
 	}
-	if n := engines(); n != 0 {
-		t.Errorf("%d engines are left", n)
+	if left := running.Caches(); len(left) != 0 {
+		t.Errorf("%d engines are left", len(left))
 	}
 }

@@ -19,9 +19,9 @@ import (
 // counted sends a request, and returns as JSON what its cache counts more then.
 func counted(t *testing.T, h *Handler, s *site, request string) string {
 	t.Helper()
-	before := h.pooled.stats().Requests
+	before := h.cache.Stats().Requests
 	s.send(request)
-	more := h.pooled.stats().Requests
+	more := h.cache.Stats().Requests
 	for operation, outcomes := range more {
 		for outcome := range outcomes {
 			if outcomes[outcome] -= before[operation][outcome]; outcomes[outcome] == 0 {
@@ -99,7 +99,7 @@ func TestAFullQueueIsCounted(t *testing.T) {
 	redis.Pause()
 	first := make(chan string)
 	go func() { first <- s.send("POST /cache/first\n\nv") }()
-	for h.pooled.stats().QueueJobs == 0 {
+	for h.cache.Stats().QueueJobs == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if got := counted(t, h, s, "POST /cache/second\n\nv"); got != `{"post":{"queue_full":1}}` {
@@ -113,7 +113,7 @@ func TestAFullQueueIsCounted(t *testing.T) {
 
 func TestABodyWithoutRoomIsCounted(t *testing.T) {
 	h := newHandler(t, "body_timeout 10ms")
-	other, err := h.pooled.arrivals.Admit(t.Context(), netip.Addr{}, *h.MaxQueueBytes, running.WaitLimits{})
+	other, err := h.cache.Arrivals.Admit(t.Context(), netip.Addr{}, *h.MaxQueueBytes, running.WaitLimits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestNoCacheRequestsAreCounted(t *testing.T) {
 		s.send("GET /cache/k\nCache-Control: no-cache")
 		s.send("GET /cache?key=k\nCache-Control: no-cache")
 		s.send("GET /cache/k")
-		if got := h.pooled.stats().NoCacheRequests; got != want {
+		if got := h.cache.Stats().NoCacheRequests; got != want {
 			t.Errorf("%q: %d, want %d", settings, got, want)
 		}
 	}

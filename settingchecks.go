@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // conflictError is about settings that do not fit together. Its text begins with
@@ -25,7 +26,7 @@ func (e *conflictError) Error() string { return e.settings[0] + ": " + e.text }
 // placeholders yet. All must be set.
 func (h *Handler) checkTogether() error {
 	if !hasPlaceholder(h.Store + h.RedisUsername + h.RedisPassword) {
-		if _, err := h.connection().target(); err != nil {
+		if _, err := targetOf(h.connection()); err != nil {
 			return err
 		}
 	}
@@ -86,7 +87,7 @@ func checkDuration(d caddy.Duration, zero zeroDuration) error {
 }
 
 func checkStore(s string) error {
-	if s == storeEmbedded {
+	if s == running.Embedded {
 		return nil
 	}
 	if !strings.Contains(s, "://") {

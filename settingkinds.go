@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // kind reads and checks a setting. Its fields say where the setting stands in a
@@ -198,7 +199,7 @@ func (s sizeSetting[T]) valid(n int64) error {
 }
 
 func (s sizeSetting[T]) setDefault(h *Handler) {
-	if h.Store == storeEmbedded && s.ifEmbedded != 0 {
+	if h.Store == running.Embedded && s.ifEmbedded != 0 {
 		setDefault(s.field(h), s.ifEmbedded)
 	}
 	setDefault(s.field(h), s.byDefault)

@@ -10,11 +10,10 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 const (
-	storeEmbedded = "embedded"
-
 	noCacheHonor  = "honor"
 	noCacheIgnore = "ignore"
 
@@ -35,7 +34,7 @@ var settings = []struct {
 	{"store", secretSetting{
 		field:     func(h *Handler) *string { return &h.Store },
 		valid:     checkStore,
-		byDefault: storeEmbedded,
+		byDefault: running.Embedded,
 	}},
 	{"redis_username", secretSetting{
 		field: func(h *Handler) *string { return &h.RedisUsername },
@@ -201,4 +200,25 @@ func (h *Handler) Validate() error {
 		}
 	}
 	return h.checkTogether()
+}
+
+// sharedSettings returns what all handlers of the same cache have in common.
+func (h *Handler) sharedSettings() (running.Shared, error) {
+	s := running.Shared{Connection: h.connection(), Namespace: h.Namespace}
+	for _, setting := range settings {
+		if value := setting.kind.share(h, &s.Settings); value != nil {
+			_, isSecret := setting.kind.(secretSetting)
+			s.Agreed = append(s.Agreed, running.Setting{Name: setting.name, Value: value, IsSecret: isSecret})
+		}
+	}
+	var err error
+	if s.Target, err = targetOf(s.Connection); err != nil {
+		return running.Shared{}, err
+	}
+	return s, nil
+}
+
+// connection says where the store is.
+func (h *Handler) connection() running.Connection {
+	return running.Connection{Store: h.Store, Username: h.RedisUsername, Password: h.RedisPassword}
 }

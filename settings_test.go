@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // exampleLines returns a line of each setting, with another value than the default.
@@ -152,10 +153,10 @@ func sharedNames(t *testing.T) (all, shown []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range s.agreed {
-		all = append(all, a.name)
-		if !a.isSecret {
-			shown = append(shown, a.name)
+	for _, a := range s.Agreed {
+		all = append(all, a.Name)
+		if !a.IsSecret {
+			shown = append(shown, a.Name)
 		}
 	}
 	return all, shown
@@ -170,7 +171,7 @@ func TestSettingsOfACacheAreShownWithoutSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := json.Marshal(settingsView(s.agreed))
+	got, err := json.Marshal(settingsView(s.Agreed))
 	const want = `{"max_keys":10000,"max_bytes":1024,"eviction":"rank","rank_local_hits":false,"local_ttl":"1m30s","local_max_bytes":67108864,` +
 		`"max_queue_jobs":4096,"max_queue_bytes":67108864,"redis_timeout":"1s","drain_timeout":"5s","stale_if_error":"0s","unsubscribed_ttl":"1s"}`
 	if err != nil || string(got) != want {
@@ -186,10 +187,10 @@ func TestSettingsAreShownWhileTheEngineIsClosed(t *testing.T) {
 	if err := h.Cleanup(); err != nil {
 		t.Fatal(err)
 	}
-	s := h.pooled.inForce()
-	got, err := json.Marshal(settingsView(s.agreed))
-	if err != nil || !strings.HasPrefix(string(got), `{"max_keys":7,`) || s.redactedStore() != storeEmbedded {
-		t.Errorf("%s of %q, %v", got, s.redactedStore(), err)
+	s := h.cache.InForce()
+	got, err := json.Marshal(settingsView(s.Agreed))
+	if err != nil || !strings.HasPrefix(string(got), `{"max_keys":7,`) || s.RedactedStore() != running.Embedded {
+		t.Errorf("%s of %q, %v", got, s.RedactedStore(), err)
 	}
 }
 

@@ -18,7 +18,7 @@ func TestTotalsOfRequests(t *testing.T) {
 	} {
 		s.send(request)
 	}
-	got := h.pooled.totals()
+	got := h.cache.Totals()
 	if got.StoreCalls == 0 || got.StoreSeconds <= 0 {
 		t.Errorf("calls to the store: %+v", got)
 	}
@@ -32,7 +32,7 @@ func TestTotalsOfRequests(t *testing.T) {
 func TestStatsAsJSON(t *testing.T) {
 	h := newHandler(t, "")
 	serve(t, h).send("GET /cache/k")
-	b, err := json.Marshal(h.pooled.stats())
+	b, err := json.Marshal(h.cache.Stats())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestCacheIDsTellIdentitiesApart(t *testing.T) {
 		"namespace a\nstore redis://u:secret@127.0.0.1:1", "namespace a\nstore redis://127.0.0.1:1/1",
 	} {
 		h := newHandler(t, settings)
-		id := h.pooled.id()
+		id := h.cache.ID()
 		namespace, hash, _ := strings.Cut(id, ".")
 		if ids[id] || namespace != h.Namespace || len(hash) != 8 {
 			t.Errorf("%s has the id %s", settings, id)
@@ -85,7 +85,7 @@ func TestCacheIDsTellIdentitiesApart(t *testing.T) {
 		ids[id] = true
 	}
 	other := newHandler(t, "namespace a\nstore redis://v:other@127.0.0.1:1")
-	if id := other.pooled.id(); !ids[id] {
+	if id := other.cache.ID(); !ids[id] {
 		t.Errorf("other credentials made the id %s", id)
 	}
 }

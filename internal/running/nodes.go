@@ -16,8 +16,8 @@ const (
 	nodesTimeout = 2 * time.Second
 )
 
-// NodesCache bounds how often a store is asked for its nodes, however many look.
-type NodesCache struct {
+// nodesCache bounds how often a store is asked for its nodes, however many look.
+type nodesCache struct {
 	mu         sync.Mutex
 	at         time.Time
 	subscribed bool // this node, when it asked: it is then one of them
@@ -25,9 +25,9 @@ type NodesCache struct {
 	count      int
 }
 
-// Get returns the nodes that the store tells of, and how many there are. A user
+// get returns the nodes that the store tells of, and how many there are. A user
 // of Redis without the right to see the others gets none.
-func (c *NodesCache) Get(s *redisstore.Store, subscribed bool) ([]redisstore.Node, int) {
+func (c *nodesCache) get(s *redisstore.Store, subscribed bool) ([]redisstore.Node, int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.at.IsZero() || time.Since(c.at) > nodesFor || c.subscribed != subscribed {

@@ -18,6 +18,15 @@ var OperationNames = [Operations]string{
 	OpOther: "other", OpGet: "get", OpBatchGet: "batch_get", OpPost: "post", OpPut: "put", OpDelete: "delete",
 }
 
+// OperationSet is a set of operations.
+type OperationSet uint32
+
+// With returns the set with one more.
+func (s OperationSet) With(op Operation) OperationSet { return s | 1<<op }
+
+// Has reports whether the set has an operation.
+func (s OperationSet) Has(op Operation) bool { return s&(1<<op) != 0 }
+
 // Outcome is how a request was answered.
 type Outcome uint8
 

@@ -16,22 +16,22 @@ const (
 	sizeTimeout = time.Second
 )
 
-// StoreReading is what a store says of itself.
-type StoreReading struct {
+// storeReading is what a store says of itself.
+type storeReading struct {
 	Size    store.Size
 	SizeErr error
 	Health  store.Health
 }
 
-// SizeCache bounds how often scrapes ask the store, however many there are.
-type SizeCache struct {
+// sizeCache bounds how often scrapes ask the store, however many there are.
+type sizeCache struct {
 	mu   sync.Mutex
 	at   time.Time
-	read StoreReading
+	read storeReading
 }
 
-// Get asks the store, unless it did so a moment ago.
-func (c *SizeCache) Get(e *engine.Engine) StoreReading {
+// get asks the store, unless it did so a moment ago.
+func (c *sizeCache) get(e *engine.Engine) storeReading {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.at.IsZero() || time.Since(c.at) > sizeFor {

@@ -1,4 +1,4 @@
-package redisproxy
+package running
 
 import (
 	"errors"
@@ -14,7 +14,6 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
-	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // filler gives every number that it meets a value of its own, from 1000 on.
@@ -71,7 +70,7 @@ func (f *filler) histogram() engine.Histogram {
 func gathered(t *testing.T, r reading) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(newCollector(&shared{namespace: "n"}, func() reading { return r })); err != nil {
+	if err := registry.Register(newCollector(&Shared{Namespace: "n"}, func() reading { return r })); err != nil {
 		t.Fatal(err)
 	}
 	families, err := registry.Gather()
@@ -111,16 +110,16 @@ func gathered(t *testing.T, r reading) map[string]float64 {
 // each thing that is counted, so that none can stand for another.
 func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	var f filler
-	r := reading{requests: new(running.RequestCounts), redis: new(redisstore.Stats)}
+	r := reading{requests: new(RequestCounts), redis: new(redisstore.Stats)}
 	f.fill(t, reflect.ValueOf(&r.engine).Elem(), "engine.Stats")
 	f.fill(t, reflect.ValueOf(r.redis).Elem(), "redisstore.Stats")
 	f.fill(t, reflect.ValueOf(&r.store.Size).Elem(), "store.Size")
 	f.fill(t, reflect.ValueOf(&r.bodies).Elem(), "running.BodyStats")
 	r.redis.Breaker = "half-open"
 	r.requests.NoCache = uint64(f.next())
-	for op := range running.Operations {
+	for op := range Operations {
 		r.requests.Durations[op] = f.histogram()
-		for o := range running.Outcomes {
+		for o := range Outcomes {
 			r.requests.Requests[op][o] = uint64(f.next())
 		}
 	}
@@ -160,10 +159,10 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	for _, kind := range []string{"no_answer", "unreachable", "busy", "forgotten"} {
 		want["store_retries_total kind="+kind] = float64(r.redis.Retries[kind])
 	}
-	for op, name := range running.OperationNames {
+	for op, name := range OperationNames {
 		histogram("request_duration_seconds operation="+name, r.requests.Durations[op])
 		for o, n := range r.requests.Requests[op] {
-			want["requests_total operation="+name+" outcome="+running.OutcomeNames[o]] = float64(n)
+			want["requests_total operation="+name+" outcome="+OutcomeNames[o]] = float64(n)
 		}
 	}
 
@@ -212,10 +211,10 @@ func TestSeriesThatAreNotKnownAreLeftOut(t *testing.T) {
 			nil,
 		},
 	} {
-		r := reading{requests: new(running.RequestCounts)}
+		r := reading{requests: new(RequestCounts)}
 		for _, h := range []*engine.Histogram{
 			&r.engine.QueueWait, &r.engine.Fetches.Duration, &r.engine.Fetches.Size, &r.engine.Applies.Duration, &r.engine.Applies.Size,
-			&r.requests.Durations[running.OpGet], &r.requests.Durations[running.OpPost],
+			&r.requests.Durations[OpGet], &r.requests.Durations[OpPost],
 		} {
 			h.Counts = []uint64{0}
 		}
@@ -231,56 +230,5 @@ func TestSeriesThatAreNotKnownAreLeftOut(t *testing.T) {
 				t.Errorf("%s: %s is told, as %v", name, series, n)
 			}
 		}
-	}
-}
-
-// TestErrorsAreThereBeforeTheFirst: an alert on an increase would else miss it.
-func TestErrorsAreThereBeforeTheFirst(t *testing.T) {
-	ofReads := []string{"failed", "timeout", "unavailable", "refused", "closed"}
-	ofWrites := append([]string{"queue_full", "unknown"}, ofReads...)
-	usual := map[string][]string{"get": {"local", "store", "stale", "absent"}, "post": {"created", "conflict"}}
-	for methods, errorsOf := range map[string]map[string][]string{
-		"":                        {"get": ofReads, "batch_get": ofReads, "post": ofWrites},
-		"methods GET PUT DELETE":  {"get": ofReads, "batch_get": ofReads, "put": ofWrites, "delete": ofWrites},
-		"methods HEAD":            {"get": ofReads, "batch_get": ofReads},
-		"methods POST PUT DELETE": {"post": ofWrites, "put": ofWrites, "delete": ofWrites},
-	} {
-		t.Run(methods, func(t *testing.T) {
-			h := parse(t, methods)
-			h.Namespace = uniqueNamespace(t)
-			ctx := newContext(t)
-			provision(t, ctx, h)
-			want := make(map[string]bool)
-			for _, outcomes := range []map[string][]string{usual, errorsOf} {
-				for op, names := range outcomes {
-					for _, o := range names {
-						want[op+" "+o] = true
-					}
-				}
-			}
-			families, err := ctx.GetMetricsRegistry().Gather()
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := make(map[string]bool)
-			for _, f := range families {
-				if f.GetName() != "caddy_redis_proxy_requests_total" {
-					continue
-				}
-				for _, series := range f.GetMetric() {
-					labels := make(map[string]string)
-					for _, l := range series.GetLabel() {
-						labels[l.GetName()] = l.GetValue()
-					}
-					if series.GetCounter().GetValue() != 0 {
-						t.Errorf("%v is not 0", labels)
-					}
-					got[labels["operation"]+" "+labels["outcome"]] = true
-				}
-			}
-			if !maps.Equal(got, want) {
-				t.Errorf("there are\n%v, want\n%v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
-			}
-		})
 	}
 }

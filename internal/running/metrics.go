@@ -1,15 +1,13 @@
-package redisproxy
+package running
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
-	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // collector tells Prometheus of one engine. All is read when it is scraped, and
@@ -33,16 +31,16 @@ type collector struct {
 
 // reading is what a scrape tells of.
 type reading struct {
-	methods  methodSet // that some handler answers
-	requests *running.RequestCounts
+	answered OperationSet // by some handler
+	requests *RequestCounts
 	engine   engine.Stats
-	bodies   running.BodyStats
-	store    running.StoreReading
+	bodies   BodyStats
+	store    storeReading
 	redis    *redisstore.Stats // nil for the embedded store
 }
 
-func newCollector(s *shared, read func() reading) *collector {
-	labels := prometheus.Labels{"namespace": s.namespace, "store": s.storeName()}
+func newCollector(s *Shared, read func() reading) *collector {
+	labels := prometheus.Labels{"namespace": s.Namespace, "store": s.StoreName()}
 	c := &collector{read: read}
 	desc := func(name, help string, variable ...string) *prometheus.Desc {
 		d := prometheus.NewDesc(name, help, variable, labels)
@@ -116,7 +114,7 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	to, r := sink(metrics), c.read()
-	c.collectRequests(to, r.methods, r.requests)
+	c.collectRequests(to, r.answered, r.requests)
 	c.collectEngine(to, &r.engine)
 	to.gauge(c.bodyBytes, float64(r.bodies.Bytes))
 	to.gauge(c.maxBodyBytes, float64(r.bodies.MaxBytes))
@@ -131,17 +129,17 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-func (c *collector) collectRequests(to sink, methods methodSet, counts *running.RequestCounts) {
+func (c *collector) collectRequests(to sink, answered OperationSet, counts *RequestCounts) {
 	for op, byOutcome := range counts.Requests {
 		total := uint64(0)
 		for o, n := range byOutcome {
 			total += n
-			if n > 0 || isUsual(methods, running.Operation(op), running.Outcome(o)) {
-				to.counter(c.requests, n, running.OperationNames[op], running.OutcomeNames[o])
+			if n > 0 || isUsual(answered, Operation(op), Outcome(o)) {
+				to.counter(c.requests, n, OperationNames[op], OutcomeNames[o])
 			}
 		}
-		if total > 0 || running.Operation(op) == running.OpGet || running.Operation(op) == running.OpPost {
-			to.histogram(c.duration, counts.Durations[op], running.OperationNames[op])
+		if total > 0 || Operation(op) == OpGet || Operation(op) == OpPost {
+			to.histogram(c.duration, counts.Durations[op], OperationNames[op])
 		}
 	}
 	to.counter(c.noCache, counts.NoCache)
@@ -149,15 +147,15 @@ func (c *collector) collectRequests(to sink, methods methodSet, counts *running.
 
 // isUsual reports whether an outcome is told also while it has never happened:
 // the first one would else be no increase for Prometheus.
-func isUsual(methods methodSet, op running.Operation, o running.Outcome) bool {
+func isUsual(answered OperationSet, op Operation, o Outcome) bool {
 	if o.IsError() {
-		return methods.has(methodsOf(op)) && o.IsPossible(op)
+		return answered.Has(op) && o.IsPossible(op)
 	}
 	switch op {
-	case running.OpGet:
-		return o == running.OutcomeLocal || o == running.OutcomeStore || o == running.OutcomeStale || o == running.OutcomeAbsent
-	case running.OpPost:
-		return o == running.OutcomeCreated || o == running.OutcomeConflict
+	case OpGet:
+		return o == OutcomeLocal || o == OutcomeStore || o == OutcomeStale || o == OutcomeAbsent
+	case OpPost:
+		return o == OutcomeCreated || o == OutcomeConflict
 	}
 	return false
 }
@@ -230,11 +228,16 @@ func (c *collector) collectRedis(to sink, s *engine.Stats, r *redisstore.Stats) 
 }
 
 // reading asks the store for its size and its health alone.
-func (p *pooledEngine) reading() reading {
-	r := reading{methods: methodSet(p.methods.Load()), requests: p.requests.Counts(), engine: p.engine.Stats(), bodies: p.arrivals.Stats()}
-	r.store = p.size.Get(p.engine)
-	if p.redis != nil {
-		stats := p.redis.Stats()
+func (c *Cache) reading() reading {
+	r := reading{
+		answered: OperationSet(c.answered.Load()),
+		requests: c.Requests.Counts(),
+		engine:   c.Engine.Stats(),
+		bodies:   c.Arrivals.Stats(),
+		store:    c.size.get(c.Engine),
+	}
+	if c.redis != nil {
+		stats := c.redis.Stats()
 		r.redis = &stats
 	}
 	return r
@@ -260,14 +263,6 @@ func (s sink) histogram(d *prometheus.Desc, h engine.Histogram, labels ...string
 	}
 	count += h.Counts[len(h.Bounds)]
 	s <- prometheus.MustNewConstHistogram(d, count, h.Sum, buckets, labels...)
-}
-
-// storeName names the store without credentials.
-func (s *shared) storeName() string {
-	if s.target == nil {
-		return storeEmbedded
-	}
-	return strings.TrimPrefix(s.target.Identity(), "tcp:")
 }
 
 var _ prometheus.Collector = (*collector)(nil)

@@ -1,0 +1,125 @@
+package running
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+)
+
+// pool holds one cache for each identity: one worker, also while an old and a new
+// configuration overlap.
+var pool = caddy.NewUsagePool()
+
+// Registration is what a handler wants of a cache.
+type Registration struct {
+	// Configuration is equal for all handlers of a configuration, and only those.
+	Configuration any
+	Shared        Shared
+	Logger        *zap.Logger
+}
+
+// registration is that of all handlers of one configuration.
+type registration struct {
+	Registration
+	handlers int
+}
+
+// Acquire joins the cache of r's identity, and makes it if there is none. It fails if
+// another handler of the same configuration wants other settings.
+func Acquire(ctx context.Context, r Registration, prepare Prepare) (*Cache, error) {
+	identity := r.Shared.identity()
+	value, loaded, err := pool.LoadOrNew(identity, func() (caddy.Destructor, error) {
+		return newCache(ctx, r, prepare), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := value.(*Cache)
+	if loaded {
+		if err := c.register(r); err != nil {
+			_, _ = pool.Delete(identity)
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Release undoes Acquire for one handler of a configuration. The last one to leave
+// closes the engine.
+func (c *Cache) Release(configuration any) error {
+	c.unregister(configuration)
+	_, err := pool.Delete(c.identity)
+	return err
+}
+
+// Caches returns those that run, by their IDs.
+func Caches() []*Cache {
+	var all []*Cache
+	pool.Range(func(_, value any) bool {
+		all = append(all, value.(*Cache))
+		return true
+	})
+	slices.SortFunc(all, func(a, b *Cache) int { return cmp.Compare(a.ID(), b.ID()) })
+	return all
+}
+
+// register counts one more handler of a configuration. What the configuration
+// wants takes effect when no older one is left.
+func (c *Cache) register(r Registration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, other := range c.registrations {
+		if other.Configuration != r.Configuration {
+			continue
+		}
+		if name := other.Shared.difference(&r.Shared); name != "" {
+			return fmt.Errorf("%s differs between handlers that share the namespace %q of one store: "+
+				"give them the same value, or another namespace", name, r.Shared.Namespace)
+		}
+		other.handlers++
+		return nil
+	}
+	c.registrations = append(c.registrations, &registration{Registration: r, handlers: 1})
+	return nil
+}
+
+// unregister counts one handler less. If its configuration was in effect and
+// this was its last handler, the next one takes effect.
+func (c *Cache) unregister(configuration any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.registrations, func(r *registration) bool { return r.Configuration == configuration })
+	r := c.registrations[i]
+	if r.handlers--; r.handlers > 0 {
+		return
+	}
+	c.registrations = slices.Delete(c.registrations, i, i+1)
+	if len(c.registrations) == 0 {
+		c.left = r.Shared
+	}
+	if i > 0 || len(c.registrations) == 0 {
+		return
+	}
+	next := c.registrations[0]
+	c.log.HandOver(next.Logger)
+	if next.Shared.Connection != r.Shared.Connection {
+		c.redis.SetTarget(next.Shared.Target)
+	}
+	c.Engine.Configure(next.Shared.Settings)
+	c.Arrivals.Configure(next.Shared.Settings.MaxQueueBytes)
+}
+
+// InForce returns what the configuration in effect wants, which the last one stays
+// while the engine is closed.
+func (c *Cache) InForce() Shared {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.registrations) == 0 {
+		return c.left
+	}
+	return c.registrations[0].Shared
+}
