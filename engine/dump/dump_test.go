@@ -492,3 +492,15 @@ func TestAnImportThatFailedIsRepeated(t *testing.T) {
 		t.Error("the order is another one")
 	}
 }
+
+func TestCountsOfAnExportSaySizesThatOneCanRead(t *testing.T) {
+	for bytes, want := range map[int64]string{
+		0: "0 bytes", 1023: "1023 bytes", 1024: "1024 bytes (1.0 KiB)", 1 << 20: "1048576 bytes (1.0 MiB)",
+		3 << 29: "1610612736 bytes (1.5 GiB)", 1 << 41: "2199023255552 bytes (2048.0 GiB)",
+	} {
+		c := dump.ExportCounts{Entries: 2, Total: 3, Bytes: bytes, Left: 1}
+		if got := c.String(); got != "exported 2 of 3 entries, "+want+"; 1 left out, since no request can name their keys" {
+			t.Errorf("%d bytes: %s", bytes, got)
+		}
+	}
+}

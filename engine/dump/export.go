@@ -275,9 +275,25 @@ func bounded[T any](ctx context.Context, call func(context.Context) (T, error)) 
 
 // String says how far the export is.
 func (c ExportCounts) String() string {
-	s := "exported " + strconv.Itoa(c.Entries) + " of " + strconv.Itoa(max(c.Total, c.Entries)) + " entries, " + strconv.FormatInt(c.Bytes, 10) + " bytes"
+	s := "exported " + strconv.Itoa(c.Entries) + " of " + strconv.Itoa(max(c.Total, c.Entries)) + " entries, " + inBytes(c.Bytes)
 	if c.Left > 0 {
 		s += "; " + strconv.Itoa(c.Left) + " left out, since no request can name their keys"
 	}
 	return s
+}
+
+// inBytes writes a size in bytes, and a large one in a larger unit as well.
+func inBytes(n int64) string {
+	exact := strconv.FormatInt(n, 10) + " bytes"
+	size, unit := float64(n), ""
+	for _, larger := range []string{"KiB", "MiB", "GiB"} {
+		if size < 1024 {
+			break
+		}
+		size, unit = size/1024, larger
+	}
+	if unit == "" {
+		return exact
+	}
+	return fmt.Sprintf("%s (%.1f %s)", exact, size, unit)
 }
