@@ -89,26 +89,26 @@ func (b *breaker) do(f func() ([]any, error)) (reply []any, tripped bool, err er
 	return reply, err != nil && b.tripped.Swap(false), err
 }
 
-// openError says that Redis was not asked, and what it was that made this so. It
-// has the cause of that, and is none of the errors in it.
+// openError says that Redis was not asked, and why the try before failed. It is
+// none of the errors of that try.
 type openError struct {
-	error
-	last string
+	state error // of the circuit
+	text  string
 }
 
-func newOpenError(err, last error) error {
-	open := &openError{error: err, last: last.Error()}
-	if cause := store.CauseOf(last); cause != "" {
-		return &store.CausedError{Cause: cause, Err: open} // last has the advice
+// newOpenError returns an openError. It has the cause of last, if that is known.
+func newOpenError(state, last error) error {
+	caused, ok := errors.AsType[*store.CausedError](last)
+	if !ok {
+		return &openError{state, "the circuit breaker is open, since Redis does not answer: " + last.Error()}
 	}
-	return open
+	open := &openError{state, caused.Err.Error() + " (the circuit breaker is open)"}
+	return &store.CausedError{Cause: caused.Cause, Err: open, Advice: caused.Advice}
 }
 
-func (e *openError) Error() string {
-	return "the circuit breaker is open, since Redis does not answer: " + e.last
-}
+func (e *openError) Error() string { return e.text }
 
-func (e *openError) Unwrap() error { return e.error }
+func (e *openError) Unwrap() error { return e.state }
 
 func isOpen(err error) bool {
 	return errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests)

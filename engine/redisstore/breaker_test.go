@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
 )
 
@@ -100,5 +101,26 @@ func TestCallsThatAnOpenBreakerRefusesTellWhatIsWrong(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+func TestAnOpenBreakerSaysTheCauseFirst(t *testing.T) {
+	f := newFixture(t)
+	s, _ := f.openInfo("rediss://" + tlsServer(t)) // whose certificate nobody trusts
+	ctx := f.ctx()
+	for {
+		_, err := s.Size(ctx)
+		if err == nil || ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		if !isOpen(err) {
+			continue
+		}
+		text := err.Error()
+		if store.CauseOf(err) != store.TLS || strings.Count(text, "see whether the certificate") != 1 ||
+			!strings.HasPrefix(text, "reading the size: store unavailable: tls: ") || !strings.Contains(text, " (the circuit breaker is open); ") {
+			t.Errorf("%s: %s", store.CauseOf(err), text)
+		}
+		return
 	}
 }
