@@ -34,8 +34,16 @@ var (
 
 	// ErrMayBeApplied says that a write was sent to the store and that no
 	// answer came in time: it may have happened, or happen yet.
-	ErrMayBeApplied = errors.New("no answer from the store: the write may have been applied")
+	ErrMayBeApplied = errors.New("the write may have been applied")
 
 	// ErrNotLocal answers a Read with LocalOnly whose entry is not local.
 	ErrNotLocal = errors.New("no fresh local entry")
 )
+
+// storeError is an error of the store, with the engine's name for it. Its text is
+// that of the store alone, which says the same.
+type storeError struct{ name, err error }
+
+func (e *storeError) Error() string { return e.err.Error() }
+
+func (e *storeError) Unwrap() []error { return []error{e.name, e.err} }

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"runtime"
 	"slices"
@@ -273,7 +272,7 @@ func readError(err error) error {
 	case errors.Is(err, store.ErrClosed):
 		return ErrClosed
 	case errors.Is(err, store.ErrRefused), errors.Is(err, store.ErrFateUnknown) && store.CauseOf(err) == store.Permission:
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+		return &storeError{ErrRefused, err}
 	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	return &storeError{ErrUnavailable, err}
 }

@@ -47,6 +47,42 @@ func TestKindOf(t *testing.T) {
 	}
 }
 
+func TestErrorsOfTheStoreAreSaidOnce(t *testing.T) {
+	full := &store.CausedError{Cause: store.Full, Err: errors.New("OOM"), Advice: "raise maxmemory"}
+	for _, c := range []struct {
+		fault              error
+		get, create        string
+		getKind, writeKind engine.Kind
+	}{
+		{
+			fmt.Errorf("calling: %w: %w", store.ErrRefused, full), "calling: the store refuses: OOM; raise maxmemory",
+			"calling: the store refuses: OOM; raise maxmemory", engine.KindRefused, engine.KindRefused,
+		},
+		{
+			fmt.Errorf("calling: %w: %w", store.ErrUnavailable, os.ErrNotExist), "calling: store unavailable: file does not exist",
+			"calling: store unavailable: file does not exist", engine.KindUnavailable, engine.KindUnavailable,
+		},
+		{
+			fmt.Errorf("calling: %w", store.ErrFateUnknown), "calling: no answer from the store",
+			"the write may have been applied: calling: no answer from the store", engine.KindUnavailable, engine.KindUnknown,
+		},
+		{fmt.Errorf("calling: %w", store.ErrClosed), "engine closed", "engine closed", engine.KindClosed, engine.KindClosed},
+	} {
+		st := newScripted()
+		e := open(t, st, patient())
+		st.set(func() {
+			st.beforeFetch = func([]string) error { return c.fault }
+			st.beforeApply = func(store.Batch) error { return c.fault }
+		})
+		if _, err := e.Get(t.Context(), "k", engine.Read{}); err == nil || err.Error() != c.get || engine.KindOf(err) != c.getKind {
+			t.Errorf("a read: %v, want %s", err, c.get)
+		}
+		if _, err := e.Create(t.Context(), "k", text("v"), "", ""); err == nil || err.Error() != c.create || engine.KindOf(err) != c.writeKind {
+			t.Errorf("a write: %v, want %s", err, c.create)
+		}
+	}
+}
+
 func TestTracesTellKindsAndCauses(t *testing.T) {
 	for want, fault := range map[string]error{
 		"timeout":     within(store.ErrUnavailable, context.DeadlineExceeded),

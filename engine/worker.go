@@ -155,12 +155,12 @@ func (w *worker) failed(batch store.Batch, jobs []*job, err error) {
 		w.limitsDue.Store(true)
 	}
 	w.resting = time.Now().Add(choresPause)
-	answer := ErrUnavailable
+	var answer error = &storeError{ErrUnavailable, err}
 	switch {
 	case errors.Is(err, store.ErrRefused):
-		answer = ErrRefused
+		answer = &storeError{ErrRefused, err}
 	case errors.Is(err, store.ErrFateUnknown):
-		answer = ErrMayBeApplied
+		answer = fmt.Errorf("%w: %w", ErrMayBeApplied, err)
 		keys := make([]string, len(jobs))
 		for i, j := range jobs {
 			keys[i] = j.write.Key
@@ -170,7 +170,7 @@ func (w *worker) failed(batch store.Batch, jobs []*job, err error) {
 		answer = ErrClosed
 	}
 	for _, j := range jobs {
-		j.finish(store.Result{}, fmt.Errorf("%w: %w", answer, err))
+		j.finish(store.Result{}, answer)
 	}
 }
 

@@ -6,7 +6,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"time"
 )
@@ -28,9 +27,9 @@ var (
 	// nothing was changed.
 	ErrUnavailable = errors.New("store unavailable")
 
-	// ErrRefused is an ErrUnavailable whose reason the store itself gave:
-	// repeating the call helps only when that is mended.
-	ErrRefused = fmt.Errorf("%w: refused", ErrUnavailable)
+	// ErrRefused is an ErrUnavailable that the store itself gave as its answer.
+	// Repeating the call helps only once the reason is mended.
+	ErrRefused error = refusedError{}
 
 	// ErrFateUnknown says that the store may or may not have applied a batch:
 	// it was sent, and no answer came in time.
@@ -39,6 +38,12 @@ var (
 	// ErrClosed is returned by every call after Close.
 	ErrClosed = errors.New("store closed")
 )
+
+type refusedError struct{}
+
+func (refusedError) Error() string { return "the store refuses" }
+
+func (refusedError) Unwrap() error { return ErrUnavailable }
 
 // Store keeps a bounded set of entries in eviction order. Its methods may be
 // called from any number of goroutines; each call is atomic.
