@@ -11,10 +11,10 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// freshLater begins a no-cache Get.
-func freshLater(t *testing.T, e *engine.Engine, key string) <-chan string {
+// freshLater begins a no-cache Get of k.
+func freshLater(t *testing.T, e *engine.Engine) <-chan string {
 	c := make(chan string, 1)
-	go func() { c <- fresh(t, e, key) }()
+	go func() { c <- fresh(t, e, "k") }()
 	synctest.Wait()
 	return c
 }
@@ -27,7 +27,7 @@ func TestOnceAFetchAnsweredAnOlderLocalEntryIsNotServedThoughAnotherFetchIsOnIts
 		holds := []chan struct{}{make(chan struct{}), make(chan struct{})}
 		var n atomic.Int32
 		st.set(func() { st.afterFetch = func([]string) error { <-holds[n.Add(1)-1]; return nil } })
-		first, second := freshLater(t, e, "k"), freshLater(t, e, "k")
+		first, second := freshLater(t, e), freshLater(t, e)
 		close(holds[0])
 		if got := <-first; got != "new" {
 			t.Fatalf("the first: %q", got)
@@ -65,7 +65,7 @@ func TestOnceAFetchAnsweredAnOlderOneIsNeitherJoinedNorKept(t *testing.T) {
 				return nil
 			}
 		})
-		first, second := freshLater(t, e, "k"), freshLater(t, e, "k")
+		first, second := freshLater(t, e), freshLater(t, e)
 		change(t, st, o, store.Write{Op: store.Put, Key: "k", Value: text("new")}) // its event is late
 		close(before)
 		if got := <-first; got != "new" {

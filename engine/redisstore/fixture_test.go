@@ -26,9 +26,9 @@ type fixture struct {
 	limits store.Limits
 }
 
-func newFixture(t *testing.T, args ...string) *fixture {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	server := redistest.Start(t, args...)
+	server := redistest.Start(t)
 	f := &fixture{T: t, server: server, redis: server.Client(), limits: store.Limits{MaxKeys: 100, Eviction: "rank"}}
 	f.store, f.logs = f.open(server.URL())
 	return f

@@ -98,16 +98,6 @@ func (s *Server) Client() *redis.Client {
 	return c
 }
 
-// Output returns what the running server has printed so far.
-func (s *Server) Output() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.proc == nil {
-		return ""
-	}
-	return s.proc.Output.String()
-}
-
 // Pause stops the server as it is: connections stay open and nothing answers.
 func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
 

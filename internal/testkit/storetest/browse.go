@@ -156,7 +156,7 @@ var browseTests = []test{
 	}},
 
 	{"many entries of equal rank are paged through by age", func(f *fixture) {
-		f.fill(store.MaxBatch)
+		f.fill()
 		f.apply(numbered("l", store.MaxBatch)...)
 		f.wantKeys("listed", f.pages(700, store.Next, nil), f.order()...)
 	}},
@@ -174,7 +174,7 @@ var browseTests = []test{
 	}},
 
 	{"a scan meets every key that begins with the prefix, taken literally", func(f *fixture) {
-		f.fill(store.MaxBatch)
+		f.fill()
 		f.apply(create("a*", "1"), create("a*b", "1"), create("ab", "1"), create("[x]é", "1"), create("?", "1"))
 		for _, tt := range []struct {
 			prefix string

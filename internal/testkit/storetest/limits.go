@@ -56,12 +56,12 @@ var limitTests = []test{
 	}},
 
 	{"rank, lru: a lowered limit of keys is worked off in steps, the lowest first", func(f *fixture) {
-		f.fill(1000)
+		f.fill()
 		f.workOff(store.Limits{MaxKeys: 100, Eviction: f.limits.Eviction})
 	}},
 
 	{"rank, lru: a lowered limit of bytes is worked off in steps, the lowest first", func(f *fixture) {
-		f.fill(1000) // 6 bytes each
+		f.fill() // 6 bytes each
 		f.workOff(store.Limits{MaxKeys: 1000, MaxBytes: 615, Eviction: f.limits.Eviction})
 	}},
 
@@ -75,7 +75,7 @@ var limitTests = []test{
 	}},
 
 	{"while a limit is worked off, creates take no more than they free", func(f *fixture) {
-		f.fill(1000)
+		f.fill()
 		f.setLimits(store.Limits{MaxKeys: 1, Eviction: f.limits.Eviction})
 		before := f.apply()
 		a := f.apply(numbered("new", 50)...)
@@ -88,7 +88,7 @@ var limitTests = []test{
 	}},
 
 	{"while a limit is worked off, creates after deletes evict too", func(f *fixture) {
-		f.fill(1000)
+		f.fill()
 		f.setLimits(store.Limits{MaxKeys: 1, Eviction: f.limits.Eviction})
 		step := f.apply()
 		rows := f.order()
@@ -103,7 +103,7 @@ var limitTests = []test{
 	}},
 
 	{"a batch whose deletes bring the store below a lowered limit leaves it there", func(f *fixture) {
-		f.fill(1000)
+		f.fill()
 		f.setLimits(store.Limits{MaxKeys: 10, Eviction: f.limits.Eviction})
 		var writes []store.Write
 		for _, key := range f.order() {
@@ -116,7 +116,7 @@ var limitTests = []test{
 	}},
 
 	{"while bytes are worked off, puts take no more than they free", func(f *fixture) {
-		f.fill(1000)
+		f.fill()
 		f.setLimits(store.Limits{MaxKeys: 1000, MaxBytes: 600, Eviction: f.limits.Eviction})
 		rows := f.order()
 		before := f.apply()
@@ -157,13 +157,13 @@ var limitTests = []test{
 	}},
 }
 
-// fill creates n entries of 6 bytes and raises every third.
-func (f *fixture) fill(n int) {
+// fill creates MaxBatch entries of 6 bytes and raises every third.
+func (f *fixture) fill() {
 	f.Helper()
-	writes := numbered("k", n)
+	writes := numbered("k", store.MaxBatch)
 	f.apply(writes...)
 	var keys []string
-	for i := 0; i < n; i += 3 {
+	for i := 0; i < len(writes); i += 3 {
 		keys = append(keys, writes[i].Key)
 	}
 	f.fetch(keys...)
