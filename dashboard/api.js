@@ -30,7 +30,7 @@ export async function readJSON(path) {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Failure(0, 'the answer was no JSON');
+    throw new Failure(0, 'the answer is not JSON');
   }
 }
 

@@ -73,7 +73,7 @@ async function poll() {
 
 /** What went wrong. What is no Failure is an answer that the page cannot take. */
 function reason(error) {
-  if (!(error instanceof Failure)) return `the answer is not what this page expects (${error.message}); reload it`;
+  if (!(error instanceof Failure)) return `this page does not understand the answer (${error.message}); reload it`;
   return error.status === 401 || error.status === 403 ? `the server refuses (${error.status}); reload the page to sign in` : error.message;
 }
 
@@ -193,9 +193,9 @@ function showState() {
     make('li', { class: kind }, make('span', { class: 'mark', 'aria-hidden': 'true' }, marks[kind]), make('span', {}, text))));
 
   showBanner(isSilent, isDown, name);
-  const age = (order) => ((isSilent || isDown) && asOf[order] ? `As of ${time(asOf[order])}. ` : '');
-  setText(byId('next-note'), `${age('next')}Leaves first when a new key needs room.`);
-  setText(byId('valued-note'), `${age('valued')}Leaves last.`);
+  const age = (order) => ((isSilent || isDown) && asOf[order] ? `At ${time(asOf[order])}. ` : '');
+  setText(byId('next-note'), `${age('next')}Evicted first when a new key needs room.`);
+  setText(byId('valued-note'), `${age('valued')}Evicted last.`);
   showClock();
 }
 
@@ -206,20 +206,20 @@ function showBanner(isSilent, isDown, name) {
   let text = '';
   if (isSilent) {
     title = `No answer from the server since ${time(silentSince)}.`;
-    text = `${sentence(silence)}. ` + (cache ? `What is shown is from ${time(answeredAt)}.` : 'There is nothing to show yet.');
+    text = `${sentence(silence)}. ` + (cache ? `The page shows its state at ${time(answeredAt)}.` : 'There is nothing to show yet.');
   } else if (isDown) {
     const isRefused = cache.store_state.reachable;
     title = isRefused ? `${name} refuses reads since ${time(downSince)} or earlier.` :
-      isSinceOpened ? `${name} is down, and was when this page first asked at ${time(downSince)}.` : `${name} is down since ${time(downSince)}.`;
-    const old = asOf.next ? ` Keys and their order below are as of ${time(asOf.next)}.` : '';
-    text = `Local answers go on; what needs the store gets 503.${old}`;
+      isSinceOpened ? `${name} is down. It was down when this page first asked at ${time(downSince)}.` : `${name} is down since ${time(downSince)}.`;
+    const old = asOf.next ? ` Keys and their order below are from ${time(asOf.next)}.` : '';
+    text = `Local answers go on; requests that need the store get 503.${old}`;
     if (cache.store_state.error) text += ` (${cache.store_state.error})`;
   } else if (cache && !cache.store_state.writes) {
     title = `${name} takes no writes.`;
     text = `Reads go on; writes get 503. (${cache.store_state.error})`;
   } else if (id === null && answeredAt) {
     title = 'No cache is configured.';
-    text = 'The configuration that runs has no redis_proxy handler.';
+    text = 'The running configuration has no redis_proxy handler.';
   }
   byId('banner').hidden = title === '';
   byId('banner').className = isSilent || cache ? 'banner bad' : 'banner';

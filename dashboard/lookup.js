@@ -54,7 +54,7 @@ export class Lookup {
     try {
       content = result(await readKey(id, key, mostText));
     } catch (error) {
-      content = [refusal(key, error instanceof Failure ? error : new Failure(0, 'the answer is not what this page expects'))];
+      content = [refusal(key, error instanceof Failure ? error : new Failure(0, 'this page does not understand the answer'))];
     }
     if (turn !== this.#latest) return; // another key was asked for meanwhile
     this.#found.hidden = false;
@@ -69,7 +69,7 @@ function refusal(key, { status, message }) {
   }
   const title = status === 503 || status === 504 ? 'The store does not answer. ' : status === 0 ? 'No answer from the server. ' : `Not answered (${status}). `;
   return make('p', { class: 'verdict bad', role: 'alert', 'data-status': status }, make('strong', {}, title),
-    'Whether ', name, ' exists is not known', message ? `: ${message}.` : '.');
+    'It is not known whether ', name, ' exists', message ? `: ${message}.` : '.');
 }
 
 function result(text) {

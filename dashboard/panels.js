@@ -48,7 +48,7 @@ export function showTiles(cache, readings, full) {
   byId('keys-bar').setAttribute('aria-label', `${percent(share)} of the keys that fit`);
   bar(byId('keys-bar'), [{ name: 'fullness', value: full?.keys ?? 0 }], state.max_keys);
   const room = state.max_bytes > 0 ? ` of ${bytes(state.max_bytes)}` : '';
-  setText(byId('keys-note'), isKnown ? `${state.keys !== null ? '' : `as of ${time(full.at)}: `}${percent(share)} full; ${bytes(full.bytes)}${room}; ${count(figures.evicted)} evicted` : 'not known while the store is down');
+  setText(byId('keys-note'), isKnown ? `${state.keys !== null ? '' : `at ${time(full.at)}: `}${percent(share)} full; ${bytes(full.bytes)}${room}; ${count(figures.evicted)} evicted` : 'not known while the store is down');
 
   byId('queue').replaceChildren(count(figures.queue_jobs), make('span', { class: 'unit' }, figures.queue_jobs === 1 ? ' job' : ' jobs'));
   spark(byId('queue-spark'), readings.series((f) => f.queue_jobs));

@@ -32,9 +32,9 @@ export function showEvictions({ figures }) {
 
 export function showNodes({ subscription = {}, settings = {}, store }) {
   const { nodes = [], count: n = 0, subscribed } = subscription;
-  let note = subscribed ? 'This node hears of writes by others at once.' : `This node is not subscribed, so that it is not listed: it keeps local answers for ${settings.unsubscribed_ttl} at most.`;
+  let note = subscribed ? "This node learns of other nodes' writes at once." : `This node is not subscribed and not listed. It keeps local entries for ${settings.unsubscribed_ttl} at most.`;
   if (store === 'embedded') note = 'The embedded store has one node, this one.';
-  else if (n > nodes.length) note += ` ${count(n)} subscribe in all; of ${nodes.length ? 'the others' : 'them'} Redis tells no name.`;
+  else if (n > nodes.length) note += ` ${count(n)} are subscribed in all; Redis does not name ${nodes.length ? 'the others' : 'them'}.`;
   setText(byId('nodes-note'), note);
   const rows = nodes.map((node) => make('tr', {},
     make('td', { class: 'key-cell' }, make('bdi', {}, node.name), ' ', node.this ? make('span', { class: 'kind' }, 'this node') : null),

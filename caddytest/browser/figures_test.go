@@ -22,7 +22,7 @@ func TestFiguresAreThoseOfTheServer(t *testing.T) {
 		"#queue":        "3 jobs",
 		"#queue-note":   "2 KiB waiting; room for 4,096; p99 wait 55.0 ms",
 		"#batch":        "2.50 keys 2.50 writes",
-		"#nodes-note":   "This node hears of writes by others at once.",
+		"#nodes-note":   "This node learns of other nodes' writes at once.",
 		"#chart-ratio":  "Hit ratio Found 90.0 % Found locally 70.0 %",
 		"#chart-gets":   "GETs per second Local 14/s Store 4.0/s Absent 2.0/s Stale 0/s",
 		"#chart-writes": "Writes per second Writes 5.0/s Evicted 1.0/s Failed requests 0/s",

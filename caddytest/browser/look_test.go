@@ -68,7 +68,7 @@ func TestLightAndDarkAreLegible(t *testing.T) {
 			p.press("\tb") // nothing is typed where nothing takes it
 			eval[bool](p, "document.getElementById('key').focus() ?? document.getElementById('key').select() ?? true")
 			p.press("b\r")
-			p.untilText("#found", "The store does not answer. Whether b exists is not known: the store is down.")
+			p.untilText("#found", "The store does not answer. It is not known whether b exists: the store is down.")
 			for _, faint := range eval[[]string](p, contrasts) {
 				t.Errorf("too faint while the store is down: %s", faint)
 			}

@@ -157,15 +157,15 @@ func TestRedisDownAndBack(t *testing.T) {
 
 	redis.Kill()
 	p.untilText("#banner", "Redis is down since")
-	p.untilText("#banner", "Local answers go on; what needs the store gets 503. Keys and their order below are as of")
+	p.untilText("#banner", "Local answers go on; requests that need the store get 503. Keys and their order below are from")
 	p.untilText("#state", "✕ Redis is down")
 	p.untilText("#announce", "Redis is down since")
 	p.untilText("#keys", "1 of 10,000") // what was known last, and of when
-	p.untilText("#keys-note", "as of ")
-	p.untilText("#next-note", "As of ")
+	p.untilText("#keys-note", "at ")
+	p.untilText("#next-note", "At ")
 	p.press("/")
 	p.press("a\r")
-	p.untilText("#found", "The store does not answer. Whether a exists is not known")
+	p.untilText("#found", "The store does not answer. It is not known whether a exists")
 
 	if err := redis.Restart(); err != nil {
 		t.Fatal(err)
@@ -184,7 +184,7 @@ func TestOpenedWhileRedisIsDown(t *testing.T) {
 		store redis://`+strings.Replace(freeAddr(t), "localhost", "127.0.0.1", 1)+`
 	}`)
 	p := open(t, s.url+"/")
-	p.untilText("#banner", "Redis is down, and was when this page first asked at")
+	p.untilText("#banner", "Redis is down. It was down when this page first asked at")
 	p.untilText("#keys-note", "not known while the store is down")
 	p.untilText("#next", "Not known while the store is down.")
 	p.untilText("#ratio-note", "no GETs")

@@ -12,7 +12,7 @@ func TestServerThatDoesNotAnswer(t *testing.T) {
 	p.expect("ERR_", "Failed to load resource")
 	s.change(func() { s.broken = true })
 	p.untilText("#banner", "No answer from the server since")
-	p.untilText("#banner", "The connection failed. What is shown is from")
+	p.untilText("#banner", "The connection failed. The page shows its state at")
 	p.untilText("#announce", "No answer from the server since")
 	p.untilText("#state", "✕ No answer from the server")
 	p.untilText("#updated", "Trying again in")
@@ -39,7 +39,7 @@ func TestLookUpOfASilentServer(t *testing.T) {
 	p.expect("ERR_", "Failed to load resource")
 	s.change(func() { s.broken = true })
 	p.press("/k\r")
-	p.untilText("#found", "No answer from the server. Whether k exists is not known: the connection failed.")
+	p.untilText("#found", "No answer from the server. It is not known whether k exists: the connection failed.")
 }
 
 // TestHiddenPageAsksNothing hides the page as another tab in front of it does.
@@ -119,8 +119,8 @@ func TestAnswersThatCannotBeShown(t *testing.T) {
 	p.untilText("#keys", "9,000")
 	good := s.caches[0]
 	s.change(func() { s.caches[0] = object{"id": "cache.11111111"} })
-	p.untilText("#banner", "The answer is not what this page expects")
-	p.untilText("#banner", "What is shown is from")
+	p.untilText("#banner", "This page does not understand the answer")
+	p.untilText("#banner", "The page shows its state at")
 	if got := p.text("#keys"); !strings.HasPrefix(got, "9,000") {
 		t.Errorf("what was known is gone: %q", got)
 	}
@@ -133,20 +133,20 @@ func TestAnswersThatCannotBeShown(t *testing.T) {
 
 	s.change(func() { s.entries["odd"] = "no JSON" })
 	p.press("/odd\r")
-	p.untilText("#found", "Whether odd exists is not known: the answer is not what this page expects.")
+	p.untilText("#found", "It is not known whether odd exists: this page does not understand the answer.")
 }
 
 func TestSubscriptionIsShownAsItIs(t *testing.T) {
 	s := setUp(t)
 	p := open(t, s.url)
-	p.untilText("#nodes-note", "This node hears of writes by others at once.")
+	p.untilText("#nodes-note", "This node learns of other nodes' writes at once.")
 	subscription := s.caches[0]["subscription"].(object)
 	s.change(func() { subscription["count"] = 5 })
 	p.untilText("#state", "5 nodes subscribed")
-	p.untilText("#nodes-note", "5 subscribe in all; of the others Redis tells no name.")
+	p.untilText("#nodes-note", "5 are subscribed in all; Redis does not name the others.")
 	s.change(func() { subscription["nodes"] = []object{} })
-	p.untilText("#nodes-note", "5 subscribe in all; of them Redis tells no name.")
+	p.untilText("#nodes-note", "5 are subscribed in all; Redis does not name them.")
 	s.change(func() { subscription["subscribed"], subscription["count"] = false, 0 })
 	p.untilText("#state", "Not subscribed: local answers last 1.5s or less")
-	p.untilText("#nodes-note", "This node is not subscribed, so that it is not listed: it keeps local answers for 1.5s at most.")
+	p.untilText("#nodes-note", "This node is not subscribed and not listed. It keeps local entries for 1.5s at most.")
 }
