@@ -95,10 +95,10 @@ func (b *bench) parts() []part {
 			{what: "live heap of a full local tier, values of 10 KiB", beside: "its `local_max_bytes`", target: atMost(1.3), unit: ratio},
 		}},
 		{run: b.redisMemory, rows: []row{
-			{what: "memory in Redis a key, JSON string", beside: "plain HSET and ZADD", target: atMost(1.6), unit: ratio},
-			{what: rawMemory, beside: "plain HSET and ZADD", target: atMost(1.6), unit: ratio},
+			{what: "memory in Redis a key, JSON string", beside: "plain HSET and ZADD", target: atMost(1.45), unit: ratio},
+			{what: rawMemory, beside: "plain HSET and ZADD", target: atMost(1.5), unit: ratio},
 		}},
-		{run: b.redisTime, rows: policyRows()},
+		{run: b.redisTime, rows: redisTimeRows()},
 		{run: b.rates, rows: append(hitRows(rawBase, rawHit), row{
 			what: fetch.name + ": requests/s", beside: rawHit.name, target: atLeast(0.6), unit: ratio, work: fetch, base: rawHit, metric: sample.rate,
 		})},
