@@ -162,7 +162,7 @@ func canMeet(pattern, prefix string) bool {
 //	    placeholders
 //	}
 //
-// A path matcher sets path_prefix, which is /cache without one.
+// An inline path matcher sets path_prefix. Without one it is /cache.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume directive name
 	if d.NextArg() {

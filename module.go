@@ -21,175 +21,178 @@ func init() {
 	caddy.RegisterModule(Handler{})
 }
 
-// Handler serves a key-value cache over HTTP. Values live in Redis, or in this
-// process (`embedded`); a local tier in memory answers what was read lately.
+// Handler serves a key-value cache over HTTP. Values live in Redis, or in the
+// memory of this process (`embedded`). A local tier in memory answers values that
+// were read lately.
 //
-// `GET` and `HEAD {path_prefix}/{key}` answer the value, `POST` creates and
-// never overwrites, `PUT` creates or replaces, `DELETE` removes. The number of
-// keys is bounded by `max_keys`: for a new one, the entry with the lowest rank
-// leaves, among equal ranks the oldest. A read that Redis answers raises the
-// rank by one; a read that the local tier answers does not.
+// `GET` and `HEAD {path_prefix}/{key}` answer the value. `POST` creates an entry
+// and never overwrites one, `PUT` creates or replaces, `DELETE` removes.
+// `max_keys` bounds the number of keys: when a new key needs room, the entry with
+// the lowest rank is evicted, and among equal ranks the oldest. A read that Redis
+// answers raises the rank by one. A local hit does not.
 //
-// Requests whose path is not `path_prefix`, or below it, go to the next
-// handler. Errors are answered as `application/problem+json` (RFC 9457), with
-// a `detail` that says what to do, unless `pass_errors` is set.
+// Requests whose path is not at or below `path_prefix` go to the next handler.
+// Errors are problem details (`application/problem+json`, RFC 9457), and their
+// `detail` says what to do. With `pass_errors` the site answers them instead.
 //
 // All handlers with the same server, database and namespace share one engine:
-// queue, worker, local tier and connections. It survives reloads. `store`, its
-// credentials, and the settings from `max_keys` to `unsubscribed_ttl`, without
-// `max_key_size`, `max_value_size`, `max_answer_bytes` and `body_timeout`, must be
-// the same in all its handlers of one configuration. Changed ones take effect when
-// the configuration that had the old ones is gone.
+// queue, worker, local tier and connections. It survives reloads. These handlers
+// must agree: `store`, its credentials, and the settings from `max_keys` to
+// `unsubscribed_ttl`, without `max_key_size`, `max_value_size`, `max_answer_bytes`
+// and `body_timeout`, must be equal. New values take effect when the configuration
+// with the old values is gone.
 //
-// String fields take global placeholders such as `{env.REDIS_URL}`; one that is
-// empty or unknown is an error. Those of `key_prefix` are replaced anew for
-// every request.
+// String fields take global placeholders such as `{env.REDIS_URL}`. A placeholder
+// that is empty or unknown is an error. Placeholders in `key_prefix` are replaced
+// for every request.
 type Handler struct {
-	// Where values live: `embedded` for this process (they end with it), or the
-	// URL of a Redis server: `redis://user:password@host:6379/0`, `rediss://…`
-	// for TLS, `unix:///path?db=0`. Default: `embedded`.
+	// Where values live. `embedded` is the memory of this process; the values end
+	// with it. Otherwise the URL of a Redis server:
+	// `redis://user:password@host:6379/0`, `rediss://…` for TLS,
+	// `unix:///path?db=0`. Default: `embedded`.
 	Store string `json:"store,omitempty"`
 
-	// The user of the Redis server, instead of one in the URL, where some
-	// characters have to be percent-encoded. It needs `redis_password`. Default:
-	// the default user of the server.
+	// The user of the Redis server, instead of a user in the URL, which has to be
+	// percent-encoded. It needs `redis_password`. Default: the default user of the
+	// server.
 	RedisUsername string `json:"redis_username,omitempty"`
 
-	// The password, instead of one in the URL. Write `{env.REDIS_PASSWORD}`, or
-	// `{file./path/of/secret}`, so that it does not land in Caddy's saved
-	// configuration. Default: none.
+	// The password, instead of a password in the URL. Write
+	// `{env.REDIS_PASSWORD}` or `{file./path/of/secret}`: Caddy's saved
+	// configuration then does not contain it. Default: none.
 	RedisPassword string `json:"redis_password,omitempty"`
 
-	// The path under which keys live, literal and case-sensitive; `/` is
-	// allowed. Default: `/cache`, or the path of an inline matcher in a
-	// Caddyfile.
+	// The path under which keys live, literal and case-sensitive. `/` is allowed.
+	// Default: `/cache`, or the path of an inline matcher in a Caddyfile.
 	PathPrefix string `json:"path_prefix,omitempty"`
 
-	// The name under which Redis holds the entries: 1 to 64 of
+	// The name in the keys of Redis, such as `{cache}:values`: 1 to 64 of
 	// `A-Z a-z 0-9 _ . : -`. Default: `cache`.
 	Namespace string `json:"namespace,omitempty"`
 
-	// What is put before every key, so that tenants of one namespace do not see
-	// each other's entries; answers show the key without it. It may have
-	// placeholders of the request, such as `{http.request.host}/`; it must then
-	// end with a slash and have one between two placeholders, and a request that leaves one of them empty, or puts a
-	// slash in its place, gets 400. Default: none.
+	// The text before every key in the store. Tenants of one namespace with
+	// different prefixes do not see each other's entries. Answers show the key
+	// without it.
+	//
+	// It may have placeholders of the request, such as `{http.request.host}/`. It
+	// must then end with a slash, and have a slash between two placeholders. If
+	// the value of a placeholder is empty or has a slash, the request gets 400.
+	// Default: none.
 	KeyPrefix string `json:"key_prefix,omitempty"`
 
-	// The methods that are answered, of GET, HEAD, POST, PUT and DELETE; OPTIONS
-	// always is. Others get 405. Default: GET, HEAD and POST.
+	// The methods that are on, of GET, HEAD, POST, PUT and DELETE; OPTIONS always
+	// is. Other methods get 405. Default: GET, HEAD and POST.
 	Methods []string `json:"methods,omitempty"`
 
-	// The largest number of entries. Lowering it evicts, in the order of the
-	// policy and in bounded steps. Default: 10000.
+	// The largest number of entries. Lowering it evicts entries in bounded steps,
+	// in the order of the policy. Default: 10000.
 	MaxKeys *int `json:"max_keys,omitempty"`
 
 	// The largest number of bytes, keys and values together; 0 is no limit.
 	// Default: 0, and 256 MiB for the embedded store.
 	MaxBytes *int64 `json:"max_bytes,omitempty"`
 
-	// Which entry leaves when there is no room: with `rank` the one that the
-	// store was asked for least often, with `lru` the one that was created or
-	// asked for longest ago, with `adaptive`, which is recommended, the one
-	// least worth keeping by how often and how lately, weighed as the load
-	// demands. It may be changed at any time; no entry is lost by that.
-	// Default: `rank`.
+	// Which entry is evicted when there is no room:
+	//
+	// - `rank` (LFU without ageing): the entry that was read from the store least
+	// often since its creation
+	// - `lru`: the entry that was created or read from the store longest ago
+	// - `adaptive` (recommended): the entry least worth keeping, by how often and
+	// how lately it was read. It adapts the weight of both to the load
+	//
+	// You can change it at any time, and no entry is lost. Default: `rank`.
 	Eviction string `json:"eviction,omitempty"`
 
-	// Tells the eviction policy also of the answers of the local tier: how many
-	// each key had is counted, and sent with the next call to the store, at most
-	// once a second and for at most 1,000 keys. Without it the policy hears only
-	// of reads that reach the store.
+	// Local hits count for the eviction policy too. They are counted by key, and
+	// sent with the next call to the store, at most once a second and for at most
+	// 1,000 keys. Without it, only reads that reach the store count.
 	RankLocalHits bool `json:"rank_local_hits,omitempty"`
 
-	// How long a value that was read is answered from local memory; 0 switches
-	// the local tier off. Default: 30s.
+	// How long local memory answers a value after it was read. 0 switches the
+	// local tier off. Default: 30s.
 	LocalTTL *caddy.Duration `json:"local_ttl,omitempty"`
 
-	// The largest size of the local tier in bytes: keys, values and what is
-	// needed to keep them. Default: 64 MiB.
+	// The largest size of the local tier in bytes: keys, values, ready answers
+	// and overhead. Default: 64 MiB.
 	LocalMaxBytes *int64 `json:"local_max_bytes,omitempty"`
 
-	// How many writes may wait for the worker; more are answered with 503.
-	// Default: 4096.
+	// How many writes may wait for the worker; more get 503. Default: 4096.
 	MaxQueueJobs *int `json:"max_queue_jobs,omitempty"`
 
-	// How many bytes the waiting writes may have, keys and values together; and
-	// beside them as many again of bodies that are arriving, a quarter of them of
-	// one client. At least `max_key_size` and `max_value_size` together.
-	// Default: 64 MiB.
+	// How many bytes the waiting writes may have, keys and values together.
+	// Arriving bodies may have as many again, and one client may have a quarter of
+	// that. At least `max_key_size` and `max_value_size` together. Default: 64 MiB.
 	MaxQueueBytes *int64 `json:"max_queue_bytes,omitempty"`
 
-	// The longest key in bytes, with what `key_prefix` puts before it. Default:
-	// 512.
+	// The longest key in bytes, `key_prefix` included. Default: 512.
 	MaxKeySize *int `json:"max_key_size,omitempty"`
 
-	// The largest request body in bytes, as sent; larger ones get 413.
+	// The largest request body in bytes, as sent. A larger one gets 413.
 	// Default: 1 MiB.
 	MaxValueSize *int64 `json:"max_value_size,omitempty"`
 
-	// The largest sum of values that a batch read answers, in bytes. What has no
-	// room is listed under `omitted`; the first value is always answered. Default:
-	// 8 MiB.
+	// How many bytes the values of one batch read may have together. The other
+	// keys are listed under `omitted`. The first value is always answered.
+	// Default: 8 MiB.
 	MaxAnswerBytes *int64 `json:"max_answer_bytes,omitempty"`
 
-	// How long a request body may pause, before the request is answered with
-	// 408. Caddy's own `read_idle_timeout` holds too, where it is shorter.
+	// How long a request body may pause while it arrives; then the request gets
+	// 408. If Caddy's own `read_idle_timeout` is shorter, that one decides.
 	// Default: 30s.
 	BodyTimeout *caddy.Duration `json:"body_timeout,omitempty"`
 
-	// How long a request may wait for the store, the queue and all tries
-	// included, before it is answered with 503. Default: 1s.
+	// How long a request may wait for the store, including the queue and all
+	// tries; then it gets 503. Default: 1s.
 	RedisTimeout *caddy.Duration `json:"redis_timeout,omitempty"`
 
-	// How long writes in the queue may take to be carried out when the engine is
+	// How long the engine may take to apply the writes in the queue when it is
 	// closed. Default: 5s.
 	DrainTimeout *caddy.Duration `json:"drain_timeout,omitempty"`
 
-	// For how long after its `local_ttl` a value may be answered from local
-	// memory while the store fails; Cache-Status says so. Default: 0, which is
-	// never.
+	// While the store fails: how long after its `local_ttl` local memory may
+	// still answer a value. Cache-Status says so. Default: 0, which is never.
 	StaleIfError *caddy.Duration `json:"stale_if_error,omitempty"`
 
-	// Replaces a longer `local_ttl` while it is not known that this process
-	// hears of what other processes write to the store. Default: 1s.
+	// Replaces a longer `local_ttl` while this process may miss the events of
+	// writes by other processes. Default: 1s.
 	UnsubscribedTTL *caddy.Duration `json:"unsubscribed_ttl,omitempty"`
 
-	// The Cache-Control header of answers with a value. Empty sends none, and
-	// leaves one alone that another handler has set. Default: `no-cache`, so
-	// that nothing downstream serves values that have changed.
-	// It must have `private`, `no-cache` or `no-store` if `key_prefix` has a
-	// placeholder that is not known to be a part of the URL: a shared cache would
-	// mix tenants.
+	// The Cache-Control header of every 200. Empty sends none, and keeps one that
+	// another handler has set. Default: `no-cache`, which keeps caches downstream
+	// from serving values that have changed.
+	//
+	// If `key_prefix` has a placeholder that is not known to be part of the URL,
+	// it must have `private`, `no-cache` or `no-store`. Otherwise a shared cache
+	// would mix tenants.
 	CacheControl *string `json:"cache_control,omitempty"`
 
-	// What `Cache-Control: no-cache` in a request does: `honor` reads the store
-	// instead of the local tier, `ignore` does nothing (browsers and some SDKs
-	// send it unasked). Default: `honor`.
+	// How `Cache-Control: no-cache` in a request is treated. `honor` reads the
+	// store instead of the local tier. `ignore` does nothing, because browsers and
+	// some SDKs send the header unasked. Default: `honor`.
 	ClientNoCache string `json:"client_no_cache,omitempty"`
 
-	// Origins such as `https://app.example.com` whose pages may send POST, PUT
-	// and DELETE. Such requests from pages of other origins than the site's own
-	// get 403.
+	// Other origins, such as `https://app.example.com`, whose pages may send POST,
+	// PUT and DELETE. Pages of the site itself always may; such requests from
+	// pages of all other origins get 403. Default: none.
 	TrustedOrigins []string `json:"trusted_origins,omitempty"`
 
-	// Returns errors to Caddy instead of answering them, so that the site's
-	// `handle_errors` can: a 404 may then go to an origin server. Those of 500
-	// or more that it does not answer Caddy logs at ERROR with the URI, and so
-	// with the key.
+	// Errors go to the site's `handle_errors`, which can send a 404 to an origin
+	// server, for example. If it does not answer an error of 500 or more, Caddy
+	// logs it at ERROR with the URI, which contains the key.
 	PassErrors bool `json:"pass_errors,omitempty"`
 
-	// Sets placeholders and fields of the access log for every request that is
-	// answered here, which costs allocations:
+	// Sets placeholders for every request that is answered here. It costs
+	// allocations.
 	//
-	// - `{http.redis_proxy.status}`: how it was answered, by the names that the
-	// metric `caddy_redis_proxy_requests_total` has for outcomes
-	// - `{http.redis_proxy.key}`: the key, also one in a body; not of a batch read
+	// - `{http.redis_proxy.status}`: the outcome, as the metric
+	// `caddy_redis_proxy_requests_total` names it
+	// - `{http.redis_proxy.key}`: the key, also if it is in the body; not set for a
+	// batch read
 	// - `{http.redis_proxy.ttl}`: for how many more seconds a local value is
-	// fresh; negative for one that answers since the store fails
+	// fresh; negative if it answers because the store fails
 	//
-	// The access log gets the same under `redis_proxy`: keys that are nobody's
-	// business end up there.
+	// The access log gets the same values under `redis_proxy`. It then contains
+	// keys, even confidential ones.
 	Placeholders bool `json:"placeholders,omitempty"`
 
 	prefix         string // PathPrefix without the slash of a mere "/"
