@@ -8,9 +8,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// Size reads how full the store is. Like Page and Look it tells the eviction
-// policy nothing, starts nothing, and takes no longer than Settings.Timeout;
-// their errors are ErrUnavailable, ErrRefused, ErrClosed, and the cause of a
+// Size reads how full the store is. Like Page and Look, it tells the eviction
+// policy nothing, starts nothing, and takes no longer than Settings.Timeout. The
+// errors of all three are ErrUnavailable, ErrRefused, ErrClosed, and the cause of a
 // ctx that was canceled.
 func (e *Engine) Size(ctx context.Context) (store.Size, error) {
 	return browse(ctx, e, e.store.Size)
@@ -25,16 +25,17 @@ func (e *Engine) Page(ctx context.Context, after store.Cursor, n int, order stor
 	})
 }
 
-// Look reads one entry, with its value, and its place in the eviction order. It
-// asks the store, not the local tier. The entry of an absent key is nil.
+// Look reads one entry with its value and its place in the eviction order. It asks
+// the store, not the local tier. It returns nil for an absent key.
 func (e *Engine) Look(ctx context.Context, key string) (*store.Listed, error) {
 	return browse(ctx, e, func(ctx context.Context) (*store.Listed, error) {
 		return e.store.Look(ctx, key)
 	})
 }
 
-// Probe tries what reads and writes need of the store, within Settings.Timeout, and
-// leaves no trace there. What the local tier answers is not asked for.
+// Probe tries within Settings.Timeout whether the store would read and write. It
+// changes nothing there. Reads that the local tier can answer do not need the store,
+// so they may go on though Probe fails.
 func (e *Engine) Probe(ctx context.Context) store.Health {
 	health, err := browse(ctx, e, func(ctx context.Context) (store.Health, error) {
 		health := e.store.Probe(ctx)
@@ -49,7 +50,7 @@ func (e *Engine) Probe(ctx context.Context) store.Health {
 	return health
 }
 
-// browse reads from the store.
+// browse calls read within Settings.Timeout, and returns errors of the engine.
 func browse[T any](ctx context.Context, e *Engine, read func(context.Context) (T, error)) (T, error) {
 	var none T
 	if e.closed.Load() {
@@ -70,9 +71,9 @@ func browse[T any](ctx context.Context, e *Engine, read func(context.Context) (T
 	}
 }
 
-// LookLocal reports whether the local tier holds key, and for how much longer
-// it answers. What answers only when the store fails has a ttl that is not
-// positive.
+// LookLocal reports whether the local tier holds key, and for how much longer the
+// entry is fresh. The ttl of a stale entry, which answers only while the store fails,
+// is not positive.
 func (e *Engine) LookLocal(key string) (ttl time.Duration, ok bool) {
 	settings := e.settings.Load()
 	k, ok := e.local.peek(key)
@@ -83,30 +84,30 @@ func (e *Engine) LookLocal(key string) (ttl time.Duration, ok bool) {
 	return ttl, ttl > -settings.StaleIfError
 }
 
-// DropLocal makes the local tier forget key, also as a fetch on its way would
-// bring it, and reports whether it held it.
+// DropLocal removes key from the local tier, and reports whether it was there. A
+// fetch on its way does not bring it back.
 func (e *Engine) DropLocal(key string) bool {
 	_, held := e.local.peek(key)
 	e.fetcher.drop([]string{key}, unknownNumber)
 	return held
 }
 
-// DropAllLocal makes the local tier forget everything.
+// DropAllLocal empties the local tier.
 func (e *Engine) DropAllLocal() { e.fetcher.dropAll() }
 
 const (
-	// deletesAtOnce is how many deletions of DeletePrefix wait for the worker
-	// together.
+	// deletesAtOnce is how many deletions of DeletePrefix wait for the worker at
+	// the same time.
 	deletesAtOnce = 64
-	// crowdedPause spaces the tries to queue one while clients keep the queue
-	// busy.
+	// crowdedPause is the time between two tries to queue a deletion while the
+	// queue is full.
 	crowdedPause = 5 * time.Millisecond
 )
 
-// DeletePrefix deletes the entries whose keys begin with prefix, "" for all,
-// through the queue, a bounded number at a time. It leaves half of the queue to
-// others: while they need more, it waits. It returns how many it deleted, also
-// with an error, which is one of those of writes.
+// DeletePrefix deletes the entries whose keys begin with prefix; "" deletes all. The
+// deletions go through the queue, a bounded number at a time, and use at most half of
+// it: while other writes need more, DeletePrefix waits. It returns how many entries
+// it deleted, also with an error. The errors are those of writes.
 //
 // Entries that are created meanwhile may stay.
 func (e *Engine) DeletePrefix(ctx context.Context, prefix string) (deleted int, err error) {
@@ -131,7 +132,7 @@ func (e *Engine) DeletePrefix(ctx context.Context, prefix string) (deleted int, 
 	}
 }
 
-// deleteAll deletes keys, and stops at the first that it cannot.
+// deleteAll deletes keys. It stops at the first error.
 func (e *Engine) deleteAll(ctx context.Context, keys []string) (deleted int, err error) {
 	type answer struct {
 		result store.Result
@@ -165,8 +166,8 @@ func (e *Engine) deleteAll(ctx context.Context, keys []string) (deleted int, err
 	return deleted, err
 }
 
-// deletePatiently deletes key once half of the queue has room for it, and gives
-// up when it has none for Settings.Timeout.
+// deletePatiently deletes key once half of the queue has room for it. It gives up
+// after Settings.Timeout without room.
 func (e *Engine) deletePatiently(ctx context.Context, key string) (store.Result, error) {
 	settings := e.settings.Load()
 	deadline := time.Now().Add(settings.Timeout)

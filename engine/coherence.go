@@ -6,11 +6,11 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// What follows keeps the local tier, and the flights that will fill it, from
-// answering with what is known to be overwritten. Write numbers decide: whoever
-// learns of a write, from its answer or from an event, tells its number, and what
-// was fetched as of an earlier one goes. What is still on its way gets a fence
-// (flight.fence), which land and get compare with the number that it brings.
+// This file keeps old values out of the local tier. A write becomes known through its
+// answer or through an event, and both carry its write number. The local tier then
+// drops every older copy of the key. A flight that is still on its way gets a fence
+// (flight.fence): land and get compare it with the write number that the flight
+// brings.
 
 // seenNumber returns the highest write number seen.
 func (f *fetcher) seenNumber() uint64 {
@@ -19,8 +19,8 @@ func (f *fetcher) seenNumber() uint64 {
 	return f.seen
 }
 
-// written tells of an answer of the store to writes, which changed the keys. It
-// was asked for when seen was the highest number.
+// written notes the store's answer to a batch of writes that changed the keys. When
+// the batch was sent, the highest number was seen.
 func (f *fetcher) written(keys []string, a store.Applied, seen uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -28,7 +28,7 @@ func (f *fetcher) written(keys []string, a store.Applied, seen uint64) {
 	f.dropLocked(keys, a.Number)
 }
 
-// drop removes what is local of keys that changed with write number.
+// drop removes local copies of keys that are older than the write with the number.
 func (f *fetcher) drop(keys []string, number uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -44,7 +44,8 @@ func (f *fetcher) dropLocked(keys []string, number uint64) {
 	}
 }
 
-// observe notes epoch, write number and last event of an answer.
+// observe notes the epoch, the write number and the last event of an answer. A number
+// below seen means that the store lost writes.
 func (f *fetcher) observe(epoch string, number uint64, last store.Version, seen uint64) {
 	if number < seen {
 		f.forget()
@@ -56,7 +57,7 @@ func (f *fetcher) observe(epoch string, number uint64, last store.Version, seen 
 	}
 }
 
-// enter notes the store's epoch. What is known of another one is worth nothing.
+// enter notes the store's epoch. A new one makes all local entries worthless.
 func (f *fetcher) enter(epoch string) {
 	if epoch != f.epoch {
 		f.forget()
@@ -64,20 +65,20 @@ func (f *fetcher) enter(epoch string) {
 	}
 }
 
-// forget drops everything local, and what is known of the store.
+// forget drops all local entries, and everything that is known of the store.
 func (f *fetcher) forget() {
 	f.seen, f.events = 0, eventChain{}
 	f.dropAllLocked()
 }
 
-// missed drops everything local, since events that would have dropped some of it
-// did not come.
+// missed drops all local entries after events were missed: some of those would have
+// dropped entries.
 func (f *fetcher) missed() {
 	f.gaps.Add(1)
 	f.dropAllLocked()
 }
 
-// ponged is told that all events came that were published before at.
+// ponged notes that every event published before at has come.
 func (f *fetcher) ponged(at time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -86,7 +87,7 @@ func (f *fetcher) ponged(at time.Duration) {
 	}
 }
 
-// dropAll drops everything local, also what is on its way.
+// dropAll drops all local entries, and those that sent flights would bring.
 func (f *fetcher) dropAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -102,17 +103,16 @@ func (f *fetcher) dropAllLocked() {
 	f.local.dropAll()
 }
 
-// subscribed is told when a subscription begins: what happened before it may
-// have been missed.
+// subscribed notes that a subscription begins. Earlier events may have been missed.
 func (f *fetcher) subscribed() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.forget()
 }
 
-// changed is told of every event of the subscription, in order. Events of
-// this process's own writes arrive too, often late: they drop nothing, since
-// what was fetched after a write is not older than it.
+// changed notes an event. Events come in order. Those of this process's own writes
+// come too, often late. They drop no entry that was fetched after the write, since it
+// is not older.
 func (f *fetcher) changed(ev store.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// waitTimes count how long jobs waited for the worker.
+// waitTimes is a histogram of how long jobs waited for the worker.
 type waitTimes struct {
 	mu        sync.Mutex
 	histogram Histogram
@@ -33,8 +33,8 @@ func (w *waitTimes) snapshot() Histogram {
 	return w.histogram.clone()
 }
 
-// calls counts calls of one kind to the store. There are never more than a few
-// at once, so that they share a lock.
+// calls counts calls of one kind to the store. Only a few run at once, so one lock
+// is enough.
 type calls struct {
 	mu    sync.Mutex
 	calls Calls
@@ -68,10 +68,10 @@ func (c *calls) snapshot() Calls {
 	return s
 }
 
-// lastEvictions is how many evicted keys are remembered.
+// lastEvictions is how many evicted keys are kept for Stats.
 const lastEvictions = 20
 
-// evictions counts the entries that left the store.
+// evictions counts the entries that the store evicted.
 type evictions struct {
 	mu     sync.Mutex
 	count  uint64

@@ -1,6 +1,6 @@
-// Package engine is a key-value cache in two tiers: a local one in memory,
-// for reads, over a store that holds a fixed number of entries and evicts
-// those of lowest rank. It knows neither HTTP nor Caddy.
+// Package engine is a key-value cache in two tiers. The store holds a bounded number
+// of entries, and evicts those that its eviction policy values least. In front of it
+// a local tier in memory answers reads. The package knows neither HTTP nor Caddy.
 package engine
 
 import (
@@ -14,9 +14,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// Engine answers reads from its local tier or by a fetch from the store, and
-// passes writes to one worker that applies them in arrival order. Its methods
-// may be called from any number of goroutines.
+// Engine answers reads from its local tier, or with a fetch from the store. It queues
+// writes for one worker, which applies them in arrival order. Its methods may be
+// called from any number of goroutines.
 type Engine struct {
 	store     store.Store
 	namespace string
@@ -27,7 +27,7 @@ type Engine struct {
 	fetcher *fetcher
 	queue   *queue
 	worker  *worker
-	watch   *watch // nil if nobody else writes to the store
+	watch   *watch // nil if no other process writes to the store
 
 	starting sync.Once
 	ending   sync.Once
@@ -36,8 +36,8 @@ type Engine struct {
 	watching context.CancelFunc
 }
 
-// New returns an engine over st, which it closes when it is closed. Nothing
-// happens to the store before the first call that needs it.
+// New returns an engine over st. Close closes st too. The engine does nothing with
+// the store before the first call that needs it.
 func New(st store.Store, s Settings, o Options) *Engine {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -55,17 +55,17 @@ func New(st store.Store, s Settings, o Options) *Engine {
 	return e
 }
 
-// Configure puts new settings in force. The store learns of new limits with
-// the next call that needs it.
+// Configure puts new settings in force. The store gets new limits with the next call
+// that needs it.
 func (e *Engine) Configure(s Settings) {
 	e.settings.Store(&s)
 	e.local.configure(&s)
 	e.worker.limitsNew.Store(true)
 }
 
-// start is called by every call that needs the store. The first one begins
-// what runs beside the calls: settings that are only tried out must change
-// nothing.
+// start is called by every call that needs the store. The first call starts the
+// worker and the subscription. They do not start earlier, since a configuration that
+// is only tried out must change nothing.
 func (e *Engine) start() {
 	e.worker.called()
 	e.starting.Do(func() {
@@ -79,9 +79,9 @@ func (e *Engine) start() {
 	})
 }
 
-// Get looks for the entry of key. A key that neither tier has is an Answer
-// without an Entry, not an error. The errors are ErrNotLocal, ErrTimeout,
-// ErrUnavailable, ErrRefused, ErrClosed, and the cause of a ctx that ended.
+// Get looks for the entry of key. If neither tier has the key, the Answer has no
+// Entry; that is no error. The errors are ErrNotLocal, ErrTimeout, ErrUnavailable,
+// ErrRefused, ErrClosed, and the cause of a ctx that ended.
 func (e *Engine) Get(ctx context.Context, key string, r Read) (Answer, error) {
 	settings := e.settings.Load()
 	answer, old := e.lookUp(settings, key, r)
@@ -99,8 +99,8 @@ func (e *Engine) Get(ctx context.Context, key string, r Read) (Answer, error) {
 	return Answer{}, err
 }
 
-// lookUp asks the local tier, and counts a hit. It returns an answer without an
-// entry if there is no fresh one, with the old one if there is.
+// lookUp asks the local tier, and counts a hit. Without a fresh entry, the answer is
+// empty, and the stale entry, if there is one, is returned beside it.
 func (e *Engine) lookUp(s *Settings, key string, r Read) (Answer, *kept) {
 	answer, k := e.peek(s, key, r)
 	if answer.Entry == nil {
@@ -110,7 +110,7 @@ func (e *Engine) lookUp(s *Settings, key string, r Read) (Answer, *kept) {
 	return answer, nil
 }
 
-// peek is lookUp without counting. It returns the entry that it found in any case.
+// peek is lookUp without counting. It returns the entry that it found, fresh or not.
 func (e *Engine) peek(s *Settings, key string, r Read) (Answer, *kept) {
 	if r.NoCache {
 		return Answer{}, nil
@@ -131,7 +131,7 @@ func (e *Engine) countHit(s *Settings, key string, k *kept) {
 	}
 }
 
-// fetch asks the store.
+// fetch reads from the store.
 func (e *Engine) fetch(ctx context.Context, s *Settings, key string, r Read) (Answer, error) {
 	if err := e.mayFetch(r); err != nil {
 		return Answer{}, err
@@ -142,7 +142,8 @@ func (e *Engine) fetch(ctx context.Context, s *Settings, key string, r Read) (An
 	return answer, err
 }
 
-// mayFetch reports why a read may not ask the store, and starts the engine.
+// mayFetch reports why a read may not ask the store. If it may, mayFetch starts the
+// engine.
 func (e *Engine) mayFetch(r Read) error {
 	switch {
 	case r.LocalOnly:
@@ -154,14 +155,14 @@ func (e *Engine) mayFetch(r Read) error {
 	return nil
 }
 
-// staleIfError returns what Settings.StaleIfError allows to answer after a
-// fetch failed.
+// staleIfError answers with the stale entry old after a failed fetch, if
+// Settings.StaleIfError allows it.
 func (e *Engine) staleIfError(ctx context.Context, s *Settings, old *kept, r Read) (Answer, bool) {
 	if old == nil || r.LocalOnly || ctx.Err() != nil {
 		return Answer{}, false
 	}
-	// Not what is left without a subscription: that the store fails is mostly
-	// why there is none.
+	// UnsubscribedTTL does not count here: the subscription is mostly lost because
+	// the store fails.
 	ttl := s.LocalTTL - (e.local.now() - old.loaded)
 	if s.StaleIfError == 0 || ttl <= -s.StaleIfError {
 		return Answer{}, false
@@ -179,10 +180,10 @@ func (e *Engine) remaining(s *Settings, k *kept) time.Duration {
 	return ttl - (now - k.loaded)
 }
 
-// Create stores the value of a key that is absent. The value belongs to the
-// engine from then on. The errors of writes are ErrQueueFull, ErrTimeout,
-// ErrUnavailable, ErrRefused, ErrMayBeApplied, ErrClosed, and the cause of a
-// ctx that ended; a Result with an error has nothing to say.
+// Create stores the value of an absent key. The value belongs to the engine from then
+// on. The errors of writes are ErrQueueFull, ErrTimeout, ErrUnavailable, ErrRefused,
+// ErrMayBeApplied, ErrClosed, and the cause of a ctx that ended. A Result beside an
+// error means nothing.
 func (e *Engine) Create(ctx context.Context, key string, v store.Value, ifMatch, ifNoneMatch store.VersionSet) (store.Result, error) {
 	return e.write(ctx, store.Write{Op: store.Create, Key: key, Value: v, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch})
 }
@@ -197,14 +198,14 @@ func (e *Engine) Delete(ctx context.Context, key string, ifMatch, ifNoneMatch st
 	return e.write(ctx, store.Write{Op: store.Delete, Key: key, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch})
 }
 
-// write queues w and waits for its answer, no longer than Settings.Timeout.
+// write queues w and waits for the answer, at most for Settings.Timeout.
 func (e *Engine) write(ctx context.Context, w store.Write) (store.Result, error) {
 	settings := e.settings.Load()
 	return e.writeWithin(ctx, w, settings, queueBounds{settings.MaxQueueJobs, settings.MaxQueueBytes})
 }
 
-// writeWithin is write with bounds of its own on the queue. It shows in the
-// trace of the request, if there is one.
+// writeWithin is write with other bounds on the queue than the settings have. It adds
+// a span to the trace of the request, if there is one.
 func (e *Engine) writeWithin(ctx context.Context, w store.Write, settings *Settings, most queueBounds) (store.Result, error) {
 	span := beginCall(ctx, work{spanApply, e.namespace, attrWrites, 1})
 	result, err := e.enqueue(ctx, e.queue.newJob(w, settings.Timeout, span), most)
@@ -231,7 +232,7 @@ func (e *Engine) enqueue(ctx context.Context, j *job, most queueBounds) (store.R
 			e.queue.recycle(j)
 			return store.Result{}, context.Cause(ctx)
 		}
-		// The worker has it, so it will be carried out.
+		// The worker has taken the job, and will send it.
 		select {
 		case <-j.done:
 			return answer()
@@ -244,18 +245,18 @@ func (e *Engine) enqueue(ctx context.Context, j *job, most queueBounds) (store.R
 		}
 	}
 	select {
-	case <-j.done: // in the same moment
+	case <-j.done: // at the same moment
 		return answer()
 	default:
 	}
-	// The worker still has the job, so that it is not recycled.
+	// The worker still has the job, so it must not be recycled.
 	e.fetcher.drop([]string{key}, unknownNumber)
 	return store.Result{}, ErrMayBeApplied
 }
 
-// Close refuses new calls, applies the writes that wait, for no longer than
-// Settings.DrainTimeout, answers the rest with ErrClosed, and ends everything
-// the engine started, the store with it. Only the first call does so.
+// Close refuses new calls, and applies the writes that wait for at most
+// Settings.DrainTimeout. It answers the rest with ErrClosed. Then it closes the store,
+// and ends everything that the engine started. Only the first call does so.
 func (e *Engine) Close() error {
 	var err error
 	e.ending.Do(func() {
@@ -270,7 +271,7 @@ func (e *Engine) Close() error {
 			e.watching()
 		}
 		e.fetcher.close()
-		// Calls to the store that still wait for an answer end with it.
+		// Calls that still wait for an answer of the store end here.
 		err = e.store.Close()
 		e.running.Wait()
 		e.fetcher.running.Wait()
@@ -279,7 +280,7 @@ func (e *Engine) Close() error {
 	return err
 }
 
-// drain waits for the worker to empty the queue.
+// drain waits until the worker has emptied the queue.
 func (e *Engine) drain() {
 	timer := time.NewTimer(e.settings.Load().DrainTimeout)
 	defer timer.Stop()

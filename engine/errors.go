@@ -5,38 +5,37 @@ import (
 	"fmt"
 )
 
-// The engine's answers when it could not do what was asked. All but
-// ErrMayBeApplied mean that the key was not changed. store.CauseOf tells the cause
-// of those of the store, where it is known.
+// The errors of the engine. All but ErrMayBeApplied mean that the key was not changed.
+// KindOf returns the kind of an error, and store.CauseOf its cause, where the store
+// tells it.
 var (
 	// ErrClosed is returned by every call after Close.
 	ErrClosed = errors.New("engine closed")
 
-	// ErrQueueFull says that as many writes, or as many bytes of them, wait
-	// as Settings allow.
+	// ErrQueueFull says that the queue holds as many writes, or as many bytes, as
+	// Settings allow.
 	ErrQueueFull = errors.New("write queue full")
 
-	// ErrTimeout says that Settings.Timeout passed, or all but too little of
-	// it, before the call got its turn.
+	// ErrTimeout says that too little of Settings.Timeout was left when the turn of
+	// the call came, or nothing.
 	ErrTimeout = errors.New("timed out waiting for the store")
 
-	// ErrUnavailable says that the store could not be reached, or is not ready.
+	// ErrUnavailable says that the store cannot be reached, or is not ready.
 	ErrUnavailable = errors.New("store unavailable")
 
-	// ErrRefused says that the store answers, and says no.
+	// ErrRefused says that the store answers with an error.
 	ErrRefused = errors.New("the store refuses")
 
-	// ErrTooMuchAtOnce is an ErrRefused of a value for which, together with
-	// those applied with it, more entries have to leave than the store evicts
-	// at once: those that did are gone, and
-	// repeating the write goes on with it.
+	// ErrTooMuchAtOnce is an ErrRefused. The write needs more evictions than the
+	// store makes in one batch. The store made as many as it may; repeating the write
+	// continues from there.
 	ErrTooMuchAtOnce = fmt.Errorf("%w: too much to evict at once", ErrRefused)
 
-	// ErrMayBeApplied says that a write was sent to the store and that no
-	// answer came in time: it may have happened, or happen yet.
+	// ErrMayBeApplied says that a write was sent to the store and that no answer came
+	// in time. The store may have applied it, or may still do so.
 	ErrMayBeApplied = errors.New("the write may have been applied")
 
-	// ErrNotLocal answers a Read with LocalOnly whose entry is not local.
+	// ErrNotLocal answers a Read with LocalOnly if the local tier has no fresh entry.
 	ErrNotLocal = errors.New("no fresh local entry")
 )
 

@@ -6,37 +6,37 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// eventChain tells whether events of a subscription were missed. That the
-// subscription answers pings does not say so: after a failover it may stand on a
-// server that nobody writes to any more, or whose last events nobody sent.
+// eventChain finds out whether events of a subscription were missed. Answers to pings
+// do not show it: after a failover the subscription may be on a server that gets no
+// writes any more, or that never sent its last events.
 //
-// Each event names the one before it, so that a gap shows when the next one comes.
-// Each answer of the store names the last event as of the answer, which must have
-// come before the answer to a ping that was sent later.
+// Each event names the event before it. So the next event shows a gap. Each answer of
+// the store names the last event published by then. That event must arrive before the
+// answer to any ping that is sent later.
 //
-// Versions name events: the write number after the batch, and the batch's tag. A
-// number alone would not do, since two servers may both have given it.
+// An event is named by a version: the write number after its batch, and the tag of the
+// batch. The number alone is not enough, since two servers may have used it.
 type eventChain struct {
 	known bool
 	last  store.Version // heard last, or adopted from an answer
 
-	// adopted says that last is from an answer, at adoptedAt: earlier events may
-	// still be on their way.
+	// adopted says that last is from an answer that came at adoptedAt. Earlier events
+	// may still be on their way.
 	adopted   bool
 	adoptedAt time.Duration
 
-	// due has to be heard before the answer to a ping that was sent after its
-	// time, next is due then.
+	// due must be heard before the answer to a ping that was sent after due.at. Then
+	// next becomes due.
 	due, next expectation
 }
 
-// expectation is an event that an answer named, and when it did.
+// expectation is an event that an answer named at a time.
 type expectation struct {
 	id store.Version
 	at time.Duration
 }
 
-// heard notes an event, and reports whether others were missed before it.
+// heard notes an event, and reports whether events before it were missed.
 func (c *eventChain) heard(id, previous store.Version) (missed bool) {
 	if c.known && c.adopted && id.Number <= c.last.Number {
 		return false
@@ -46,9 +46,9 @@ func (c *eventChain) heard(id, previous store.Version) (missed bool) {
 	return missed
 }
 
-// answered notes the last event that an answer names, and reports whether it
-// shows by itself that others were missed. The first answer after subscribing
-// says where the chain begins: nothing local is older.
+// answered notes the last event that an answer names, and reports whether this alone
+// shows that events were missed. The chain begins with the first answer after
+// subscribing, since no local entry is older.
 func (c *eventChain) answered(id store.Version, now time.Duration) (missed bool) {
 	switch {
 	case !c.known:
@@ -59,7 +59,7 @@ func (c *eventChain) answered(id store.Version, now time.Duration) (missed bool)
 		return true
 	case id.Number > c.last.Number:
 		c.expect(id, now)
-	case c.adopted: // answers overtake each other, and the earliest counts
+	case c.adopted: // answers may overtake each other; the chain begins with the earliest
 		c.expect(c.last, now)
 		c.last = id
 	}
@@ -75,8 +75,8 @@ func (c *eventChain) expect(id store.Version, now time.Duration) {
 	}
 }
 
-// ponged notes the answer to a ping, and reports whether an event that should
-// have come before it has not. The chain then goes on from that event.
+// ponged notes the answer to a ping, and reports whether an event is missing that
+// should have come before it. The chain then continues from that event.
 func (c *eventChain) ponged(sent time.Duration) (missed bool) {
 	if c.adopted && sent > c.adoptedAt {
 		c.adopted = false

@@ -14,25 +14,27 @@ import (
 )
 
 const (
-	// maxLanes is how many fetches are on their way at once: one in the store,
-	// one whose answer is being read, one that waits for the store.
+	// maxLanes is how many fetches of lanes are on their way at once: one runs in the
+	// store, the answer of one is being read, and one waits for the store.
 	maxLanes = 3
-	// maxFetch bounds the keys of one fetch. The store bounds the bytes of its
-	// values: an answer has to arrive within the time of those who wait for it.
+	// maxFetch bounds the keys of one fetch. The store bounds the bytes of the values,
+	// since the answer must arrive while its callers still wait.
 	maxFetch = 128
-	// unknownNumber is later than every write.
+	// unknownNumber stands for a write whose number is not known. It is above every
+	// number of a write.
 	unknownNumber = math.MaxUint64
 )
 
 // fetcher reads from the store and fills the local tier.
 //
-// Calls for one key share a flight. The first flight leaves as soon as those who
-// are ready to run have run; those that arrive while the lanes are busy leave
-// together in the next batch.
+// It is single flight: calls for one key share one read, a flight. A lane is a
+// goroutine that sends batches of flights. The first flight is sent as soon as the
+// goroutines that are ready to run have run. Flights that arrive while all lanes are
+// busy are sent together in the next batch.
 //
-// The store numbers its writes, and a fetch says up to which number it reflects
-// them, so that what is older than a write that became known is neither kept nor
-// brought back (see coherence.go, and land). All of it happens under one lock;
+// The store numbers its writes, and each fetch tells the number of the last write that
+// it saw. So the fetcher neither keeps nor serves an entry that is older than a write
+// it knows of (see coherence.go, and land). All of this happens under one lock. Local
 // hits do not take it.
 type fetcher struct {
 	store    store.Store
@@ -47,18 +49,18 @@ type fetcher struct {
 	namespace string
 	hits      hits
 	timers    sync.Pool     // of *time.Timer, stopped
-	direct    chan struct{} // has a token for each direct fetch under way
+	direct    chan struct{} // holds a token for each direct fetch on its way
 
 	mu      sync.Mutex
-	flights map[string]*flight // the ones that calls may join
-	pending []*flight          // those not sent, in order
+	flights map[string]*flight // flights that calls may join, by key
+	pending []*flight          // flights not yet sent, in order
 	lanes   int
 	closed  bool
-	// seen is the highest write number that an answer brought. One that is
-	// lower than what was seen when it was asked for means that the store
-	// lost writes. epoch is the store's, as of the last answer or event:
-	// another one means that the store was emptied, and counts anew.
-	seen   uint64
+	// seen is the highest write number of all answers. If an answer has a lower number
+	// than was seen when it was asked for, the store lost writes.
+	seen uint64
+	// epoch is the store's in the last answer or event. A new one means that the store
+	// was emptied, and begins its numbers again.
 	epoch  string
 	events eventChain
 
@@ -71,8 +73,8 @@ func newFetcher(st store.Store, l *local, w *watch, s *atomic.Pointer[Settings],
 	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight), direct: make(chan struct{}, maxDirect), calls: newCalls()}
 }
 
-// tellHits sends local hits that the store should hear of, without waiting for
-// a fetch that takes them along. A batch of writes may be about to evict.
+// tellHits sends local hits to the store, if some are due. It does not wait for a
+// fetch that could carry them, since a batch of writes may be about to evict.
 func (f *fetcher) tellHits() {
 	if !f.hits.due(f.local.now()) {
 		return
@@ -91,9 +93,9 @@ func (f *fetcher) lane() {
 		if f.watch != nil {
 			f.watch.awaitFirstTry(f.settings.Load().Timeout / 2)
 		}
-		// Calls that are about to ask would just miss this fetch, so that all who
-		// are ready to run go first. On an idle core nobody is, and this takes no
-		// time; on a full one a fetch has to wait its turn, and takes more along.
+		// Let the goroutines that are ready to run go first: their calls can still join
+		// this fetch. An idle core has none, so this takes no time there. On a busy core
+		// the fetch waits for its turn, and carries more keys.
 		runtime.Gosched()
 		b := f.take()
 		if b.isEmpty() {
@@ -117,7 +119,7 @@ func (f *fetcher) send(b flightBatch, room store.Room) {
 	f.land(b, fetched, err)
 }
 
-// flightBatch is what one lane fetches at once.
+// flightBatch is a batch of flights, and of local hits to tell the store, for one fetch.
 type flightBatch struct {
 	flights  []*flight
 	keys     []string
@@ -125,12 +127,13 @@ type flightBatch struct {
 	deadline time.Time
 	seen     uint64        // fetcher.seen when it was sent
 	sent     time.Duration // since local.base
-	isDirect bool          // no lane has it
+	isDirect bool          // sent by a call itself, not by a lane
 }
 
 func (b *flightBatch) isEmpty() bool { return len(b.flights) == 0 && len(b.uses) == 0 }
 
-// take marks the next batch as sent. Without one the lane ends.
+// take takes the next batch, and marks its flights as sent. If the batch is empty, the
+// lane ends.
 func (f *fetcher) take() flightBatch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -172,12 +175,12 @@ func (f *fetcher) take() flightBatch {
 	return b
 }
 
-// land hands out the answer to a batch and fills the local tier. What the answer
-// had no room for is sent again.
+// land hands out the answer to a batch, and fills the local tier. Flights for which
+// the answer had no room are sent again.
 func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
-	var left []*flight
+	var unanswered []*flight
 	if n := len(fetched.Entries); err == nil && n < len(b.flights) {
-		b.flights, left = b.flights[:n], b.flights[n:]
+		b.flights, unanswered = b.flights[:n], b.flights[n:]
 	}
 	if err != nil {
 		err = readError(err)
@@ -191,12 +194,13 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	// Before observe, which may drop what is on its way: these have arrived.
+	// Before observe, which may set the fence of all flights on their way. These have
+	// arrived.
 	listed := make([]bool, len(b.flights))
 	for i, fl := range b.flights {
 		listed[i] = f.unlist(fl)
 	}
-	f.leave(left, b.isDirect)
+	f.putBack(unanswered, b.isDirect)
 	if err == nil {
 		f.observe(fetched.Epoch, fetched.Number, fetched.LastEvent, b.seen)
 	}
@@ -205,8 +209,8 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 		switch {
 		case err != nil:
 		case !listed[i]:
-			// A later flight fills the tier. But what this one brought may be
-			// newer all the same, and once it is served nothing older may be.
+			// A later flight fills the tier. But this one may have brought a newer
+			// value. Once that is served, nothing older may be.
 			f.dropLocked(b.keys[i:i+1], fl.number)
 		case fl.number < fl.fence:
 		case fl.got == nil:
@@ -218,10 +222,10 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 	}
 }
 
-// leave takes flights back that an answer had no room for. Those of lanes are the
-// first of the next batch. Those of a direct fetch have no lane, and the calls that
-// joined them ask for themselves.
-func (f *fetcher) leave(flights []*flight, isDirect bool) {
+// putBack takes back the flights for which an answer had no room. Flights of a lane
+// come first in the next batch. Flights of a direct fetch end with errNoRoom: the calls
+// that joined them ask again by themselves.
+func (f *fetcher) putBack(flights []*flight, isDirect bool) {
 	var again []*flight
 	for _, fl := range flights {
 		if !isDirect && fl.waiting > 0 && !f.closed {
@@ -229,14 +233,14 @@ func (f *fetcher) leave(flights []*flight, isDirect bool) {
 			again = append(again, fl)
 			continue
 		}
-		fl.err = errLeft
+		fl.err = errNoRoom
 		f.unlist(fl)
 		close(fl.done)
 	}
 	f.pending = slices.Insert(f.pending, 0, again...)
 }
 
-// keep makes of a fetched entry what the local tier keeps.
+// keep returns a fetched entry as the local tier keeps it.
 func (f *fetcher) keep(key string, e *store.Entry, loaded time.Duration, number uint64) *kept {
 	k := &kept{Entry: Entry{Entry: *e}, loaded: loaded, number: number}
 	if f.settings.Load().RankLocalHits {
@@ -252,7 +256,7 @@ func (f *fetcher) keep(key string, e *store.Entry, loaded time.Duration, number 
 	return k
 }
 
-// close fails what was not sent.
+// close ends the flights that were not sent with ErrClosed.
 func (f *fetcher) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -265,8 +269,9 @@ func (f *fetcher) close() {
 	f.pending = nil
 }
 
-// readError says in the engine's terms why a read failed. A fetch that the store
-// refused half way is refused: nobody asked for the changes that it may have made.
+// readError returns the error of the engine for a failed read. A fetch whose script
+// stopped half-way because a right is missing counts as refused: it may have raised some
+// ranks, and the caller did not ask for those.
 func readError(err error) error {
 	switch {
 	case errors.Is(err, store.ErrClosed):

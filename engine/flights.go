@@ -5,28 +5,29 @@ import (
 	"time"
 )
 
-// flight is one read of one key.
+// flight is one read of one key from the store, shared by all calls that wait for it
+// (single flight).
 type flight struct {
 	key      string
-	deadline time.Time     // of the call that has the most time
-	timeout  time.Duration // what that call had when it came
-	waiting  int
+	deadline time.Time     // the latest of its calls
+	timeout  time.Duration // of the call with that deadline, from its arrival
+	waiting  int           // calls
 	sent     bool
-	// fence is the number of the latest write to the key that became known
-	// after the flight was sent.
+	// fence is the number of the latest write to the key that became known after the
+	// flight was sent.
 	fence uint64
-	spans []*span // of the calls that are traced, until it is sent
+	spans []*span // of its traced calls that came before it was sent
 
-	done  chan struct{} // closed when the rest is set
-	batch *span         // in which it was sent, if that is traced
+	done  chan struct{} // closed once the fields below are set
+	batch *span         // of the batch that it was sent in, if that is traced
 	got   *kept         // nil: absent
-	// number is the store's write number as of the read.
+	// number is the store's write number at the time of the read.
 	number uint64
-	stored bool
+	stored bool // in the local tier
 	err    error
 }
 
-// caller is a call that waits for flights. Its span is linked to those of the
+// caller is a call that waits for flights. Its span gets links to the spans of the
 // batches that it waits for.
 type caller struct {
 	timeout  time.Duration
@@ -38,10 +39,10 @@ func newCaller(timeout time.Duration, s *span) caller {
 	return caller{timeout, time.Now().Add(timeout), s}
 }
 
-// hasTime reports whether a caller has time for one more flight.
+// hasTime reports whether the caller has time for one more flight.
 func (c *caller) hasTime() bool { return time.Until(c.deadline) > c.timeout/4 }
 
-// get fetches a key. With fresh it joins no flight that is on its way.
+// get fetches a key. If fresh is set, it joins no flight that was already sent.
 func (f *fetcher) get(ctx context.Context, key string, fresh bool, c caller) (Answer, error) {
 	timer := f.startTimer(c.timeout)
 	defer f.stopTimer(timer)
@@ -69,18 +70,18 @@ func (f *fetcher) get(ctx context.Context, key string, fresh bool, c caller) (An
 	return Answer{}, err
 }
 
-// isInVain reports whether a seat in a flight that landed was of no use to the
-// call, and another one may be. The flight had no room for the value; or it was
-// sent before the call came, and failed in the time of those it was sent for; or
-// the key was written since, and the write acknowledged.
+// isInVain reports whether a landed flight was of no use to the call, and another one
+// may help. There are three cases: the flight had no room for the value; the flight was
+// sent before the call came, and failed within the time of earlier calls; the flight
+// read an older value than a write that was acknowledged before the call came.
 func (s *seat) isInVain(c *caller) bool {
 	err := s.flight.err
-	return err == errLeft ||
+	return err == errNoRoom ||
 		err != nil && s.wasSent && c.hasTime() ||
 		err == nil && s.flight.number < s.fence
 }
 
-// answer is what a flight brought.
+// answer returns the answer that the flight brought.
 func (fl *flight) answer() Answer {
 	if fl.got == nil {
 		return Answer{Stored: fl.stored}
@@ -102,8 +103,8 @@ func (f *fetcher) stopTimer(timer *time.Timer) {
 	f.timers.Put(timer)
 }
 
-// seat is a call's place in a flight. The flight's answer must reflect writes
-// up to fence to be good for the call.
+// seat is a call's place in a flight. The call can use the flight's answer if that
+// reflects the writes up to fence.
 type seat struct {
 	flight *flight
 	fence  uint64
@@ -113,7 +114,7 @@ type seat struct {
 	isOwn bool
 }
 
-// join takes a seat in a flight for key, and lists one if there is none to join.
+// join takes a seat in a flight for key. If there is none to join, it lists a new one.
 func (f *fetcher) join(key string, fresh bool, c *caller) (seat, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -143,7 +144,7 @@ func (f *fetcher) joinable(key string, fresh bool) *flight {
 	return fl
 }
 
-// takeSeat notes a call that waits for fl.
+// takeSeat adds a call to those that wait for fl.
 func (fl *flight) takeSeat(c *caller) seat {
 	fl.waiting++
 	if c.span != nil && !fl.sent {
@@ -155,8 +156,7 @@ func (fl *flight) takeSeat(c *caller) seat {
 	return seat{flight: fl, fence: fl.fence, wasSent: fl.sent}
 }
 
-// giveUp gives seats up. A flight that nobody waits for any more is not sent:
-// take passes over it.
+// giveUp gives up seats. A flight without a waiting call is not sent: take skips it.
 func (f *fetcher) giveUp(seats ...seat) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -169,7 +169,7 @@ func (f *fetcher) giveUp(seats ...seat) {
 	}
 }
 
-// unlist lets no more calls join fl, and reports whether they could until now.
+// unlist lets no more calls join fl. It reports whether calls could join until now.
 func (f *fetcher) unlist(fl *flight) bool {
 	if f.flights[fl.key] != fl {
 		return false

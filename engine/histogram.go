@@ -4,8 +4,8 @@ import "slices"
 
 // Histogram counts values by size.
 type Histogram struct {
-	// Bounds are the largest values that each of Counts has, in rising order.
-	// The last of Counts, which has no bound, has what is larger.
+	// Bounds are the upper bounds of Counts, in rising order. The last of Counts has
+	// no bound, and counts all larger values.
 	Bounds []float64 `json:"bounds"`
 	Counts []uint64  `json:"counts"`
 	Sum    float64   `json:"sum"`
@@ -26,7 +26,7 @@ func (h *Histogram) add(value float64) {
 	h.Sum += value
 }
 
-// clone shares the bounds, which nobody changes.
+// clone shares the bounds, which never change.
 func (h Histogram) clone() Histogram {
 	h.Counts = slices.Clone(h.Counts)
 	return h

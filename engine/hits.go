@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// hitsPause spaces the calls that tell the store of local hits.
+	// hitsPause is the least time between two calls that tell the store of local hits.
 	hitsPause = time.Second
-	// maxHits is of how many keys one call tells. Those that are asked for often
-	// are among the first that are hit after a call, and so among these.
+	// maxHits is how many keys one call tells of. Popular keys are hit soon after a
+	// call, so they are among the first maxHits.
 	maxHits = store.MaxBatch
-	// maxUses bounds what one key counts in a call.
+	// maxUses bounds the hits of one key in a call.
 	maxUses = 1 << 20
 )
 
-// hits gathers which entries the local tier answered, and how often, for the
-// store's eviction policy. They go with the next call to the store, at most one
-// in hitsPause; those of a call that fails are lost.
+// hits collects the local hits of each entry for the store's eviction policy. The next
+// call to the store carries them, at most once in hitsPause. If that call fails, they
+// are lost.
 type hits struct {
 	full atomic.Bool
 
@@ -29,13 +29,13 @@ type hits struct {
 	sent   time.Duration // since local.base
 }
 
-// hit is the counter of an entry, which may have left the local tier since.
+// hit is the counter of an entry. The entry may be gone from the local tier by now.
 type hit struct {
 	key   string
 	count *atomic.Uint32
 }
 
-// add counts a hit. Only the first one of an entry after a call takes the lock.
+// add counts a hit. Only the first hit of an entry after each call takes the lock.
 func (h *hits) add(key string, count *atomic.Uint32) {
 	if count.Add(1) > 1 {
 		return
@@ -54,7 +54,7 @@ func (h *hits) add(key string, count *atomic.Uint32) {
 	h.full.Store(len(h.listed) == maxHits)
 }
 
-// due reports whether there is something to tell, and a call may.
+// due reports whether there are hits to tell and the pause is over.
 func (h *hits) due(now time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -65,7 +65,7 @@ func (h *hits) isDue(now time.Duration) bool {
 	return len(h.listed) > 0 && now-h.sent >= hitsPause
 }
 
-// take returns what to tell, if it is time for it.
+// take returns the hits to tell, if they are due.
 func (h *hits) take(now time.Duration) []store.Use {
 	h.mu.Lock()
 	defer h.mu.Unlock()

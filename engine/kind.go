@@ -8,8 +8,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// Kind is the kind of a failure. Kinds are the names that metrics and traces have
-// for failures.
+// Kind is the kind of a failure. Metrics and traces use kinds as names of failures.
 type Kind string
 
 const (
@@ -21,7 +20,7 @@ const (
 	KindUnknown Kind = "unknown"
 	// KindClosed is ErrClosed.
 	KindClosed Kind = "closed"
-	// KindTimeout is ErrTimeout, and an ErrUnavailable for want of time.
+	// KindTimeout is ErrTimeout, and an ErrUnavailable because time ran out.
 	KindTimeout Kind = "timeout"
 	// KindRefused is ErrRefused.
 	KindRefused Kind = "refused"
@@ -33,14 +32,14 @@ const (
 	KindFailed Kind = "failed"
 )
 
-// Kinds are all of them.
+// Kinds lists all kinds.
 var Kinds = []Kind{
 	KindNotLocal, KindQueueFull, KindUnknown, KindClosed, KindTimeout, KindRefused,
 	KindUnavailable, KindCanceled, KindFailed,
 }
 
-// kinds has the kinds of errors. The first error that fits counts: ErrMayBeApplied
-// and ErrUnavailable wrap what the store said.
+// kinds maps errors to kinds. The first error that matches counts, since
+// ErrMayBeApplied and ErrUnavailable wrap errors of the store.
 var kinds = []struct {
 	err  error
 	kind Kind
@@ -66,8 +65,8 @@ func KindOf(err error) Kind {
 	return KindFailed
 }
 
-// kindOfCall returns the kind of an error of a call to the store, which is one of
-// those in ErrorKinds.
+// kindOfCall returns the kind of an error that the store returned. It is one of those
+// in ErrorKinds.
 func kindOfCall(err error) Kind {
 	switch {
 	case errors.Is(err, store.ErrClosed):
@@ -83,13 +82,13 @@ func kindOfCall(err error) Kind {
 	}
 }
 
-// HasCause reports whether store.CauseOf tells more of a failure of this kind. The
-// cause of another kind is not why it failed, or not all that there is to it.
+// HasCause reports whether store.CauseOf explains a failure of this kind. An error of
+// another kind failed for another reason, or not for this reason alone.
 func (k Kind) HasCause() bool {
 	return k == KindTimeout || k == KindRefused || k == KindUnavailable
 }
 
-// failureName returns the cause of an error where it is known, and else its kind.
+// failureName returns the cause of an error if it is known, and otherwise its kind.
 func failureName(kind Kind, err error) string {
 	if cause := store.CauseOf(err); cause != "" && kind.HasCause() {
 		return string(cause)
@@ -97,10 +96,11 @@ func failureName(kind Kind, err error) string {
 	return string(kind)
 }
 
-// ErrorKinds are the names of failed calls to the store: those of a known cause (see
-// store.Causes), and of others no answer in time, no connection or a store that is
-// known to be down, and an answer that says no; writes of unknown fate, and the
-// engine's end, whatever their cause.
+// ErrorKinds lists the names of failed calls to the store. A call whose cause is known
+// has the name of the cause (see store.Causes). Other names are: timeout (no answer in
+// time), unavailable (no connection, or the store is known to be down) and refused (an
+// error in answer). Writes of unknown fate are unknown, and calls that the engine's end
+// cut off are closed, whatever the cause.
 var ErrorKinds = errorKinds()
 
 func errorKinds() []string {

@@ -7,29 +7,30 @@ import (
 	"github.com/maypok86/otter/v2"
 )
 
-// entryOverhead is what an entry of the local tier costs beside its key, its
-// value and what Prepare made: the structs, and the nodes that otter keeps.
+// entryOverhead is the memory that an entry of the local tier needs beside its key, its
+// value and what Prepare returned: the structs, and otter's nodes.
 const entryOverhead = 400
 
 // kept is an entry in the local tier.
 type kept struct {
 	Entry
-	// loaded is when the fetch that brought it was sent, since local.base.
+	// loaded is the time, since local.base, at which its fetch was sent.
 	loaded time.Duration
-	// number is the store's write number as of the fetch.
+	// number is the store's write number at the time of the fetch.
 	number uint64
 	weight uint32
-	// hits counts those that the store was not told of; nil if it is not to be.
+	// hits counts local hits that the store does not know of yet; nil if it is not to
+	// know of any.
 	hits *atomic.Uint32
 }
 
-// local is the local tier: otter, bounded in bytes. Freshness is not decided
-// here but when an entry is read, so that settings may change and a stale
-// entry can still answer when the store fails; otter's expiry only cleans up.
+// local is the local tier: otter, bounded in bytes. Reads decide whether an entry is
+// fresh. So settings may change at any time, and a stale entry can still answer while
+// the store fails. Otter's expiry only cleans up.
 type local struct {
 	cache *otter.Cache[string, *kept]
 	base  time.Time
-	// keep is for how long otter keeps what is put into it.
+	// keep is how long otter keeps an entry.
 	keep      atomic.Int64
 	evictions atomic.Uint64
 }
@@ -58,18 +59,18 @@ func (l *local) configure(s *Settings) {
 	l.cache.SetMaximum(uint64(s.LocalMaxBytes))
 }
 
-// now is the time since base, which is cheaper to keep than a time.Time.
+// now returns the time since base. It takes less memory than a time.Time.
 func (l *local) now() time.Duration { return time.Since(l.base) }
 
 func (l *local) get(key string) (*kept, bool) { return l.cache.GetIfPresent(key) }
 
-// peek is get without counting as a use.
+// peek is get, but does not count as a use.
 func (l *local) peek(key string) (*kept, bool) {
 	e, ok := l.cache.GetEntryQuietly(key)
 	return e.Value, ok
 }
 
-// put keeps k, and reports whether the tier is on and k fits into it.
+// put keeps k. It reports false if the tier is off, or if k is too large for it.
 func (l *local) put(key string, k *kept) bool {
 	if l.keep.Load() == 0 || uint64(k.weight) > l.cache.GetMaximum() {
 		return false

@@ -11,22 +11,21 @@ import (
 const (
 	// maxDirect is how many fetches of GetMany are on their way at once.
 	maxDirect = 2
-	// maxStep bounds the bytes of their values: calls keep them in memory for as
-	// long as their clients take to read them.
+	// maxStep bounds the bytes of the values of one such fetch. The calls hold them in
+	// memory until their clients have read them.
 	maxStep = 1 << 20
 )
 
-// errLeft answers a flight for whose value the fetch had no room.
-var errLeft = errors.New("no room for the value")
+// errNoRoom ends a flight if its fetch had no room for the value.
+var errNoRoom = errors.New("no room for the value")
 
 // GetMany looks for the entries of keys, at most store.MaxBatch, as Get does. It
-// goes through them in their order as long as room has room for their values, and
-// a step at a time: the answers are those of the first of the keys. A later call
-// goes on with the rest. There are no answers, and no error, if there is no room
-// for the first value. What is not answered counts as no use of its entry.
+// answers the keys in their order, as many as have room for their values, in one
+// bounded step: the answers are those of the first keys, and another call with the rest
+// continues. If the first value has no room, there are no answers and no error. A key
+// without an answer does not count as used.
 //
-// An error is that of the first step of several; the answers of several calls are
-// no snapshot of the store.
+// The answers of several calls are no snapshot of the store.
 func (e *Engine) GetMany(ctx context.Context, keys []string, r Read, room store.Room) ([]Answer, error) {
 	settings := e.settings.Load()
 	m := many{engine: e, settings: settings, keys: keys, answers: make([]Answer, len(keys)), local: make([]*kept, len(keys))}
@@ -50,10 +49,11 @@ type many struct {
 	settings *Settings
 	keys     []string
 	answers  []Answer
-	local    []*kept // what the local tier has, fresh or not
+	local    []*kept // entries of the local tier, fresh or not
 }
 
-// missingUntilLocal returns how many of the first keys are not fresh locally.
+// missingUntilLocal returns how many keys come before the first one that is fresh
+// locally.
 func (m *many) missingUntilLocal() int {
 	for i := range m.answers {
 		if m.answers[i].Source == Local {
@@ -63,8 +63,8 @@ func (m *many) missingUntilLocal() int {
 	return len(m.answers)
 }
 
-// fill fetches those of the first keys that are not fresh locally, and returns
-// how many of the first keys have an answer then.
+// fill fetches those of the first keys that are not fresh locally. It returns how many
+// of the first keys then have an answer.
 func (m *many) fill(ctx context.Context, first int, r Read, room store.Room) (int, error) {
 	var missing []string
 	var places []int
@@ -94,7 +94,7 @@ func (m *many) fill(ctx context.Context, first int, r Read, room store.Room) (in
 	return first, nil
 }
 
-// staleIfError answers the places with what is no longer fresh, or returns err.
+// staleIfError answers the places with stale entries, or returns err if it may not.
 func (m *many) staleIfError(ctx context.Context, places []int, r Read, err error) error {
 	for _, i := range places {
 		var ok bool
@@ -105,7 +105,7 @@ func (m *many) staleIfError(ctx context.Context, places []int, r Read, err error
 	return nil
 }
 
-// finish returns those of the first answers that have room.
+// finish returns as many of the first answers as have room, and counts local hits.
 func (m *many) finish(first int, room store.Room) []Answer {
 	var taken int64
 	for i := range first {
@@ -124,7 +124,7 @@ func (m *many) finish(first int, room store.Room) []Answer {
 	return m.answers[:first]
 }
 
-// fetchMany asks the store for the first of the keys.
+// fetchMany fetches as many of the first keys as have room.
 func (e *Engine) fetchMany(ctx context.Context, s *Settings, keys []string, r Read, room store.Room) ([]Answer, error) {
 	if err := e.mayFetch(r); err != nil {
 		return nil, err
@@ -136,8 +136,8 @@ func (e *Engine) fetchMany(ctx context.Context, s *Settings, keys []string, r Re
 	return answers, err
 }
 
-// direct is a call that does not leave its fetch to the lanes: it has many keys by
-// itself, and a bound of its own on their values.
+// direct is a call that sends its own fetch in place of using a lane. It has many keys,
+// and its own bound on the bytes of their values.
 type direct struct {
 	fetcher *fetcher
 	keys    []string
@@ -145,11 +145,10 @@ type direct struct {
 	fresh   bool
 	caller  caller
 	timer   *time.Timer
-	failed  bool // the fetch of another call
+	failed  bool // a fetch of another call failed, and this call tried again
 }
 
-// get returns answers for the first of the keys: none if the first value has no
-// room.
+// get returns answers for the first keys; none if the first value has no room.
 func (d *direct) get(ctx context.Context) ([]Answer, error) {
 	f := d.fetcher
 	d.timer = f.startTimer(d.caller.timeout)
@@ -165,8 +164,8 @@ func (d *direct) get(ctx context.Context) ([]Answer, error) {
 	}
 }
 
-// try is again if the first key waited for the fetch of another call, which did
-// not bring it.
+// try sends a fetch and waits for the answers. It returns again if the first key
+// waited for the fetch of another call, and that fetch did not bring it.
 func (d *direct) try(ctx context.Context) (answers []Answer, again bool, err error) {
 	f := d.fetcher
 	select {
@@ -202,9 +201,9 @@ func (d *direct) try(ctx context.Context) (answers []Answer, again bool, err err
 		}
 		f.giveUp(seats[i:]...)
 		switch {
-		case i > 0 || err == errLeft && s.isOwn:
+		case i > 0 || err == errNoRoom && s.isOwn:
 			return answers, false, nil
-		case err == nil || err == errLeft:
+		case err == nil || err == errNoRoom:
 			return nil, true, nil
 		case s.wasSent && !d.failed && ctx.Err() == nil && d.caller.hasTime():
 			d.failed = true // one more chance is enough
@@ -215,8 +214,8 @@ func (d *direct) try(ctx context.Context) (answers []Answer, again bool, err err
 	return answers, false, nil
 }
 
-// sit takes seats in flights, and lists a flight of its own for each key that
-// nobody else asks for.
+// sit takes a seat in a flight for each key. If there is no flight to join, it lists a
+// new one, which the call sends itself.
 func (d *direct) sit() ([]seat, flightBatch, error) {
 	f := d.fetcher
 	f.mu.Lock()

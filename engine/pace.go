@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// pace knows how long the store takes to answer, and so when it is too late to
-// ask it. A call that is sent with too little time left ends without an answer;
-// where many wait, so would all that come after it.
+// pace estimates how long the store takes to answer, and tells from that when it is
+// too late to send a call. A call with too little time left would get no answer in time,
+// and would delay all calls behind it until they are late too.
 type pace struct{ took atomic.Int64 }
 
-// needs returns how much of its time a call must have left when it is sent: a
-// part of it for a lost answer to be asked for again, and twice what an answer
-// takes, since a store gives a first try half of the time. It is never so much
-// that nothing would be sent.
+// needs returns how much of its timeout a call must have left when it is sent. A
+// quarter leaves time to ask again after a lost answer. Two and a half times the
+// estimate leaves time for a slow answer, since the store gives a first try half of the
+// time. Three quarters are always enough, so that some calls are always sent.
 func (p *pace) needs(timeout time.Duration) time.Duration {
 	return min(max(timeout/4, time.Duration(p.took.Load())*5/2), timeout*3/4)
 }
 
-// note learns from a call that took so long. One that failed shows only that an
-// answer takes longer than the half of it.
+// note updates the estimate with the duration of a call. A failed call shows only that
+// an answer takes longer than about half of that.
 func (p *pace) note(took time.Duration, err error) {
 	old := time.Duration(p.took.Load())
 	if err != nil {
@@ -29,15 +29,16 @@ func (p *pace) note(took time.Duration, err error) {
 	p.took.Store(int64(max(took, (3*old+took)/4)))
 }
 
-// near is how soon a store answers that is worked for rather than waited for. As
-// everything here it is measured from this process, whose own work counts too:
-// on a core that is full and has hundreds of calls to serve, no store is near.
+// near is the longest time of an answer for which the work of this process, and not
+// the way to the store, is what takes the time. It is measured in this process, so the
+// process's own work counts too: on a busy core with hundreds of calls, no store is
+// near.
 const near = 2 * time.Millisecond
 
-// share is how many of those that wait go into the next call. Of many only half
-// does: while that is in the store, answers to the other half go out, and the
-// next ones come in. A few are not parted, since a call has costs of its own, nor
-// are any where the way to the store is what takes the time.
+// share returns how many of the waiting calls go into the next batch. Of many, only
+// half do: while these are in the store, this process hands out the answers to the
+// other half and takes in new calls. Up to 16 stay together, since each batch has a
+// cost of its own. All stay together if the store is not near.
 func (p *pace) share(waiting int) int {
 	if time.Duration(p.took.Load()) > near {
 		return waiting

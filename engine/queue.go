@@ -12,40 +12,40 @@ import (
 type job struct {
 	write    store.Write
 	deadline time.Time
-	timeout  time.Duration // the deadline counts from its arrival
-	timer    *time.Timer   // runs out at the deadline
+	timeout  time.Duration // from arrival to deadline
+	timer    *time.Timer   // fires at the deadline
 	place    *list.Element // in the queue; nil once taken or withdrawn
 	span     *span         // of the call
 
-	done   chan struct{} // has a token when the rest is set
+	done   chan struct{} // gets a token once the fields below are set
 	result store.Result
 	err    error
 }
 
-// finish answers the job, which then belongs to the call alone.
+// finish answers the job. The job then belongs to the call alone.
 func (j *job) finish(r store.Result, err error) {
 	j.result, j.err = r, err
 	j.done <- struct{}{}
 }
 
-// heldBytes is the memory that a waiting write needs: beside what it counts
-// against the limits of the store, its content type, and conditions, which may
-// name many versions.
+// heldBytes returns the memory that a waiting write needs: the bytes that count against
+// the limits of the store, its content type, and its conditions, which may name many
+// versions.
 func heldBytes(w *store.Write) int64 {
 	return w.Size() + int64(len(w.Value.ContentType)+len(w.IfMatch)+len(w.IfNoneMatch))
 }
 
-// queueBounds are how many jobs, and how many bytes of them, may wait.
+// queueBounds bound the jobs in the queue, and their bytes.
 type queueBounds struct {
 	jobs  int
 	bytes int64
 }
 
-// queue holds the writes that wait for the worker, in arrival order. Its
-// bounds count all that needs memory: also the jobs that the worker has taken,
-// until they are answered.
+// queue holds the writes that wait for the worker, in arrival order. Jobs that the
+// worker has taken need memory too, so they count against the bounds until they are
+// answered.
 type queue struct {
-	wake  chan struct{} // has a token when there is something new to see
+	wake  chan struct{} // gets a token when the worker should look
 	waits *waitTimes
 	free  sync.Pool // of *job
 
@@ -58,8 +58,8 @@ type queue struct {
 
 func newQueue() *queue { return &queue{wake: make(chan struct{}, 1), waits: newWaitTimes()} }
 
-// newJob returns a job whose time runs. Jobs, with their channels and timers,
-// are used again: they would be much of the garbage of a write.
+// newJob returns a job whose timer runs. Jobs are reused with their channels and
+// timers, which would otherwise be much of the garbage of a write.
 func (q *queue) newJob(w store.Write, timeout time.Duration, s *span) *job {
 	j, _ := q.free.Get().(*job)
 	if j == nil {
@@ -71,14 +71,14 @@ func (q *queue) newJob(w store.Write, timeout time.Duration, s *span) *job {
 	return j
 }
 
-// recycle takes a job back that nobody else has.
+// recycle takes back a job for reuse. Only the caller may hold it.
 func (q *queue) recycle(j *job) {
 	j.timer.Stop()
 	*j = job{timer: j.timer, done: j.done}
 	q.free.Put(j)
 }
 
-// signal makes the worker look.
+// signal wakes the worker.
 func (q *queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
@@ -86,7 +86,7 @@ func (q *queue) signal() {
 	}
 }
 
-// put appends j unless that would exceed a bound.
+// put appends j, or returns ErrQueueFull if that would exceed a bound.
 func (q *queue) put(j *job, most queueBounds) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -94,8 +94,8 @@ func (q *queue) put(j *job, most queueBounds) error {
 		return ErrClosed
 	}
 	size := heldBytes(&j.write)
-	// Alone, a write is taken that would fit without its content type and its
-	// conditions: settings allow values as large as the bound.
+	// Settings allow values as large as the bound. So an empty queue takes a write that
+	// exceeds the bound only by its content type and conditions.
 	isTaken := q.bytes+size <= most.bytes || q.bytes == 0 && j.write.Size() <= most.bytes
 	if q.jobs >= most.jobs || !isTaken {
 		return ErrQueueFull
@@ -107,9 +107,10 @@ func (q *queue) put(j *job, most queueBounds) error {
 	return nil
 }
 
-// take removes the next jobs, at most their share of those that wait, and up to
-// bounds that one job alone may exceed. They count until they are released. Those
-// for which it is too late are answered with ErrTimeout.
+// take removes the next jobs: at most their share of the waiting ones, and at most
+// maxJobs and maxBytes, which one job alone may exceed. The jobs count against the
+// bounds of the queue until release. take answers jobs with too little time left with
+// ErrTimeout.
 func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -136,7 +137,7 @@ func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
 	return taken
 }
 
-// refuse takes j out of the queue and answers it.
+// refuse removes j from the queue and answers it with err.
 func (q *queue) refuse(j *job, err error) {
 	q.unlink(j)
 	q.jobs--
@@ -149,14 +150,14 @@ func (q *queue) unlink(j *job) {
 	j.place = nil
 }
 
-// size returns what counts against the bounds.
+// size returns the jobs and bytes that count against the bounds.
 func (q *queue) size() (jobs int, bytes int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.jobs, q.bytes
 }
 
-// release ends the counting of jobs that were taken.
+// release stops counting jobs that were taken.
 func (q *queue) release(jobs []*job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -166,7 +167,7 @@ func (q *queue) release(jobs []*job) {
 	}
 }
 
-// withdraw removes j, and reports whether the worker had not taken it.
+// withdraw removes j. It reports false if the worker has taken j already.
 func (q *queue) withdraw(j *job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -179,7 +180,7 @@ func (q *queue) withdraw(j *job) bool {
 	return true
 }
 
-// close lets nothing more in.
+// close makes put return ErrClosed.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -193,7 +194,7 @@ func (q *queue) isClosed() bool {
 	return q.closed
 }
 
-// abandon answers all that wait with ErrClosed, and returns how many.
+// abandon answers all waiting jobs with ErrClosed, and returns their number.
 func (q *queue) abandon() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -2,57 +2,58 @@ package engine
 
 import "time"
 
-// Stats is what an engine has done since it was made, and its state now.
+// Stats counts what an engine has done since it was made, and describes its state.
 type Stats struct {
-	// The queue: writes that are not answered yet, and how long those that the
-	// worker took had waited, in seconds.
+	// The queue has the writes that are not answered yet. QueueWait is how long writes
+	// waited until the worker took them, in seconds.
 	QueueJobs     int       `json:"queue_jobs"`
 	MaxQueueJobs  int       `json:"max_queue_jobs"`
 	QueueBytes    int64     `json:"queue_bytes"`
 	MaxQueueBytes int64     `json:"max_queue_bytes"`
 	QueueWait     Histogram `json:"queue_wait"`
 
-	// Calls to the store. Joined counts reads that shared the fetch of another.
+	// Fetches and Applies are calls to the store. Joined counts reads that joined the
+	// fetch of another read (single flight).
 	Fetches Calls  `json:"fetches"`
 	Applies Calls  `json:"applies"`
 	Joined  uint64 `json:"joined"`
 
-	// Evicted counts entries that this engine's batches evicted, EvictedUnread
-	// those of them that nobody had read.
+	// Evicted counts the entries that this engine's batches evicted. EvictedUnread
+	// counts those of them that were never fetched.
 	Evicted       uint64 `json:"evicted"`
 	EvictedUnread uint64 `json:"evicted_unread"`
-	// LastEvictions are the latest of them, oldest first.
+	// LastEvictions are the latest evictions, oldest first.
 	LastEvictions []Eviction `json:"last_evictions"`
-	// LostRaises counts reads of which the store could not tell its policy.
+	// LostRaises counts reads that the store could not count for its eviction policy.
 	LostRaises uint64 `json:"lost_raises"`
 
 	Local LocalStats `json:"local"`
 
-	// Shared says that others may write to the store, which then tells of it by
-	// events; Subscribed, that this engine is known to receive them.
+	// Shared says that other processes may write to the store. Their writes are known
+	// by events. Subscribed says that this engine is known to receive events.
 	Shared     bool   `json:"shared"`
 	Subscribed bool   `json:"subscribed"`
 	Events     uint64 `json:"events"`
-	// SubscriptionsLost counts how often the subscription ended, or could not be
-	// made at first.
+	// SubscriptionsLost counts how often the subscription ended, or the first try to
+	// subscribe failed.
 	SubscriptionsLost uint64 `json:"subscriptions_lost"`
-	// EventGaps counts how often it showed that events had not come, so that
-	// everything local was dropped.
+	// EventGaps counts how often events turned out to be missing. The engine dropped
+	// all local entries each time.
 	EventGaps uint64 `json:"event_gaps"`
 }
 
-// Calls are calls of one kind to the store.
+// Calls counts calls of one kind to the store.
 type Calls struct {
 	Calls uint64 `json:"calls"`
-	// Errors counts the calls that failed, by kind; see ErrorKinds.
+	// Errors counts failed calls by the names in ErrorKinds.
 	Errors map[string]uint64 `json:"errors"`
-	// Duration is in seconds, of failed calls too.
+	// Duration is in seconds, and includes failed calls.
 	Duration Histogram `json:"duration"`
-	// Size is how many keys or writes a call had.
+	// Size is the number of keys or writes of a call.
 	Size Histogram `json:"size"`
 }
 
-// Eviction is an entry that left for want of room.
+// Eviction says when an entry was evicted.
 type Eviction struct {
 	Key string    `json:"key"`
 	At  time.Time `json:"at"`
@@ -66,7 +67,7 @@ type LocalStats struct {
 	Evictions uint64 `json:"evictions"`
 }
 
-// Stats does not call the store.
+// Stats returns the counters and the state of the engine. It does not call the store.
 func (e *Engine) Stats() Stats {
 	settings := e.settings.Load()
 	s := Stats{

@@ -11,7 +11,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// Names in traces. Neither keys nor values are ever in them.
+// Names in traces. Traces never contain keys or values.
 const (
 	traceScope = "github.com/redis-proxy/caddy-redis-proxy/engine"
 
@@ -28,22 +28,22 @@ const (
 	attrOutcome   = attribute.Key("redis_proxy.outcome")
 )
 
-// span is one that is being recorded; nil when nobody traces. Its methods then do
-// nothing.
+// span is a span that is being recorded. It is nil without tracing, and its methods then
+// do nothing.
 type span struct {
 	otel   trace.Span
-	linked *span // the last one that it was linked to
+	linked *span // the target of its last link
 }
 
-// work is what a span is of.
+// work describes the work that a span records.
 type work struct {
 	name, namespace string
-	unit            attribute.Key // of size
+	unit            attribute.Key // the attribute that has size
 	size            int
 }
 
-// beginCall begins the span of a call that waits for the store, if ctx belongs
-// to a request that is traced.
+// beginCall begins the span of a call that waits for the store, if ctx belongs to a
+// traced request.
 func beginCall(ctx context.Context, w work) *span {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
@@ -52,9 +52,9 @@ func beginCall(ctx context.Context, w work) *span {
 	return begin(ctx, parent, w, nil)
 }
 
-// beginBatch begins the span of a batch, and returns the context of the call to
-// the store. A batch belongs to many traces, and a span to one: that of the
-// first call that waits for the batch. Links lead to the others, and from them.
+// beginBatch begins the span of a batch, and returns the context for the call to the
+// store. A batch may serve many traces, but a span belongs to one: that of the first
+// call that waits for the batch. The span has links to the other calls, and they to it.
 func beginBatch(ctx context.Context, w work, calls []*span) (context.Context, *span) {
 	if len(calls) == 0 {
 		return ctx, nil
@@ -74,7 +74,7 @@ func begin(ctx context.Context, parent trace.Span, w work, links []trace.Link) *
 	return &span{otel: s}
 }
 
-// waitedFor links the span of a call to that of a batch it waited for, once.
+// waitedFor links the span of a call to the span of a batch that it waited for, once.
 func (s *span) waitedFor(batch *span) {
 	if s != nil && batch != nil && s.linked != batch {
 		s.linked = batch
@@ -82,11 +82,11 @@ func (s *span) waitedFor(batch *span) {
 	}
 }
 
-// spansOfFlights returns the spans of the calls that a batch was sent for.
+// spansOfFlights returns the spans of the calls that wait for a batch of flights.
 func spansOfFlights(flights []*flight) (spans []*span) {
 	for _, fl := range flights {
 		for _, s := range fl.spans {
-			// A call for many keys waits in as many flights.
+			// A call for many keys waits for many flights.
 			if !slices.Contains(spans, s) {
 				spans = append(spans, s)
 			}
@@ -118,7 +118,7 @@ func (s *span) endFetch(err error, answers ...Answer) {
 	s.endFound(n, KindOf, err)
 }
 
-// endFetches ends the span of a batch, and lets the calls know of it.
+// endFetches ends the span of a batch, and sets it in the flights for their calls.
 func (s *span) endFetches(flights []*flight, fetched store.Fetched, err error) {
 	if s == nil {
 		return
@@ -151,7 +151,7 @@ func (s *span) endWrite(r store.Result, err error) {
 	}
 }
 
-// endApply ends the span of a batch, and lets the calls know of it.
+// endApply ends the span of a batch, and links the spans of its calls to it.
 func (s *span) endApply(jobs []*job, applied store.Applied, err error) {
 	if s == nil {
 		return
@@ -163,8 +163,8 @@ func (s *span) endApply(jobs []*job, applied store.Applied, err error) {
 	s.end("applied", kindOfCall, err)
 }
 
-// end ends a span with an outcome, or the name of a failure. The words of errors
-// stay out: those of a server are not ours to pass on.
+// end ends a span with an outcome, or with the name of a failure. Texts of errors stay
+// out: they may be a server's, and are not for every reader of traces.
 func (s *span) end(outcome string, kindOf func(error) Kind, err error) {
 	if err != nil {
 		outcome = failureName(kindOf(err), err)

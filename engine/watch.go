@@ -11,16 +11,16 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// aliveFor is for how long a proof that the subscription stands is good.
+// aliveFor is how long an answer to a ping proves that the subscription works.
 const aliveFor = time.Second
 
-// watch keeps track of whether this process learns of changes that others
-// make to the store.
+// watch knows whether this process receives the changes that other processes make to
+// the store.
 type watch struct {
 	store  store.Watchable
 	logger *zap.Logger
 	base   time.Time
-	// proven is when the subscription was last known to stand, since base;
+	// proven is the last time, since base, at which the subscription was known to work;
 	// 0 for never.
 	proven   atomic.Int64
 	events   atomic.Uint64
@@ -35,19 +35,19 @@ func newWatch(st store.Watchable, base time.Time, logger *zap.Logger) *watch {
 
 func (w *watch) run(ctx context.Context, f *fetcher) {
 	w.store.Watch(ctx, &observer{watch: w, fetcher: f})
-	w.tried() // nobody need wait for a try any more
+	w.tried() // calls need not wait any more
 }
 
 func (w *watch) tried() { w.tryOnce.Do(func() { close(w.firstTry) }) }
 
-// alive reports whether the subscription is known to stand; now is since base.
+// alive reports whether the subscription is known to work; now is since base.
 func (w *watch) alive(now time.Duration) bool {
 	proven := w.proven.Load()
 	return proven != 0 && now-time.Duration(proven) < aliveFor
 }
 
-// awaitFirstTry waits until the first try to subscribe succeeded or failed:
-// entries that are fetched before a subscription could not be kept.
+// awaitFirstTry waits until the first try to subscribe succeeded or failed. Entries
+// fetched before the subscription would have to be dropped.
 func (w *watch) awaitFirstTry(timeout time.Duration) {
 	select {
 	case <-w.firstTry:
@@ -60,8 +60,8 @@ func (w *watch) awaitFirstTry(timeout time.Duration) {
 	}
 }
 
-// observer passes on what the store reports. The store calls it from one
-// goroutine.
+// observer receives the reports of the store, and passes them on. The store calls it
+// from one goroutine.
 type observer struct {
 	watch   *watch
 	fetcher *fetcher

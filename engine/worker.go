@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// Bounds of one batch. The larger a batch, the cheaper each write and the
-	// longer other users of the store wait for it.
+	// Bounds of one batch. A larger batch makes each write cheaper, but other users of
+	// the store wait longer for it.
 	maxBatchJobs  = 128
 	maxBatchBytes = 1 << 20
-	// choresPause spaces tries to set limits while the store fails.
+	// choresPause is the time between batches without writes while the store fails.
 	choresPause = time.Second
-	// convertPause spaces the batches that only convert the order to another
-	// policy: nobody waits for that.
+	// convertPause is the time between batches that only convert the order for another
+	// policy. No call waits for these.
 	convertPause = 20 * time.Millisecond
 )
 
-// worker applies the queued writes, one batch after another. It is the only
-// one that writes to the store.
+// worker applies the queued writes, one batch after another. Nothing else in the engine
+// writes to the store.
 type worker struct {
 	store    store.Store
 	queue    *queue
@@ -41,17 +41,17 @@ type worker struct {
 	calls     *calls
 	evictions evictions
 
-	// limitsNew says that no call came since the limits were set. Until one
-	// does, the settings may be taken back, and must change nothing.
+	// limitsNew says that no call came since the limits were configured. Until one
+	// comes, the settings may be taken back, and must change nothing in the store.
 	limitsNew atomic.Bool
-	// limitsDue says that the store has to be told the limits.
+	// limitsDue says that the next batch has to set the limits.
 	limitsDue atomic.Bool
-	// unfinished says that the store has not worked off a lowered limit, or not
-	// converted the order to another policy yet.
+	// unfinished says that the store still exceeds a lowered limit, or still converts
+	// its order for another policy.
 	unfinished bool
-	// resting is until when no batch is sent without writes in it.
+	// resting is the time until which no batch without writes is sent.
 	resting time.Time
-	foreign store.Limits // that a warning was given of
+	foreign store.Limits // limits of another process that were warned of
 }
 
 func newWorker(st store.Store, q *queue, f *fetcher, s *atomic.Pointer[Settings], logger *zap.Logger) *worker {
@@ -60,7 +60,7 @@ func newWorker(st store.Store, q *queue, f *fetcher, s *atomic.Pointer[Settings]
 	return w
 }
 
-// called tells of a call that needs the store.
+// called notes a call that needs the store.
 func (w *worker) called() {
 	if w.limitsNew.Load() && w.limitsNew.CompareAndSwap(true, false) {
 		w.limitsDue.Store(true)
@@ -92,14 +92,14 @@ func (w *worker) run() {
 
 // apply sends a batch and answers its jobs.
 func (w *worker) apply(jobs []*job) {
-	// In this order: settings that come in between are then sent twice, and
-	// in the other they would be lost.
+	// Swap comes before Load: settings that arrive in between are then sent twice. In
+	// the other order they would be lost.
 	setLimits := w.limitsDue.Swap(false)
 	settings := w.settings.Load()
 	deadline := time.Now().Add(settings.Timeout)
 	if len(jobs) > 0 {
-		// Jobs wait in arrival order, so the last one has the most time. The
-		// others stop waiting for the answer when their own time is up.
+		// Jobs wait in arrival order, so the last one has the most time. The others
+		// stop waiting at their own deadlines.
 		deadline = jobs[len(jobs)-1].deadline
 	}
 	batch := store.Batch{Limits: settings.Limits, SetLimits: setLimits, Writes: make([]store.Write, len(jobs))}
@@ -125,7 +125,7 @@ func (w *worker) apply(jobs []*job) {
 	w.evictions.add(applied.Evicted, applied.EvictedUnread)
 	w.unfinished = applied.Over || applied.Converting
 	if batch.SetLimits && applied.Limits != settings.Limits {
-		w.limitsDue.Store(true) // the store is read-only, or full
+		w.limitsDue.Store(true) // the store could not set them: it is read-only, or full
 	} else if !w.limitsNew.Load() && !w.limitsDue.Load() {
 		w.compare(settings.Limits, applied.Limits)
 	}
@@ -135,7 +135,8 @@ func (w *worker) apply(jobs []*job) {
 	case applied.Converting && !applied.Over:
 		w.resting = time.Now().Add(convertPause)
 	}
-	// The local tier must not answer with what a client was told is gone.
+	// Before the jobs are answered: a client must not read an entry that it knows to be
+	// gone.
 	w.fetcher.written(changedKeys(batch.Writes, applied), applied, seen)
 	for i, j := range jobs {
 		switch r := applied.Results[i]; r.Outcome {
@@ -149,7 +150,7 @@ func (w *worker) apply(jobs []*job) {
 	}
 }
 
-// failed answers the jobs of a batch that the store did not answer.
+// failed answers the jobs of a batch that failed as a whole.
 func (w *worker) failed(batch store.Batch, jobs []*job, err error) {
 	if batch.SetLimits {
 		w.limitsDue.Store(true)
@@ -174,7 +175,7 @@ func (w *worker) failed(batch store.Batch, jobs []*job, err error) {
 	}
 }
 
-// compare warns, once, when another process has set other limits.
+// compare warns once if another process has set other limits.
 func (w *worker) compare(own, inForce store.Limits) {
 	if own == inForce {
 		w.foreign = store.Limits{}
@@ -187,7 +188,7 @@ func (w *worker) compare(own, inForce store.Limits) {
 	}
 }
 
-// changedKeys are those that a batch created, replaced, deleted or evicted.
+// changedKeys returns the keys that a batch created, replaced, deleted or evicted.
 func changedKeys(writes []store.Write, applied store.Applied) []string {
 	keys := applied.Evicted
 	for i, r := range applied.Results {
