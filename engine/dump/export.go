@@ -16,8 +16,8 @@ import (
 
 const (
 	pageEntries = 500
-	// What is read at once, and so held in memory: as many entries, or as many
-	// bytes, or one larger entry.
+	// Bounds of the entries that are read at once and held in memory. One larger entry
+	// may exceed readBytes.
 	readEntries = 64
 	readBytes   = 4 << 20
 	readers     = 4
@@ -25,55 +25,55 @@ const (
 	callTimeout = 10 * time.Second
 )
 
-// ErrNothing says that there is nothing to export, not even an empty store.
+// ErrNothing says that the namespace does not exist.
 var ErrNothing = errors.New("this Redis has no namespace")
 
-// ErrReplaced says that an export cannot be finished, since the store is not the
-// one that it began with any more.
+// ErrReplaced says that an export cannot be finished, since the store was emptied or
+// lost writes after the export began.
 var ErrReplaced = errors.New("the namespace was emptied during the export, or Redis lost writes; begin a new file")
 
-// ErrOther says that an export cannot go on, since the store is not the one
-// that the file was begun with, or was emptied since.
+// ErrOther says that an export cannot be resumed, since the file was begun with another
+// store, or the store was emptied since.
 var ErrOther = errors.New("the file was begun with another state of the store; begin a new one")
 
-// Source is what an export needs of a store.
+// Source is the part of a store that an export needs.
 type Source interface {
 	Size(context.Context) (store.Size, error)
 	Page(ctx context.Context, after store.Cursor, n int, order store.Order) (store.Page, error)
 	Look(ctx context.Context, key string) (*store.Listed, error)
 }
 
-// Export writes the entries of a store, next to leave first. It changes nothing
-// in the store, and holds up nobody for longer than a short page takes.
+// Export writes the entries of a store in eviction order. It changes nothing in the
+// store. Other calls wait for it no longer than a short page takes.
 //
-// An entry that is there from begin to end of the export is in the file, once.
-// One that is created meanwhile is not, and one that leaves meanwhile may be.
-// Each has the value of the moment it was read.
+// The file has each entry exactly once that exists from begin to end of the export. It
+// has no entry that was created after the begin. An entry that is evicted or deleted
+// meanwhile may be in the file. Each entry has the value that it had when it was read.
 type Export struct {
 	Source    Source
 	Namespace string
-	// Check, if set, says which keys are left out.
+	// Check, if set, returns an error for keys to leave out.
 	Check func(key string) error
-	// Progress, if set, is called with what is in the file by then.
+	// Progress, if set, is called with the counts after each entry.
 	Progress func(ExportCounts)
 
 	counts  ExportCounts
 	header  Header
 	after   store.Cursor
-	written map[uint64]struct{} // ages of the entries that are done; no two have the same
+	written map[uint64]struct{} // ages of the entries that are done; each age is unique
 }
 
-// ExportCounts say how far an export is.
+// ExportCounts is the progress of an export.
 type ExportCounts struct {
 	Entries int
-	Total   int   // roughly
+	Total   int   // number of entries at the begin; it may change meanwhile
 	Bytes   int64 // written
 	// Left counts entries whose keys Check refused.
 	Left int
 }
 
-// Resume comes after Begin, and makes Run go on with the file that it has begun. It returns what the
-// file holds; what lies behind Contents.End has to be cut off.
+// Resume makes Run continue a file that an earlier export began. Call it after Begin. It
+// returns the contents of the file. The caller must cut the file off at Contents.End.
 func (x *Export) Resume(file io.Reader) (Contents, error) {
 	x.written = make(map[uint64]struct{})
 	c, err := read(file, func(_ int, _ span, e Entry) error {
@@ -96,13 +96,13 @@ func (x *Export) Resume(file io.Reader) (Contents, error) {
 	return c, nil
 }
 
-// Run writes the file, or the rest of it. When it fails, or ctx ends, what was
-// written is whole lines, with which another Export may go on.
+// Run writes the file, or the rest of it. If it fails or ctx ends, the file has whole
+// lines, and another Export may resume it.
 func (x *Export) Run(ctx context.Context, w io.Writer) (ExportCounts, error) {
 	out := bufio.NewWriterSize(w, 64<<10)
 	err := x.run(ctx, out)
-	// Also after an error, so that another try finds all that was done. Where
-	// writing failed, this says the same once more.
+	// Flush after an error too, so another export can resume with every entry that was
+	// done. If writing failed, Flush returns the same error.
 	if failed := out.Flush(); err == nil {
 		err = failed
 	}
@@ -122,8 +122,8 @@ func (x *Export) run(ctx context.Context, out *bufio.Writer) error {
 	if err != nil {
 		return err
 	}
-	// The values were read after their page: those of the last one too are of
-	// the store that it was, or the file does not get its end.
+	// Values are read after their page. The file gets its end only if the store is still
+	// the same after the values of the last page.
 	switch size, err := bounded(ctx, x.Source.Size); {
 	case err != nil:
 		return err
@@ -133,7 +133,7 @@ func (x *Export) run(ctx context.Context, out *bufio.Writer) error {
 	return x.write(out, fmt.Appendf(nil, "{\"end\":true,\"entries\":%d}\n", x.counts.Entries))
 }
 
-// Begin comes first: the export is of what is there by then.
+// Begin begins the export: it has the entries that exist now. Call it first.
 func (x *Export) Begin(ctx context.Context) error {
 	size, err := bounded(ctx, x.Source.Size)
 	switch {
@@ -174,7 +174,8 @@ func (x *Export) page(ctx context.Context, out io.Writer) (more bool, err error)
 	if err != nil {
 		return false, err
 	}
-	// A failover that lost writes goes back; an emptied store begins anew.
+	// After a failover that lost writes, the number is lower. An emptied store has
+	// another epoch.
 	if page.Number < x.header.Number || page.Epoch != x.header.Epoch {
 		return false, ErrReplaced
 	}
@@ -197,14 +198,15 @@ func (x *Export) page(ctx context.Context, out io.Writer) (more bool, err error)
 	return page.Next != "", nil
 }
 
-// entry is one that belongs into the file, still without its value.
+// entry returns the entry for the file, still without its value. It returns false if the
+// entry does not belong into the file.
 func (x *Export) entry(l *store.Listed, page *store.Page) (*Entry, bool) {
 	created := page.Number - l.Age
 	if created > x.header.Number {
 		return nil, false
 	}
 	age := x.header.Number - created
-	// A read raises an entry, which then comes a second time.
+	// A fetch raises an entry, which may then come a second time.
 	if _, isWritten := x.written[age]; isWritten {
 		return nil, false
 	}
@@ -245,7 +247,7 @@ func (x *Export) writeGroup(ctx context.Context, out io.Writer, group []*Entry) 
 			return errs[i]
 		}
 		if !found[i] {
-			continue // it has left since it was listed
+			continue // it was evicted or deleted since it was listed
 		}
 		b = appendEntry(b[:0], e)
 		if err := x.write(out, b); err != nil {
@@ -273,7 +275,7 @@ func bounded[T any](ctx context.Context, call func(context.Context) (T, error)) 
 	return call(ctx)
 }
 
-// String says how far the export is.
+// String describes the progress in words.
 func (c ExportCounts) String() string {
 	s := "exported " + strconv.Itoa(c.Entries) + " of " + strconv.Itoa(max(c.Total, c.Entries)) + " entries, " + inBytes(c.Bytes)
 	if c.Left > 0 {

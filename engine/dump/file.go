@@ -9,7 +9,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// File is an export that was read once, and found to be right.
+// File is an export that was read once and is valid.
 type File struct {
 	Contents Contents
 	file     io.ReaderAt
@@ -17,15 +17,15 @@ type File struct {
 	hasAges  bool
 }
 
-// row says where an entry is, so that not all have to be held in memory.
+// row says where an entry is in the file. The entries themselves are not held in memory.
 type row struct {
 	at   span
 	age  uint64
 	size int64 // of key and value
 }
 
-// Open reads a file of size bytes, and finds its mistakes, which are
-// *LineErrors. check, if not nil, says what is wrong with a key.
+// Open reads a file of size bytes. Mistakes in the file are *LineErrors. check, if not
+// nil, returns an error for an invalid key.
 func Open(file io.ReaderAt, size int64, check func(key string) error) (*File, error) {
 	f := &File{file: file, hasAges: true}
 	var err error
@@ -40,22 +40,21 @@ func Open(file io.ReaderAt, size int64, check func(key string) error) (*File, er
 	return f, err
 }
 
-// Limits are those of the store that was exported.
+// Limits returns the limits of the exported store.
 func (f *File) Limits() store.Limits {
 	h := f.Contents.Header
 	return store.Limits{MaxKeys: max(h.MaxKeys, 1), MaxBytes: h.MaxBytes, Eviction: h.Eviction}
 }
 
-// fitting returns those of the entries, in eviction order, that would remain if
-// all were put one after another into an empty store with these limits. Each key
-// gets so many bytes more.
+// fitting returns the entries, in eviction order, that would remain in an empty store
+// with these limits after all entries were put into it. Each key gets more bytes longer.
 func (f *File) fitting(l store.Limits, more int) []row {
 	var rows []row
 	var bytes int64
 	for _, r := range slices.Backward(f.rows) {
 		size := r.size + int64(more)
 		if l.MaxBytes > 0 && size > l.MaxBytes {
-			continue // has no room anywhere
+			continue // too large for the store
 		}
 		if len(rows) == l.MaxKeys || l.MaxBytes > 0 && bytes+size > l.MaxBytes {
 			break
@@ -66,9 +65,9 @@ func (f *File) fitting(l store.Limits, more int) []row {
 	return rows
 }
 
-// entries returns the entries of rows, which it may reorder. With byAge the
-// oldest comes first: entries whose scores become equal later leave in the order
-// in which they were created.
+// entries returns the entries of rows, and may reorder rows. With byAge, the oldest entry
+// comes first. So entries whose scores become equal later are evicted in the order in
+// which they were created.
 func (f *File) entries(rows []row, byAge bool) iter.Seq2[Entry, error] {
 	if byAge && f.hasAges {
 		slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(b.age, a.age) })

@@ -1,5 +1,5 @@
-// Package dump writes a store to a file and reads it back, so that the restored
-// store evicts as the first one would have. docs/export.md describes the file.
+// Package dump exports a store to a file, and imports it again. The restored store evicts
+// as the first one would have. docs/export.md describes the file.
 package dump
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// Version is that of the format.
+// Version is the version of the format.
 const Version = 1
 
 // Header is the first line of a file.
@@ -27,13 +27,13 @@ type Header struct {
 	Eviction  string `json:"eviction"`
 	MaxKeys   int    `json:"max_keys"`
 	MaxBytes  int64  `json:"max_bytes"`
-	// Keys is how many entries there were when the export began.
+	// Keys is the number of entries when the export began.
 	Keys int `json:"keys"`
-	// Number is the store's write number by then, Epoch what tells the store from
-	// one that was emptied and filled anew.
+	// Number is the store's write number when the export began. Epoch tells the store
+	// from one that was emptied and filled again.
 	Number uint64 `json:"number"`
 	Epoch  string `json:"epoch"`
-	// Clock is what ranks count from, which moves under some policies.
+	// Clock is the number from which ranks count. It moves under some policies.
 	Clock float64 `json:"clock"`
 }
 
@@ -42,8 +42,8 @@ type Entry struct {
 	Key   string
 	Value store.Value
 	Rank  float64
-	// Age is how many writes changed the store from the entry's creation until
-	// the export began. HasAge tells 0 from none.
+	// Age is the number of writes that changed the store from the entry's creation until
+	// the export began. HasAge tells an age of 0 from no age.
 	Age    uint64
 	HasAge bool
 }
@@ -65,16 +65,16 @@ type line struct {
 	Rank        float64         `json:"rank"`
 	Age         *uint64         `json:"age"`
 
-	// After is a line of its own: where to go on, once all before it is read.
+	// After is a line of its own. It says where an export of the lines before continues.
 	After *store.Cursor `json:"after"`
 
-	// End is the last line, without which a file is not whole.
+	// End is the last line. A file without it is not whole.
 	End     bool `json:"end"`
 	Entries int  `json:"entries"`
 }
 
-// appendEntry appends a line. Text and JSON stand in it as they are, if they
-// can; all else in base64.
+// appendEntry appends the line of an entry. Text and JSON are written as they are, if
+// that is possible; other values in base64.
 func appendEntry(dst []byte, e *Entry) []byte {
 	dst = append(dst, `{"key":`...)
 	dst = appendString(dst, e.Key)
@@ -117,7 +117,7 @@ func typeName(k store.Kind) string {
 	}
 }
 
-// fitsLine reports whether JSON comes back to the byte from within a line.
+// fitsLine reports whether JSON can be read back from a line unchanged to the byte.
 func fitsLine(data []byte) bool {
 	return json.Valid(data) && utf8.Valid(data) && !bytes.ContainsAny(data, "\r\n") && len(bytes.TrimSpace(data)) == len(data)
 }
@@ -126,11 +126,11 @@ func appendString(dst []byte, s string) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(s) // of a string there is no error
+	_ = encoder.Encode(s) // a string never fails
 	return append(dst, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }
 
-// decodeLine reads a line, and the entry if it is one.
+// decodeLine reads a line, and its entry if it has one.
 func decodeLine(b []byte) (*line, Entry, error) {
 	var l line
 	if err := decodeStrictly(b, &l); err != nil {
@@ -187,17 +187,17 @@ func (l *line) value() (store.Value, error) {
 	}
 }
 
-// headerStart is what the first line begins with.
+// headerStart is the start of the first line.
 const headerStart = `{"redis_proxy_export":`
 
-// errNoExport says that a file is something else.
+// errNoExport says that a file is no export.
 var errNoExport = errors.New("the file is not an export")
 
 func notHeader() error {
 	return fmt.Errorf("%w: expected %s at the start of its first line", errNoExport, headerStart)
 }
 
-// beginsHeader reports whether b may be the begin of a first line.
+// beginsHeader reports whether b may be the start of a first line.
 func beginsHeader(b []byte) bool {
 	n := min(len(b), len(headerStart))
 	return string(b[:n]) == headerStart[:n]
@@ -205,7 +205,7 @@ func beginsHeader(b []byte) bool {
 
 func decodeHeader(b []byte) (Header, error) {
 	var h Header
-	// Without DisallowUnknownFields: later versions may say more.
+	// Unknown fields are allowed: later versions may add some.
 	if err := json.Unmarshal(b, &h); err != nil || h.Version == 0 {
 		return h, notHeader()
 	}
@@ -235,8 +235,8 @@ func decodeStrictly(b []byte, to any) error {
 
 var fieldName = regexp.MustCompile("^[a-z0-9_]+$")
 
-// checkNames refuses what encoding/json lets pass in an object: names in another
-// case, and of several with one name all but the last.
+// checkNames refuses two mistakes that encoding/json accepts in an object: names in
+// another case, and the same name twice.
 func checkNames(b []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(b))
 	if _, err := decoder.Token(); err != nil {
@@ -264,8 +264,8 @@ func checkNames(b []byte) error {
 	return nil
 }
 
-// text is a JSON string that is Unicode: of half of a surrogate pair
-// encoding/json would make another character.
+// text is a JSON string that must be valid Unicode. encoding/json would replace half of a
+// surrogate pair with another character.
 type text string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -296,8 +296,8 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// escaped reads the four digits that b begins with.
+// escaped reads the four hexadecimal digits at the start of b.
 func escaped(b []byte) rune {
-	n, _ := strconv.ParseUint(string(b[:4]), 16, 16) // what was decoded has them
+	n, _ := strconv.ParseUint(string(b[:4]), 16, 16) // json.Unmarshal has checked them
 	return rune(n)
 }

@@ -17,24 +17,24 @@ const (
 	applyBytes  = 1 << 20
 )
 
-// ErrCutOff says that the end of a file is missing.
+// ErrCutOff says that a file has no end line.
 var ErrCutOff = errors.New("the export was cut off before its end")
 
-// Target is what an import needs of a store.
+// Target is the part of a store that an import needs.
 type Target interface {
 	Size(context.Context) (store.Size, error)
 	Apply(context.Context, store.Batch) (store.Applied, error)
 }
 
-// Import puts entries into a store, with their places in the eviction order.
-// It never overwrites, so that one that was interrupted can be run again.
+// Import puts entries into a store, with their places in the eviction order. It never
+// overwrites an entry. An interrupted import can be run again.
 type Import struct {
 	Target Target
 	// Limits are put in force if the store has none yet.
 	Limits store.Limits
 	// Prefix is put before every key.
 	Prefix string
-	// Progress, if set, is called with what has been done by then.
+	// Progress, if set, is called with the counts after each batch.
 	Progress func(ImportCounts)
 
 	counts  ImportCounts
@@ -42,31 +42,31 @@ type Import struct {
 	limits  store.Limits // in force
 	writes  []store.Write
 	pending int64 // bytes of writes
-	// restored has the hashes of the keys that are there by this import, which
-	// are smaller than the keys. That two are equal is not to be expected.
+	// restored has the hashes of the keys that this import restored. Hashes need less
+	// memory than keys, and two equal ones are very unlikely.
 	restored map[uint64]struct{}
 	seed     maphash.Seed
 }
 
-// ImportCounts say how far an import is.
+// ImportCounts is the progress of an import.
 type ImportCounts struct {
 	Total    int
 	Restored int
-	// Same and Other are entries that were there already, with the same value
-	// or another one.
+	// Same and Other are entries that existed already, with the same value or with
+	// another one.
 	Same, Other int
-	// NoRoom are entries for which the store is too small, those included that
-	// left again for others of the same import.
+	// NoRoom are entries for which the store is too small. They include entries that
+	// were evicted again for other entries of the same import.
 	NoRoom int
-	// Evicted are entries of others that left for the restored ones.
+	// Evicted are older entries that were evicted for restored ones.
 	Evicted int
-	// Unusable are entries of a Redis that cannot be entries of a store.
+	// Unusable are entries of the original whose keys a store cannot have.
 	Unusable int
 }
 
-// File restores the entries of a file. Those worth most are restored if there is
-// not room for all. Where the eviction policy is not the one of the file, ranks
-// mean nothing, and the order alone is kept.
+// File restores the entries of a file. If there is no room for all, it restores the most
+// valued ones. If the store has another eviction policy than the file, ranks mean
+// nothing, and only the order is kept.
 func (i *Import) File(ctx context.Context, f *File) (ImportCounts, error) {
 	if err := i.begin(ctx); err != nil {
 		return i.counts, err
@@ -78,8 +78,8 @@ func (i *Import) File(ctx context.Context, f *File) (ImportCounts, error) {
 	return i.run(ctx, f.entries(rows, i.from == i.limits.Eviction))
 }
 
-// Ranked restores entries with ranks, next to leave first, of which there are
-// about total. Entries whose keys unusable refuses are counted and left out.
+// Ranked restores about total entries with ranks, in eviction order. It counts and skips
+// the entries whose keys unusable refuses.
 func (i *Import) Ranked(ctx context.Context, total int, entries iter.Seq2[Entry, error], unusable func(key string) error) (ImportCounts, error) {
 	if err := i.begin(ctx); err != nil {
 		return i.counts, err
@@ -138,18 +138,18 @@ func (i *Import) run(ctx context.Context, entries iter.Seq2[Entry, error]) (Impo
 	return i.counts, i.apply(ctx)
 }
 
-// score is that of the n-th entry. Where another policy made the ranks, it tells
-// the order, and whether the entry was ever read.
+// score returns the score of the n-th entry. If another policy made the ranks, the score
+// keeps only the order, and whether the entry was ever fetched.
 func (i *Import) score(rank float64, n int) float64 {
 	if i.from == i.limits.Eviction {
 		return rank
 	}
-	from, _ := store.PolicyByName(i.from) // a later version may have others
+	from, _ := store.PolicyByName(i.from) // unknown if a later version made the file
 	to, _ := store.PolicyByName(i.limits.Eviction)
 	return to.Scale.AtPlace(max(i.counts.Total, n)-n, from.Scale.Unread(0, rank))
 }
 
-// apply restores what is pending.
+// apply restores the pending entries.
 func (i *Import) apply(ctx context.Context) error {
 	for len(i.writes) > 0 {
 		applied, err := bounded(ctx, func(ctx context.Context) (store.Applied, error) {
@@ -198,7 +198,7 @@ func (i *Import) apply(ctx context.Context) error {
 
 func (i *Import) hash(key string) uint64 { return maphash.String(i.seed, key) }
 
-// String says how far the import is.
+// String describes the progress in words.
 func (c ImportCounts) String() string {
 	done := c.Restored + c.Same + c.Other + c.NoRoom + c.Unusable
 	parts := []string{"imported " + strconv.Itoa(done) + " of " + strconv.Itoa(max(c.Total, done)) + " entries: " + strconv.Itoa(c.Restored) + " restored"}

@@ -21,31 +21,30 @@ func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e
 
 func (e *LineError) Unwrap() error { return e.Err }
 
-// errEmpty says that a file is no more than the begin of an export's first line.
+// errEmpty says that a file has at most a part of an export's first line.
 var errEmpty = errors.New("the file is empty, or was cut off in its first line")
 
-// Contents is what a file is known to hold.
+// Contents describes a file.
 type Contents struct {
-	Header Header
-	// Entries is the number of them.
-	Entries int
-	// IsWhole says that the last line of a finished export is there.
+	Header  Header
+	Entries int // number of entries
+	// IsWhole says that the file has the last line of a finished export.
 	IsWhole bool
-	// After is where an export goes on.
+	// After is where a resumed export continues.
 	After store.Cursor
 	// End is the length of all complete lines in bytes.
 	End int64
 }
 
-// span is where a line lies in a file.
+// span is the place of a line in a file.
 type span struct{ offset, length int64 }
 
-// read calls visit for each entry of a file. What lies behind its last line
-// feed was being written when the export ended, and is not looked at.
+// read calls visit for each entry of a file. It ignores text behind the last line feed:
+// the export ended while it wrote that line.
 func read(r io.Reader, visit func(number int, at span, e Entry) error) (Contents, error) {
 	var c Contents
 	lines := bufio.NewReaderSize(r, 64<<10)
-	// Before the first line: what has no lines would be read as a whole.
+	// Sniff before reading a line: a file without line feeds would be read as a whole.
 	head, err := lines.Peek(sniff.Head)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return c, err

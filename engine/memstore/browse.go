@@ -92,8 +92,8 @@ func (s *Store) listed(it *item) store.Listed {
 	return store.Listed{Key: it.key, Rank: s.policy.Own(&s.order.state, it.score) - s.order.state.Clock, Age: s.number - it.insertion, Size: it.size(), Entry: it.entry}
 }
 
-// Scan implements store.Store. One step goes through all of a copy, which costs
-// nothing to make, and lets others work meanwhile.
+// Scan implements store.Store. One step goes through a whole copy of the order. The copy
+// costs nothing to make, and other calls can run meanwhile.
 func (s *Store) Scan(ctx context.Context, prefix, _ string) (keys []string, next string, err error) {
 	s.mu.Lock()
 	if err := s.ready(ctx, 1); err != nil {

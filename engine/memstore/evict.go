@@ -7,7 +7,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// setLimits puts l in force. What it leaves too much, workOff removes.
+// setLimits puts l in force. If the store exceeds it, workOff evicts.
 func (s *Store) setLimits(l store.Limits) error {
 	p, ok := store.PolicyByName(l.Eviction)
 	switch {
@@ -32,14 +32,13 @@ func (s *Store) maxBytes() int64 {
 	return s.limits.MaxBytes
 }
 
-// over reports whether the store holds more than a limit allows, which only a
-// lowered limit brings about.
+// over reports whether the store exceeds a limit. Only a lowered limit causes that.
 func (s *Store) over() bool {
 	return len(s.items) > s.limits.MaxKeys || s.bytes > s.maxBytes()
 }
 
-// workOff evicts a step of what a lowered limit left too much. No write caused
-// it, so it takes a number of its own.
+// workOff evicts one step of entries if the store exceeds a lowered limit. No write
+// caused these evictions, so they take a write number of their own.
 func (b *batch) workOff() {
 	if !b.store.over() {
 		return
@@ -52,9 +51,8 @@ func (b *batch) workOff() {
 	}
 }
 
-// makeRoom evicts until so many keys and bytes can be added. While a lowered
-// limit is being worked off it holds what there is to what there is: it then
-// frees as much as will be added, so that neither count rises.
+// makeRoom evicts until so many keys and bytes can be added. While the store exceeds a
+// lowered limit, makeRoom frees only as much as will be added. So neither count rises.
 func (b *batch) makeRoom(keys int, bytes int64) {
 	maxKeys := max(b.store.limits.MaxKeys, len(b.store.items))
 	maxBytes := max(b.store.maxBytes(), b.store.bytes)
@@ -65,15 +63,15 @@ func (b *batch) makeRoom(keys int, bytes int64) {
 	}
 }
 
-// evict removes the next entry to leave; false if there is none.
+// evict evicts one entry; false if there is none.
 func (b *batch) evict() bool {
-	leaves, ok := b.turn.Leaves()
+	victim, ok := b.turn.Leaves()
 	if !ok {
 		return false
 	}
-	b.store.remove(b.store.items[leaves.Key])
-	b.evicted = append(b.evicted, leaves.Key)
-	if b.store.policy.Unread(b.store.order.State(), leaves.Score) {
+	b.store.remove(b.store.items[victim.Key])
+	b.evicted = append(b.evicted, victim.Key)
+	if b.store.policy.Unread(b.store.order.State(), victim.Score) {
 		b.unread++
 	}
 	return true

@@ -1,5 +1,5 @@
-// Package memstore is a store in the memory of one process: it has the
-// semantics of the one in Redis, and its entries end with the process.
+// Package memstore is a store in the memory of one process. It behaves like the one in
+// Redis, but its entries end with the process.
 package memstore
 
 import (
@@ -11,14 +11,14 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// Store is a store.Store in memory. Every operation on an entry takes time
-// logarithmic in the number of entries.
+// Store is a store.Store in memory. An operation on an entry takes time logarithmic in
+// the number of entries.
 //
-// It copies what it is given to write, so that callers may go on using their
-// memory. The entries that Fetch returns are the stored ones, shared by all
-// callers: nobody may change them, nor the bytes of their values.
+// The store copies keys and values of writes, so callers may reuse their memory. Fetch
+// returns the stored entries themselves. All callers share them, and must not change
+// them or the bytes of their values.
 //
-// It does not implement store.Watchable, since nobody else writes to it.
+// It does not implement store.Watchable, since no other process writes to it.
 type Store struct {
 	mu     sync.Mutex
 	closed bool
@@ -28,26 +28,26 @@ type Store struct {
 	bytes int64 // of all keys and values
 
 	number  uint64       // of the last write
-	fetches uint64       // how many there were
+	fetches uint64       // number of fetches so far
 	limits  store.Limits // zero until the first Apply
-	policy  store.Policy // the one that limits name
+	policy  store.Policy // named in limits
 }
 
 // item is a stored entry with its place in the eviction order.
 type item struct {
 	key   string
-	entry *store.Entry // replaced, never changed, since others may hold it
+	entry *store.Entry // replaced, never changed, since callers may hold it
 
-	// score and insertion are the key in Store.order, which alone changes them.
+	// score and insertion are the sort key in Store.order. Only the order changes them.
 	score     float64
 	insertion uint64
 
-	fetched uint64 // the last of Store.fetches that met it
+	fetched uint64 // the value of Store.fetches at its last fetch
 }
 
 func (it *item) size() int64 { return int64(len(it.key) + len(it.entry.Data)) }
 
-// New returns an empty store without limits; the first Apply brings them.
+// New returns an empty store. It has no limits until the first Apply.
 func New() *Store {
 	items := make(map[string]*item)
 	return &Store{items: items, order: newOrder(items)}
@@ -63,7 +63,7 @@ func (s *Store) Fetch(ctx context.Context, keys []string, room store.Room, uses 
 	}
 	s.fetches++
 	entries := make([]*store.Entry, len(keys))
-	if len(s.items) == 0 { // perhaps there is no policy yet
+	if len(s.items) == 0 { // there may be no policy yet
 		return store.Fetched{Entries: entries, Number: s.number}, nil
 	}
 	turn := s.policy.Begin(s.order)
@@ -133,8 +133,7 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 	}, nil
 }
 
-// Close implements store.Store: it lets go of all entries. It may be called
-// again.
+// Close implements store.Store. It drops all entries, and may be called again.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

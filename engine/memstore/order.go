@@ -6,12 +6,12 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// order has the items by score, then by age, with what a policy keeps beside
-// them. It is the store.Ranking of the policies.
+// order sorts the items by score, then by age, and holds the state and the notes of the
+// policy. It implements store.Ranking.
 type order struct {
-	items map[string]*item // those of the store, also one that was taken out
+	items map[string]*item // of the store; may have one that is not in the tree
 	tree  *btree.BTreeG[*item]
-	apart int // of the tree, below store.Edge
+	apart int // number of items in the tree with scores below store.Edge
 
 	state          store.State
 	ghosts, shadow *notes
@@ -56,7 +56,7 @@ func (o *order) move(it *item, score float64) {
 	o.put(it)
 }
 
-// handOver leaves the items to another policy.
+// handOver hands the items over to another policy.
 func (o *order) handOver(from, to store.Policy) {
 	var top, middle float64
 	if n := o.tree.Len(); n > 0 {
@@ -81,7 +81,7 @@ func (o *order) Lowest(from float64) (p store.Place, ok bool) {
 }
 
 func (o *order) Highest(below float64) (p store.Place, ok bool) {
-	o.tree.Descend(&item{score: below}, func(it *item) bool { // no item is as old
+	o.tree.Descend(&item{score: below}, func(it *item) bool { // every item has an insertion number above 0
 		p, ok = store.Place{Key: it.key, Score: it.score}, true
 		return false
 	})
@@ -100,9 +100,8 @@ type Ranked struct {
 	Entry     *store.Entry
 }
 
-// Order returns up to n entries, or all if n is negative, in the order in
-// which they will leave. The eviction policy is not told. A closed store has
-// none.
+// Order returns up to n entries, or all if n is negative, in eviction order. It tells the
+// eviction policy nothing. A closed store has no entries.
 func (s *Store) Order(n int) []Ranked {
 	s.mu.Lock()
 	defer s.mu.Unlock()

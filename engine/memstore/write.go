@@ -7,7 +7,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// batch is one Apply under way. It holds the store's lock.
+// batch is a running Apply. It holds the store's lock.
 type batch struct {
 	store   *Store
 	turn    store.Turn
@@ -56,7 +56,8 @@ func (b *batch) create(w *store.Write) store.Result {
 		score = b.turn.Enter(w.Key)
 	}
 	it := &item{
-		// A key is often a piece of a request, which it would keep in memory.
+		// The key is often a part of a request. A clone does not keep the whole request
+		// in memory.
 		key:       strings.Clone(w.Key),
 		entry:     newEntry(w.Value, v),
 		score:     score,
@@ -71,7 +72,7 @@ func (b *batch) create(w *store.Write) store.Result {
 func (b *batch) replace(w *store.Write, it *item) store.Result {
 	grows := w.Size() - it.size()
 	if grows > 0 {
-		// Out of the order, so that it is not evicted to make its own room.
+		// It must not be evicted to make room for itself.
 		b.store.order.take(it)
 		b.makeRoom(0, grows)
 		b.store.order.put(it)
@@ -94,14 +95,14 @@ func (b *batch) delete(w *store.Write, it *item) store.Result {
 	return store.Result{Outcome: store.Deleted, Version: b.next()}
 }
 
-// remove takes an item out, whether it was deleted or evicted.
+// remove removes an item that was deleted or evicted.
 func (s *Store) remove(it *item) {
 	s.order.take(it)
 	delete(s.items, it.key)
 	s.bytes -= it.size()
 }
 
-// allowed checks the conditions of w on it, which is nil if absent.
+// allowed checks the conditions of w. The item is nil if the key is absent.
 func allowed(w *store.Write, it *item) (res store.Result, ok bool) {
 	if it == nil {
 		return store.Result{Outcome: store.PreconditionFailed},

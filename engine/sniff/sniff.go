@@ -1,5 +1,5 @@
-// Package sniff tells in which other form data is that should be JSON, so that an
-// error can say so.
+// Package sniff recognizes common formats in data that should be JSON. Errors can then
+// name the format.
 package sniff
 
 import (
@@ -7,10 +7,10 @@ import (
 	"regexp"
 )
 
-// Head is how many bytes Advice looks at.
+// Head is the number of bytes that Advice reads.
 const Head = 512
 
-// magics are what files of a form begin with. A longer one comes before one that
+// magics are the first bytes of some formats. A magic comes before any shorter one that
 // it begins with.
 var magics = []struct{ magic, advice string }{
 	{"\xef\xbb\xbf", "it begins with a byte order mark (U+FEFF); leave that out"},
@@ -40,8 +40,8 @@ var (
 	commands  = regexp.MustCompile(`^\*[0-9]+\r\n\$[0-9]+\r\n`)
 )
 
-// Advice says what data is that begins with b, and what to do to make JSON of it.
-// It is empty if that cannot be told, and for what JSON may begin with.
+// Advice names the format of data that begins with b, and says how to turn it into JSON.
+// It returns "" for an unknown format, and for bytes that JSON may begin with.
 func Advice(b []byte) string {
 	b = b[:min(len(b), Head)]
 	for _, m := range magics {

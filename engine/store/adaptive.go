@@ -2,26 +2,26 @@ package store
 
 import "math"
 
-// Adaptive keeps what is fetched often, and forgets slowly what was fetched
-// long ago.
+// Adaptive is LFU with ageing behind an admission window and filter. It keeps entries
+// that are fetched often, and slowly forgets old fetches.
 //
-// A new entry stands apart, in a window that is ordered by last use. When the
-// window is full its oldest entry must leave it. Then it is ranked, and the
-// store keeps it only if it is worth twice what the lowest of the rest is.
+// The admission window holds new entries, ordered by last use. When it is full, its
+// oldest entry meets the admission filter: the entry is admitted to the rest of the
+// order only if it is worth twice as much as the lowest entry there. Otherwise it is
+// evicted.
 //
-// Ranks fade: a use counts half as much after half·C others, C being the
-// number of entries. What is kept is the time at which a single use would be
-// worth as much, so that only a use changes it. Ghosts remember the ranks of
-// entries that left.
+// Worth fades: a use counts half as much after half·C other uses, where C is the number
+// of entries. The score of an entry is the time at which a single use would be worth as
+// much. So only a use changes a score. Ghosts remember the scores of evicted entries.
 //
-// How large the window should be differs from load to load, and is learned. A
-// shadow holds the keys that LRU would hold. A create of a key that LRU would
-// still have widens the window, a fetch of one that LRU would not have narrows
-// it; a window that is everything is LRU.
+// The best size of the window depends on the load, and is learned. A shadow holds the
+// keys that LRU would hold. A create of a key that LRU would still hold widens the
+// window. A fetch of a key that LRU would not hold narrows it. A window as large as the
+// store is LRU.
 //
-// There is no chance in it and no time of day, and nothing but + - * / and
-// floor, so that each store computes the same to the last bit. Where Go might
-// fuse a product and a sum, a conversion keeps it from that.
+// The policy uses neither chance nor the time of day, and only + - * / and floor. So
+// every store computes the same scores to the last bit. Go may fuse a product and a sum
+// into one operation; a conversion to float64 prevents that.
 var Adaptive = Policy{Name: "adaptive", Scale: Worths, Window: true, Begin: func(o Ranking) Turn {
 	c := float64(max(o.Held(), 1))
 	return &adaptive{
@@ -30,36 +30,39 @@ var Adaptive = Policy{Name: "adaptive", Scale: Worths, Window: true, Begin: func
 		half:    half * c,
 		grain:   max(1, math.Floor(c/grains)),
 		used:    make(map[string]float64),
-		left:    make(map[string]float64),
+		evicted: make(map[string]float64),
 	}
 }}
 
 const (
-	half   = 16   // in C: after so many uses, one counts half
-	margin = 1    // in halves: how much more than the lowest a new entry must be worth
+	half   = 16   // in C: after so many other uses, a use counts half
+	margin = 1    // in halves: the filter admits entries worth so much more than the lowest
 	least  = 0.01 // in C: the smallest window
-	step   = 2    // what a key that only one of the two holds moves the window by
-	leak   = 0.02 // the part of window/C that a key the shadow misses takes back
-	grains = 16   // how finely the shadow tells times apart, a C of uses
-	// windowParts are what a window is a whole number of, so that every store
-	// writes and reads it exactly.
+	step   = 2    // how much the window grows at a create of a key that the shadow holds
+	leak   = 0.02 // how much it shrinks at a fetch of a key that the shadow lacks, in window/C
+	grains = 16   // how many different times the shadow tells apart in C uses
+	// windowParts is the number of parts of 1 in which a window is counted. So every
+	// store writes and reads it exactly.
 	windowParts = 1 << 16
-	slack       = 200 // so many notes go, beside those that others come for and those of entries that left, when there are fewer entries
+	// slack is how many notes a turn drops, beyond one for each new note and each
+	// deleted or evicted entry, after the number of entries fell.
+	slack = 200
 )
 
 type adaptive struct {
 	Ranking
 	*State
 	half, grain    float64
-	created, moved bool // entries; moved also if any left or was deleted
-	forgot         int  // of those deleted, how many
-	// What the turn has for the shadow, when it was used, and for the ghosts,
-	// with which rank it left.
-	used, left map[string]float64
+	created, moved bool // an entry was created; one was created, evicted or deleted
+	forgot         int  // deleted entries
+	// used has notes for the shadow: the times of uses. evicted has notes for the
+	// ghosts: the scores of evicted entries.
+	used, evicted map[string]float64
 }
 
 func (t *adaptive) Enter(key string) float64 {
-	// Two, so that a window that became smaller empties as entries come.
+	// Two entries may leave the window for one that comes. So a window that became
+	// smaller empties.
 	for range 2 {
 		if !t.windowFull() {
 			break
@@ -76,7 +79,7 @@ func (t *adaptive) Fetch(key string, score float64, times int) float64 {
 	if score < Edge {
 		return now + Apart
 	}
-	// So many uses at one time, put together by twos.
+	// Add times uses at one time, by doubling.
 	score -= fraction(score)
 	for use := now; ; use = fold(use, use, t.half) {
 		if times%2 == 1 {
@@ -91,7 +94,7 @@ func (t *adaptive) Fetch(key string, score float64, times int) float64 {
 func (t *adaptive) Leaves() (Place, bool) {
 	lowest, rest := t.Lowest(Edge)
 	worth := Adaptive.Own(t.State, lowest.Score)
-	leaves, rank := lowest, worth
+	victim, rank := lowest, worth
 	if !rest || t.windowFull() {
 		oldest, ok := t.Lowest(math.Inf(-1))
 		if !ok {
@@ -101,29 +104,29 @@ func (t *adaptive) Leaves() (Place, bool) {
 		if rest && worth+float64(margin*t.half) < r {
 			t.Move(oldest.Key, r)
 		} else {
-			leaves, rank = oldest, r
+			victim, rank = oldest, r
 		}
 	}
-	t.left[leaves.Key], t.moved = math.Floor(rank), true
-	return leaves, true
+	t.evicted[victim.Key], t.moved = math.Floor(rank), true
+	return victim, true
 }
 
 func (t *adaptive) Forget(key string) {
 	t.moved = true
 	t.forgot++
 	delete(t.used, key)
-	delete(t.left, key)
+	delete(t.evicted, key)
 	t.Shadow().Drop(key)
 	t.Ghosts().Drop(key)
 }
 
 func (t *adaptive) End() {
 	c := t.Held()
-	n := len(t.left)
-	out := n + t.forgot // as many notes as entries may go
+	n := len(t.evicted)
+	out := n + t.forgot // one note for each entry that is gone
 	if t.moved {
-		t.Ghosts().Trim(c-n, slack+n+out) // before, so that they never need more room
-		set(t.Ghosts(), t.left)
+		t.Ghosts().Trim(c-n, slack+n+out) // first, so there are never more than c
+		set(t.Ghosts(), t.evicted)
 		if n > c {
 			t.Ghosts().Trim(c, slack+n+out)
 		}
@@ -151,8 +154,8 @@ func set(n Notes, numbers map[string]float64) (added int) {
 	return added
 }
 
-// judge moves the window: up by the creates of keys that the shadow has, down
-// by the fetches of keys that it has not.
+// judge resizes the window. Creates of keys that the shadow holds (regrets) widen it.
+// Fetches of keys that the shadow lacks (added) narrow it.
 func (t *adaptive) judge(regrets, added, c float64) {
 	w := t.Window + float64(step*regrets)
 	w -= float64(leak*added) * t.Window / c
@@ -160,7 +163,7 @@ func (t *adaptive) judge(regrets, added, c float64) {
 	t.Window = math.Floor(w*windowParts) / windowParts
 }
 
-// use counts a use of a key, and returns when it was.
+// use counts a use of a key, and returns its time.
 func (t *adaptive) use(key string) float64 {
 	t.Clock++
 	t.used[key] = t.Clock - math.Mod(t.Clock, t.grain)
@@ -172,10 +175,11 @@ func (t *adaptive) windowFull() bool {
 	return n > 0 && float64(n) >= math.Floor(t.Window)
 }
 
-// ranked is the score of an entry of the window for the rest of the order.
+// ranked returns the score that an entry of the window would have in the rest of the
+// order.
 func (t *adaptive) ranked(p Place) float64 {
-	used := t.above(p.Score - Apart) // it may stand there since before other policies
-	ghost, ok := t.left[p.Key]
+	used := t.above(p.Score - Apart) // it may be there since before other policies
+	ghost, ok := t.evicted[p.Key]
 	if !ok {
 		ghost, ok = t.Ghosts().Get(p.Key)
 	}
@@ -186,7 +190,7 @@ func (t *adaptive) ranked(p Place) float64 {
 	return fold(ghost, used-unread, t.half) + unread
 }
 
-// fold puts two uses together, each given as the time of a single one.
+// fold returns the score of two scores together.
 func fold(a, b, half float64) float64 {
 	if a < b {
 		a, b = b, a
@@ -195,12 +199,12 @@ func fold(a, b, half float64) float64 {
 }
 
 const (
-	faded               = 32        // halves after which a use adds nothing
+	faded               = 32        // after so many halves a use adds nothing
 	ln2by32             = 0.0216608 // ln 2 / 32
 	plus1, plus2, plus3 = 1.4427, 0.6484, 0.2057
 )
 
-// plus is about log2(1+2^-d): with x = 2^-d, a polynomial of x.
+// plus approximates log2(1+2^-d) by a polynomial of x = 2^-d.
 func plus(d float64) float64 {
 	if d >= faded {
 		return 0

@@ -12,7 +12,7 @@ import (
 type Size struct {
 	Keys  int
 	Bytes int64 // of keys and values together
-	// Limits are those in force. Before the first Apply there are none.
+	// Limits are the limits in force. Before the first Apply they are zero.
 	Limits Limits
 	// Number is the store's write number, Epoch as in Applied.
 	Number uint64
@@ -23,58 +23,57 @@ type Size struct {
 type Order byte
 
 const (
-	// Next is the order in which entries would leave.
+	// Next is the order in which entries would be evicted.
 	Next Order = iota
-	// Valued is the reverse: what would stay longest comes first.
+	// Valued is the reverse: the entry that would stay longest comes first.
 	Valued
 )
 
 // Listed is an entry with its place in the eviction order.
 type Listed struct {
 	Key string
-	// Rank is the score by which the eviction policy orders the entry, less
-	// the clock of the policy: what a Restore takes.
+	// Rank is the score of the entry in the eviction order, less the clock of the
+	// policy. A Restore takes it.
 	Rank float64
-	// Age is how many writes changed the store since the one that created the
-	// entry: insertions, as long as nothing is replaced or deleted.
+	// Age is the number of writes that changed the store since the entry was created.
 	Age uint64
-	// Size is what the entry counts against limits in bytes.
+	// Size is the number of bytes that the entry counts against limits.
 	Size int64
-	// Entry is without its Data in a Page. It must not be changed.
+	// Entry has no Data in a Page. It must not be changed.
 	Entry *Entry
 }
 
 // Page is a part of a store in eviction order.
 type Page struct {
 	Entries []Listed
-	// Next leads to what follows; it is empty at the end.
+	// Next is where the next page begins. It is empty at the end.
 	Next Cursor
-	// Number is the store's write number as of the page: less Listed.Age, it is
-	// that of the write that created the entry, which no other entry of the
-	// same Epoch has.
+	// Number is the store's write number at the time of the page. Number less
+	// Listed.Age is the number of the write that created an entry. In one Epoch, no two
+	// entries share it.
 	Number uint64
 	Epoch  string
-	// Clock is what the policy counted ranks from as of the page. The sum of
-	// both is what an entry's score is as long as nothing moves the entry.
+	// Clock is the clock of the policy at the time of the page. Clock and Rank together
+	// are the score of an entry, which stays until something moves the entry.
 	Clock float64
 }
 
-// Cursor is a place in the eviction order. It stays good while entries come,
-// go and move: what follows is what lies behind the place by then. The empty
+// Cursor is a place in the eviction order. It stays valid while entries come, go and
+// move: a page has the entries that are behind the place when it is read. The empty
 // Cursor is before the first entry.
 type Cursor string
 
-// ErrCursor says that a Cursor is not one that a Page returned.
+// ErrCursor says that no Page returned the Cursor.
 var ErrCursor = errors.New("not a cursor")
 
-// NewCursor returns the place of an entry, by the score that the store keeps
-// and the number that breaks ties.
+// NewCursor returns the place of an entry with a score and the number that orders equal
+// scores.
 func NewCursor(score float64, insertion uint64) Cursor {
 	place := strconv.FormatFloat(score, 'g', -1, 64) + " " + strconv.FormatUint(insertion, 10)
 	return Cursor(base64.RawURLEncoding.EncodeToString([]byte(place)))
 }
 
-// Place undoes NewCursor.
+// Place returns what NewCursor was given, or ErrCursor.
 func (c Cursor) Place() (score float64, insertion uint64, err error) {
 	place, err := base64.RawURLEncoding.DecodeString(string(c))
 	if err != nil {

@@ -2,8 +2,8 @@ package store
 
 import "errors"
 
-// Cause is why a store refuses or cannot be used, where that is known. Causes are
-// for programs and for clients: they tell nothing of servers, users or keys.
+// Cause is the known reason why a store refuses a call or cannot be used. Programs and
+// clients may see causes: they name no server, no user and no key.
 type Cause string
 
 const (
@@ -15,39 +15,41 @@ const (
 	Full Cause = "full"
 	// ReadOnly says that the store is a replica.
 	ReadOnly Cause = "read_only"
-	// NotSaved says that the store takes no writes, since it cannot save them to disk.
+	// NotSaved says that the store takes no writes because it cannot save them to disk.
 	NotSaved Cause = "not_saved"
-	// TooFewReplicas says that the store takes no writes without more replicas.
+	// TooFewReplicas says that the store takes no writes until it has more replicas.
 	TooFewReplicas Cause = "too_few_replicas"
-	// Busy says that the store cannot work for a while: it loads its data, say.
+	// Busy says that the store cannot work for a while, for example while it loads its
+	// data.
 	Busy Cause = "busy"
 	// NoDatabase says that the store has no such database.
 	NoDatabase Cause = "no_database"
-	// TLS says that no TLS came about, or that the store expects it.
+	// TLS says that the TLS handshake failed, or that the store expects TLS.
 	TLS Cause = "tls"
-	// NotRedis says that it is something else that answers.
+	// NotRedis says that the server is no Redis.
 	NotRedis Cause = "not_redis"
 	// Elsewhere says that another node of a cluster has the keys.
 	Elsewhere Cause = "elsewhere"
 	// UnknownLayout says that another version of this program wrote the namespace.
 	UnknownLayout Cause = "unknown_layout"
-	// UnknownEviction says that the namespace has an eviction policy of another version.
+	// UnknownEviction says that the namespace has an eviction policy that this version
+	// does not know.
 	UnknownEviction Cause = "unknown_eviction"
-	// WrongType says that somebody else keeps something under a key of the namespace.
+	// WrongType says that another program uses a key of the namespace.
 	WrongType Cause = "wrong_type"
 )
 
-// Causes are all of them.
+// Causes lists all causes.
 var Causes = []Cause{
 	Credentials, Permission, Full, ReadOnly, NotSaved, TooFewReplicas, Busy, NoDatabase,
 	TLS, NotRedis, Elsewhere, UnknownLayout, UnknownEviction, WrongType,
 }
 
-// CausedError is an error whose cause is known.
+// CausedError is an error with a known cause.
 type CausedError struct {
 	Cause Cause
 	Err   error
-	// Advice says what to do; it is a part of the text.
+	// Advice says what to do. Error returns it behind the text of Err.
 	Advice string
 }
 

@@ -1,7 +1,7 @@
 package store
 
-// Constants are the numbers of this package that a policy has in every language,
-// by their names: a store that keeps its order elsewhere takes them from here.
+// Constants has the numbers of the policies by name. A store with policies in another
+// language takes them from here.
 var Constants = map[string]float64{
 	"Counts": float64(Counts),
 	"Times":  float64(Times),

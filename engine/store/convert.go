@@ -2,46 +2,46 @@ package store
 
 import "math"
 
-// When a policy takes an order over from another one, every entry gets a score
-// of its own making in place of the old one: at once where it is fetched, and a
-// step at a time, from the most valued down, with every Apply. Until then old
-// scores lie below all of its own, so that what is left of them leaves first
-// and in the order it had. All that is known of a policy here is its scale, and
-// whether it has a window. As in Adaptive, each store computes the same to the last
-// bit.
+// After a policy change, every entry gets a score of the new policy in place of its old
+// score. A fetch converts the entry at once. Every Apply converts a step of entries, from
+// the most valued down. Old scores lie below all new scores. So entries that are not yet
+// converted are evicted first, in their old order.
+//
+// The conversion knows two facts of a policy: its scale, and whether it has a window. As
+// in Adaptive, every store computes the same scores to the last bit.
 
 const (
 	// convertStep is how many entries an Apply converts.
 	convertStep = 200
-	// formerMost bounds how many orders may be mixed, if policies change faster
-	// than entries are converted.
+	// formerMost bounds how many old orders may be mixed, if policies change faster than
+	// entries are converted.
 	formerMost = 4
-	// roomy is how many halves below the clock there is room for old scores: a
-	// use that faded so often adds nothing any more.
+	// roomy is how many halves of room there are below the clock for old scores. A use
+	// that faded so often adds nothing any more.
 	roomy = faded
-	// spread bounds by how much counts may differ, and stay apart as times.
+	// spread is the largest difference of counts that times keep.
 	spread = 1 << 40
-	// steady is how many halves above a single use the entry in the middle of
-	// the counts becomes worth at most. The longer they were counted the higher
-	// they are, and nothing new could compete with them.
+	// steady bounds the worth that the entry in the middle of the counts gets: so many
+	// halves above a single use. Counts grow with time, and without this bound no new
+	// entry could compete with old ones.
 	steady = 2
 )
 
-// Former is an order of which some scores are left.
+// Former is an order of an earlier policy. Some of its scores are not yet converted.
 type Former struct {
 	Policy string
 	Clock  float64 // at its end
-	// The policy that followed began its clock with Start, and but for those
-	// that stand apart all scores of its own making are Base or above.
+	// Start is where the clock of the next policy began. Base is the lowest score that
+	// the next policy gives, beside the scores of its window.
 	Base, Start float64
-	// Half is that of Worths, before or after, and Shift how many of them they
-	// are below Counts.
+	// Half is the half-life of Worths, before or after the change. Shift is how many
+	// halves Worths are below Counts.
 	Half, Shift float64
 }
 
-// Switch hands an order over from one policy to another. Of its scores, top is
-// the highest and middle that of the entry in the middle. A policy whose scores
-// mean the same goes on with those that there are.
+// Switch hands the order of held entries over from one policy to another. The highest
+// score is top, and the entry in the middle has the score middle. If the scores of both
+// policies mean the same, they stay.
 func (s *State) Switch(from, to Policy, held int, top, middle float64) {
 	if held == 0 {
 		*s = State{}
@@ -71,7 +71,7 @@ func (s *State) Switch(from, to Policy, held int, top, middle float64) {
 	*s = next
 }
 
-// Convert gives a step of entries scores of p's own making.
+// Convert gives a step of entries scores of p.
 func (p Policy) Convert(o Ranking) {
 	s := o.State()
 	if len(s.Former) == 0 {
@@ -87,8 +87,8 @@ func (p Policy) Convert(o Ranking) {
 	}
 }
 
-// Own returns the score of p's own making for an entry that has score: what it
-// would be if each policy in between had had the time to convert it.
+// Own returns the score of p for an entry with an old score, as if each policy in
+// between had converted it.
 func (p Policy) Own(s *State, score float64) float64 {
 	for i := p.former(s, score); i < len(s.Former); i++ {
 		to := p
@@ -100,7 +100,7 @@ func (p Policy) Own(s *State, score float64) float64 {
 	return score
 }
 
-// Unread reports whether an entry that has score was never fetched.
+// Unread reports whether an entry with this score was never fetched.
 func (p Policy) Unread(s *State, score float64) bool {
 	if i := p.former(s, score); i < len(s.Former) {
 		return s.Former[i].unread(score)
@@ -108,10 +108,10 @@ func (p Policy) Unread(s *State, score float64) bool {
 	return p.Scale.Unread(s.Clock, score)
 }
 
-// Restored returns the score of an entry that w restores.
+// Restored returns the score for the entry that w restores.
 func (s *State) Restored(w *Write) float64 { return s.above(s.Clock + w.Relative()) }
 
-// above keeps a score of the policy's own making apart from those that are left.
+// above raises a score of the policy above all old scores.
 func (s *State) above(score float64) float64 {
 	if base := s.base(); score < base {
 		return base + fraction(score)
@@ -119,8 +119,8 @@ func (s *State) above(score float64) float64 {
 	return score
 }
 
-// base is below all scores of the policy's own making, but for those that stand
-// apart, while others are left.
+// base is the lowest score of the policy, beside the scores of its window, while there
+// are old scores below it.
 func (s *State) base() float64 {
 	if len(s.Former) == 0 {
 		return math.Inf(-1)
@@ -128,8 +128,8 @@ func (s *State) base() float64 {
 	return s.Former[len(s.Former)-1].Base
 }
 
-// former returns the place of the order that score is left from, or behind all
-// if it is of p.
+// former returns the index of the old order that score belongs to, or len(s.Former) if
+// it is a score of p.
 func (p Policy) former(s *State, score float64) int {
 	n := len(s.Former)
 	if score >= s.base() || score < Edge && p.Window {
@@ -145,7 +145,7 @@ func (p Policy) former(s *State, score float64) int {
 	return n
 }
 
-// policy is the zero Policy where somebody else wrote the name.
+// policy returns the zero Policy if the name is unknown.
 func (f *Former) policy() Policy {
 	p, _ := PolicyByName(f.Policy)
 	return p
@@ -153,7 +153,7 @@ func (f *Former) policy() Policy {
 
 func (f *Former) unread(score float64) bool { return f.policy().Scale.Unread(f.Clock, score) }
 
-// convert returns what the policy that followed makes of a score.
+// convert returns the score of the next policy, which has scale to, for an old score.
 func (f *Former) convert(score float64, to Scale) float64 {
 	from := f.policy().Scale
 	unread := f.unread(score)
@@ -185,8 +185,8 @@ func (f *Former) convert(score float64, to Scale) float64 {
 	return score
 }
 
-// log2 is about the logarithm of n, which is at least 1: linear between powers
-// of 2.
+// log2 approximates the logarithm of n, which is at least 1. It is linear between
+// powers of 2.
 func log2(n float64) float64 {
 	k, power := 0.0, 1.0
 	for power*2 <= n {
@@ -196,7 +196,7 @@ func log2(n float64) float64 {
 	return k + n/power - 1
 }
 
-// exp2 undoes log2.
+// exp2 is the inverse of log2.
 func exp2(x float64) float64 {
 	power := 1.0
 	for ; x >= 1; x-- {

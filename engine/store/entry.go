@@ -9,25 +9,24 @@ import (
 	"unicode/utf8"
 )
 
-// Kind says in which form a value was given, and so in which it is returned.
+// Kind says how a value was sent. It is returned the same way.
 type Kind byte
 
 const (
 	// Raw is bytes with a content type.
 	Raw Kind = 'r'
-	// String is text that was given as a JSON string or a form field. It is
-	// stored as its own bytes, without quotes.
+	// String is text that was sent as a JSON string or a form field. It is stored as
+	// its own bytes, without quotes.
 	String Kind = 's'
 	// JSON is any other JSON value, stored as it was sent.
 	JSON Kind = 'j'
 )
 
-// MaxContentType is how many bytes a content type may have.
+// MaxContentType is the most bytes that a content type may have.
 const MaxContentType = 255
 
-// CheckContentType says what is wrong with a content type, so that it can stand
-// in a header and in JSON; "" is right. Of an entry that somebody else wrote it
-// may be anything.
+// CheckContentType says why a content type cannot be in a header or in JSON. The empty
+// one can. Entries that another program wrote may have any content type.
 func CheckContentType(s string) error {
 	switch {
 	case len(s) > MaxContentType:
@@ -40,7 +39,7 @@ func CheckContentType(s string) error {
 	return nil
 }
 
-// isControl holds for what no header may have. A tab is white space there.
+// isControl reports whether no header may have c. A tab is white space in a header.
 func isControl(c rune) bool { return c != '\t' && unicode.IsControl(c) }
 
 // Value is what a client stores under a key.
@@ -50,19 +49,20 @@ type Value struct {
 	ContentType string // for Raw only
 }
 
-// Entry is a stored value with the version of the write that stored it.
-// It must not be changed once others may see it.
+// Entry is a stored value with the version of the write that stored it. It must not be
+// changed once another goroutine may see it.
 type Entry struct {
 	Value
 	Version Version
 }
 
-// Version identifies one write. The zero Version is none: the entry was put
-// into the store by somebody else and has none yet.
+// Version identifies one write. The zero Version means that the entry has none yet,
+// since another program wrote it.
 type Version struct {
 	// Number rises with every write of a store.
 	Number uint64
-	// Tag is random, since a store that was emptied counts anew.
+	// Tag is random. It tells writes with the same number apart, since a store that was
+	// emptied begins its numbers again.
 	Tag uint32
 }
 
@@ -83,16 +83,16 @@ func (v Version) Append(b []byte) []byte {
 	return b
 }
 
-// VersionSet is a set of versions in the form in which stores compare them:
-// "" is no condition, "*" any version, otherwise Version.String of each, with
-// a space before, between and after.
+// VersionSet is a set of versions, written for comparison in a store. "" means no
+// condition, and "*" any version. Otherwise it has Version.String of each version, with
+// a space before, between and after them.
 type VersionSet string
 
 // AnyVersion matches every entry that exists.
 const AnyVersion VersionSet = "*"
 
-// NewVersionSet returns the set of the given versions, written as
-// Version.String writes them. Without any it is a set that matches none.
+// NewVersionSet returns the set of versions, each as Version.String returns it. A set of
+// no versions matches no entry.
 func NewVersionSet(versions ...string) VersionSet {
 	var b strings.Builder
 	b.WriteByte(' ')

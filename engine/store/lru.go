@@ -1,7 +1,7 @@
 package store
 
-// LRU keeps what was created or fetched last. Its clock counts creates and
-// entries fetched, however often they were used meanwhile.
+// LRU evicts the least recently used entry. Its clock ticks once for each create and
+// for each fetched entry.
 var LRU = Policy{Name: "lru", Scale: Times, Begin: func(o Ranking) Turn { return lru{lowestFirst{o}} }}
 
 type lru struct{ lowestFirst }

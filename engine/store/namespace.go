@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// CheckNamespace says what is wrong with the name of a namespace.
+// CheckNamespace says what is wrong with the name of a namespace, if anything is.
 func CheckNamespace(namespace string) error {
 	ok := len(namespace) >= 1 && len(namespace) <= 64
 	for _, c := range []byte(namespace) {

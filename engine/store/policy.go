@@ -6,101 +6,100 @@ import (
 	"strings"
 )
 
-// Policy decides which entry leaves a store when others need its room. It
-// orders the entries by score: the lowest is the next to leave, and among
-// equal scores the one that was created first.
+// Policy decides which entry a store evicts when it needs room. It orders the entries by
+// score. The entry with the lowest score is evicted next; among equal scores, the one
+// that was created first.
 //
-// A new policy is a value in Policies, and for each store that keeps its order
-// elsewhere a fragment of the same name with the same functions (redisstore: a
-// Lua file). The suite in storetest runs every policy on every store, and
-// compares all scores.
+// A new policy is a value in Policies. A store that keeps its order in another language
+// needs a fragment with the same name and the same functions (redisstore: a Lua file).
+// The suite in storetest runs every policy on every store, and compares all scores.
 type Policy struct {
-	// Name is the word in Limits.Eviction, of small letters alone.
+	// Name is the word in Limits.Eviction. It has small letters only.
 	Name string
 	// Scale says what its scores mean.
 	Scale Scale
-	// Window says that it lets entries stand apart, with scores below Edge: each
-	// is a time, of its clock, plus Apart.
+	// Window says that the policy has an admission window. Entries in the window have
+	// scores below Edge: a time of the policy's clock, plus Apart.
 	Window bool
 	// Begin opens a turn, in which one fetch or one batch moves the order.
 	Begin func(o Ranking) Turn
 }
 
-// Turn is a policy at work on an order.
+// Turn is a policy that changes an order, for one fetch or one batch.
 type Turn interface {
 	// Enter returns the score of an entry that is about to be created.
 	Enter(key string) float64
-	// Fetch returns the new score of an entry that was fetched, or used so
-	// often by others. The score it has is of the policy's own making.
+	// Fetch returns the new score of an entry that was used times times. The score that
+	// it has is one of this policy.
 	Fetch(key string, score float64, times int) float64
-	// Leaves chooses the entry that leaves next; false if there is none.
+	// Leaves chooses the entry that is evicted next; false if there is none.
 	Leaves() (Place, bool)
-	// Forget is told of a key that was deleted.
+	// Forget notes that a key was deleted.
 	Forget(key string)
-	// End comes last.
+	// End ends the turn.
 	End()
 }
 
-// Ranking is what a store lets a policy see and move.
+// Ranking is the order of a store, as a policy reads and changes it.
 type Ranking interface {
-	// State is kept with the entries from turn to turn.
+	// State returns the state that is kept with the entries from turn to turn.
 	State() *State
 	// Held is the number of entries.
 	Held() int
 	// Apart is the number of entries with scores below Edge.
 	Apart() int
-	// Lowest returns the first entry whose score is not below from.
+	// Lowest returns the first entry with a score of from or above.
 	Lowest(from float64) (Place, bool)
-	// Highest returns the last entry whose score is below.
+	// Highest returns the last entry with a score below the given one.
 	Highest(below float64) (Place, bool)
 	// Move gives an entry another score.
 	Move(key string, score float64)
-	// Ghosts and Shadow are notes that a policy may keep on keys, whether
-	// they are stored or not.
+	// Ghosts and Shadow are notes that a policy may keep on keys, stored or not.
 	Ghosts() Notes
 	Shadow() Notes
 }
 
 const (
-	// Edge divides the scores: a policy may let entries stand apart, below it.
+	// Edge divides the scores: entries in an admission window have scores below it.
 	Edge = -1 << 50
-	// Apart is how far below the clock the times of those are.
+	// Apart is added to the times of entries in an admission window.
 	Apart = -1 << 51
 )
 
-// Place is an entry of a ranking. Its score does not change with it.
+// Place is an entry of a ranking with its score. It is a copy: the score does not
+// change with the entry.
 type Place struct {
 	Key   string
 	Score float64
 }
 
-// Notes are numbers that are kept under keys.
+// Notes keeps a number for each of some keys.
 type Notes interface {
 	Get(key string) (float64, bool)
 	// Set reports whether the key had no number.
 	Set(key string, number float64) (added bool)
 	Drop(key string)
-	// Trim drops the lowest numbers, at most so many, until n are left; among
-	// equal ones, the key that sorts first.
+	// Trim drops the lowest numbers until n are left, but at most most of them. Among
+	// equal numbers, it drops the key that sorts first.
 	Trim(n, most int)
 }
 
-// State is what a policy keeps beside the scores.
+// State is the state of a policy beside the scores.
 type State struct {
-	// Clock is what scores count from: it never falls while there are entries,
-	// and with Counts it stands still.
+	// Clock is the number from which scores count. It never falls while there are
+	// entries. With Counts it stands still.
 	Clock float64
-	// Window is how many entries a policy with a window lets stand apart.
+	// Window is the size of the admission window in entries, if the policy has one.
 	Window float64
 
-	// Start is where the clock began, and Shift how many halves Worths were
-	// below Counts then, if they followed them.
+	// Start is where the clock began. If the policy has Worths and followed one with
+	// Counts, Shift is how many halves the worths were below the counts then.
 	Start, Shift float64
-	// Former are the orders of which scores are left, the first first.
+	// Former are earlier orders with scores that are not yet converted, oldest first.
 	Former []Former
 }
 
-// Policies are all policies there are, the default first.
+// Policies lists all policies, the default first.
 var Policies = []Policy{Rank, LRU, Adaptive}
 
 // PolicyByName returns the policy with the given name.
@@ -113,7 +112,7 @@ func PolicyByName(name string) (Policy, bool) {
 	return Policy{}, false
 }
 
-// CheckPolicy says which policies there are if none has the name.
+// CheckPolicy returns an error that lists the policies if none has the name.
 func CheckPolicy(name string) error {
 	if _, ok := PolicyByName(name); ok {
 		return nil
@@ -125,7 +124,8 @@ func CheckPolicy(name string) error {
 	return fmt.Errorf("there is no policy %q; write one of %s", name, strings.Join(names, ", "))
 }
 
-// lowestFirst is the part of a turn that has nothing to say but scores.
+// lowestFirst is the part of a turn that policies without notes share: the lowest entry
+// is evicted.
 type lowestFirst struct{ Ranking }
 
 func (t lowestFirst) Leaves() (Place, bool) { return t.Lowest(math.Inf(-1)) }

@@ -1,22 +1,22 @@
 package store
 
-// Scale says what the scores of a policy mean: how they are read by another
-// policy that takes the order over.
+// Scale says what the scores of a policy mean. Another policy that takes over the order
+// reads them by it.
 type Scale int
 
 const (
-	// Counts are numbers of fetches, above a clock that stands still.
+	// Counts are numbers of fetches, added to a clock that stands still.
 	Counts Scale = iota + 1
-	// Times say when an entry was created or used: none is above the clock. They
-	// have a fraction as long as nobody fetched the entry.
+	// Times say when an entry was created or last used. None is above the clock. A
+	// time has a fraction until the entry is fetched.
 	Times
-	// Worths say at which time a single use would be worth as much as all uses
-	// of the entry together, which may be above the clock. They have a fraction as
-	// long as nobody fetched the entry.
+	// Worths say at which time a single use would be worth as much as all uses of the
+	// entry together. That may be above the clock. A worth has a fraction until the
+	// entry is fetched.
 	Worths
 )
 
-// Unread reports whether an entry that has score was never fetched.
+// Unread reports whether an entry with this score was never fetched.
 func (s Scale) Unread(clock, score float64) bool {
 	if s == Counts {
 		return score < clock+1
@@ -24,8 +24,8 @@ func (s Scale) Unread(clock, score float64) bool {
 	return fraction(score) != 0
 }
 
-// AtPlace returns a score, less the clock, for an entry of which no more is known
-// than how many others are valued more, and whether it was ever fetched.
+// AtPlace returns a score, less the clock, for an entry of which two facts are known:
+// how many entries are valued more, and whether it was never fetched.
 func (s Scale) AtPlace(behind int, unread bool) float64 {
 	switch {
 	case s == Counts && unread:

@@ -1,6 +1,6 @@
-// Package store says what the engine needs of the place where entries live.
-// It is implemented by redisstore and memstore; the suite in storetest holds
-// both to the same behaviour.
+// Package store is the interface between the engine and the place where entries live.
+// The packages redisstore and memstore implement it. The suite in storetest checks that
+// both behave the same.
 package store
 
 import (
@@ -10,29 +10,27 @@ import (
 	"time"
 )
 
-// MaxFetchBytes is for how many bytes of values a Fetch should ask at most: an
-// answer is held in memory, and keeps everyone else from the store.
+// MaxFetchBytes is the most bytes of values that a Fetch should ask for. An answer is
+// held in memory, and other calls to the store wait while it is made.
 const MaxFetchBytes = 4 << 20
 
-// MaxBatch is the largest number of keys in one Fetch and of writes in one
-// Apply.
+// MaxBatch is the largest number of keys in one Fetch, and of writes in one Apply.
 const MaxBatch = 1000
 
-// TrimStep is how many entries an Apply evicts at most to work off a lowered
-// limit, so that none holds up the others for long.
+// TrimStep is the most entries that an Apply evicts to meet a lowered limit. The bound
+// keeps a call from delaying others for long.
 const TrimStep = 200
 
 var (
-	// ErrUnavailable says that the store did not do what was asked, and that
-	// nothing was changed.
+	// ErrUnavailable says that the call failed and changed nothing.
 	ErrUnavailable = errors.New("store unavailable")
 
 	// ErrRefused is an ErrUnavailable that the store itself gave as its answer.
 	// Repeating the call helps only once the reason is mended.
 	ErrRefused error = refusedError{}
 
-	// ErrFateUnknown says that the store may or may not have applied a batch:
-	// it was sent, and no answer came in time.
+	// ErrFateUnknown says that a batch was sent and no answer came in time. The store
+	// may have applied it.
 	ErrFateUnknown = errors.New("no answer from the store")
 
 	// ErrClosed is returned by every call after Close.
@@ -45,99 +43,96 @@ func (refusedError) Error() string { return "the store refuses" }
 
 func (refusedError) Unwrap() error { return ErrUnavailable }
 
-// Store keeps a bounded set of entries in eviction order. Its methods may be
-// called from any number of goroutines; each call is atomic.
+// Store keeps a bounded set of entries in eviction order. Its methods may be called from
+// any number of goroutines. Each call is atomic.
 //
-// The deadline of ctx bounds a call, all its tries included. Errors wrap
-// ErrUnavailable, ErrFateUnknown or ErrClosed.
+// The deadline of ctx bounds a call with all its tries. Errors wrap ErrUnavailable,
+// ErrFateUnknown or ErrClosed.
 type Store interface {
-	// Fetch reads the entries of keys, at most MaxBatch, and tells the
-	// eviction policy of each one found: once, however often it had to ask.
-	// When the store can read but not write, the entries are returned all
-	// the same and Fetched.LostRaises counts what the policy was not told.
+	// Fetch reads the entries of keys, at most MaxBatch. It tells the eviction policy of
+	// each entry found, exactly once, however many tries it needs. If the store can read
+	// but not write, Fetch still returns the entries, and Fetched.LostRaises counts the
+	// uses that the policy was not told of.
 	//
-	// It goes through the keys in their order as long as room has room for the
-	// values, and returns the entries of those alone. The policy is not told of
-	// the keys that are left.
+	// Fetch goes through the keys in order while room has room for the values, and
+	// returns the entries of those keys only. The policy is not told of the other keys.
 	//
-	// Before that it tells the policy of uses, at most MaxBatch and each of
-	// another key, which copies of entries had meanwhile. Keys that are absent
-	// are passed over.
+	// Before that, it tells the policy of uses: local hits since the last call. There are
+	// at most MaxBatch, each with another key. Absent keys are skipped.
 	Fetch(ctx context.Context, keys []string, room Room, uses ...Use) (Fetched, error)
 
-	// Apply runs the writes of a batch, at most MaxBatch, one after another,
-	// and evicts as they and the limits demand. With an error that wraps
-	// ErrUnavailable none of it happened; with ErrFateUnknown all or none.
+	// Apply runs the writes of a batch, at most MaxBatch, one after another. It evicts
+	// entries as the writes and the limits demand. If the error wraps ErrUnavailable,
+	// nothing happened; if it wraps ErrFateUnknown, all or nothing.
 	//
-	// A batch without writes is useful too: it sets limits, and works off a
-	// lowered one, or converts the order for another policy, by a bounded step
-	// (see Applied.Over and Converting).
+	// A batch without writes is useful too. It sets limits, and takes one bounded step
+	// towards a lowered limit, or in converting the order for another policy (see
+	// Applied.Over and Converting).
 	Apply(ctx context.Context, b Batch) (Applied, error)
 
-	// Size reads how full the store is. Like Page, Look and Scan it changes
-	// nothing, tells the eviction policy nothing, and works also where the
-	// store can only be read.
+	// Size reads how full the store is. Like Page, Look and Scan, it changes nothing,
+	// tells the eviction policy nothing, and works on a read-only store.
 	Size(ctx context.Context) (Size, error)
-	// Page lists up to n entries, at most MaxBatch, that lie behind after.
+	// Page lists up to n entries behind after; n is at most MaxBatch.
 	Page(ctx context.Context, after Cursor, n int, order Order) (Page, error)
-	// Look reads one entry and its place; nil if it is absent.
+	// Look reads one entry and its place. It returns nil for an absent key.
 	Look(ctx context.Context, key string) (*Listed, error)
-	// Scan is one bounded step of a pass over all keys. It returns those it
-	// met that begin with prefix, and where the next step goes on: the first
-	// begins with "", and after the last there is "" again. A key that exists
-	// during the whole pass is returned, perhaps more than once.
+	// Scan takes one bounded step of a pass over all keys. It returns keys that begin
+	// with prefix, and where the next step begins. The first step begins with "", and
+	// the last one returns "". A pass returns each key that exists all the time, perhaps
+	// more than once.
 	Scan(ctx context.Context, prefix, after string) (keys []string, next string, err error)
 
-	// Probe tries what Fetch and Apply do, and changes nothing, also where there
-	// is nothing yet.
+	// Probe tries the commands of Fetch and Apply, but changes nothing, even in an empty
+	// namespace.
 	Probe(ctx context.Context) Health
 
 	// Close ends the store and everything it started.
 	Close() error
 }
 
-// Health says why a store would not do its work now; nil where it would. Where it
-// does not read it does not write either.
+// Health says why a store cannot read or write now; nil where it can. A store that
+// cannot read cannot write either.
 type Health struct {
 	Reads, Writes error
 }
 
-// Watchable is a Store that other processes write to as well.
+// Watchable is a Store that other processes may write to.
 type Watchable interface {
 	Store
 
-	// Watch reports every change of the store to o until ctx ends, through
-	// any number of lost connections. It calls o from one goroutine.
+	// Watch reports every change of the store to o until ctx ends. It subscribes again
+	// after each lost connection. It calls o from one goroutine.
 	Watch(ctx context.Context, o Observer)
 }
 
-// Observer receives what Watch learns.
+// Observer receives the reports of Watch.
 type Observer interface {
-	// Subscribed says that from now on no change will be missed; changes
-	// before it may have been.
+	// Subscribed says that no change from now on will be missed. Earlier changes may
+	// have been missed.
 	Subscribed()
-	// Alive says that the subscription stood at a moment not before at, and that
-	// every event that the store published before at was reported.
+	// Alive says that the subscription worked at the time at or later, and that every
+	// event published before at was reported.
 	Alive(at time.Time)
-	// Lost says that the subscription, or the try to subscribe, failed.
+	// Lost says that the subscription ended, or that a try to subscribe failed.
 	Lost(err error)
-	// Changed reports one batch of changes, in the order of the store, also of
-	// those that this Store applied.
+	// Changed reports one batch of changes. Batches come in the order of the store, and
+	// include those that this Store applied.
 	Changed(Event)
 }
 
-// Limits bound a store and say which policy orders it. They belong to the
-// stored namespace: every process that uses it obeys the limits set last.
+// Limits bound a store and name its eviction policy. They belong to the namespace: every
+// process that uses it obeys the limits that were set last.
 type Limits struct {
 	MaxKeys  int
 	MaxBytes int64 // of keys and values together; 0 is no limit
 	Eviction string
 }
 
-// Batch is a number of writes that are applied in order, atomically.
+// Batch is a list of writes that are applied in order, as one atomic step.
 type Batch struct {
 	Writes []Write
-	// Limits are put in force if SetLimits, or if the store has none yet.
+	// Limits are put in force if SetLimits is set, or if the store has none yet.
 	Limits    Limits
 	SetLimits bool
 }
@@ -148,32 +143,31 @@ type Op byte
 const (
 	// Create stores the value of a key that is absent.
 	Create Op = 'c'
-	// Put creates an entry, or replaces its value and keeps its place in the
-	// eviction order.
+	// Put creates an entry, or replaces its value. A replaced entry keeps its place in
+	// the eviction order.
 	Put Op = 'p'
 	// Delete removes an entry.
 	Delete Op = 'd'
-	// Restore is a Create that gives the entry a place in the eviction order,
-	// as one that was there before.
+	// Restore is a Create that also gives the entry a score in the eviction order.
 	Restore Op = 'r'
 )
 
-// Write is one change asked for.
+// Write is one requested change.
 type Write struct {
 	Op    Op
 	Key   string
 	Value Value // not for Delete
-	// IfMatch and IfNoneMatch are looked at only where the write would
-	// otherwise change something, and by Put with IfMatch of an absent key.
+	// IfMatch and IfNoneMatch are checked only if the write would otherwise change
+	// something, and if a Put has IfMatch and the key is absent.
 	IfMatch, IfNoneMatch VersionSet
-	// Score is for Restore: the score of the entry, less the clock of the policy
-	// (see State): under Rank, how often the entry was fetched. Under the others
-	// it has a fraction if the entry never was.
+	// Score is for Restore: the score of the entry, less the clock of the policy (see
+	// State). Under Rank it is the number of fetches. Under other policies it has a
+	// fraction if the entry was never fetched.
 	Score float64
 }
 
-// Relative is the Score of a Restore, which others may have sent, as a number
-// that is exact to a half after a clock was added.
+// Relative returns the Score of a Restore within bounds. Any file may have brought it,
+// and it must stay exact to a half after a clock was added.
 func (w *Write) Relative() float64 {
 	if math.IsNaN(w.Score) {
 		return 0
@@ -181,32 +175,32 @@ func (w *Write) Relative() float64 {
 	return min(max(w.Score, -1<<52), 1<<48)
 }
 
-// Size is what a write counts against limits in bytes.
+// Size returns how many bytes a write counts against limits.
 func (w *Write) Size() int64 { return int64(len(w.Key) + len(w.Value.Data)) }
 
-// Outcome says what became of a write.
+// Outcome is the outcome of a write.
 type Outcome byte
 
 const (
-	// Created and the others up to Deleted changed the store.
+	// Created, Replaced and Deleted say that the write changed the store.
 	Created Outcome = iota + 1
 	Replaced
 	Deleted
-	// Conflict left the existing entry alone; Result.Version is the existing
-	// one's.
+	// Conflict says that the key exists and nothing was changed. Result.Version is that
+	// of the existing entry.
 	Conflict
-	// Absent found no entry to delete.
+	// Absent says that there was no entry to delete.
 	Absent
-	// PreconditionFailed met a version that the write excludes;
-	// Result.Version is the existing one's, or zero.
+	// PreconditionFailed says that the conditions of the write exclude the existing
+	// version. Result.Version is that version, or zero for an absent key.
 	PreconditionFailed
-	// TooLarge says that key and value exceed Limits.MaxBytes by themselves.
+	// TooLarge says that key and value alone exceed Limits.MaxBytes.
 	TooLarge
-	// Refused says that the store cannot write now; Result.Reason has its
-	// words, Result.Cause what they mean.
+	// Refused says that the store cannot write now. Result.Reason has the words of the
+	// store, and Result.Cause their cause.
 	Refused
-	// TooMuchAtOnce says that more entries would have to leave for this one
-	// than a batch may evict. It did evict so many; a later try goes on.
+	// TooMuchAtOnce says that the write needs more evictions than a batch may make. The
+	// batch made as many as it may. A later try continues from there.
 	TooMuchAtOnce
 )
 
@@ -215,41 +209,41 @@ var outcomeNames = map[Outcome]string{
 	PreconditionFailed: "precondition_failed", TooLarge: "too_large", Refused: "refused", TooMuchAtOnce: "refused",
 }
 
-// String returns the name that traces have for an outcome.
+// String returns the name of the outcome in traces.
 func (o Outcome) String() string { return outcomeNames[o] }
 
 // Result is the answer to one write.
 type Result struct {
 	Outcome Outcome
 	Version Version
-	// SameValue says of a Conflict that the stored value, with kind and
-	// content type, is the one of the write.
+	// SameValue says, for a Conflict, that the stored value equals that of the write,
+	// with kind and content type.
 	SameValue bool
 	Reason    string
 	Cause     Cause
 }
 
-// Refusal is the error of a Refused write.
+// Refusal returns the error of a Refused write.
 func (r *Result) Refusal() error { return &CausedError{Cause: r.Cause, Err: errors.New(r.Reason)} }
 
 // Applied is the answer to a batch.
 type Applied struct {
 	Results []Result // one a write
-	Evicted []string // keys that left for want of room, also those of this batch
-	// EvictedUnread is how many of those were never fetched.
+	Evicted []string // keys that were evicted, perhaps some that this batch created
+	// EvictedUnread is how many of them were never fetched.
 	EvictedUnread int
 	// Number is the store's write number after the batch.
 	Number uint64
-	// Epoch is another one when the store was emptied, and counts anew.
+	// Epoch changes when the store was emptied, and begins its numbers again.
 	Epoch string
-	// LastEvent is the ID of the last event as of the answer, of a store that is
-	// Watchable: an Observer that is subscribed hears of it, or has.
+	// LastEvent is the ID of the last event published before the answer, if the store is
+	// Watchable. A subscribed Observer has heard of it, or will.
 	LastEvent Version
-	// Limits are those in force, which another process may have set.
+	// Limits are the limits in force. Another process may have set them.
 	Limits Limits
-	// Over says that a lowered limit is not worked off yet, Converting that the
-	// order is not converted for the policy yet: another Apply will go on with
-	// it. Both say that the store refuses to convert for now.
+	// Over says that the store still exceeds a lowered limit. Converting says that the
+	// order is not yet converted for the policy. Another Apply continues either. If both
+	// are set, the store refuses to convert for now.
 	Over, Converting bool
 	Keys             int
 	Bytes            int64
@@ -257,25 +251,23 @@ type Applied struct {
 
 // Room bounds the bytes of the values that one Fetch returns.
 type Room struct {
-	// Enough is how many there may be with every value after the first. The first
-	// has room all the same.
+	// Enough bounds the sum of the values after each value but the first, which may
+	// exceed it.
 	Enough int64
-	// Most is how many there may be in any case; a first value that is larger is
-	// left too.
+	// Most bounds the sum in any case. A first value that exceeds it is not returned.
 	Most int64
 }
 
-// AnyRoom is the room of a fetch whose first value has to be returned, however
-// large it is.
+// AnyRoom is the room of a fetch that must return its first value, however large.
 var AnyRoom = Room{Enough: MaxFetchBytes, Most: math.MaxInt64}
 
-// Has reports whether a value has room behind others, which take so many bytes.
+// Has reports whether a value of size has room behind values with taken bytes.
 func (r Room) Has(taken int64, size int) bool {
 	sum := taken + int64(size)
 	return sum <= r.Most && (taken == 0 || sum <= r.Enough)
 }
 
-// Use says how often an entry was used where the store did not see it.
+// Use is a number of uses of an entry that the store did not see.
 type Use struct {
 	Key   string
 	Count int // at least 1
@@ -283,11 +275,11 @@ type Use struct {
 
 // Fetched is the answer to a fetch.
 type Fetched struct {
-	// Entries has one for each key that had room, in their order; nil for an
-	// absent one.
+	// Entries has an entry for each key that had room, in the order of the keys; nil for
+	// an absent key.
 	Entries []*Entry
-	// Number is the store's write number as of the fetch: the entries
-	// reflect every write up to it, and none after.
+	// Number is the store's write number at the time of the fetch. The entries reflect
+	// every write up to it, and none after it.
 	Number uint64
 	// Epoch is as in Applied. An empty store may have none.
 	Epoch string
@@ -298,15 +290,15 @@ type Fetched struct {
 
 // Event is one batch of changes.
 type Event struct {
-	// ID has the store's write number after the batch, and the tag of the batch.
-	// Previous is the ID of the event before: zero for the first one, and one
-	// that no event has where a batch failed half-way. Epoch is as in Applied.
+	// ID has the store's write number after the batch, and the tag of the batch. Previous
+	// is the ID of the event before: zero for the first event, and an ID that no event
+	// has after a batch that failed half-way. Epoch is as in Applied.
 	ID, Previous Version
 	Epoch        string
 	Changes      []Change
 }
 
-// Change is what happened to one key.
+// Change is the change of one key.
 type Change struct {
 	// What is "created", "replaced", "deleted" or "evicted".
 	What string
