@@ -402,7 +402,7 @@ func TestWhatHasNoRoomIsCounted(t *testing.T) {
 		{"too few keys", store.Limits{MaxKeys: 2, Eviction: "rank"}, 0, "2 restored, 4 have no room", []string{"k4 4", "k5 5"}},
 		{"too few bytes", store.Limits{MaxKeys: 9, MaxBytes: 25, Eviction: "rank"}, 0, "2 restored, 4 have no room", []string{"k4 4", "k5 5"}},
 		{"one is larger than all", store.Limits{MaxKeys: 9, MaxBytes: 45, Eviction: "rank"}, 0, "4 restored, 2 have no room", []string{"k1 1", "k3 3", "k4 4", "k5 5"}},
-		{"others leave", store.Limits{MaxKeys: 7, Eviction: "rank"}, 2, "6 restored, 1 left for them", []string{"k0 0", "k1 1", "k2 2", "k3 3", "k4 4", "k5 5"}},
+		{"others are evicted", store.Limits{MaxKeys: 7, Eviction: "rank"}, 2, "6 restored, 1 were evicted for them", []string{"k0 0", "k1 1", "k2 2", "k3 3", "k4 4", "k5 5"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for source, restore := range map[string]func(i *dump.Import) (dump.ImportCounts, error){

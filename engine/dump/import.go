@@ -210,7 +210,7 @@ func (c ImportCounts) String() string {
 		{c.Other, "exist with another value, which stays"},
 		{c.NoRoom, "have no room"},
 		{c.Unusable, "cannot be entries"},
-		{c.Evicted, "left for them"},
+		{c.Evicted, "were evicted for them"},
 	} {
 		if p.n > 0 {
 			parts = append(parts, strconv.Itoa(p.n)+" "+p.what)
