@@ -29,7 +29,7 @@ BUILD := GOPRIVATE=$(MODULE) GOVCS=$(MODULE):off CGO_ENABLED=0 \
 
 SOURCES := Makefile go.mod go.sum tools/go.mod \
 	$(shell find . \( -path './.*' -o -path ./caddytest -o -path ./internal/testkit -o -path ./bench -o -path ./tools \) -prune \
-		-o \( -name '*.go' ! -name '*_test.go' -o -name '*.lua' -o -path './dashboard/*' \) -print)
+		-o \( -name '*.go' ! -name '*_test.go' -o -name '*.lua' -o -path './internal/admin/dashboard/*' \) -print)
 
 .PHONY: help build app stop test soak lint bench bench-quick hitratio screenshots image clean
 

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/redis-proxy/caddy-redis-proxy/internal/admin"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/suggest"
 )
@@ -21,6 +22,10 @@ func init() {
 	// After respond, as a terminal handler: else a site's `respond @private 401`
 	// would not protect the cache.
 	httpcaddyfile.RegisterDirectiveOrder("redis_proxy", httpcaddyfile.Before, "reverse_proxy")
+
+	httpcaddyfile.RegisterDirective("redis_proxy_dashboard", parseDashboard)
+	// As redis_proxy: what protects the site protects the page.
+	httpcaddyfile.RegisterDirectiveOrder("redis_proxy_dashboard", httpcaddyfile.Before, "reverse_proxy")
 }
 
 // parseCaddyfile makes a route of the directive. It is no handler directive,
@@ -215,4 +220,58 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 		}
 	}
 	return d.Err(suggest.Unknown("subdirective", name, settingNames()))
+}
+
+// parseDashboard makes a route of the directive, which takes its prefix from an
+// inline path matcher as redis_proxy does.
+func parseDashboard(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next() // consume directive name
+	inlinePath := peekInlinePath(h)
+	matcherSet, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, err
+	}
+	d := new(admin.Dashboard)
+	if err := unmarshalDashboard(h.Dispenser, d); err != nil {
+		return nil, err
+	}
+	h.Reset()
+	h.Next() // for the line in errors
+	if inlinePath != "" {
+		if matcherSet["path"], err = matchPrefix(&d.PathPrefix, inlinePath); err != nil {
+			return nil, h.WrapErr(err)
+		}
+	}
+	prefix := d.PathPrefix
+	setDefaultString(&prefix, "/")
+	if err := checkReach(prefix, matcherSet["path"]); err != nil {
+		return nil, h.WrapErr(err)
+	}
+	return h.NewRoute(matcherSet, d), nil
+}
+
+// unmarshalDashboard sets up the dashboard of a site. Syntax:
+//
+//	redis_proxy_dashboard [<matcher>] {
+//	    path_prefix <path>
+//	}
+//
+// A path matcher sets path_prefix, which is / without one.
+func unmarshalDashboard(disp *caddyfile.Dispenser, d *admin.Dashboard) error {
+	disp.Next() // consume directive name
+	if disp.NextArg() {
+		return disp.Errf("redis_proxy_dashboard takes no argument%s beside a matcher; put path_prefix into a block", suggest.Quoted(disp.Val()))
+	}
+	for disp.NextBlock(0) {
+		if disp.Val() != "path_prefix" {
+			return disp.Err(suggest.Unknown("subdirective", disp.Val(), []string{"path_prefix"}))
+		}
+		if d.PathPrefix != "" {
+			return disp.Err("path_prefix: it is already specified; write it once")
+		}
+		if err := unmarshalString(disp, &d.PathPrefix, keypath.CheckPrefix); err != nil {
+			return err
+		}
+	}
+	return nil
 }

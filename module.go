@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
@@ -195,19 +196,9 @@ type Handler struct {
 	// keys, even confidential ones.
 	Placeholders bool `json:"placeholders,omitempty"`
 
-	prefix         string // PathPrefix without the slash of a mere "/"
-	methods        methodSet
-	maxKeySize     int
-	maxValueSize   int64
-	maxAnswerBytes int64
-	bodyTimeout    time.Duration
-	cacheControl   string
-	vary           string // request headers that key_prefix depends on
-	readNoCache    bool
-	crossOrigin    *http.CrossOriginProtection
-	logger         *zap.Logger
-	reach          *reach
-
+	logger        *zap.Logger
+	reach         *reach
+	server        *httpapi.Server
 	configuration any // see running.Registration
 	cache         *running.Cache
 }
@@ -235,25 +226,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 
-	h.prefix = h.PathPrefix
-	if h.prefix == "/" {
-		h.prefix = ""
-	}
-	h.methods, _ = parseMethods(h.Methods)
-	h.maxKeySize = *h.MaxKeySize
-	h.maxValueSize = *h.MaxValueSize
-	h.maxAnswerBytes = *h.MaxAnswerBytes
-	h.bodyTimeout = time.Duration(*h.BodyTimeout)
-	h.cacheControl = *h.CacheControl
-	h.vary = varyOf(h.KeyPrefix)
-	h.readNoCache = h.ClientNoCache == noCacheHonor
-	h.crossOrigin = http.NewCrossOriginProtection()
+	crossOrigin := http.NewCrossOriginProtection()
 	for _, origin := range h.TrustedOrigins {
-		if err := h.crossOrigin.AddTrustedOrigin(origin); err != nil {
+		if err := crossOrigin.AddTrustedOrigin(origin); err != nil {
 			return fmt.Errorf("trusted_origins: %w", err)
 		}
 	}
-	h.warnOfLongKeys(ctx)
 	shared, err := h.sharedSettings()
 	if err != nil {
 		return err
@@ -263,10 +241,28 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	// which configuration it belongs to.
 	h.configuration = ctx.GetMetricsRegistry()
 	registration := running.Registration{Configuration: h.configuration, Shared: shared, Logger: h.logger}
-	if h.cache, err = running.Acquire(ctx, registration, prepare); err != nil {
+	if h.cache, err = running.Acquire(ctx, registration, httpapi.Prepare); err != nil {
 		return err
 	}
-	return h.cache.RegisterMetrics(ctx.GetMetricsRegistry(), operationsOf(h.methods))
+	methods, _ := httpapi.ParseMethods(h.Methods)
+	h.server = httpapi.New(httpapi.Config{
+		PathPrefix:     h.PathPrefix,
+		KeyPrefix:      h.KeyPrefix,
+		Methods:        methods,
+		MaxKeySize:     *h.MaxKeySize,
+		MaxValueSize:   *h.MaxValueSize,
+		MaxAnswerBytes: *h.MaxAnswerBytes,
+		BodyTimeout:    time.Duration(*h.BodyTimeout),
+		CacheControl:   *h.CacheControl,
+		HonorNoCache:   h.ClientNoCache == noCacheHonor,
+		CrossOrigin:    crossOrigin,
+		PassErrors:     h.PassErrors,
+		Placeholders:   h.Placeholders,
+		Logger:         h.logger,
+		Cache:          h.cache,
+	})
+	h.server.WarnOfLongKeys(ctx)
+	return h.cache.RegisterMetrics(ctx.GetMetricsRegistry(), httpapi.OperationsOf(methods))
 }
 
 // Cleanup leaves the engine; the last handler to leave closes it. Requests in

@@ -1,7 +1,6 @@
 package redisproxy
 
 import (
-	"encoding/json"
 	"os"
 	"path"
 	"reflect"
@@ -13,7 +12,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
-	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
 // exampleLines returns a line of each setting, with another value than the default.
@@ -160,38 +158,6 @@ func sharedNames(t *testing.T) (all, shown []string) {
 		}
 	}
 	return all, shown
-}
-
-func TestSettingsOfACacheAreShownWithoutSecrets(t *testing.T) {
-	const store, user, password = "redis://only-in-the-store", "only-the-user", "only-the-password"
-	h := parse(t, "store "+store+"\nredis_username "+user+"\nredis_password "+password+"\n"+
-		"local_ttl 90s\nmax_bytes 1KiB\nredis_timeout 1s\ndrain_timeout 5s\nunsubscribed_ttl 1s")
-	h.setDefaults()
-	s, err := h.sharedSettings()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := json.Marshal(settingsView(s.Agreed))
-	const want = `{"max_keys":10000,"max_bytes":1024,"eviction":"rank","rank_local_hits":false,"local_ttl":"1m30s","local_max_bytes":67108864,` +
-		`"max_queue_jobs":4096,"max_queue_bytes":67108864,"redis_timeout":"1s","drain_timeout":"5s","stale_if_error":"0s","unsubscribed_ttl":"1s"}`
-	if err != nil || string(got) != want {
-		t.Errorf("got %s, want %s (%v)", got, want, err)
-	}
-}
-
-func TestSettingsAreShownWhileTheEngineIsClosed(t *testing.T) {
-	h := parse(t, "namespace closing\nmax_keys 7")
-	if err := h.Provision(newContext(t)); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Cleanup(); err != nil {
-		t.Fatal(err)
-	}
-	s := h.cache.InForce()
-	got, err := json.Marshal(settingsView(s.Agreed))
-	if err != nil || !strings.HasPrefix(string(got), `{"max_keys":7,`) || s.RedactedStore() != running.Embedded {
-		t.Errorf("%s of %q, %v", got, s.RedactedStore(), err)
-	}
 }
 
 // What lists the settings beside the table has all of them, and no others.

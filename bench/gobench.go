@@ -55,7 +55,7 @@ func (b *bench) engineGet(ctx context.Context, rows []row) error {
 
 // localHeap runs the Go benchmark of the local tier's memory.
 func (b *bench) localHeap(ctx context.Context, rows []row) error {
-	lines, err := b.goBench(ctx, ".", "BenchmarkLocalTierHeap", "-test.benchtime", "1x")
+	lines, err := b.goBench(ctx, "./internal/httpapi", "BenchmarkLocalTierHeap", "-test.benchtime", "1x")
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,158 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
+)
+
+// cache is a running one as the API serves it.
+type cache struct{ running *running.Cache }
+
+func findCache(escapedID string) (cache, error) {
+	id, err := url.PathUnescape(escapedID)
+	if err != nil {
+		return cache{}, badAdminRequest("the id is not percent-encoded")
+	}
+	for _, c := range running.Caches() {
+		if c.ID() == id {
+			return cache{c}, nil
+		}
+	}
+	return cache{}, notFound("no cache has this id; caches lists those that run")
+}
+
+// eachCache calls f for all at once, since each may wait for a store of its own.
+func eachCache[T any](f func(c cache) T) []T {
+	all := running.Caches()
+	results := make([]T, len(all))
+	var wg sync.WaitGroup
+	for i, c := range all {
+		wg.Go(func() { results[i] = f(cache{c}) })
+	}
+	wg.Wait()
+	return results
+}
+
+func serveCaches(w http.ResponseWriter, r *http.Request) error {
+	views := eachCache(func(c cache) cacheView { return c.view(r.Context()) })
+	return writeJSON(w, http.StatusOK, map[string]any{"caches": views})
+}
+
+func (c cache) serve(w http.ResponseWriter, r *http.Request) error {
+	return writeJSON(w, http.StatusOK, c.view(r.Context()))
+}
+
+// serveKeys lists a page of keys.
+func (c cache) serveKeys(w http.ResponseWriter, r *http.Request) error {
+	query, err := parseQuery(r, "order", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	order := store.Next
+	switch query["order"] {
+	case "", "next":
+	case "valued":
+		order = store.Valued
+	default:
+		return badAdminRequest("order is %q; expected next or valued", query["order"])
+	}
+	limit := defaultListed
+	if text, ok := query["limit"]; ok {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > mostListed {
+			return badAdminRequest("limit is %q; expected 1 to %d", text, mostListed)
+		}
+	}
+	page, err := c.running.Engine.Page(r.Context(), store.Cursor(query["cursor"]), limit, order)
+	if errors.Is(err, store.ErrCursor) {
+		return badAdminRequest("cursor is not one that an answer had")
+	}
+	if err != nil {
+		return engineError(w, err, "")
+	}
+	listed := pageView{Keys: make([]listedView, len(page.Entries)), Cursor: string(page.Next)}
+	for i := range page.Entries {
+		listed.Keys[i] = viewListed(&page.Entries[i])
+	}
+	return writeJSON(w, http.StatusOK, listed)
+}
+
+func (c cache) serveKey(key string) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		query, err := parseQuery(r, "value_limit")
+		if err != nil {
+			return err
+		}
+		limit := math.MaxInt
+		if text, ok := query["value_limit"]; ok {
+			if limit, err = strconv.Atoi(text); err != nil || limit < 0 {
+				return badAdminRequest("value_limit is %q; expected a number of bytes", text)
+			}
+		}
+		listed, err := c.running.Engine.Look(r.Context(), key)
+		if err != nil {
+			return engineError(w, err, "")
+		}
+		if listed == nil {
+			return notFound("no entry has this key")
+		}
+		return writeJSON(w, http.StatusOK, c.viewKey(listed, limit))
+	}
+}
+
+func (c cache) deleteKey(key string) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		result, err := c.running.Engine.Delete(r.Context(), key, "", "")
+		if err != nil {
+			return engineError(w, err, "")
+		}
+		if result.Outcome != store.Deleted {
+			return notFound("no entry has this key, nothing was deleted")
+		}
+		return writeJSON(w, http.StatusOK, deletedView{1})
+	}
+}
+
+// deleteKeys deletes by prefix, or all. An empty prefix is not taken for all: a
+// script whose variable is empty would send that.
+func (c cache) deleteKeys(w http.ResponseWriter, r *http.Request) error {
+	query, err := parseQuery(r, "prefix", "confirm")
+	if err != nil {
+		return err
+	}
+	prefix, confirm := query["prefix"], query["confirm"]
+	switch {
+	case prefix != "" && confirm != "":
+		return badAdminRequest("prefix and confirm exclude each other")
+	case prefix == "" && confirm == "":
+		return badAdminRequest("say what to delete: prefix=… for the keys that begin with it, confirm=… with the namespace for all")
+	case prefix == "" && confirm != c.running.Namespace():
+		return badAdminRequest("confirm is not the namespace of this cache, nothing was deleted")
+	}
+	deleted, err := c.running.Engine.DeletePrefix(r.Context(), prefix)
+	if err != nil {
+		return engineError(w, err, fmt.Sprintf("%d were deleted until then; repeat the request to go on", deleted))
+	}
+	return writeJSON(w, http.StatusOK, deletedView{deleted})
+}
+
+func (c cache) dropAllLocal(w http.ResponseWriter, _ *http.Request) error {
+	c.running.Engine.DropAllLocal()
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (c cache) dropLocal(key string) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		c.running.Engine.DropLocal(key)
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+}

@@ -1,0 +1,25 @@
+package admin
+
+import "net/http"
+
+func serveLive(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, map[string]bool{"live": true})
+}
+
+// serveReady tries every store. Its answer to failure is no error, which Caddy
+// would log each time that somebody looks. A store that takes no writes is ready
+// all the same: else a full one would take every node out of service, which can
+// still read.
+func serveReady(w http.ResponseWriter, r *http.Request) error {
+	ready := readyView{Ready: true, Writes: true, Caches: eachCache(func(c cache) cacheReady {
+		return viewReady(c.running.ID(), c.running.Engine.Probe(r.Context()))
+	})}
+	status := http.StatusOK
+	for _, c := range ready.Caches {
+		ready.Writes = ready.Writes && c.Writes
+		if !c.Ready {
+			ready.Ready, status = false, http.StatusServiceUnavailable
+		}
+	}
+	return writeJSON(w, status, ready)
+}

@@ -1,0 +1,241 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"time"
+	"unicode/utf8"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
+)
+
+// cacheView is a running cache as the admin API shows it.
+type cacheView struct {
+	ID           string              `json:"id"`
+	Namespace    string              `json:"namespace"`
+	Store        string              `json:"store"`
+	Settings     settingsView        `json:"settings"`
+	StoreState   storeStateView      `json:"store_state"`
+	Subscription subscriptionView    `json:"subscription"`
+	Stats        running.Stats       `json:"figures"`
+	History      running.HistoryView `json:"history"`
+}
+
+// settingsView has the names of the directive; durations are written as there.
+type settingsView []running.Setting
+
+func (v settingsView) MarshalJSON() ([]byte, error) {
+	text := []byte{'{'}
+	for _, s := range v {
+		if s.IsSecret {
+			continue
+		}
+		if d, ok := s.Value.(time.Duration); ok {
+			s.Value = d.String()
+		}
+		value, err := json.Marshal(s.Value)
+		if err != nil {
+			return nil, err
+		}
+		if len(text) > 1 {
+			text = append(text, ',')
+		}
+		text = append(content.AppendQuoted(text, s.Name), ':')
+		text = append(text, value...)
+	}
+	return append(text, '}'), nil
+}
+
+// storeStateView is what the store says of itself. It is reachable if it answers,
+// be it that it refuses. What it does not tell is null; limits are then those of
+// this node.
+type storeStateView struct {
+	Reachable bool        `json:"reachable"`
+	Ready     bool        `json:"ready"`
+	Writes    bool        `json:"writes"`
+	Cause     store.Cause `json:"cause"`
+	Error     string      `json:"error"`
+	Breaker   string      `json:"breaker,omitempty"`
+	Keys      *int        `json:"keys"`
+	MaxKeys   int         `json:"max_keys"`
+	Bytes     *int64      `json:"bytes"`
+	MaxBytes  int64       `json:"max_bytes"`
+	Eviction  string      `json:"eviction"`
+}
+
+// subscriptionView says who hears of writes. Nodes may be fewer than Count, the
+// number of all who subscribe: where Redis does not tell names, or others than
+// nodes listen.
+type subscriptionView struct {
+	Subscribed bool       `json:"subscribed"`
+	Count      int        `json:"count"`
+	Nodes      []nodeView `json:"nodes"`
+}
+
+type nodeView struct {
+	Name             string `json:"name"`
+	ConnectedSeconds int64  `json:"connected_seconds"`
+	This             bool   `json:"this"`
+}
+
+type pageView struct {
+	Keys   []listedView `json:"keys"`
+	Cursor string       `json:"cursor"`
+}
+
+type listedView struct {
+	Key         string  `json:"key"`
+	Rank        float64 `json:"rank"`
+	Age         uint64  `json:"age"`
+	Bytes       int64   `json:"bytes"`
+	Type        string  `json:"type"`
+	ContentType string  `json:"content_type,omitempty"`
+	ETag        string  `json:"etag,omitempty"`
+}
+
+// keyView has the value as JSON, or, where it is none, its bytes. Of one that is
+// cut it has the head: of a string in Value, of other JSON in Text, since half
+// of that is no JSON.
+type keyView struct {
+	listedView
+	ValueBytes int             `json:"value_bytes"`
+	Cut        bool            `json:"cut"`
+	Value      json.RawMessage `json:"value,omitempty"`
+	Text       *string         `json:"text,omitempty"`
+	Base64     *string         `json:"base64,omitempty"`
+	Local      *localView      `json:"local"`
+}
+
+type localView struct {
+	TTLSeconds float64 `json:"ttl_seconds"`
+}
+
+type deletedView struct {
+	Deleted int `json:"deleted"`
+}
+
+// readyView is ready where every store answers reads. Whether they all take writes
+// stands beside it.
+type readyView struct {
+	Ready  bool         `json:"ready"`
+	Writes bool         `json:"writes"`
+	Caches []cacheReady `json:"caches"`
+}
+
+// cacheReady has why reads are refused, or else why writes are.
+type cacheReady struct {
+	ID     string      `json:"id"`
+	Ready  bool        `json:"ready"`
+	Writes bool        `json:"writes"`
+	Cause  store.Cause `json:"cause"`
+	Error  string      `json:"error"`
+}
+
+func viewReady(id string, health store.Health) cacheReady {
+	err := cmp.Or(health.Reads, health.Writes)
+	return cacheReady{
+		ID: id, Ready: health.Reads == nil, Writes: health.Writes == nil,
+		Cause: store.CauseOf(err), Error: errorText(err),
+	}
+}
+
+// lookTimeout bounds how long a view of a cache waits for its store, however
+// long clients may wait: who looks asks again, and has a patience of its own.
+const lookTimeout = 2 * time.Second
+
+// view asks the store, within redis_timeout and lookTimeout.
+func (c cache) view(ctx context.Context) cacheView {
+	s := c.running.InForce()
+	v := cacheView{
+		ID:        c.running.ID(),
+		Namespace: c.running.Namespace(),
+		Store:     s.RedactedStore(),
+		Settings:  settingsView(s.Agreed),
+		Stats:     c.running.Stats(),
+		History:   c.running.History.View(),
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(s.Settings.Timeout, lookTimeout))
+	defer cancel()
+	v.StoreState = c.viewStore(ctx, s.Settings.Limits)
+	v.Subscription = subscriptionView{Subscribed: v.Stats.Subscribed, Nodes: []nodeView{}}
+	if !c.running.IsEmbedded() && v.StoreState.Reachable {
+		v.Subscription = c.viewSubscription(v.Stats.Subscribed)
+	}
+	return v
+}
+
+func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
+	ready := viewReady("", c.running.Engine.Probe(ctx))
+	v := storeStateView{Ready: ready.Ready, Writes: ready.Writes, Cause: ready.Cause, Error: ready.Error, Breaker: c.running.Breaker()}
+	size, err := c.running.Engine.Size(ctx)
+	v.Reachable = ready.Ready || err == nil || errors.Is(err, engine.ErrRefused)
+	limits := own
+	if err == nil {
+		v.Keys, v.Bytes = &size.Keys, &size.Bytes
+		if size.Limits != (store.Limits{}) {
+			limits = size.Limits
+		}
+	}
+	v.MaxKeys, v.MaxBytes, v.Eviction = limits.MaxKeys, limits.MaxBytes, limits.Eviction
+	return v
+}
+
+// viewSubscription shows the nodes that hear of each other's writes.
+func (c cache) viewSubscription(subscribed bool) subscriptionView {
+	nodes, count := c.running.Nodes(subscribed)
+	v := subscriptionView{Subscribed: subscribed, Count: count, Nodes: []nodeView{}}
+	for _, n := range nodes {
+		v.Nodes = append(v.Nodes, nodeView{Name: n.Name, ConnectedSeconds: int64(n.Connected / time.Second), This: n.This})
+	}
+	return v
+}
+
+func viewListed(l *store.Listed) listedView {
+	v := listedView{Key: l.Key, Rank: l.Rank, Age: l.Age, Bytes: l.Size, ETag: httpapi.ETag(l.Entry.Version)}
+	switch l.Entry.Kind {
+	case store.String:
+		v.Type = "string"
+	case store.JSON:
+		v.Type = "json"
+	default:
+		v.Type, v.ContentType = "raw", httpapi.ContentTypeOf(l.Entry)
+	}
+	return v
+}
+
+// viewKey shows no more of the value than limit bytes.
+func (c cache) viewKey(l *store.Listed, limit int) keyView {
+	data := l.Entry.Data
+	v := keyView{listedView: viewListed(l), ValueBytes: len(data), Cut: len(data) > limit}
+	// Somebody else may have written what is not what its kind says.
+	isText := l.Entry.Kind != store.Raw && utf8.Valid(data)
+	if v.Cut {
+		for isText && !utf8.RuneStart(data[limit]) {
+			limit--
+		}
+		data = data[:limit]
+	}
+	switch {
+	case isText && l.Entry.Kind == store.String:
+		v.Value = content.AppendQuoted(nil, data)
+	case isText && json.Valid(l.Entry.Data) && v.Cut:
+		text := string(data)
+		v.Text = &text
+	case isText && json.Valid(l.Entry.Data):
+		v.Value = data
+	default:
+		text := base64.StdEncoding.EncodeToString(data)
+		v.Base64 = &text
+	}
+	if ttl, ok := c.running.Engine.LookLocal(l.Key); ok {
+		v.Local = &localView{TTLSeconds: ttl.Round(time.Millisecond).Seconds()}
+	}
+	return v
+}

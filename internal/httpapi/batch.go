@@ -1,0 +1,135 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
+)
+
+// maxBatchKeys is how many keys one batch read may name.
+const maxBatchKeys = 100
+
+const batchHint = "; name 1 to 100 keys, as in ?key=a&key=b"
+
+// errAnswerCut says that a request failed after the header of its answer was
+// sent. The connection, or the stream, has to end without a proper end of the
+// answer: a client must not take a part of it for the whole.
+var errAnswerCut = errors.New("the answer was cut")
+
+// serveBatch answers GET of the collection, which names keys in its query. The
+// answer is written as it is read, so that its size is not that of a buffer. HEAD
+// reads the same, and writes nothing.
+func (s *Server) serveBatch(x *exchange) error {
+	keys, err := s.batchKeys(x.r.URL.RawQuery, x.prefix)
+	if err != nil {
+		return s.failMistake(x, err)
+	}
+	read := s.readOptions(x.r.Header["Cache-Control"])
+	x.rec.noCache = read.NoCache
+	steps := batchSteps{keys: keys, prefix: x.prefix, room: store.AnyRoom}
+	steps.room.Enough = s.config.MaxAnswerBytes
+	answers, err := steps.next(x.r.Context(), s.config.Cache.Engine, read)
+	if err != nil {
+		return s.failEngine(x, err)
+	}
+
+	status, outcome := batchCacheStatus(answers, read, len(answers) < len(keys)), batchOutcome(answers)
+	if x.r.Method == http.MethodHead {
+		for len(answers) > 0 {
+			if answers, err = steps.next(x.r.Context(), s.config.Cache.Engine, read); err != nil {
+				return s.failEngine(x, err)
+			}
+		}
+	}
+	x.rec.end(outcome)
+	s.setBatchHeaders(x.w.Header(), status)
+	x.w.WriteHeader(http.StatusOK)
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
+	to := newBatchWriter(x.w, x.prefix)
+	for len(answers) > 0 {
+		for i, a := range answers {
+			to.add(keys[i], a)
+		}
+		keys = keys[len(answers):]
+		if to.flush() != nil {
+			return nil // the client has left, and no more is read for it
+		}
+		if answers, err = steps.next(x.r.Context(), s.config.Cache.Engine, read); err != nil {
+			x.rec.outcome = failureOf(err).outcome
+			s.logCut(err)
+			return errAnswerCut
+		}
+	}
+	to.end(keys)
+	return nil
+}
+
+func (s *Server) setBatchHeaders(header http.Header, status string) {
+	s.addCacheStatus(header, status)
+	header.Set("Content-Type", typeJSON)
+	header.Set("X-Content-Type-Options", "nosniff")
+	if s.config.CacheControl != "" {
+		header.Set("Cache-Control", s.config.CacheControl)
+	}
+}
+
+// batchKeys returns the keys that a query names, each once.
+func (s *Server) batchKeys(query, prefix string) ([]string, error) {
+	var keys []string
+	n := 0
+	for name, key := range content.FormFields(query) {
+		if name != "key" {
+			continue
+		}
+		if n++; n > maxBatchKeys || slices.Contains(keys, key) {
+			continue
+		}
+		if err := s.checkFullKey(prefix, key); err != nil {
+			return nil, badRequest("%s: %v", quotedKey(key), err)
+		}
+		keys = append(keys, key)
+	}
+	switch {
+	case n == 0:
+		return nil, badRequest("the query names no key%s", batchHint)
+	case n > maxBatchKeys:
+		return nil, badRequest("the query names %d keys%s", n, batchHint)
+	}
+	return keys, nil
+}
+
+// quotedKey shows a key that may be anything.
+func quotedKey(key string) string {
+	if !utf8.ValidString(key) {
+		return strconv.QuoteToASCII(key)
+	}
+	return strconv.Quote(key)
+}
+
+// batchCacheStatus says that all came from the local tier, and for how long it
+// will, or that the store was asked, or will be for the rest.
+func batchCacheStatus(answers []engine.Answer, read engine.Read, isRest bool) string {
+	least := answers[0]
+	for _, a := range answers {
+		switch {
+		case a.Source != engine.Local && read.NoCache:
+			return statusRequest
+		case a.Source != engine.Local:
+			return statusBatch
+		case a.TTL < least.TTL:
+			least = a
+		}
+	}
+	if isRest {
+		return statusBatch
+	}
+	return cacheStatus(least, read)
+}

@@ -1,0 +1,145 @@
+package httpapi
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"io"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
+)
+
+// batchSteps reads the keys of a batch read, as many at a time as the engine
+// takes, until their values have no more room in the answer.
+type batchSteps struct {
+	keys   []string // that are not read yet
+	prefix string
+	room   store.Room
+}
+
+// next returns answers for the first of the keys that are left: none if there are
+// no more, or no more room.
+func (s *batchSteps) next(ctx context.Context, e *engine.Engine, read engine.Read) ([]engine.Answer, error) {
+	if len(s.keys) == 0 {
+		return nil, nil
+	}
+	full := s.keys
+	if s.prefix != "" {
+		full = make([]string, len(s.keys))
+		for i, key := range s.keys {
+			full[i] = s.prefix + key
+		}
+	}
+	answers, err := e.GetMany(ctx, full, read, s.room)
+	if err != nil {
+		return nil, err
+	}
+	s.keys = s.keys[len(answers):]
+	for _, a := range answers {
+		if a.Entry == nil {
+			continue
+		}
+		// Only the first value may have more than there is room.
+		s.room.Enough = max(0, s.room.Enough-int64(len(a.Entry.Data)))
+		s.room.Most = s.room.Enough
+	}
+	return answers, nil
+}
+
+// batchBuffer is how much of an answer is written at once.
+const batchBuffer = 32 << 10
+
+// batchWriter writes the answer to a batch read: the entries in the order of the
+// keys, then the keys that have none, and those that have no room. The keys are
+// without the prefix with which the store knows them.
+type batchWriter struct {
+	to     *bufio.Writer
+	prefix string
+	absent []string
+	some   bool // an entry was written
+	buffer []byte
+}
+
+func newBatchWriter(w io.Writer, prefix string) *batchWriter {
+	b := &batchWriter{to: bufio.NewWriterSize(w, batchBuffer), prefix: prefix}
+	b.write(`{"entries":[`)
+	return b
+}
+
+// Errors are kept by the bufio.Writer, and returned by flush.
+func (b *batchWriter) write(s string) { _, _ = b.to.WriteString(s) }
+
+func (b *batchWriter) quote(s string) {
+	b.buffer = content.AppendQuoted(b.buffer[:0], s)
+	_, _ = b.to.Write(b.buffer)
+}
+
+func (b *batchWriter) flush() error { return b.to.Flush() }
+
+// add writes the envelope of a value with its etag; for one that has no envelope,
+// its bytes in base64 and its content type.
+func (b *batchWriter) add(key string, a engine.Answer) {
+	if a.Entry == nil {
+		b.absent = append(b.absent, key)
+		return
+	}
+	if b.some {
+		b.write(",")
+	}
+	b.some = true
+	v := a.Entry.Prepared.(*representations)
+	b.write(envelopeKey)
+	b.quote(key)
+	if v.plain.isRaw {
+		b.write(`,"base64":"`)
+		encoder := base64.NewEncoder(base64.StdEncoding, b.to)
+		_, _ = encoder.Write(v.raw.body)
+		_ = encoder.Close()
+		b.write(`","content_type":`)
+		b.quote(v.raw.contentType)
+	} else {
+		start := len(envelopeKey) + content.QuotedLen(b.prefix) - len(`""`) + content.QuotedLen(key)
+		_, _ = b.to.Write(v.plain.body[start : len(v.plain.body)-1])
+	}
+	if v.etag != "" {
+		b.write(`,"etag":`)
+		b.quote(v.etag)
+	}
+	_ = b.to.WriteByte(envelopeEnd)
+}
+
+// end writes what comes behind the entries.
+func (b *batchWriter) end(omitted []string) {
+	b.write(`],"absent":`)
+	b.list(b.absent)
+	if len(omitted) > 0 {
+		b.write(`,"omitted":`)
+		b.list(omitted)
+		b.write(`,"hint":"the values of these keys have no room in this answer, of which max_answer_bytes is the bound; ask for them again without the others"`)
+	}
+	_ = b.to.WriteByte(envelopeEnd)
+	_ = b.flush()
+}
+
+func (b *batchWriter) list(keys []string) {
+	_ = b.to.WriteByte('[')
+	for i, key := range keys {
+		if i > 0 {
+			_ = b.to.WriteByte(',')
+		}
+		b.quote(key)
+	}
+	_ = b.to.WriteByte(']')
+}
+
+// logCut says why an answer was cut. Nothing else can.
+func (s *Server) logCut(err error) {
+	if c := s.config.Logger.Check(zapcore.DebugLevel, "answer cut, since the store failed after its beginning was sent"); c != nil {
+		c.Write(zap.Error(err))
+	}
+}

@@ -1,0 +1,75 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
+)
+
+// statusError is a mistake of the client.
+type statusError struct {
+	status int
+	detail string
+}
+
+func (e *statusError) Error() string { return e.detail }
+
+func badRequest(format string, args ...any) error {
+	return &statusError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+// readContent reads the body and says what it stores. An error is a
+// *statusError, one of the engine's, or one to return to Caddy as it is.
+func (s *Server) readContent(x *exchange, room *room) (content.Content, error) {
+	raw := x.r.URL.RawQuery != "" && wantsRaw(x.r.URL.RawQuery)
+	contentType, err := sentContentType(x.r.Header)
+	if err != nil {
+		return content.Content{}, err
+	}
+	if isEncoded(x.r.Header["Content-Encoding"]) {
+		x.w.Header().Set("Accept-Encoding", "identity")
+		return content.Content{}, &statusError{
+			http.StatusUnsupportedMediaType,
+			"Content-Encoding is not supported; send the body as it is",
+		}
+	}
+	media := mediaType(contentType)
+	if !raw {
+		if err := checkMultipart(media); err != nil {
+			return content.Content{}, err
+		}
+	}
+	isFields := media == typeJSON || media == typeForm
+	if x.where == keypath.Collection && (raw || !isFields) {
+		return content.Content{}, &statusError{
+			http.StatusUnsupportedMediaType,
+			"without a key in the path the body has to name one: send application/json with the fields key and value, or a form with both; any other value goes to " + s.prefix + "/{key}",
+		}
+	}
+
+	body, err := s.readBody(x.w, x.r, room)
+	if err != nil {
+		return content.Content{}, err
+	}
+	switch {
+	case raw || !isFields:
+		if contentType == "" {
+			contentType = typeOctetStream
+		}
+		return content.Content{Value: store.Value{Data: body, Kind: store.Raw, ContentType: contentType}}, nil
+	case media == typeJSON:
+		return asBadRequest(content.DecodeJSON(body))
+	default:
+		return asBadRequest(content.DecodeForm(body, contentType))
+	}
+}
+
+func asBadRequest(c content.Content, err error) (content.Content, error) {
+	if err != nil {
+		err = badRequest("%v", err)
+	}
+	return c, err
+}

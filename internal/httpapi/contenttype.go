@@ -1,0 +1,76 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// sentContentType returns the Content-Type of a write, which is stored with the
+// value, or what is wrong with it.
+func sentContentType(header http.Header) (string, error) {
+	lines := header["Content-Type"]
+	switch len(lines) {
+	case 0:
+		return "", nil
+	case 1:
+	default:
+		return "", badRequest("the request has %d Content-Type lines, and a value has one type; send one", len(lines))
+	}
+	contentType := lines[0]
+	if err := store.CheckContentType(contentType); err != nil {
+		return "", badRequest("the content type %v", err)
+	}
+	// Outside quotes a comma separates the lines that a proxy has joined.
+	if _, second := nextDirective(contentType); second != "" {
+		return "", badRequest("Content-Type has several types, with a comma between them, and a value has one; send one")
+	}
+	return contentType, nil
+}
+
+// mediaType returns the type and subtype of a Content-Type, in lower case.
+func mediaType(contentType string) string {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(media))
+}
+
+// checkMultipart refuses bodies that hold the value, or parts of it, in a form
+// which would be stored with its boundaries.
+func checkMultipart(media string) error {
+	switch media {
+	case "multipart/form-data":
+		return &statusError{
+			http.StatusUnsupportedMediaType,
+			"the body is multipart/form-data (curl -F, or FormData in a browser), whose fields are not read; send the fields as application/x-www-form-urlencoded or as JSON, or the value alone with its own type; ?raw behind a key stores the body as it is",
+		}
+	case "multipart/byteranges":
+		return &statusError{
+			http.StatusUnsupportedMediaType,
+			"the body is multipart/byteranges, which holds parts of a value, and values are stored as a whole; send the whole value; ?raw behind a key stores the body as it is",
+		}
+	}
+	return nil
+}
+
+// isEncoded reports whether Content-Encoding lines name any encoding.
+func isEncoded(lines []string) bool {
+	for _, line := range lines {
+		for coding := range strings.SplitSeq(line, ",") {
+			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ContentTypeOf returns the type with which the bytes of an entry are
+// answered: the one that they were sent with, unless somebody else wrote another
+// kind of value, or what is no type.
+func ContentTypeOf(e *store.Entry) string {
+	if e.Kind != store.Raw || e.ContentType == "" || store.CheckContentType(e.ContentType) != nil {
+		return typeOctetStream
+	}
+	return e.ContentType
+}

@@ -1,0 +1,39 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
+)
+
+// operationOf returns what a request asks for.
+func operationOf(method string, where keypath.Place) running.Operation {
+	if where < keypath.Collection {
+		return running.OpOther
+	}
+	switch method {
+	case http.MethodGet, http.MethodHead:
+		if where == keypath.Collection {
+			return running.OpBatchGet
+		}
+		return running.OpGet
+	case http.MethodPost:
+		return running.OpPost
+	case http.MethodPut:
+		return running.OpPut
+	case http.MethodDelete:
+		return running.OpDelete
+	}
+	return running.OpOther
+}
+
+// OperationsOf returns what can be asked for where these methods are answered.
+func OperationsOf(methods Methods) (set running.OperationSet) {
+	for _, name := range methodNames {
+		if methods.has(methodOf(name)) {
+			set = set.With(operationOf(name, keypath.Item)).With(operationOf(name, keypath.Collection))
+		}
+	}
+	return set
+}

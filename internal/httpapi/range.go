@@ -1,0 +1,72 @@
+package httpapi
+
+import (
+	"bytes"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// serveRange answers a part of a value. The conditions have been looked at, so
+// http.ServeContent gets to see the range alone.
+func (s *Server) serveRange(x *exchange, v *representations, body *representation, status string) error {
+	s.setHeaders(x.w.Header(), v, body, status, false)
+	part := &http.Request{Method: http.MethodGet, Header: http.Header{
+		"Range":    {withoutEmptySuffixes(x.r.Header["Range"][0])},
+		"If-Range": x.r.Header["If-Range"],
+	}}
+	to := &rangeWriter{ResponseWriter: x.w}
+	http.ServeContent(to, part, "", time.Time{}, bytes.NewReader(body.body))
+	if !to.unsatisfiable {
+		return nil
+	}
+	x.w.Header().Del("Content-Security-Policy")
+	// http.ServeContent sets it only where it could read the range.
+	x.w.Header().Set("Content-Range", "bytes */"+body.length)
+	return s.fail(x, http.StatusRequestedRangeNotSatisfiable, "the value has "+body.length+" bytes, and none of them is in the range")
+}
+
+// hasByteRange reports whether a request asks for bytes; other units are as good
+// as no header (RFC 9110, section 14.2). With several If-Range lines nobody can
+// tell of which version the client has the rest, and the whole is never wrong.
+func hasByteRange(header http.Header) bool {
+	lines := header["Range"]
+	return len(lines) == 1 && len(lines[0]) > 6 && strings.EqualFold(lines[0][:6], "bytes=") && len(header["If-Range"]) <= 1
+}
+
+// withoutEmptySuffixes takes the ranges out that ask for the last 0 bytes, which
+// http.ServeContent would answer with a range that ends before it begins. It
+// finds what is left without any unsatisfiable.
+func withoutEmptySuffixes(ranges string) string {
+	parts := strings.Split(ranges[len("bytes="):], ",")
+	parts = slices.DeleteFunc(parts, func(part string) bool {
+		digits, isSuffix := strings.CutPrefix(strings.TrimSpace(part), "-")
+		return isSuffix && digits != "" && strings.Trim(digits, "0") == ""
+	})
+	if len(parts) == 0 {
+		return "bytes=none"
+	}
+	return "bytes=" + strings.Join(parts, ",")
+}
+
+// rangeWriter keeps http.ServeContent from answering an error in its own words.
+type rangeWriter struct {
+	http.ResponseWriter
+	unsatisfiable bool
+}
+
+func (w *rangeWriter) WriteHeader(status int) {
+	if status == http.StatusRequestedRangeNotSatisfiable {
+		w.unsatisfiable = true
+		return
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *rangeWriter) Write(b []byte) (int, error) {
+	if w.unsatisfiable {
+		return len(b), nil
+	}
+	return w.ResponseWriter.Write(b)
+}

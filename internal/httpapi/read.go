@@ -1,0 +1,121 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
+)
+
+// countedByServer is the size up to which net/http sets Content-Length.
+const countedByServer = 2000
+
+// serveRead answers GET and HEAD. It is the hot path: for an entry in the local
+// tier it formats nothing, and allocates little more than the header values.
+func (s *Server) serveRead(x *exchange) error {
+	if err := s.checkFullKey(x.prefix, x.key); err != nil {
+		return s.failKey(x, err)
+	}
+	x.rec.key = x.key
+	read := s.readOptions(x.r.Header["Cache-Control"])
+	x.rec.noCache = read.NoCache
+	answer, err := s.config.Cache.Engine.Get(x.r.Context(), x.prefix+x.key, read)
+	if err != nil {
+		return s.failEngine(x, err)
+	}
+	x.rec.endRead(answer)
+	status := cacheStatus(answer, read)
+	if answer.Entry == nil {
+		s.addCacheStatus(x.w.Header(), status)
+		detail := "no entry has this key"
+		if s.config.Methods.has(methodPost) {
+			detail += "; POST creates one"
+		}
+		return s.fail(x, http.StatusNotFound, detail)
+	}
+
+	v := answer.Entry.Prepared.(*representations)
+	body := &v.plain
+	if x.r.URL.RawQuery != "" && wantsRaw(x.r.URL.RawQuery) {
+		body = &v.raw
+	}
+	if x.prefix != "" && !body.isRaw {
+		body = body.withoutPrefix(x.prefix)
+	}
+
+	// Two look-ups tell that nothing is conditional: without a time of
+	// modification, If-Modified-Since and If-Unmodified-Since do not count.
+	if x.r.Header["If-Match"] != nil || x.r.Header["If-None-Match"] != nil {
+		failed, err := s.checkConditions(x, answer.Entry.Version, v, status)
+		if failed {
+			return err
+		}
+	}
+	if x.r.Method == http.MethodGet && body.isRaw && len(body.body) > 0 && hasByteRange(x.r.Header) {
+		return s.serveRange(x, v, body, status)
+	}
+	// net/http counts a small body itself, and a header less is worth more than
+	// one would think: a Go map grows at the ninth.
+	isCounted := x.r.Method == http.MethodGet && len(body.body) <= countedByServer
+	s.setHeaders(x.w.Header(), v, body, status, !isCounted)
+	x.w.WriteHeader(http.StatusOK)
+	if x.r.Method == http.MethodGet {
+		_, _ = x.w.Write(body.body)
+	}
+	return nil
+}
+
+// checkConditions answers a conditional read that gets no value (RFC 9110,
+// section 13.2.2), and says whether it did.
+func (s *Server) checkConditions(x *exchange, version store.Version, v *representations, status string) (answered bool, err error) {
+	header := x.w.Header()
+	ifMatch, err := ifMatch(x.r.Header)
+	if err != nil {
+		return true, s.fail(x, http.StatusBadRequest, err.Error())
+	}
+	if ifMatch != "" && !ifMatch.Has(version) {
+		s.addCacheStatus(header, status)
+		if v.etag != "" {
+			header.Set("Etag", v.etag)
+		}
+		detail := "the entry has another version than If-Match asks for; its ETag is in this answer"
+		switch {
+		case v.etag == "":
+			detail = "the entry has no ETag yet, since somebody else wrote it to the store; If-Match: * is all that matches it"
+		case failsWeakly(x.r.Header, version):
+			detail = detailWeakMatch
+		}
+		return true, s.fail(x, http.StatusPreconditionFailed, detail)
+	}
+	// Whole answers are never wrong, so a broken If-None-Match may go.
+	ifNoneMatch, err := ifNoneMatch(x.r.Header)
+	if err != nil || ifNoneMatch == "" || !ifNoneMatch.Has(version) {
+		return false, nil
+	}
+	s.addCacheStatus(header, status)
+	if v.etag != "" {
+		header.Set("Etag", v.etag)
+	}
+	if s.config.CacheControl != "" {
+		header.Set("Cache-Control", s.config.CacheControl)
+	}
+	x.w.WriteHeader(http.StatusNotModified)
+	return true, nil
+}
+
+// wantsRaw reports whether a query has the parameter raw, with any value.
+func wantsRaw(query string) bool {
+	if query == "raw" {
+		return true
+	}
+	if !strings.Contains(query, "raw") {
+		return false
+	}
+	for name := range content.FormFields(query) {
+		if name == "raw" {
+			return true
+		}
+	}
+	return false
+}

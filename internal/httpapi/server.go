@@ -1,0 +1,132 @@
+// Package httpapi translates between HTTP and the engine: it reads requests, and
+// writes their answers.
+package httpapi
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
+)
+
+// Config is how a handler answers.
+type Config struct {
+	PathPrefix     string // as configured: / for the root
+	KeyPrefix      string // may have placeholders
+	Methods        Methods
+	MaxKeySize     int
+	MaxValueSize   int64
+	MaxAnswerBytes int64
+	BodyTimeout    time.Duration
+	CacheControl   string
+	HonorNoCache   bool
+	CrossOrigin    *http.CrossOriginProtection
+	PassErrors     bool
+	Placeholders   bool
+
+	Logger *zap.Logger
+	Cache  *running.Cache
+}
+
+// Server answers the requests of one handler.
+type Server struct {
+	config Config
+	prefix string // PathPrefix without the slash of a mere "/"
+	vary   string // request headers that KeyPrefix depends on
+}
+
+// New returns a server whose configuration was checked.
+func New(c Config) *Server {
+	return &Server{config: c, prefix: strings.TrimSuffix(c.PathPrefix, "/"), vary: varyOf(c.KeyPrefix)}
+}
+
+// Locate finds the key that the path of a request names, if the path is ours.
+func (s *Server) Locate(r *http.Request) (key string, where keypath.Place) {
+	return s.pathOf(r).Locate()
+}
+
+// ServeHTTP answers a request whose path is ours: Locate found the key, and the place
+// is not keypath.Outside. An error is one for Caddy to answer.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, key string, where keypath.Place) error {
+	x := exchange{w: w, r: r, where: where, key: key}
+	if s.config.Placeholders {
+		x.rec.request = r
+	}
+	counters := s.config.Cache.Requests
+	begin := counters.Now()
+	err := s.serve(&x)
+	counters.Add(operationOf(r.Method, where), x.rec.outcome, x.rec.noCache, counters.Now()-begin)
+	if err == errAnswerCut {
+		panic(http.ErrAbortHandler) // which is how net/http wants it said
+	}
+	return err
+}
+
+// pathOf returns the path of a request as it was sent, and as we get it.
+func (s *Server) pathOf(r *http.Request) keypath.Request {
+	return keypath.Request{Sent: SentURL(r), Current: r.URL, Prefix: s.prefix}
+}
+
+// SentURL returns the URL as the client sent it, before handlers in front of us
+// rewrote it.
+func SentURL(r *http.Request) *url.URL {
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return original.URL
+	}
+	return r.URL
+}
+
+// serve answers a request that is not for the next handler.
+func (s *Server) serve(x *exchange) error {
+	switch x.where {
+	case keypath.NearMiss:
+		x.rec.end(running.OutcomeBadPath)
+		return s.fail(x, http.StatusNotFound, "the path prefix is taken literally; write "+s.config.PathPrefix+" as it is, without repeated slashes, dot segments or escapes")
+	case keypath.Garbled:
+		x.rec.end(running.OutcomeBadPath)
+		return s.fail(x, http.StatusBadRequest, "the path was rewritten before redis_proxy got it, and lost repeated slashes, dot segments or an escaped %, ? or #, so that the key as it was sent cannot be told; send a path without them, or let the site pass paths on unchanged")
+	}
+	allowed := s.config.Methods
+	if x.where == keypath.Collection {
+		allowed &= methodGet | methodHead | methodPost
+	}
+	method := methodOf(x.r.Method)
+	switch {
+	case allowed.has(method):
+		if s.vary != "" {
+			x.w.Header().Add("Vary", s.vary)
+		}
+		var err error
+		if x.prefix, err = s.prefixOf(x.r); err != nil {
+			return s.failMistake(x, err)
+		}
+		switch {
+		case method&(methodGet|methodHead) == 0:
+			return s.serveWrite(x, method)
+		case x.where == keypath.Collection:
+			return s.serveBatch(x)
+		}
+		return s.serveRead(x)
+	case x.r.Method == http.MethodOptions:
+		x.rec.end(running.OutcomeOptions)
+		x.w.Header().Set("Allow", allowed.allow())
+		x.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+
+	x.w.Header().Set("Allow", allowed.allow())
+	detail := x.r.Method + " is not supported; use a method that Allow lists"
+	switch {
+	case s.config.Methods.has(method):
+		detail = x.r.Method + " needs a key: " + s.prefix + "/{key}"
+	case method != 0:
+		detail = x.r.Method + " is switched off; `methods` in the configuration of redis_proxy switches it on"
+	}
+	return s.fail(x, http.StatusMethodNotAllowed, detail)
+}

@@ -1,0 +1,128 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
+)
+
+// serveWrite answers POST, PUT and DELETE.
+func (s *Server) serveWrite(x *exchange, method Methods) error {
+	if err := s.config.CrossOrigin.Check(x.r); err != nil {
+		return s.fail(x, http.StatusForbidden, err.Error()+"; `trusted_origins` in the configuration of redis_proxy allows other origins")
+	}
+	if x.where == keypath.Item {
+		if err := s.checkFullKey(x.prefix, x.key); err != nil {
+			return s.failKey(x, err)
+		}
+		x.rec.key = x.key
+	}
+	if err := checkWriteHead(x.r); err != nil {
+		return s.failMistake(x, err)
+	}
+	match, err := ifMatch(x.r.Header)
+	if err != nil {
+		return s.fail(x, http.StatusBadRequest, err.Error())
+	}
+	noneMatch, err := ifNoneMatch(x.r.Header)
+	if err != nil {
+		return s.fail(x, http.StatusBadRequest, err.Error())
+	}
+
+	var result store.Result
+	if method == methodDelete {
+		result, err = s.config.Cache.Engine.Delete(x.r.Context(), x.prefix+x.key, match, noneMatch)
+	} else {
+		var room room
+		defer room.leave()
+		var value store.Value
+		if x.key, value, err = s.readWrite(x, &room); err != nil {
+			if _, ok := errors.AsType[*statusError](err); ok {
+				return s.failMistake(x, err)
+			}
+			if passed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+				x.rec.end(statusOutcomes[passed.StatusCode])
+				return err
+			}
+			return s.failEngine(x, err)
+		}
+		x.rec.key = x.key
+		if method == methodPost {
+			result, err = s.config.Cache.Engine.Create(x.r.Context(), x.prefix+x.key, value, match, noneMatch)
+		} else {
+			result, err = s.config.Cache.Engine.Put(x.r.Context(), x.prefix+x.key, value, match, noneMatch)
+		}
+	}
+	if err != nil {
+		return s.failEngine(x, err)
+	}
+	return s.answerWrite(x, result)
+}
+
+// readWrite reads key and value of a POST or PUT.
+func (s *Server) readWrite(x *exchange, room *room) (string, store.Value, error) {
+	c, err := s.readContent(x, room)
+	if err != nil {
+		return "", store.Value{}, err
+	}
+	switch {
+	case x.where == keypath.Item && c.HasKey && c.Key != x.key:
+		return "", store.Value{}, badRequest("the field key is not the key in the path; leave it out")
+	case x.where == keypath.Item:
+		return x.key, c.Value, nil
+	case !c.HasKey:
+		return "", store.Value{}, badRequest("the body has no field key, and the path names none either")
+	}
+	if err := s.checkFullKey(x.prefix, c.Key); err != nil {
+		return "", store.Value{}, badRequest("%v", err)
+	}
+	return c.Key, c.Value, nil
+}
+
+func (s *Server) answerWrite(x *exchange, result store.Result) error {
+	x.rec.end(writeOutcome(result.Outcome))
+	header := headerValues{x.w.Header(), make([]string, 0, 3)}
+	if tag := ETag(result.Version); tag != "" && result.Outcome != store.Deleted {
+		header.set("Etag", tag)
+	}
+	switch result.Outcome {
+	case store.Created:
+		if location := s.pathOf(x.r).Location(x.key, x.where); location != "" {
+			header.set("Location", location)
+		}
+		x.w.WriteHeader(http.StatusCreated)
+	case store.Replaced:
+		// As on every 200, though there is nothing to sniff, and little to keep.
+		header.set("X-Content-Type-Options", "nosniff")
+		if s.config.CacheControl != "" {
+			header.set("Cache-Control", s.config.CacheControl)
+		}
+		x.w.WriteHeader(http.StatusOK)
+	case store.Deleted:
+		x.w.WriteHeader(http.StatusNoContent)
+	case store.Conflict:
+		detail := "the key exists, its value was left as it is; PUT replaces it"
+		if !s.config.Methods.has(methodPut) {
+			detail = "the key exists, its value was left as it is; PUT would replace it, which `methods` in the configuration of redis_proxy switches on"
+		}
+		return s.answerProblem(x, problem{Status: http.StatusConflict, Detail: detail, SameValue: &result.SameValue})
+	case store.Absent:
+		return s.fail(x, http.StatusNotFound, "no entry has this key, nothing was deleted")
+	case store.PreconditionFailed:
+		detail := "the entry has another version than the request allows, nothing was changed; its ETag is in this answer"
+		switch {
+		case result.Version.Number == 0:
+			detail = "no entry has the version that If-Match asks for, nothing was changed"
+		case failsWeakly(x.r.Header, result.Version):
+			detail = "nothing was changed: " + detailWeakMatch
+		}
+		return s.fail(x, http.StatusPreconditionFailed, detail)
+	case store.TooLarge:
+		return s.fail(x, http.StatusRequestEntityTooLarge, "key and value are larger than all entries together may be, which is what max_bytes says")
+	}
+	return nil
+}
