@@ -13,19 +13,17 @@ import (
 )
 
 const (
-	// tripAfter is how many tries in a row must fail for Redis to be known to
-	// be down. The first five tries of a call take 30 ms when a connection is
-	// refused.
+	// tripAfter is how many tries in a row must fail until Redis counts as down. If
+	// connections are refused, the first five tries of a call take 30 ms.
 	tripAfter = 5
-	// probeEvery is how long no call is tried then, before one is let through
-	// to see whether Redis is back.
+	// probeEvery is the time without tries after that. Then one call may try whether
+	// Redis is back.
 	probeEvery = 250 * time.Millisecond
 )
 
-// errHurried marks the time-out of a try that had less than evidence. When
-// writes wait almost as long as they may, every batch comes with little time
-// left; that Redis did not answer in it does not mean that it is down. Nor is
-// it a sign that it is back.
+// errHurried marks the time-out of a try that had less time than evidence. In an
+// overload, writes wait almost as long as they may, and every batch has little time left.
+// A time-out of such a try does not show that Redis is down, nor that it is back.
 var errHurried = errors.New("too little time was left")
 
 const evidence = 20 * time.Millisecond
@@ -36,7 +34,7 @@ type breaker struct {
 	logger  *zap.Logger
 	down    atomic.Bool
 	tripped atomic.Bool
-	last    atomic.Pointer[error] // the last try's
+	last    atomic.Pointer[error] // of the last failed try
 }
 
 func newBreaker(logger *zap.Logger) *breaker {
@@ -45,7 +43,7 @@ func newBreaker(logger *zap.Logger) *breaker {
 		Timeout:      probeEvery,
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
 		IsSuccessful: b.note,
-		// Who cancels a call says nothing about Redis.
+		// A canceled call says nothing about Redis.
 		IsExcluded: func(err error) bool {
 			return errors.Is(err, context.Canceled) || errors.Is(err, errHurried) && !b.down.Load()
 		},
@@ -59,8 +57,8 @@ func newBreaker(logger *zap.Logger) *breaker {
 	return b
 }
 
-// note reports whether a try shows that Redis answers, and says so if it was
-// known to be down. One that answers is enough, also for the circuit.
+// note reports whether a try shows that Redis answers. If Redis was known to be down, it
+// logs that Redis is back. One answer is enough, also for the circuit.
 func (b *breaker) note(err error) bool {
 	if err != nil && (!isReply(err) || isPassing(err)) {
 		b.last.Store(&err)
@@ -72,15 +70,15 @@ func (b *breaker) note(err error) bool {
 	return true
 }
 
-// lose makes it known that Redis is down.
+// lose notes and logs that Redis is down.
 func (b *breaker) lose() {
 	if !b.down.Swap(true) {
 		b.logger.Warn("Redis does not answer; what needs it is refused until it does", errorFields(*b.last.Load())...)
 	}
 }
 
-// do runs f, or fails with an error of which isOpen is true. It reports
-// whether the breaker tripped since it was last asked.
+// do runs f, or fails with an error for which isOpen is true. It also reports whether the
+// breaker tripped since the last report.
 func (b *breaker) do(f func() ([]any, error)) (reply []any, tripped bool, err error) {
 	reply, err = b.circuit.Execute(f)
 	if isOpen(err) {
@@ -114,6 +112,7 @@ func isOpen(err error) bool {
 	return errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests)
 }
 
-// Breaker returns "closed" while Redis is asked, "open" while it is known to be
-// down, and "half-open" while one call tries whether it is back.
+// Breaker returns the state of the circuit breaker: "closed" while calls reach Redis,
+// "open" while Redis is known to be down, and "half-open" while one call tries whether it
+// is back.
 func (s *Store) Breaker() string { return s.breaker.circuit.State().String() }

@@ -77,7 +77,7 @@ func readPage(reply []any, order store.Order) (store.Page, error) {
 	for _, row := range rows {
 		insertion, key, ok := cutMember(row.member)
 		if !ok || !row.hasMeta {
-			continue // somebody else wrote it; a repair will remove it
+			continue // another program wrote it; a repair will remove it
 		}
 		listed, err := newListed(key, row.rank, decodeEntry("", row.meta), age(number, insertion))
 		if err != nil {
@@ -98,7 +98,7 @@ func readPage(reply []any, order store.Order) (store.Page, error) {
 	return page, nil
 }
 
-// cutMember takes a member of the ranks apart.
+// cutMember splits a member of the ranks into insertion number and key.
 func cutMember(member string) (insertion uint64, key string, ok bool) {
 	if len(member) < 16 {
 		return 0, "", false
@@ -107,7 +107,7 @@ func cutMember(member string) (insertion uint64, key string, ok bool) {
 	return insertion, member[16:], err == nil
 }
 
-// age is that of an entry; 0 if others wrote numbers that cannot be.
+// age returns the age of an entry; 0 if another program wrote impossible numbers.
 func age(number, insertion uint64) uint64 { return number - min(number, insertion) }
 
 func newListed(key, rank string, e *store.Entry, age uint64) (*store.Listed, error) {

@@ -15,17 +15,18 @@ import (
 const (
 	firstBackoff = 2 * time.Millisecond
 	lastBackoff  = 100 * time.Millisecond
-	// firstTry bounds the first try, however much time there is: a connection
-	// that is dead shows by then. The next one has twice as much.
+	// firstTry bounds the first try, even if there is more time. It is enough to notice
+	// a dead connection. Each further try may take twice as long.
 	firstTry = 500 * time.Millisecond
 )
 
-// call runs a script as the next batch of w until it is answered or ctx ends.
-// args[0] and args[1] are left free for the batch's number and for what w knows
-// (see entry.lua).
+// call runs a script as the next batch of w, until Redis answers or ctx ends. It fills in
+// args[0], the sequence number of the batch, and args[1], the facts that w knows (see
+// entry.lua).
 //
-// A batch whose answer was lost is sent again under its number: Redis then
-// answers what it answered before, and changes nothing.
+// If the answer to a batch was lost, call sends the batch again under the same sequence
+// number. Redis then repeats its first answer and changes nothing. So a batch is applied
+// at most once (idempotency).
 func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args []any) ([]any, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -44,8 +45,8 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 			return nil, failure(sent, err)
 		}
 		args[0], args[1] = w.number, w.knows(sent)
-		// At most half of what is left, so that a lost answer leaves time to ask
-		// again.
+		// A try gets at most half of the time left. After a lost answer, there is time to
+		// ask again.
 		reply, err := s.try(ctx, min(patience, time.Until(deadline)/2), script, s.keys.scripts(w.id), args)
 		patience *= 2
 		if err == nil {
@@ -55,16 +56,15 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		switch {
 		case isForgotten(err):
 			if sent {
-				// Redis forgot this writer between two tries: nobody can tell
-				// whether the first one was applied.
+				// Redis forgot this writer between two tries. The first try may have been
+				// applied.
 				*w = *newWriter()
 				return nil, failure(true, err)
 			}
 			*w = *newWriter()
 			w.number++
 		case isOpen(err):
-			// A batch of unknown fate is worth waiting for. For others the
-			// answer is known.
+			// Only a batch of unknown fate is worth waiting for. Any other has failed.
 			if !sent {
 				return nil, failure(false, err)
 			}
@@ -95,8 +95,8 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 	}
 }
 
-// read runs a script that only reads until it is answered or ctx ends. It may
-// be sent any number of times, so that no writer stands for it.
+// read runs a script that only reads, until Redis answers or ctx ends. Sending it twice
+// does no harm, so it needs no writer.
 func (s *Store) read(ctx context.Context, script *redis.Script, args ...any) ([]any, error) {
 	return s.readKeys(ctx, browsing, script, s.keys.reads(), args...)
 }
@@ -157,14 +157,14 @@ func (s *Store) try(ctx context.Context, patience time.Duration, script *redis.S
 		s.goesWell(connecting)
 	}
 	if tripped {
-		// The pool of a client that failed to dial often enough only tries
-		// once a second, in a goroutine that outlives it.
+		// After some failed dials, the pool of a client tries only once a second, in a
+		// goroutine that outlives the client.
 		s.renewClient()
 	}
 	return reply, err
 }
 
-// failure says in the store's terms how a call ended.
+// failure returns the error of the store for a failed call.
 func failure(sent bool, err error) error {
 	switch {
 	case sent:
@@ -181,15 +181,15 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// ungreetedError comes before the server ever answered to a greeting, which comes
-// before everything else on a connection.
+// ungreetedError is an error while no connection to the server has finished its greeting.
+// The greeting comes before everything else on a connection.
 type ungreetedError struct{ error }
 
 func (e *ungreetedError) Unwrap() error { return e.error }
 
-// isUnsent reports whether err came before anything was sent. That a context
-// has ended is said only by who waits for a connection; on a connection it is
-// an i/o timeout.
+// isUnsent reports whether err came before anything was sent. While a call waits for a
+// connection, the end of its context is a context error. On a connection it is an i/o
+// timeout, which has a net.OpError.
 func isUnsent(err error) bool {
 	var dial *dialError
 	var ungreeted *ungreetedError

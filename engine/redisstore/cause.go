@@ -9,7 +9,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// diagnose is diagnosed of an error of this store.
+// diagnose is diagnosed for errors of this store.
 func (s *Store) diagnose(err error) error {
 	if err == nil {
 		return nil
@@ -20,9 +20,9 @@ func (s *Store) diagnose(err error) error {
 	return diagnosed(err, target, s.greeted.Load())
 }
 
-// diagnosed gives an error its cause, and an advice, where they are known. If no
-// connection to the target ever got as far as its greeting, it is no outage that
-// began meanwhile.
+// diagnosed adds the cause and an advice to err, where they are known. If no connection
+// to the target ever finished its greeting, the settings may be wrong; after that, an
+// error is an outage.
 func diagnosed(err error, target *Target, greeted bool) error {
 	if err == nil || store.CauseOf(err) != "" {
 		return err
@@ -70,11 +70,11 @@ var advices = map[store.Cause]string{
 	store.WrongType:       "find out which program keeps its data under a key of this namespace, and choose another namespace for one of them",
 }
 
-// silentAdvice is for a server that takes connections and does not answer to TLS.
-// So does a Redis on a plain port: it waits for the end of a line.
+// silentAdvice is for a server that accepts connections and does not answer to TLS. A
+// Redis on a plain port behaves like that: it waits for the end of a line.
 const silentAdvice = "the server does not answer to TLS: if its port is a plain one, write redis:// in store in place of rediss://"
 
-// handshakeError says that a connection came about, and TLS on it did not.
+// handshakeError says that a connection was made, and the TLS handshake on it failed.
 type handshakeError struct{ error }
 
 func (e *handshakeError) Unwrap() error { return e.error }

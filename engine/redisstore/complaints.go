@@ -11,35 +11,35 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// complaintEvery spaces warnings of one kind.
+// complaintEvery is the least time between two warnings of one kind.
 const complaintEvery = time.Minute
 
-// complaints remembers what is wrong: with one request it is wrong with all, and
-// one line says so, and one that it is mended.
+// complaints remembers faults. A fault of one request is mostly a fault of all, so one
+// log line reports it, and one reports its end. A fault is named by its cause, or by the
+// code of the error.
 type complaints struct {
-	any   atomic.Bool // something is in wrong
+	any   atomic.Bool // wrong is not empty
 	mu    sync.Mutex
-	given map[string]time.Time       // when a warning was given, by what is wrong
-	wrong map[string]map[string]bool // what is wrong with each kind of work
-	told  map[string]bool            // of what is wrong, what a warning was given of
+	given map[string]time.Time       // time of the last warning, by fault
+	wrong map[string]map[string]bool // present faults, by kind of work
+	told  map[string]bool            // present faults that were warned of
 }
 
-// Kinds of work that may go wrong by themselves. What is wrong with connecting is
-// wrong with all of them.
+// Kinds of work that may fail independently. A fault of connecting is a fault of all.
 const (
 	connecting = "connecting"
 	fetching   = "fetching"
 	applying   = "applying"
-	writing    = "writing" // a new value, that is
+	writing    = "writing" // of new values
 	raising    = "raising"
 	publishing = "publishing"
 	browsing   = "browsing"
 	probing    = "probing"
 )
 
-// isNews notes that something is wrong with a kind of work, or with one thing alone
-// if the kind is "", and reports whether it is time for a warning of it.
-func (c *complaints) isNews(work, what string) bool {
+// isNews notes a fault of a kind of work, and reports whether it is time to warn of it.
+// Without a kind of work, the fault is no lasting one.
+func (c *complaints) isNews(work, fault string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.given == nil {
@@ -49,19 +49,19 @@ func (c *complaints) isNews(work, what string) bool {
 		if c.wrong[work] == nil {
 			c.wrong[work] = make(map[string]bool)
 		}
-		c.wrong[work][what] = true
+		c.wrong[work][fault] = true
 		c.any.Store(true)
 	}
 	now := time.Now()
-	if now.Sub(c.given[what]) < complaintEvery {
+	if now.Sub(c.given[fault]) < complaintEvery {
 		return false
 	}
-	c.given[what], c.told[what] = now, work != ""
+	c.given[fault], c.told[fault] = now, work != ""
 	return true
 }
 
-// goesWell notes that a kind of work is done again, and tells of what is mended
-// by that.
+// goesWell notes that a kind of work succeeded, and logs the faults that are thereby
+// mended.
 func (s *Store) goesWell(work string) {
 	c := &s.complaints
 	if !c.any.Load() {
@@ -71,47 +71,47 @@ func (s *Store) goesWell(work string) {
 	ended := c.wrong[work]
 	delete(c.wrong, work)
 	var mended []string
-	for what := range ended {
-		if c.told[what] && !c.isWrong(what) {
-			delete(c.told, what)
-			mended = append(mended, what)
+	for fault := range ended {
+		if c.told[fault] && !c.isWrong(fault) {
+			delete(c.told, fault)
+			mended = append(mended, fault)
 		}
 	}
 	c.any.Store(len(c.wrong) > 0)
 	c.mu.Unlock()
-	for _, what := range mended {
-		s.logger.Info("Redis does again what it refused", zap.String("cause", what))
+	for _, fault := range mended {
+		s.logger.Info("Redis does again what it refused", zap.String("cause", fault))
 	}
 }
 
-func (c *complaints) isWrong(what string) bool {
+func (c *complaints) isWrong(fault string) bool {
 	for _, all := range c.wrong {
-		if all[what] {
+		if all[fault] {
 			return true
 		}
 	}
 	return false
 }
 
-// refused complains of an error that the server gave to a kind of work.
+// refused warns of an error in the server's answer to a kind of work.
 func (s *Store) refused(work string, err error) {
 	s.complain(work, "Redis answers with an error, and what needs it is refused", err)
 }
 
-// complain warns of an error, unless it did so a moment ago.
+// complain warns of an error, unless a warning of it was logged within complaintEvery.
 func (s *Store) complain(work, message string, err error) {
 	cause := store.CauseOf(err)
-	what := string(cause)
+	fault := string(cause)
 	switch cause {
 	case "":
-		what = code(said(err))
+		fault = code(said(err))
 	case store.Credentials, store.NoDatabase, store.NotRedis, store.TLS, store.Elsewhere, store.Busy:
 		work = connecting
 	}
 	if work == publishing {
-		what = publishing // which others do without
+		fault = publishing // other kinds of work do not need it
 	}
-	if !s.complaints.isNews(work, what) {
+	if !s.complaints.isNews(work, fault) {
 		return
 	}
 	fields := errorFields(err)
@@ -123,7 +123,8 @@ func (s *Store) complain(work, message string, err error) {
 	s.logger.Warn(message, fields...)
 }
 
-// errorFields show an error with its cause and what to do, where they are known.
+// errorFields returns log fields for an error, with its cause and an advice where they
+// are known.
 func errorFields(err error) []zap.Field {
 	caused, ok := errors.AsType[*store.CausedError](err)
 	if !ok {
@@ -134,7 +135,7 @@ func errorFields(err error) []zap.Field {
 	}
 }
 
-// scriptError is what a server said to a script.
+// scriptError is the error of a server to a command within a script.
 type scriptError string
 
 func (e scriptError) Error() string { return plain(string(e)) }

@@ -20,7 +20,7 @@ type event struct {
 	Changes  [][3]any `json:"changes"`
 }
 
-// eventVersion is the one that this package publishes and reads.
+// eventVersion is the version of events that this package publishes and reads.
 const eventVersion = 2
 
 func decodeEvent(payload string) (store.Event, error) {
@@ -30,8 +30,8 @@ func decodeEvent(payload string) (store.Event, error) {
 	return parseEvent(payload)
 }
 
-// parseEvent returns errors that have nothing of the payload in them but its
-// version: they are logged, and keys must not be.
+// parseEvent reads an event. Its errors contain nothing of the payload but the version:
+// they are logged, and keys must not be.
 func parseEvent(payload string) (store.Event, error) {
 	var e event
 	if json.Unmarshal([]byte(payload), &e) != nil {
@@ -67,9 +67,9 @@ func parseTag(s string) uint32 {
 	return uint32(tag)
 }
 
-// cutEvent cuts an event apart that has the form which apply.lua gives it, and
-// nothing escaped in it: a node hears of every batch, its own too, and
-// encoding/json takes longer than all that follows.
+// cutEvent reads an event fast, if it looks exactly as apply.lua writes it and has no
+// escaped characters. A node receives an event for every batch, its own too, and
+// encoding/json would take longer than all further work.
 func cutEvent(payload string) (e store.Event, ok bool) {
 	c := cutter{rest: payload}
 	c.literal(`{"version":2,"number":`)
@@ -94,7 +94,7 @@ func cutEvent(payload string) (e store.Event, ok bool) {
 	return e, !c.failed
 }
 
-// cutter cuts the beginning off a text, until it fails.
+// cutter reads a text piece by piece, until a piece is not as expected.
 type cutter struct {
 	rest   string
 	failed bool
@@ -106,8 +106,7 @@ func (c *cutter) literal(s string) {
 	c.failed = c.failed || !ok
 }
 
-// text cuts a JSON string without escapes, but for the slashes that Redis
-// escapes.
+// text cuts a JSON string without escapes. Only slashes may be escaped, as Redis does.
 func (c *cutter) text() string {
 	c.literal(`"`)
 	quoted, rest, ok := strings.Cut(c.rest, `"`)
@@ -117,7 +116,7 @@ func (c *cutter) text() string {
 	return text
 }
 
-// isPlain reports whether the inside of a JSON string is the string itself.
+// isPlain reports whether a JSON string can have s between its quotes without escapes.
 func isPlain(s string) bool {
 	isASCII := true
 	for i := range len(s) {
@@ -129,7 +128,7 @@ func isPlain(s string) bool {
 	return isASCII || utf8.ValidString(s)
 }
 
-// number cuts a whole number, small enough for a float to be exact.
+// number cuts a whole number. It must be small enough to be exact in a float.
 func (c *cutter) number() uint64 {
 	digits := c.rest[:len(c.rest)-len(strings.TrimLeft(c.rest, "0123456789"))]
 	c.rest = c.rest[len(digits):]

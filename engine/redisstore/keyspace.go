@@ -2,8 +2,8 @@ package redisstore
 
 import "strconv"
 
-// keyspace names what a namespace uses in Redis. The braces put all of it in
-// one slot of a Redis Cluster.
+// keyspace names the keys and the channel of a namespace in Redis. The braces put all
+// keys in one slot of a Redis Cluster.
 type keyspace struct {
 	namespace string
 	db        int
@@ -18,12 +18,13 @@ func (k keyspace) scripts(writer string) []string {
 	}
 }
 
-// reads returns the KEYS of a script that only reads: all but a writer's.
+// reads returns the KEYS of a script that only reads: values, meta, ranks and state.
 func (k keyspace) reads() []string {
 	return k.scripts("")[:4]
 }
 
-// events is the channel of the namespace. Channels do not know databases.
+// events returns the channel of the namespace. It has the number of the database, since
+// channels belong to no database.
 func (k keyspace) events() string {
 	return "{" + k.namespace + "}:events:" + strconv.Itoa(k.db)
 }

@@ -20,9 +20,9 @@ type Node struct {
 	This      bool // the process that asks
 }
 
-// nodeName names this process among those that use a namespace: containers may
-// well share host name and process id, so that chance tells them apart. A Redis
-// client name must not have spaces, and its colons separate.
+// nodeName names this process among the nodes of a namespace. It has random digits, since
+// containers may share host name and process id. A client name in Redis must not have
+// spaces, and colons separate its parts.
 var nodeName = newNodeName()
 
 func newNodeName() string {
@@ -39,11 +39,11 @@ func newNodeName() string {
 	return fmt.Sprintf("%s:%d.%06x", host, os.Getpid(), rand.Uint32()>>8)
 }
 
-// clientName marks the connection that subscribes.
+// clientName names the connection that subscribes.
 func (k keyspace) clientName() string { return "redis_proxy:" + k.namespace + ":" + nodeName }
 
-// nameConnections gives the connections of o a name by which others find this
-// node. A user may lack the right to, which changes nothing else.
+// nameConnections gives the connections of o a name by which other nodes find this one.
+// If the user lacks the right to set it, only the name is missing.
 func (k keyspace) nameConnections(o *redis.Options) {
 	o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
 		_ = cn.ClientSetName(ctx, k.clientName()).Err()
@@ -51,9 +51,9 @@ func (k keyspace) nameConnections(o *redis.Options) {
 	}
 }
 
-// Nodes lists the processes that subscribe to the events of the namespace, by
-// name, and counts the subscriptions. A user who may not see names gets the
-// count alone, and one who may see nothing an error.
+// Nodes lists the processes that subscribe to the events of the namespace, sorted by name,
+// and counts the subscriptions. If the user lacks the right to see names, only the count
+// is returned; without any right, an error.
 func (s *Store) Nodes(ctx context.Context) (nodes []Node, count int, err error) {
 	client, err := s.current()
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *Store) Nodes(ctx context.Context) (nodes []Node, count int, err error) 
 	return nodes, len(nodes), nil
 }
 
-// nodes reads the answer to CLIENT LIST, in which each line is a connection.
+// nodes reads the answer to CLIENT LIST. Each line is a connection.
 func (k keyspace) nodes(list string) []Node {
 	byName := make(map[string]Node)
 	for line := range strings.Lines(list) {
@@ -91,13 +91,13 @@ func (k keyspace) nodes(list string) []Node {
 			fields[name] = value
 		}
 		name, ok := strings.CutPrefix(fields["name"], "redis_proxy:"+k.namespace+":")
-		// A namespace may hold colons, and begin as another one does.
+		// A namespace may have colons, and may begin with the name of another one.
 		if !ok || strings.Count(name, ":") != 1 || fields["db"] != strconv.Itoa(k.db) || fields["sub"] == "0" {
 			continue
 		}
 		age, _ := strconv.Atoi(fields["age"])
 		node := Node{Name: name, Connected: time.Duration(age) * time.Second, This: name == nodeName}
-		// A node that has just subscribed anew may have its old connection yet.
+		// A node that has just subscribed again may still have its old connection.
 		if old, twice := byName[name]; !twice || node.Connected < old.Connected {
 			byName[name] = node
 		}

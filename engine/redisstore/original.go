@@ -11,8 +11,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// The keys of the Python stack that this replaces: a hash of values, and a
-// sorted set of ranks.
+// The keys of the original, the Python stack that this module replaces: a hash of values
+// and a sorted set of ranks.
 const (
 	originalValues = "LRU-STORE"
 	originalRanks  = "LRU-KEYS"
@@ -32,13 +32,13 @@ func ask[T any](ctx context.Context, call func(context.Context) (T, error)) (T, 
 	return got, err
 }
 
-// Original reads what the original wrote to a Redis. It changes nothing there.
+// Original reads the entries of the original from a Redis. It changes nothing there.
 type Original struct {
 	client *redis.Client
 	target *Target
 }
 
-// OpenOriginal connects when it is first used.
+// OpenOriginal returns the original at t. It connects at the first call.
 func OpenOriginal(t *Target) *Original {
 	return &Original{redis.NewClient(t.clientOptions(context.Background())), t}
 }
@@ -53,14 +53,14 @@ type Ranked struct {
 	Rank  float64
 }
 
-// Size counts the values, and looks whether they are what they have to be.
+// Size counts the values, and checks that both keys have the right types.
 func (o *Original) Size(ctx context.Context) (int, error) {
 	for _, key := range []struct{ name, kind string }{{originalValues, "hash"}, {originalRanks, "zset"}} {
 		kind, err := ask(ctx, func(ctx context.Context) (string, error) { return o.client.Type(ctx, key.name).Result() })
 		switch {
-		case err != nil: // the first call, or nearly so
+		case err != nil: // no call has succeeded before, so the settings may be wrong
 			return 0, diagnosed(err, o.target, false)
-		case kind == "none" && key.name == originalRanks: // of which nothing was ever read
+		case kind == "none" && key.name == originalRanks: // no value was ever read
 		case kind == "none":
 			return 0, fmt.Errorf("there is no %s in this database", key.name)
 		case kind != key.kind:
@@ -71,10 +71,10 @@ func (o *Original) Size(ctx context.Context) (int, error) {
 	return int(n), err
 }
 
-// Each calls visit with every entry, next to leave first: those without a rank,
-// which count as 0, then by rank; among equal ranks in the order of the sorted
-// set, since the original keeps no age. It does not follow changes made
-// meanwhile.
+// Each calls visit with every entry in eviction order, until visit returns false. Entries
+// without a rank count as 0 and come first; the others follow by rank. Equal ranks come
+// in the order of the sorted set, since the original keeps no age. Each does not follow
+// changes that are made meanwhile.
 func (o *Original) Each(ctx context.Context, visit func(Ranked) bool) error {
 	if goOn, err := o.eachWithoutRank(ctx, visit); err != nil || !goOn {
 		return err
@@ -134,7 +134,7 @@ func (o *Original) eachWithoutRank(ctx context.Context, visit func(Ranked) bool)
 	}
 }
 
-// originalValue takes a value for the text that it was.
+// originalValue returns a value of the original: text, or bytes if it is not UTF-8.
 func originalValue(text string) store.Value {
 	v := store.Value{Data: []byte(text), Kind: store.String}
 	if !utf8.ValidString(text) {

@@ -23,7 +23,7 @@ func (s *Store) Probe(ctx context.Context) store.Health {
 	return store.Health{Reads: s.probed(reads, missing), Writes: s.probed(writes, missing)}
 }
 
-// probed returns the error that the words of a refusal stand for.
+// probed returns the error for the words of a refusal; nil for "".
 func (s *Store) probed(refusal, missing string) error {
 	if refusal == "" {
 		return nil
@@ -35,8 +35,8 @@ func (s *Store) probed(refusal, missing string) error {
 	return fmt.Errorf("%w: %w", store.ErrRefused, err)
 }
 
-// missingRights names the commands of the scripts to which the user has no right:
-// Redis 7.0 does not say what a script was refused.
+// missingRights names the commands of the scripts that the user may not run. Redis 7.0
+// does not name the refused command itself.
 func (s *Store) missingRights() string {
 	const patience = time.Second
 	ctx, cancel := context.WithTimeout(s.life, patience)

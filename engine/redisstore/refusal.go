@@ -4,10 +4,11 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// What scripts are refused without failing: they answer as much as they can, and
-// say what they could not do, in the words of the server.
+// Redis may refuse single commands of a script. The script then does as much as it can,
+// and answers with the server's words for the rest.
 
-// raised is told why a fetch could not raise ranks, and whether it raised any.
+// raised notes why a fetch could not raise ranks, if it could not, and whether it raised
+// any.
 func (s *Store) raised(refusal string, raisedAny bool) {
 	if refusal == "" {
 		if raisedAny {
@@ -20,7 +21,7 @@ func (s *Store) raised(refusal string, raisedAny bool) {
 	s.leaveReadOnly(err)
 }
 
-// judge gives a refused write its cause, and notes whether values are taken. It
+// judge adds the cause to a refused write, and notes whether Redis takes new values. It
 // reports whether the write changed anything.
 func (s *Store) judge(r *store.Result) (changed bool) {
 	switch r.Outcome {
@@ -38,7 +39,7 @@ func (s *Store) judge(r *store.Result) (changed bool) {
 	return false
 }
 
-// published is told why an event was not published; "" if it was.
+// published notes why an event was not published; "" if it was.
 func (s *Store) published(refusal string) {
 	if refusal == "" {
 		s.goesWell(publishing)

@@ -7,17 +7,16 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// Stats is what a store has done since it was made, and its state now.
+// Stats counts what a store has done since it was made, and describes its state.
 type Stats struct {
 	// Retries counts calls that were sent again, by kind; see RetryKinds.
 	Retries map[string]uint64 `json:"retries"`
 	// Breaker is one of BreakerStates.
 	Breaker string `json:"breaker"`
-	// Mended counts disagreements between the structures of the namespace that
-	// were repaired.
+	// Mended counts repaired disagreements between the keys of the namespace.
 	Mended uint64 `json:"mended"`
-	// ClientRenewals counts how often all connections were given up for new
-	// ones, since none could be made or the server was read-only.
+	// ClientRenewals counts how often all connections were replaced, since no connection
+	// could be made or the server was read-only.
 	ClientRenewals uint64 `json:"client_renewals"`
 }
 
@@ -28,12 +27,12 @@ const (
 	retryUnreachable = "unreachable"
 )
 
-// RetryKinds are the reasons for which a call is sent again: the server is
-// loading or has no master; it does not know the writer any more; no answer
-// came; there is no connection, or it is known that the server is down.
+// RetryKinds lists the reasons to send a call again: busy, the server loads its data, has
+// no primary or no free connection; forgotten, it does not know the writer any more;
+// no_answer; unreachable, there is no connection, or the server is known to be down.
 var RetryKinds = []string{retryBusy, retryForgotten, retryNoAnswer, retryUnreachable}
 
-// retryKind returns the one of RetryKinds that a try's error leads to.
+// retryKind returns the kind of retry for the error of a try.
 func retryKind(err error) string {
 	switch {
 	case isForgotten(err):
@@ -47,12 +46,13 @@ func retryKind(err error) string {
 	}
 }
 
-// BreakerStates say whether calls are let through: all, one to see, or none.
+// BreakerStates lists the states of the circuit breaker: all calls reach Redis, one tries
+// whether Redis is back, or none.
 var BreakerStates = []string{
 	gobreaker.StateClosed.String(), gobreaker.StateHalfOpen.String(), gobreaker.StateOpen.String(),
 }
 
-// Stats does not call Redis.
+// Stats returns the counters and the state of the store. It does not call Redis.
 func (s *Store) Stats() Stats {
 	return Stats{
 		Retries:        s.retries.snapshot(),
@@ -62,7 +62,7 @@ func (s *Store) Stats() Stats {
 	}
 }
 
-// retries counts by kind.
+// retries counts retries by kind.
 type retries struct {
 	mu     sync.Mutex
 	counts map[string]uint64

@@ -1,6 +1,5 @@
-// Package redisstore keeps entries in Redis 6.2 or newer, or Valkey. Every
-// change is one atomic script, so that any number of processes may share a
-// namespace.
+// Package redisstore is a store in Redis 6.2 or newer, or in Valkey. Every change is one
+// atomic script. So any number of processes may share a namespace.
 package redisstore
 
 import (
@@ -16,40 +15,40 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// Config says where a Store keeps its entries.
+// Config describes a Store.
 type Config struct {
 	Target *Target
-	// Namespace names the keys in Redis; see keyspace.
+	// Namespace is in the names of all keys in Redis; see keyspace.
 	Namespace string
 	Logger    *zap.Logger
 }
 
-// Store is a namespace in Redis. It connects when it is first used.
+// Store is a namespace in Redis. It connects at the first call.
 type Store struct {
 	keys    keyspace
 	logger  *zap.Logger
 	writers writers
 	breaker *breaker
 
-	// life ends with Close: with it end dials and tries, which closing a
-	// client does not interrupt.
+	// life ends with Close. It ends dials and tries, which closing a client does not
+	// interrupt.
 	life context.Context
 	end  context.CancelFunc
 
-	// mu guards what follows.
+	// mu guards the fields up to resubscribe.
 	mu     sync.Mutex
 	target *Target
 	client *redis.Client
 	closed bool
-	// renewed is when the client was last replaced because its server could
-	// only be read, renewPause for how long it is not again, and resubscribe
-	// ends the subscription, which then begins anew.
+	// renewed is when the client was last replaced because its server was read-only.
+	// For renewPause it is not replaced again. resubscribe ends the subscription, which
+	// then begins again.
 	renewed     time.Time
 	renewPause  time.Duration
 	resubscribe context.CancelFunc
 
-	// greeted says that some connection to the target got as far as its greeting,
-	// so that it is a Redis, and one that is spoken to as it wants to be.
+	// greeted says that some connection to the target has finished its greeting. So the
+	// target is a Redis, and TLS and address are right.
 	greeted       atomic.Bool
 	policyChecked atomic.Bool
 	mended        atomic.Uint64
@@ -60,7 +59,7 @@ type Store struct {
 
 var _ store.Watchable = (*Store)(nil)
 
-// New returns the store that c describes. It does not connect.
+// New returns the store that c describes. It does not connect yet.
 func New(c Config) *Store {
 	s := &Store{
 		keys:   keyspace{namespace: c.Namespace, db: c.Target.options.DB},
@@ -73,8 +72,8 @@ func New(c Config) *Store {
 	return s
 }
 
-// newClient returns a client of the target in force. The caller holds mu, or is
-// alone.
+// newClient returns a client of the current target. The caller holds mu, or no other
+// goroutine has the store yet.
 func (s *Store) newClient() *redis.Client {
 	o := s.target.clientOptions(s.life)
 	o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
@@ -82,8 +81,8 @@ func (s *Store) newClient() *redis.Client {
 		if o.Password != "" || o.Username != "" {
 			return nil
 		}
-		// A server that wants a password hangs up on a long command, whose sender
-		// may then hear nothing. It answers a short one.
+		// A server that wants a password closes the connection at a long command, and
+		// the sender may get no answer. It answers a short command.
 		err := s.diagnose(cn.Ping(ctx).Err())
 		if store.CauseOf(err) != store.Credentials {
 			return nil
@@ -95,8 +94,8 @@ func (s *Store) newClient() *redis.Client {
 	return client
 }
 
-// SetTarget makes new connections go to t, which must have the identity of
-// the old target: only credentials and options of the connection may differ.
+// SetTarget makes new connections go to t. It must have the identity of the old target:
+// only credentials and options of the connection may differ.
 func (s *Store) SetTarget(t *Target) {
 	s.mu.Lock()
 	s.target = t
@@ -105,8 +104,8 @@ func (s *Store) SetTarget(t *Target) {
 	s.renewClient()
 }
 
-// renewClient replaces the client by one without a past. Calls in progress on
-// the old one fail, and are tried again on the new one.
+// renewClient replaces the client with a new one. Tries on the old one fail, and calls
+// try again on the new one.
 func (s *Store) renewClient() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,10 +117,10 @@ func (s *Store) renewClient() {
 	s.client = s.newClient()
 }
 
-// leaveReadOnly makes new connections when a server says that it is read-only:
-// after a failover the same name may lead to another one, and the old one keeps
-// its connections open. It does so ever less often until a write goes through,
-// since the server may be meant to be read only.
+// leaveReadOnly makes new connections after an error of a read-only server: after a
+// failover, the same name may lead to another server, while the old one keeps its
+// connections open. The pause until the next time doubles, up to a minute, until a write
+// succeeds: the server may be read-only on purpose.
 func (s *Store) leaveReadOnly(err error) {
 	if store.CauseOf(err) != store.ReadOnly {
 		return
@@ -151,7 +150,7 @@ func (s *Store) current() (*redis.Client, error) {
 	return s.client, nil
 }
 
-// written is told that the server takes writes.
+// written notes that the server takes writes.
 func (s *Store) written() {
 	s.mu.Lock()
 	s.renewPause = 0
@@ -170,12 +169,12 @@ func (s *Store) Close() error {
 	return s.client.Close()
 }
 
-// Mended returns how many disagreements between the structures of the
-// namespace were repaired: somebody else wrote to them, or Redis evicted one.
+// Mended returns how many disagreements between the keys of the namespace were repaired.
+// They arise if another program writes to the keys, or if Redis evicts one.
 func (s *Store) Mended() uint64 { return s.mended.Load() }
 
-// Check asks the server whether it answers, and warns of settings under which
-// it loses entries. It changes nothing.
+// Check returns an error if the server does not answer a PING. It warns of settings with
+// which the server loses entries. It changes nothing.
 func (s *Store) Check(ctx context.Context) error {
 	client, err := s.current()
 	if err != nil {
@@ -188,8 +187,8 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-// CheckOrWarn is Check for who goes on without Redis: it warns of the error. That
-// the server is down is known from then on, and not warned of once more.
+// CheckOrWarn is Check, but it logs the error as a warning. If the server is down, later
+// calls do not warn of that again.
 func (s *Store) CheckOrWarn(ctx context.Context) {
 	err := s.Check(ctx)
 	switch {
@@ -201,7 +200,7 @@ func (s *Store) CheckOrWarn(ctx context.Context) {
 	}
 }
 
-// checkPolicy looks once, at the first connection that lasts long enough.
+// checkPolicy checks maxmemory-policy once, at the first connection that answers.
 func (s *Store) checkPolicy(ctx context.Context, client *redis.Client) {
 	if s.policyChecked.Load() {
 		return
@@ -210,7 +209,7 @@ func (s *Store) checkPolicy(ctx context.Context, client *redis.Client) {
 	if err != nil && !isReply(err) {
 		return
 	}
-	// Some providers forbid CONFIG; then there is nothing to say.
+	// Some providers forbid CONFIG. Then the policy is unknown.
 	s.policyChecked.Store(true)
 	switch policy := config["maxmemory-policy"]; policy {
 	case "", "noeviction":

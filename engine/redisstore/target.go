@@ -14,33 +14,33 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Target is a Redis server and database, and how to connect to it.
+// Target is the address of a Redis server with a database, and how to connect to it.
 type Target struct {
 	options *redis.Options
 	query   url.Values // the options of the URL, without db
-	// shaking counts the connections that wait for TLS. Who waits for one of them
-	// gives up before it does, and hears nothing of it.
+	// shaking counts the connections that wait for a TLS handshake. A call that waits for
+	// such a connection times out first, and does not get the handshake's error.
 	shaking atomic.Int32
 }
 
-// Identity names server and database, without credentials.
+// Identity returns the name of server and database, without credentials.
 func (t *Target) Identity() string {
 	return fmt.Sprintf("%s:%s/%d", t.options.Network, t.options.Addr, t.options.DB)
 }
 
-// HasCredentials reports whether there is a password.
+// HasCredentials reports whether t has a password.
 func (t *Target) HasCredentials() bool { return t.options.Password != "" }
 
-// WithCredentials returns t with another user and password. An empty username is
-// the default user of the server.
+// WithCredentials returns t with another user and password. The empty username is the
+// default user of the server.
 func (t *Target) WithCredentials(username, password string) *Target {
 	o := *t.options
 	o.Username, o.Password = username, password
 	return &Target{options: &o, query: t.query}
 }
 
-// Redacted returns the URL of t with xxxxx for the password. It is made of what
-// Parse understood, not of what it was given.
+// Redacted returns the URL of t with xxxxx for the password. It writes the URL anew from
+// the parts that Parse read.
 func (t *Target) Redacted() string {
 	o := t.options
 	u := url.URL{Scheme: "redis", Host: o.Addr, Path: "/" + strconv.Itoa(o.DB), RawQuery: t.query.Encode()}
@@ -61,27 +61,26 @@ func (t *Target) Redacted() string {
 	return u.String()
 }
 
-// dialTimeout bounds a dial that goes on for others after the call that began
-// it has ended.
+// dialTimeout bounds a dial. A dial may outlive the call that began it, for other calls.
 const dialTimeout = 5 * time.Second
 
-// clientOptions leaves all timing to the deadlines of calls, and all retries
-// to script calls, which know how to repeat without doing twice. Dials end with
-// life.
+// clientOptions returns options without time-outs and retries of go-redis. Deadlines of
+// calls bound the time, and Store.call retries without applying a batch twice. Dials end
+// when life ends.
 func (t *Target) clientOptions(life context.Context) *redis.Options {
 	o := *t.options
 	o.MaxRetries = -1
 	o.DialerRetries = 1
 	o.ContextTimeoutEnabled = true
 	o.ReadTimeout, o.WriteTimeout = -1, -1
-	// So many failed dials make a pool fail fast for a second; the breaker
-	// renews the client long before.
+	// After PoolSize failed dials, a pool fails fast for a second. The breaker renews
+	// the client long before that.
 	o.PoolSize = 10 * tripAfter
-	// Both spare a new connection its round trips.
+	// Both save round trips of a new connection.
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	o.DialTimeout = dialTimeout
-	// Not go-redis's own dialer, whose TLS handshake knows no time-out.
+	// The TLS handshake of go-redis's own dialer has no time-out.
 	plain := &net.Dialer{KeepAlive: time.Minute}
 	o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
@@ -99,13 +98,12 @@ func (t *Target) clientOptions(life context.Context) *redis.Options {
 	return &o
 }
 
-// dialError says that no connection came about: nothing was sent.
+// dialError says that there is no connection, so nothing was sent.
 type dialError struct{ error }
 
 func (e *dialError) Unwrap() error { return e.error }
 
-// shakeHands makes a connection one of TLS, or closes it. The configuration has the
-// name of the server, which go-redis took from the URL.
+// shakeHands returns a TLS connection over conn, or closes conn.
 func (t *Target) shakeHands(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	t.shaking.Add(1)
 	defer t.shaking.Add(-1)

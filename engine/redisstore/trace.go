@@ -15,11 +15,10 @@ import (
 
 const traceScope = "github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 
-// tracing is a redis.Hook that makes a span of each dial and each try of a
-// command whose context is being traced. It shows the name of a command and
-// nothing of its arguments, which are scripts, keys and values. (The hook that
-// go-redis offers always makes spans, and asks for a newer OpenTelemetry than
-// Caddy is built with.)
+// tracing is a redis.Hook that records a span for each dial, and for each try of a
+// command, if the context is traced. A span has the name of the command and none of its
+// arguments, which are scripts, keys and values. (go-redis's own hook always records
+// spans, and needs a newer OpenTelemetry than Caddy has.)
 type tracing struct{ attributes []attribute.KeyValue }
 
 func newTracing(o *redis.Options) *tracing {
@@ -27,8 +26,8 @@ func newTracing(o *redis.Options) *tracing {
 		attribute.String("db.system.name", "redis"),
 		attribute.String("db.namespace", strconv.Itoa(o.DB)),
 	}
-	// By the semantic conventions of OpenTelemetry the address is a host alone,
-	// or the path of a socket, which has no port.
+	// OpenTelemetry's conventions want the host without the port, or the path of a
+	// socket.
 	host, port, err := net.SplitHostPort(o.Addr)
 	if o.Network == "unix" || err != nil {
 		return &tracing{append(attributes, attribute.String("server.address", o.Addr))}
@@ -62,13 +61,12 @@ func (t *tracing) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// ProcessPipelineHook is for what go-redis itself sends in pipelines when it
-// sets up a connection.
+// ProcessPipelineHook records nothing: go-redis uses pipelines to set up connections.
 func (t *tracing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
-// begin returns ctx and no span unless ctx is being traced.
+// begin begins a span, if ctx is traced.
 func (t *tracing) begin(ctx context.Context, name string, more ...attribute.KeyValue) (context.Context, trace.Span) {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
@@ -78,8 +76,8 @@ func (t *tracing) begin(ctx context.Context, name string, more ...attribute.KeyV
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(t.attributes...), trace.WithAttributes(more...))
 }
 
-// endSpan shows what kind of error there was. The words of a server are not ours
-// to pass on.
+// endSpan ends a span with the kind of the error. The text of a server's error stays out:
+// it is not for every reader of traces.
 func endSpan(s trace.Span, err error) {
 	if s == nil {
 		return
@@ -93,7 +91,7 @@ func endSpan(s trace.Span, err error) {
 			kind = "timeout"
 		}
 		s.SetAttributes(attribute.String("error.type", kind))
-		// The first call of a script tells whether the server knows it.
+		// NOSCRIPT is normal at the first call of a script.
 		if kind != "NOSCRIPT" {
 			s.SetStatus(codes.Error, kind)
 		}

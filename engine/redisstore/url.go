@@ -16,21 +16,20 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// escaping is the advice for a URL that is cut in other places than its author
-// thinks.
+// escaping is the advice for a URL with a part that may belong to the password.
 const escaping = "in a user or password write %23 for #, %2F for /, %3F for ?, %40 for @ and %25 for %, " +
 	"or leave both out and set redis_username and redis_password"
 
 // Parse reads redis://user:password@host:6379/0, rediss://… for TLS, or
 // unix://user:password@/path/of/socket?db=0, with options in the query.
 //
-// Every part of the URL must have a use. One character of a password that is not
-// escaped makes the rest of it another part, and may send the first half to
-// another host. (go-redis's own ParseURL drops a fragment, a second database and
-// options that are repeated or not valid.)
+// Every part of the URL must have a use. If one character of a password is not escaped,
+// the rest of the password becomes another part, and the first half may be sent to another
+// host. (go-redis's own ParseURL ignores a fragment, a second database, and options that
+// are repeated or invalid.)
 //
-// Errors repeat nothing of the URL but the names of options, since any part may
-// be one of the password.
+// Errors repeat nothing of the URL but names of options, since any part may belong to the
+// password.
 func Parse(rawURL string) (*Target, error) {
 	scheme, rest, _ := strings.Cut(rawURL, "://")
 	scheme = strings.ToLower(scheme)
@@ -66,8 +65,8 @@ func Parse(rawURL string) (*Target, error) {
 	return t, nil
 }
 
-// checkCuts looks for characters that end a part of the URL where its author may
-// not have meant it. rest is the URL behind its scheme.
+// checkCuts looks for characters that may end a part of the URL by mistake. rest is the
+// URL behind its scheme.
 func checkCuts(rest string) error {
 	if strings.Contains(rest, "#") {
 		return errors.New("a # would cut the URL off; " + escaping)
@@ -142,7 +141,7 @@ func isHost(host string) bool {
 }
 
 func (t *Target) setDB(number string) error {
-	// How many databases there are, the server says.
+	// The server checks whether it has the database.
 	n, err := strconv.ParseUint(number, 10, 31)
 	if err != nil {
 		return errors.New("the database must be a number that is not negative, as in redis://host:6379/0; " + escaping)
@@ -151,7 +150,8 @@ func (t *Target) setDB(number string) error {
 	return nil
 }
 
-// refusedOptions are options of go-redis that have another place.
+// refusedOptions are options of go-redis that must not be in the URL, with what to do
+// instead.
 var refusedOptions = map[string]string{
 	"dial_timeout":      "set redis_timeout instead",
 	"read_timeout":      "set redis_timeout instead",
@@ -163,8 +163,8 @@ var refusedOptions = map[string]string{
 	"pool_size":         "leave it out: as many connections are used as calls need, which are a few",
 }
 
-// urlOptions are the options of go-redis's URLs that have an effect here. They
-// return what is expected instead of a value that they do not take.
+// urlOptions are the options of go-redis's URLs that have an effect here. Each function
+// sets its option, or returns which values it takes.
 var urlOptions = map[string]func(o *redis.Options, value string) (expected string){
 	"protocol": func(o *redis.Options, value string) string {
 		if value != "2" && value != "3" {
@@ -207,7 +207,7 @@ func setCount(count *int, value string) string {
 	return ""
 }
 
-// setDuration takes a number for seconds, and 0 for no limit, as go-redis does.
+// setDuration reads a number as seconds, and 0 as no limit, as go-redis does.
 func setDuration(d *time.Duration, value string) string {
 	if _, err := strconv.ParseUint(value, 10, 31); err == nil {
 		value += "s"

@@ -13,10 +13,11 @@ import (
 
 const (
 	pingEvery = 250 * time.Millisecond
-	// silenceLimit is how long a subscription may be silent, pings
-	// unanswered, before a new one is tried.
+	// silenceLimit is how long a subscription may be silent, without answers to pings,
+	// before a new one is tried.
 	silenceLimit = 2 * time.Second
-	// resubscribeEvery spaces the tries.
+	// resubscribeEvery is the time between tries, and forbiddenEvery that after an error
+	// in the server's answer.
 	resubscribeEvery = 100 * time.Millisecond
 	forbiddenEvery   = 5 * time.Second
 )
@@ -31,7 +32,7 @@ func (s *Store) Watch(ctx context.Context, o store.Observer) {
 		o.Lost(err)
 		wait := resubscribeEvery
 		if isReply(err) && !isPassing(err) {
-			wait = forbiddenEvery // the server lives, and says no
+			wait = forbiddenEvery // the server works, but refuses
 		}
 		select {
 		case <-ctx.Done():
@@ -40,12 +41,11 @@ func (s *Store) Watch(ctx context.Context, o store.Observer) {
 	}
 }
 
-// watchOnce subscribes and reports until the subscription breaks.
+// watchOnce subscribes, and reports until the subscription ends.
 //
-// Its client is its own, with a pool that forgets failed tries at once; see
-// Store.try. It uses Receive and not Channel, which would reconnect without a word and
-// drop messages. A subscription that failed once is given up as a whole for
-// the same reason: go-redis would mend it silently.
+// It has a client of its own, so that failed dials of earlier tries do not count; see
+// Store.try. It uses Receive, since Channel would reconnect silently and drop messages. It
+// gives up a subscription after its first error, since go-redis would renew it silently.
 func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	s.mu.Lock()
@@ -56,7 +56,7 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 	s.mu.Unlock()
 	subscription := client.Subscribe(ctx)
 	pinging := make(chan struct{})
-	// Closing the subscription is what ends a Receive early.
+	// Only closing the subscription ends a Receive early.
 	closed := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(closed)
@@ -106,15 +106,15 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 	}
 }
 
-// ping proves the subscription alive: each ping carries its time, and the
-// answer brings it back.
+// ping sends pings that prove the subscription alive. Each ping carries its time, and the
+// answer returns it.
 func ping(ctx context.Context, subscription *redis.PubSub, started time.Time) {
 	ticker := time.NewTicker(pingEvery)
 	defer ticker.Stop()
 	for {
 		err := subscription.Ping(ctx, strconv.FormatInt(int64(time.Since(started)), 10))
 		if err != nil {
-			// Receive meets the same error, or its silence limit.
+			// Receive gets the same error, or reaches silenceLimit.
 			return
 		}
 		select {

@@ -10,9 +10,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// This file alone reads the texts of errors. Servers and go-redis have no other way
-// to say which error it is. Everything else asks the functions below, errors.Is or
-// store.CauseOf.
+// Only this file reads the texts of errors. Servers and go-redis give no other sign of
+// which error it is. All other code uses the functions below, errors.Is or store.CauseOf.
 
 // wrapping matches what may stand before the words of a server. An error of a command
 // within a script is wrapped several times: Redis 6.2 says "ERR Error running script

@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// A writer numbers the batches of one lane, so that Redis can tell a batch
-// that comes again from a new one, and can refuse one that comes too late.
-// It is used by one call at a time.
+// A writer is an idempotent producer. Its producer id and the sequence numbers of its
+// batches let Redis tell a repeated batch from a new one, and refuse one that comes too
+// late. One call at a time uses a writer.
 type writer struct {
-	id       string
-	number   uint64 // of the last batch sent
+	id       string // the producer id
+	number   uint64 // the sequence number of the last batch
 	recorded bool   // Redis has a record of an earlier batch
 	used     time.Time
 }
 
-// writerIdle is half of the time for which Redis keeps a record. A writer
-// that rested longer is not used again, since its record may be gone.
+// writerIdle is half of the time for which Redis keeps a record. A writer that was idle
+// for longer is not used again, since its record may be gone.
 const writerIdle = 5 * time.Minute
 
 func newWriter() *writer { return &writer{id: rand.Text()} }
 
-// knows returns what a script must know about w and about whether its batch was
-// sent before; see entry.lua.
+// knows returns the facts that a script must know of w: whether Redis has a record, and
+// whether this batch was sent before; see entry.lua.
 func (w *writer) knows(sent bool) int {
 	n := 0
 	if w.recorded {
@@ -35,7 +35,7 @@ func (w *writer) knows(sent bool) int {
 	return n
 }
 
-// writers holds those not in use.
+// writers holds the writers that no call uses.
 type writers struct {
 	mu   sync.Mutex
 	idle []*writer
