@@ -183,7 +183,7 @@ func (w *worker) compare(own, inForce store.Limits) {
 	}
 	if w.foreign != inForce {
 		w.foreign = inForce
-		w.logger.Warn("another configuration that uses this namespace set other limits, which are in force for all",
+		w.logger.Warn("another configuration of this namespace set other limits; they are in force for all",
 			zap.Int("max_keys", inForce.MaxKeys), zap.Int64("max_bytes", inForce.MaxBytes), zap.String("eviction", inForce.Eviction))
 	}
 }

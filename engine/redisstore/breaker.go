@@ -73,7 +73,7 @@ func (b *breaker) note(err error) bool {
 // lose notes and logs that Redis is down.
 func (b *breaker) lose() {
 	if !b.down.Swap(true) {
-		b.logger.Warn("Redis does not answer; what needs it is refused until it does", errorFields(*b.last.Load())...)
+		b.logger.Warn("Redis does not answer; calls that need it are refused until it does", errorFields(*b.last.Load())...)
 	}
 }
 

@@ -95,7 +95,7 @@ func (c *complaints) isWrong(fault string) bool {
 
 // refused warns of an error in the server's answer to a kind of work.
 func (s *Store) refused(work string, err error) {
-	s.complain(work, "Redis answers with an error, and what needs it is refused", err)
+	s.complain(work, "Redis answers with an error; calls that need it are refused", err)
 }
 
 // complain warns of an error, unless a warning of it was logged within complaintEvery.
