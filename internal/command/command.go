@@ -1,5 +1,5 @@
-// Package command is `caddy redis-proxy`, which exports and imports the entries
-// of a namespace.
+// Package command is `caddy redis-proxy`: it exports and imports the entries of a
+// namespace.
 package command
 
 import (
@@ -22,19 +22,17 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/suggest"
 )
 
-// Settings say how the module reads its settings: the flags take the same
-// values.
+// Settings has the functions that read the module's settings. Flags take the same values
+// as settings.
 type Settings struct {
-	// Caches returns the cache of each redis_proxy in a configuration, which is
-	// JSON.
+	// Caches returns the cache of each redis_proxy in a configuration in JSON.
 	Caches func(config []byte) ([]Cache, error)
-	// Target reads the setting store, in which placeholders may stand. It
-	// returns nil for the embedded store.
+	// Target reads the setting store, which may have placeholders. It returns nil for
+	// the embedded store.
 	Target func(value string) (*redisstore.Target, error)
 	// SetLimit reads the setting max_keys, max_bytes or eviction.
 	SetLimit func(limits *store.Limits, name, value string) error
-	// Default has the namespace and the limits of a cache in Redis for which
-	// nobody set any.
+	// Default has the default namespace and limits of a cache in Redis.
 	Default Cache
 }
 
@@ -58,7 +56,7 @@ that the restored cache evicts as the old one would have. It talks to Redis, not
 to a running Caddy. docs/export.md describes the file.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(exportCommand(&settings), importCommand(&settings))
-			// Also for both of them.
+			// The subcommands use this function too.
 			cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 				return exiting(func(cmd *cobra.Command, _ []string) error { return usageError{flagError(cmd, err)} })(cmd, nil)
 			})
@@ -72,13 +70,13 @@ to a running Caddy. docs/export.md describes the file.`,
 	})
 }
 
-// usageError is a mistake in how a command was called.
+// usageError is a mistake in the arguments or the input of a command.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// flagError says what is wrong with a flag, and repeats no value: that of --store
-// may have a password.
+// flagError says what is wrong with a flag. It repeats no value, since that of --store may
+// have a password.
 func flagError(cmd *cobra.Command, err error) error {
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
@@ -106,7 +104,7 @@ const exitCodes = `
 Exit codes: 0 all was done. 1 it failed or was interrupted; what was done is
 said. 2 the arguments or the input are wrong, and nothing was changed.`
 
-// exiting makes of a command's function one that exits as the help says.
+// exiting returns run with the exit codes that the help describes.
 func exiting(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) {
@@ -122,7 +120,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return caddy.ExitCodeSuccess
-	case store.CauseOf(err) == store.NoDatabase: // the URL names one that Redis lacks
+	case store.CauseOf(err) == store.NoDatabase: // the mistake is in the URL
 		return 2
 	case isUsage || isLine || errors.Is(err, dump.ErrCutOff) || errors.Is(err, dump.ErrOther) || errors.Is(err, dump.ErrNothing):
 		return 2
@@ -131,14 +129,15 @@ func exitCode(err error) int {
 	}
 }
 
-// logWarningsOnly is for --quiet: what Caddy says of each configuration that it
-// reads would otherwise be in every mail of a cron job.
+// logWarningsOnly is for --quiet. Caddy logs some lines for each configuration that it
+// reads, and a cron job would mail them every time.
 func logWarningsOnly() {
 	_, logger, _ := caddy.BufferedLog()
 	caddy.UnbufferDefaultLogger(logger.WithOptions(zap.IncreaseLevel(zap.WarnLevel)))
 }
 
-// newCommand returns a command without arguments.
+// newCommand returns a command that takes flags and no arguments. An interrupt ends the
+// context of run.
 func newCommand(name, short, long string, run func(context.Context, *cobra.Command) error) *cobra.Command {
 	return &cobra.Command{
 		Use:   name,

@@ -41,7 +41,7 @@ Redis go on meanwhile. --resume continues a file that was not finished.
 	return cmd
 }
 
-// exporting is one run of the command.
+// exporting is one run of the export command.
 type exporting struct {
 	from     Cache
 	output   string
@@ -88,7 +88,7 @@ func (e *exporting) run(ctx context.Context, stdout io.Writer) (err error) {
 	return err
 }
 
-// toFile writes to a regular file, which another export may continue.
+// toFile exports to a regular file, or continues one with --resume.
 func (e *exporting) toFile(ctx context.Context, x *dump.Export, file *os.File, size int64) error {
 	if size > 0 && !e.resume {
 		return usageError{fmt.Errorf("%s exists and is not empty: --resume continues it", file.Name())}

@@ -73,7 +73,7 @@ Limits count only for a namespace that does not exist yet. They are those of
 	return cmd
 }
 
-// importing is one run of the command.
+// importing is one run of the import command.
 type importing struct {
 	to        Cache
 	limits    *limitFlags
@@ -81,7 +81,7 @@ type importing struct {
 	progress  *progress
 }
 
-// file reads an export.
+// file imports an export.
 func (i *importing) file(ctx context.Context, input string, partial bool, stdin io.Reader) error {
 	file, size, err := openInput(input, stdin)
 	if err != nil {
@@ -110,17 +110,18 @@ func (i *importing) file(ctx context.Context, input string, partial bool, stdin 
 	return again(err)
 }
 
-// into is an import to a store.
+// into returns an import into a store.
 func (i *importing) into(st store.Store, limits store.Limits) *dump.Import {
 	return &dump.Import{Target: st, Limits: limits, Prefix: i.keyPrefix, Progress: func(c dump.ImportCounts) { i.progress.show(c) }}
 }
 
-// checkPrefixed checks keys before which something will be put.
+// checkPrefixed returns a check of keys that will get a prefix.
 func checkPrefixed(prefix string) func(key string) error {
 	return func(key string) error { return checkStoredKey(prefix + key) }
 }
 
-// openInput opens a file that can be read at any place.
+// openInput opens a file for reading at any place. It copies a pipe or a device to a
+// temporary file.
 func openInput(name string, stdin io.Reader) (*os.File, int64, error) {
 	if name != "-" {
 		file, err := os.Open(name)
@@ -141,7 +142,7 @@ func openInput(name string, stdin io.Reader) (*os.File, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	_ = os.Remove(file.Name()) // it goes with its descriptor
+	_ = os.Remove(file.Name()) // it exists until it is closed
 	size, err := io.Copy(file, stdin)
 	if err != nil {
 		return nil, 0, errors.Join(err, file.Close())
@@ -156,7 +157,7 @@ func again(err error) error {
 	return nil
 }
 
-// original reads what the original left in a Redis.
+// original imports the entries of the original from a Redis.
 func (i *importing) original(ctx context.Context, from string) error {
 	source := i.to.Target
 	if from != "" {

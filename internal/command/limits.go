@@ -12,13 +12,13 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// limitFlags are the limits of a namespace that an import makes.
+// limitFlags are flags with the limits of a namespace that an import creates.
 type limitFlags struct {
 	settings *Settings
 	flags    *pflag.FlagSet
 }
 
-// limitSettings are the settings that limitFlags stand for.
+// limitSettings are the settings that limitFlags set.
 var limitSettings = []string{"max_keys", "max_bytes", "eviction"}
 
 func (f *limitFlags) add(cmd *cobra.Command) {
@@ -28,7 +28,7 @@ func (f *limitFlags) add(cmd *cobra.Command) {
 	f.flags.String("eviction", "", "with --store: the eviction policy of a new namespace")
 }
 
-// check looks at those of the flags that were given.
+// check checks the flags that were given.
 func (f *limitFlags) check(byURL bool) error {
 	for name, flag := range f.given() {
 		if !byURL {
@@ -41,8 +41,7 @@ func (f *limitFlags) check(byURL bool) error {
 	return nil
 }
 
-// given returns those of the flags that were given, under the names of their
-// settings.
+// given returns the flags that were given, by the names of their settings.
 func (f *limitFlags) given() iter.Seq2[string, *pflag.Flag] {
 	return func(yield func(string, *pflag.Flag) bool) {
 		for _, name := range limitSettings {
@@ -54,14 +53,14 @@ func (f *limitFlags) given() iter.Seq2[string, *pflag.Flag] {
 	}
 }
 
-// over returns the limits of a configuration, if there is one, else the flags
-// that were given over defaults.
+// over returns the configured limits, if there are any. Otherwise it returns defaults with
+// the flags that were given.
 func (f *limitFlags) over(configured, defaults store.Limits) store.Limits {
 	if configured != (store.Limits{}) {
 		return configured
 	}
 	for name, flag := range f.given() {
-		_ = f.settings.SetLimit(&defaults, name, flag.Value.String()) // check has done it
+		_ = f.settings.SetLimit(&defaults, name, flag.Value.String()) // check has checked it
 	}
 	return defaults
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
-// storeFlags say which namespace of which Redis a command works on.
+// storeFlags are flags that choose the namespace and the Redis of a command.
 type storeFlags struct{ config, adapter, store, namespace string }
 
 func (f *storeFlags) add(cmd *cobra.Command) {
@@ -30,12 +30,12 @@ func (f *storeFlags) add(cmd *cobra.Command) {
 	flags.StringVarP(&f.namespace, "namespace", "n", "", "the namespace; with --config only needed where that has several; default: cache")
 }
 
-// checkStoredKey says why no request could name a key, whatever max_key_size a
-// handler has.
+// checkStoredKey returns an error for a key that no request can name, whatever
+// max_key_size is.
 func checkStoredKey(key string) error { return keypath.Check(key, keypath.MaxSize) }
 
-// open returns the store of the namespace. Whether its Redis can be reached is
-// found out at once: before anything is written, and in the words of the dialer.
+// open returns the store of the namespace. It connects at once. So an unreachable Redis is
+// an error before anything is written, and has the words of the dialer.
 func (c *Cache) open(ctx context.Context) (*redisstore.Store, error) {
 	st := redisstore.New(redisstore.Config{Target: c.Target, Namespace: c.Namespace, Logger: caddy.Log().Named("redis_proxy")})
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
@@ -49,7 +49,7 @@ func (c *Cache) open(ctx context.Context) (*redisstore.Store, error) {
 // reachTimeout bounds the first call of a command.
 const reachTimeout = 10 * time.Second
 
-// find looks for what the flags name. Its errors are usageErrors.
+// find returns the cache that the flags choose. Its errors are usageErrors.
 func (f *storeFlags) find(settings *Settings) (Cache, error) {
 	var found Cache
 	var err error
@@ -67,7 +67,7 @@ func (f *storeFlags) find(settings *Settings) (Cache, error) {
 	return found, nil
 }
 
-// findByURL returns a cache without limits: flags and files say what they are.
+// findByURL returns a cache without limits. Flags and files have those.
 func (f *storeFlags) findByURL(settings *Settings) (Cache, error) {
 	target, err := settings.parseStore("--store", f.store)
 	if err != nil {
@@ -80,7 +80,7 @@ func (f *storeFlags) findByURL(settings *Settings) (Cache, error) {
 	return Cache{Target: target, Namespace: namespace}, nil
 }
 
-// parseStore reads a flag that is the URL of a Redis.
+// parseStore reads a flag with the URL of a Redis.
 func (s *Settings) parseStore(flag, url string) (*redisstore.Target, error) {
 	target, err := s.Target(url)
 	switch {
@@ -122,7 +122,7 @@ func (f *storeFlags) findInConfig(settings *Settings) (Cache, error) {
 			chosen = c
 		}
 		if c.KeyPrefix == "" {
-			chosen.KeyPrefix = "" // one handler without a prefix can name all keys
+			chosen.KeyPrefix = "" // a handler without a prefix can name all keys
 		}
 		choice[name] = chosen
 	}

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/term"
 )
 
-// progress shows how far a command is: one line that changes on a terminal, a
-// line every few seconds elsewhere.
+// progress shows the progress of a command: one changing line on a terminal, and
+// elsewhere a line every few seconds.
 type progress struct {
 	to         io.Writer
 	isTerminal bool
@@ -27,7 +27,7 @@ func newProgress(to io.Writer, quiet bool) *progress {
 	return p
 }
 
-// show shows the state, if it is time to.
+// show shows the state, unless it did so a moment ago.
 func (p *progress) show(state fmt.Stringer) {
 	if p.isQuiet || time.Since(p.shown) < p.every {
 		return

@@ -13,40 +13,40 @@ import (
 )
 
 const (
-	// SmallBody is the size up to which a body needs no room: the connection that
-	// brings it costs as much. So a client whose share is taken can still write
-	// small values, and so can all others behind its address.
+	// SmallBody is the largest body that needs no room, since its connection costs as
+	// much memory. So a client whose share is taken can still write small values, and so
+	// can other clients behind the same address.
 	SmallBody = 4 << 10
 	// clientShare is the part of the room that one client gets: a quarter.
 	clientShare = 4
 )
 
 var (
-	// ErrShareFull and ErrBodiesFull say that a body waited for room in vain.
+	// ErrShareFull and ErrBodiesFull say that a body waited for room and got none.
 	ErrShareFull  = fmt.Errorf("%w: the client's share of arriving bodies is taken", engine.ErrQueueFull)
 	ErrBodiesFull = fmt.Errorf("%w: too many arriving bodies", engine.ErrQueueFull)
 )
 
-// Arrivals bounds the memory of request bodies on their way. A body gets room
-// for all of it before it is read, and waits unread where there is none, in the
-// order of arrival for each client. One client gets at most its share, or one
-// body, so that bodies of one client that never end stop nobody else. A body
-// keeps its room until its write is answered. Nobody waits while holding room.
+// Arrivals bounds the memory of arriving request bodies. A body gets room for its whole
+// size before it is read. Without room it waits unread; the bodies of a client wait in
+// order of arrival. A client gets at most its share, or room for one body. So a client
+// whose bodies never end does not stop other clients. A body keeps its room until its
+// write is answered. No body waits while it holds room.
 type Arrivals struct {
 	began time.Time
-	// moved is when a body last moved, of any client; since began.
+	// moved is when bytes of any body last arrived, since began.
 	moved atomic.Int64
 
 	mu      sync.Mutex
 	max     int64
 	held    int64
 	waiting int
-	clients map[netip.Addr]*client // those that hold room or wait
-	line    list.List              // of *client, those that wait
+	clients map[netip.Addr]*client // clients that hold room or wait
+	line    list.List              // of *client; clients that wait
 	closed  bool
 }
 
-// client is where bodies come from.
+// client is an address that sends bodies.
 type client struct {
 	addr  netip.Addr
 	moved atomic.Int64 // as in Arrivals
@@ -55,30 +55,30 @@ type client struct {
 	place *list.Element // in Arrivals.line, while its own line is not empty
 }
 
-// Arrival is a body on its way.
+// Arrival is an arriving body.
 type Arrival struct {
 	all    *Arrivals
 	client *client
 	bytes  int64
 	since  int64         // when it began to wait
 	place  *list.Element // in the line of its client; nil once admitted
-	ready  chan struct{} // closed when it is admitted, or err set
+	ready  chan struct{} // closed when it is admitted or err is set
 	err    error
 }
 
-// WaitLimits are for how long a body waits for room.
+// WaitLimits bound how long a body waits for room.
 type WaitLimits struct {
-	Still time.Duration // while no body in its way moves
+	Still time.Duration // while the bodies that hold the room do not move
 	Most  time.Duration // in all
 }
 
-// NewArrivals returns one with room for max bytes.
+// NewArrivals returns Arrivals with room for max bytes.
 func NewArrivals(max int64) *Arrivals {
 	return &Arrivals{began: time.Now(), max: max, clients: make(map[netip.Addr]*client)}
 }
 
-// Admit returns when there is room for a body, which End gives back. The errors
-// are ErrShareFull, ErrBodiesFull, engine.ErrClosed, and the cause of a ctx that
+// Admit waits until there is room for a body, and takes it. End gives the room back. The
+// errors are ErrShareFull, ErrBodiesFull, engine.ErrClosed, and the cause of a ctx that
 // ended.
 func (a *Arrivals) Admit(ctx context.Context, from netip.Addr, bytes int64, p WaitLimits) (*Arrival, error) {
 	b, err := a.ask(from, bytes)
@@ -95,13 +95,13 @@ func (a *Arrivals) Admit(ctx context.Context, from netip.Addr, bytes int64, p Wa
 			if a.leave(b) {
 				return nil, context.Cause(ctx)
 			}
-			return b, b.err // in the same moment; the reading will tell
+			return b, b.err // admitted at the same moment; reading the body will fail
 		case <-timer.C:
 			if left := p.left(b); left > 0 {
 				timer.Reset(left)
 				continue
 			}
-			full := a.isFull(b)
+			full := a.whatIsFull(b)
 			if a.leave(b) {
 				return nil, full
 			}
@@ -110,7 +110,7 @@ func (a *Arrivals) Admit(ctx context.Context, from netip.Addr, bytes int64, p Wa
 	}
 }
 
-// ask admits a body, or puts it into the line of its client.
+// ask admits a body, or appends it to the line of its client.
 func (a *Arrivals) ask(from netip.Addr, bytes int64) (*Arrival, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -136,7 +136,7 @@ func (a *Arrivals) ask(from netip.Addr, bytes int64) (*Arrival, error) {
 	return b, nil
 }
 
-// fits reports whether there is room. Who holds nothing gets room for one body
+// fits reports whether there is room. A client that holds no room gets room for one body
 // of any size that settings allow.
 func (a *Arrivals) fits(b *Arrival) bool {
 	return (a.held == 0 || a.held+b.bytes <= a.max) && b.client.hasShare(b.bytes, a.max)
@@ -152,7 +152,7 @@ func (a *Arrivals) take(b *Arrival) {
 	b.Move()
 }
 
-// admitWaiting admits what there is room for now, one body of each client in
+// admitWaiting admits waiting bodies while there is room, one body of each client in
 // turn.
 func (a *Arrivals) admitWaiting() {
 	var next *list.Element
@@ -175,7 +175,7 @@ func (a *Arrivals) admitWaiting() {
 	}
 }
 
-// unlink takes b out of the line.
+// unlink removes b from the line.
 func (a *Arrivals) unlink(b *Arrival) {
 	c := b.client
 	c.line.Remove(b.place)
@@ -194,7 +194,7 @@ func (a *Arrivals) forget(c *client) {
 	}
 }
 
-// leave gives up waiting. It reports false for a body that waits no more.
+// leave gives up waiting. It reports false if the body does not wait any more.
 func (a *Arrivals) leave(b *Arrival) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -203,13 +203,13 @@ func (a *Arrivals) leave(b *Arrival) bool {
 	}
 	a.unlink(b)
 	a.forget(b.client)
-	// Others of this client may be smaller.
+	// The next body of this client may be smaller, and fit.
 	a.admitWaiting()
 	return true
 }
 
-// isFull says of a body that waits what is full.
-func (a *Arrivals) isFull(b *Arrival) error {
+// whatIsFull returns the error for a body that waited too long.
+func (a *Arrivals) whatIsFull(b *Arrival) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !b.client.hasShare(b.bytes, a.max) {
@@ -218,8 +218,8 @@ func (a *Arrivals) isFull(b *Arrival) error {
 	return ErrBodiesFull
 }
 
-// left returns for how much longer a body waits. What counts is whether those of
-// its own client move: over HTTP/2 it may be the one that stops them.
+// left returns how much longer a body may wait. If its client holds room, only bodies of
+// that client count as moving: over HTTP/2 the waiting body may be what stops them.
 func (p WaitLimits) left(b *Arrival) time.Duration {
 	a := b.all
 	a.mu.Lock()
@@ -235,14 +235,14 @@ func (p WaitLimits) left(b *Arrival) time.Duration {
 
 func (a *Arrivals) now() int64 { return int64(time.Since(a.began)) }
 
-// Move notes that something of the body has come.
+// Move notes that bytes of the body have arrived.
 func (b *Arrival) Move() {
 	now := b.all.now()
 	b.all.moved.Store(now)
 	b.client.moved.Store(now)
 }
 
-// End gives the room back.
+// End gives back the room of the body.
 func (b *Arrival) End() {
 	a := b.all
 	a.mu.Lock()
@@ -254,7 +254,7 @@ func (b *Arrival) End() {
 	a.admitWaiting()
 }
 
-// Configure changes how much room there is. A lower bound drops nothing.
+// Configure changes how much room there is. A lower bound drops no admitted body.
 func (a *Arrivals) Configure(max int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -262,7 +262,7 @@ func (a *Arrivals) Configure(max int64) {
 	a.admitWaiting()
 }
 
-// Close answers all that wait, and come later, with engine.ErrClosed.
+// Close answers all waiting and later bodies with engine.ErrClosed.
 func (a *Arrivals) Close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -276,14 +276,14 @@ func (a *Arrivals) Close() {
 	}
 }
 
-// BodyStats are about arriving bodies.
+// BodyStats is the room that arriving bodies take, and how many wait.
 type BodyStats struct {
 	Bytes    int64 `json:"body_bytes"`
 	MaxBytes int64 `json:"max_body_bytes"`
 	Waiting  int   `json:"bodies_waiting"`
 }
 
-// Stats returns how much room is taken.
+// Stats returns the room that is taken, and how many bodies wait.
 func (a *Arrivals) Stats() BodyStats {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -17,11 +17,11 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// checkTimeout bounds the first look at a Redis server, below redis_timeout:
-// provisioning should be fast.
+// checkTimeout bounds the first check of a Redis server, since provisioning should be
+// fast.
 const checkTimeout = time.Second
 
-// Cache is an engine with everything that outlives the configurations which use it.
+// Cache is an engine with everything else that outlives configurations.
 type Cache struct {
 	Engine   *engine.Engine
 	Requests *RequestCounters
@@ -37,15 +37,15 @@ type Cache struct {
 	nodes     nodesCache
 	answered  atomic.Uint32 // an OperationSet
 
-	// The oldest registration is in effect. A configuration that Caddy goes on
-	// to reject provisions and cleans up like any other, while the one in use
-	// stays: so a newer one has to wait until no older one is left.
+	// The oldest registration is in effect. Caddy provisions a configuration, and cleans
+	// it up again if it rejects it, while the old one stays in use. So a newer
+	// registration waits until no older one is left.
 	mu            sync.Mutex
 	registrations []*registration
-	left          Shared // that of the last registration, once there is none
+	last          Shared // of the last registration, once there is none
 }
 
-// Prepare makes an answer of an entry when it is fetched: see engine.Options.
+// Prepare builds the answer for an entry when it is fetched; see engine.Options.
 type Prepare func(key string, e *store.Entry) (prepared any, size int)
 
 func newCache(ctx context.Context, r Registration, prepare Prepare) *Cache {
@@ -59,7 +59,7 @@ func newCache(ctx context.Context, r Registration, prepare Prepare) *Cache {
 		registrations: []*registration{{Registration: r, handlers: 1}},
 	}
 	c.collector = newCollector(s, c.reading)
-	// A line that something is lost has to tell which of several caches it is.
+	// Each line must tell which of several caches it is about.
 	log := c.log.Logger().With(zap.String("namespace", s.Namespace), zap.String("store", s.StoreName()))
 	options := engine.Options{Logger: log, Namespace: s.Namespace, Prepare: prepare}
 	if s.Target == nil {
@@ -76,11 +76,11 @@ func newCache(ctx context.Context, r Registration, prepare Prepare) *Cache {
 	return c
 }
 
-// Namespace returns that of the entries in the store.
+// Namespace returns the namespace of the cache in the store.
 func (c *Cache) Namespace() string { return c.namespace }
 
-// ID names the cache for people and in URLs: without the server, which may be
-// nobody's business, and still another one for each identity.
+// ID names the cache for people and in URLs. It differs for each identity, but does not
+// show the address of the server, which may be confidential.
 func (c *Cache) ID() string {
 	sum := sha256.Sum256([]byte(c.identity))
 	return c.namespace + "." + hex.EncodeToString(sum[:4])
@@ -98,8 +98,7 @@ func (c *Cache) Breaker() string {
 	return c.redis.Breaker()
 }
 
-// Nodes returns the nodes that Redis tells of, and how many there are. There are none
-// for the embedded store.
+// Nodes returns the nodes that Redis lists, and their number. The embedded store has none.
 func (c *Cache) Nodes(subscribed bool) ([]redisstore.Node, int) {
 	if c.redis == nil {
 		return nil, 0
@@ -107,14 +106,14 @@ func (c *Cache) Nodes(subscribed bool) ([]redisstore.Node, int) {
 	return c.nodes.get(c.redis, subscribed)
 }
 
-// RegisterMetrics makes the metrics of the cache known to a configuration. Handlers
-// that answer other operations than those before them tell so.
+// RegisterMetrics registers the metrics of the cache for a configuration. The operations
+// in answered are added to those that handlers of the cache answer.
 func (c *Cache) RegisterMetrics(registry *prometheus.Registry, answered OperationSet) error {
 	c.answered.Or(uint32(answered))
 	return c.collector.register(registry)
 }
 
-// Destruct closes the engine, which carries out the writes that wait.
+// Destruct closes the engine, which first applies the queued writes.
 func (c *Cache) Destruct() error {
 	c.History.Stop()
 	c.Arrivals.Close()

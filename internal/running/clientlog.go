@@ -11,9 +11,8 @@ import (
 
 func init() { redis.SetLogger(clientLog{}) }
 
-// clientLog passes on what go-redis prints, which has one logger for the whole
-// process and for all plugins that use it. Its words repeat what calls return,
-// so they are for debugging.
+// clientLog writes the log of go-redis at level DEBUG, since it only repeats errors that
+// calls return. go-redis has one logger for the whole process, with all plugins.
 type clientLog struct{}
 
 func (clientLog) Printf(_ context.Context, format string, v ...any) {

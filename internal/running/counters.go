@@ -20,9 +20,8 @@ var durationLimits = func() (limits [len(durationBounds)]time.Duration) {
 	return limits
 }()
 
-// RequestCounters count requests. Requests on different cores would slow each other down
-// by counting in one place, so that there are several, of which each takes one
-// by chance.
+// RequestCounters count requests. One place for all counts would slow down requests on
+// different cores. So there are several stripes, and each request takes a random one.
 type RequestCounters struct {
 	Since   time.Time
 	mask    uint32
@@ -47,8 +46,7 @@ func NewRequestCounters() *RequestCounters {
 	return &RequestCounters{Since: time.Now(), mask: uint32(n - 1), stripes: make([]stripe, n)}
 }
 
-// Now is the time since the counters began, which is cheaper to tell than the time
-// of day.
+// Now returns the time since the counters began. It is cheaper than the time of day.
 func (r *RequestCounters) Now() time.Duration { return time.Since(r.Since) }
 
 // Add counts a request.
@@ -67,14 +65,14 @@ func (r *RequestCounters) Add(op Operation, o Outcome, noCache bool, took time.D
 	}
 }
 
-// RequestCounts are what RequestCounters have counted.
+// RequestCounts are the counts of RequestCounters at one time.
 type RequestCounts struct {
 	Requests  [Operations][Outcomes]uint64
 	Durations [Operations]engine.Histogram
 	NoCache   uint64
 }
 
-// Counts returns what was counted so far.
+// Counts returns the counts so far.
 func (r *RequestCounters) Counts() *RequestCounts {
 	c := new(RequestCounts)
 	for op := range c.Durations {

@@ -10,13 +10,13 @@ const (
 	mostSamples = 120
 )
 
-// HistoryView is the last ten minutes of a cache.
+// HistoryView shows the last ten minutes of a cache.
 type HistoryView struct {
 	IntervalSeconds int      `json:"interval_seconds"`
 	Samples         []Sample `json:"samples"` // oldest first
 }
 
-// Sample is what happened in the interval before At.
+// Sample counts events in the interval before At.
 type Sample struct {
 	At     time.Time `json:"at"`
 	Local  uint64    `json:"local"`
@@ -25,13 +25,13 @@ type Sample struct {
 	Stale  uint64    `json:"stale"`
 	Writes uint64    `json:"writes"`
 	Errors uint64    `json:"errors"`
-	// StoreSeconds is how long StoreCalls took together.
+	// StoreSeconds is the sum of the durations of StoreCalls.
 	StoreSeconds float64 `json:"store_seconds"`
 	StoreCalls   uint64  `json:"store_calls"`
 	Evicted      uint64  `json:"evicted"`
 }
 
-// since returns what happened between two samples of totals.
+// since returns the difference between two samples of totals.
 func (s Sample) since(earlier Sample) Sample {
 	return Sample{
 		At:           s.At,
@@ -58,7 +58,7 @@ type History struct {
 	samples []Sample
 }
 
-// StartHistory begins to sample totals, which are since whenever.
+// StartHistory begins to sample totals. They may count from any time.
 func StartHistory(totals func() Sample) *History {
 	h := &History{totals: totals, end: make(chan struct{}), ended: make(chan struct{}), last: totals()}
 	go h.run()
@@ -90,13 +90,13 @@ func (h *History) take() {
 	h.last = totals
 }
 
-// Stop ends the sampling and waits for its end.
+// Stop ends the sampling, and waits until it has ended.
 func (h *History) Stop() {
 	close(h.end)
 	<-h.ended
 }
 
-// View returns the samples that there are.
+// View returns all samples so far, at most those of ten minutes.
 func (h *History) View() HistoryView {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package running has what outlives a configuration beside the engine: where its
-// log goes, its history, request bodies on their way, and what the store said of
-// itself lately.
+// Package running holds the caches that run. A cache outlives configurations: it has the
+// engine, counters, history, arriving request bodies, and the logger of the configuration
+// in effect.
 package running
 
 import (
@@ -11,23 +11,22 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// HandoverLog makes a logger that outlives configurations. The loggers of a
-// configuration write to places that are closed with it, while an engine
-// survives reloads; so what the engine logs goes to the logger of the
-// configuration in effect.
+// HandoverLog makes a logger that outlives configurations. The outputs of a
+// configuration's loggers are closed with it, but an engine survives reloads. So the engine
+// logs to the logger of the configuration in effect.
 type HandoverLog struct {
 	name    string
 	current atomic.Pointer[zapcore.Core]
 }
 
-// NewHandoverLog returns one that writes to l at first.
+// NewHandoverLog returns a HandoverLog that writes to l at first.
 func NewHandoverLog(l *zap.Logger) *HandoverLog {
 	h := &HandoverLog{name: l.Name()}
 	h.HandOver(l)
 	return h
 }
 
-// HandOver makes what is logged go to l from now on.
+// HandOver makes all further lines go to l.
 func (h *HandoverLog) HandOver(l *zap.Logger) {
 	core := l.Core()
 	h.current.Store(&core)
@@ -58,7 +57,8 @@ func (c *handoverCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry)
 	return checked
 }
 
-// Write asks the core again: Caddy's filter by the logger's name when checked.
+// Write calls Check of the core again, since Caddy's cores filter by the name of the logger
+// there.
 func (c *handoverCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	if checked := c.core().Check(entry, nil); checked != nil {
 		checked.Write(slices.Concat(c.fields, fields)...)

@@ -10,9 +10,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// collector tells Prometheus of one engine. All is read when it is scraped, and
-// belongs to the engine: every configuration has a registry of its own, so that
-// what a registry holds would begin anew with each reload.
+// collector gives Prometheus the metrics of one cache. It reads the counters of the cache
+// at each scrape. Every configuration has a registry of its own, so counters that belong
+// to a registry would begin at 0 after each reload.
 type collector struct {
 	read  func() reading
 	descs []*prometheus.Desc
@@ -29,7 +29,7 @@ type collector struct {
 	breaker, retries, clientRenewals, mended           *prometheus.Desc
 }
 
-// reading is what a scrape tells of.
+// reading has the numbers of one scrape.
 type reading struct {
 	answered OperationSet // by some handler
 	requests *RequestCounts
@@ -81,8 +81,8 @@ func newCollector(s *Shared, read func() reading) *collector {
 	c.localMax = desc("caddy_redis_proxy_local_max_bytes", "The most bytes that the local tier may take.")
 	c.localEvictions = desc("caddy_redis_proxy_local_evictions_total", "Entries that left the local tier for want of room.")
 
-	// These are of Redis only. They are described for the embedded store too:
-	// a collector may leave out what it described.
+	// These metrics are for Redis only. They are described for the embedded store too,
+	// since a collector need not collect all metrics that it describes.
 	c.subscribed = desc("caddy_redis_proxy_subscribed", "Whether this process is known to hear of other processes' writes.")
 	c.events = desc("caddy_redis_proxy_events_total", "Events received from the store.")
 	c.subscriptionsLost = desc("caddy_redis_proxy_subscriptions_lost_total", "How often the subscription to the store's events was lost.")
@@ -94,8 +94,8 @@ func newCollector(s *Shared, read func() reading) *collector {
 	return c
 }
 
-// register makes the collector known to a configuration. Handlers that share an
-// engine share its collector.
+// register registers the collector for a configuration. Handlers that share a cache share
+// its collector.
 func (c *collector) register(r *prometheus.Registry) error {
 	err := r.Register(c)
 	if errors.As(err, new(prometheus.AlreadyRegisteredError)) {
@@ -145,8 +145,8 @@ func (c *collector) collectRequests(to sink, answered OperationSet, counts *Requ
 	to.counter(c.noCache, counts.NoCache)
 }
 
-// isUsual reports whether an outcome is told also while it has never happened:
-// the first one would else be no increase for Prometheus.
+// isUsual reports whether an outcome has a counter even before it happens. Prometheus sees
+// no increase if a counter appears with 1.
 func isUsual(answered OperationSet, op Operation, o Outcome) bool {
 	if o.IsError() {
 		return answered.Has(op) && o.IsPossible(op)
@@ -191,7 +191,7 @@ func (c *collector) collectEngine(to sink, s *engine.Stats) {
 func (c *collector) collectSize(to sink, size store.Size) {
 	to.gauge(c.keys, float64(size.Keys))
 	to.gauge(c.bytes, float64(size.Bytes))
-	if size.Limits.MaxKeys > 0 { // else nobody ever asked for anything
+	if size.Limits.MaxKeys > 0 { // else no call has set limits yet
 		to.gauge(c.maxKeys, float64(size.Limits.MaxKeys))
 		to.gauge(c.maxBytes, float64(size.Limits.MaxBytes))
 	}
@@ -227,7 +227,7 @@ func (c *collector) collectRedis(to sink, s *engine.Stats, r *redisstore.Stats) 
 	to.counter(c.mended, r.Mended)
 }
 
-// reading asks the store for its size and its health alone.
+// reading reads all numbers of a scrape. It asks the store only for its size and health.
 func (c *Cache) reading() reading {
 	r := reading{
 		answered: OperationSet(c.answered.Load()),

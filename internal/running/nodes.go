@@ -10,23 +10,23 @@ import (
 )
 
 const (
-	// nodesFor is for how long it is told without asking again which nodes
-	// subscribe: Redis goes through all its connections for that.
+	// nodesFor is how long an answer is reused: for a list of nodes, Redis goes through
+	// all its connections.
 	nodesFor     = 5 * time.Second
 	nodesTimeout = 2 * time.Second
 )
 
-// nodesCache bounds how often a store is asked for its nodes, however many look.
+// nodesCache reuses lists of nodes, so that many readers do not ask the store each time.
 type nodesCache struct {
 	mu         sync.Mutex
 	at         time.Time
-	subscribed bool // this node, when it asked: it is then one of them
+	subscribed bool // whether this node was subscribed at the time
 	nodes      []redisstore.Node
 	count      int
 }
 
-// get returns the nodes that the store tells of, and how many there are. A user
-// of Redis without the right to see the others gets none.
+// get returns the nodes that the store lists, and their number. Without the right to see
+// other connections, the list is empty.
 func (c *nodesCache) get(s *redisstore.Store, subscribed bool) ([]redisstore.Node, int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

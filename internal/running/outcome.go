@@ -13,7 +13,7 @@ const (
 	Operations // how many there are
 )
 
-// OperationNames are those in metrics and JSON.
+// OperationNames are the names of operations in metrics and JSON.
 var OperationNames = [Operations]string{
 	OpOther: "other", OpGet: "get", OpBatchGet: "batch_get", OpPost: "post", OpPut: "put", OpDelete: "delete",
 }
@@ -31,9 +31,9 @@ func (s OperationSet) Has(op Operation) bool { return s&(1<<op) != 0 }
 type Outcome uint8
 
 const (
-	OutcomeFailed Outcome = iota // in a way that has no name: 500
+	OutcomeFailed Outcome = iota // any other failure: 500
 
-	// Reads. A batch read is local if all of it was; its keys may be absent.
+	// Reads. A batch read is local if all its answers were; its keys may be absent.
 	OutcomeLocal
 	OutcomeStore
 	OutcomeStale    // stale_if_error
@@ -66,7 +66,7 @@ const (
 	Outcomes // how many there are
 )
 
-// OutcomeNames are those in metrics, JSON and placeholders.
+// OutcomeNames are the names of outcomes in metrics, JSON and placeholders.
 var OutcomeNames = [Outcomes]string{
 	OutcomeFailed: "failed", OutcomeLocal: "local", OutcomeStore: "store", OutcomeStale: "stale", OutcomeAbsent: "absent", OutcomeNotLocal: "not_local",
 	OutcomeCreated: "created", OutcomeReplaced: "replaced", OutcomeDeleted: "deleted", OutcomeConflict: "conflict",
@@ -85,8 +85,8 @@ func (o Outcome) IsError() bool {
 	return false
 }
 
-// IsPossible reports whether an operation can end in an error of the service:
-// reads neither queue nor change anything.
+// IsPossible reports whether an operation can end in an error of the service. Reads do not
+// queue and change nothing.
 func (o Outcome) IsPossible(op Operation) bool {
 	isRead := op == OpGet || op == OpBatchGet
 	return !isRead || o != OutcomeQueueFull && o != OutcomeUnknown

@@ -10,26 +10,26 @@ import (
 	"go.uber.org/zap"
 )
 
-// pool holds one cache for each identity: one worker, also while an old and a new
-// configuration overlap.
+// pool holds one cache for each identity. So there is one worker, even while an old and a
+// new configuration overlap.
 var pool = caddy.NewUsagePool()
 
-// Registration is what a handler wants of a cache.
+// Registration is the request of a handler for a cache.
 type Registration struct {
-	// Configuration is equal for all handlers of a configuration, and only those.
+	// Configuration identifies the configuration of the handler.
 	Configuration any
 	Shared        Shared
 	Logger        *zap.Logger
 }
 
-// registration is that of all handlers of one configuration.
+// registration is the common registration of all handlers of one configuration.
 type registration struct {
 	Registration
 	handlers int
 }
 
-// Acquire joins the cache of r's identity, and makes it if there is none. It fails if
-// another handler of the same configuration wants other settings.
+// Acquire returns the cache of r's identity, and creates it if there is none. It fails if
+// another handler of the same configuration has other settings.
 func Acquire(ctx context.Context, r Registration, prepare Prepare) (*Cache, error) {
 	identity := r.Shared.identity()
 	value, loaded, err := pool.LoadOrNew(identity, func() (caddy.Destructor, error) {
@@ -48,15 +48,15 @@ func Acquire(ctx context.Context, r Registration, prepare Prepare) (*Cache, erro
 	return c, nil
 }
 
-// Release undoes Acquire for one handler of a configuration. The last one to leave
-// closes the engine.
+// Release undoes Acquire for one handler of a configuration. The last Release closes the
+// engine.
 func (c *Cache) Release(configuration any) error {
 	c.unregister(configuration)
 	_, err := pool.Delete(c.identity)
 	return err
 }
 
-// Caches returns those that run, by their IDs.
+// Caches returns the running caches, sorted by ID.
 func Caches() []*Cache {
 	var all []*Cache
 	pool.Range(func(_, value any) bool {
@@ -67,8 +67,8 @@ func Caches() []*Cache {
 	return all
 }
 
-// register counts one more handler of a configuration. What the configuration
-// wants takes effect when no older one is left.
+// register counts one more handler of a configuration. Its settings take effect when no
+// older registration is left.
 func (c *Cache) register(r Registration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,8 +87,8 @@ func (c *Cache) register(r Registration) error {
 	return nil
 }
 
-// unregister counts one handler less. If its configuration was in effect and
-// this was its last handler, the next one takes effect.
+// unregister counts one handler less. If that was the last handler of the configuration in
+// effect, the next configuration takes effect.
 func (c *Cache) unregister(configuration any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,7 +99,7 @@ func (c *Cache) unregister(configuration any) {
 	}
 	c.registrations = slices.Delete(c.registrations, i, i+1)
 	if len(c.registrations) == 0 {
-		c.left = r.Shared
+		c.last = r.Shared
 	}
 	if i > 0 || len(c.registrations) == 0 {
 		return
@@ -113,13 +113,13 @@ func (c *Cache) unregister(configuration any) {
 	c.Arrivals.Configure(next.Shared.Settings.MaxQueueBytes)
 }
 
-// InForce returns what the configuration in effect wants, which the last one stays
-// while the engine is closed.
+// InForce returns the settings of the configuration in effect. While the engine is being
+// closed, these are the last ones.
 func (c *Cache) InForce() Shared {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.registrations) == 0 {
-		return c.left
+		return c.last
 	}
 	return c.registrations[0].Shared
 }

@@ -10,30 +10,30 @@ import (
 // Embedded is the setting `store` of caches whose values live in this process.
 const Embedded = "embedded"
 
-// Shared is what all handlers of one identity in one configuration have in common.
+// Shared are the settings that all handlers of one identity in a configuration share.
 type Shared struct {
 	Connection Connection
 	Target     *redisstore.Target // nil for the embedded store
 	Namespace  string
 	Settings   engine.Settings
 
-	// Agreed has the same as the configuration names it. Handlers of one identity
-	// must agree in all of it.
+	// Agreed has these settings under their names. Handlers of one identity must agree
+	// in all of them.
 	Agreed []Setting
 }
 
 // Connection says where the store is, as configured.
 type Connection struct{ Store, Username, Password string }
 
-// Setting is one that belongs to a cache, not to each handler.
+// Setting is a setting that belongs to a cache, not to a handler.
 type Setting struct {
 	Name     string
 	Value    any // comparable
 	IsSecret bool
 }
 
-// identity tells engines apart: server, database and namespace. Credentials
-// are no part of it, so that changing them keeps the engine.
+// identity identifies a cache: server, database and namespace. It has no credentials, so
+// a change of these keeps the cache.
 func (s *Shared) identity() string {
 	if s.Target == nil {
 		return Embedded + " " + s.Namespace
@@ -41,7 +41,7 @@ func (s *Shared) identity() string {
 	return s.Target.Identity() + " " + s.Namespace
 }
 
-// difference names a setting in which s and t differ, or is empty.
+// difference names a setting in which s and t differ; "" if they agree.
 func (s *Shared) difference(t *Shared) string {
 	for i, a := range s.Agreed {
 		if a.Value != t.Agreed[i].Value {

@@ -10,27 +10,27 @@ import (
 )
 
 const (
-	// sizeFor is for how long a store's size and health are told without asking
-	// again, and sizeTimeout how long a scrape waits for them.
+	// sizeFor is how long the size and the health of a store are reused. sizeTimeout is
+	// how long a scrape waits for them.
 	sizeFor     = time.Second
 	sizeTimeout = time.Second
 )
 
-// storeReading is what a store says of itself.
+// storeReading is the size and the health of a store.
 type storeReading struct {
 	Size    store.Size
 	SizeErr error
 	Health  store.Health
 }
 
-// sizeCache bounds how often scrapes ask the store, however many there are.
+// sizeCache reuses answers of the store, so that many scrapes do not ask it each time.
 type sizeCache struct {
 	mu   sync.Mutex
 	at   time.Time
 	read storeReading
 }
 
-// get asks the store, unless it did so a moment ago.
+// get asks the store, or returns an answer that is at most sizeFor old.
 func (c *sizeCache) get(e *engine.Engine) storeReading {
 	c.mu.Lock()
 	defer c.mu.Unlock()

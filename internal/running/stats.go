@@ -6,11 +6,11 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 )
 
-// Stats is what a cache has done since its engine was made.
+// Stats counts what a cache has done since it was created.
 type Stats struct {
 	Since time.Time `json:"since"`
-	// Requests are by operation and outcome, Durations by operation, in seconds.
-	// What never happened is not there.
+	// Requests are by operation and outcome. Durations are by operation, in seconds.
+	// Both leave out operations and outcomes that never happened.
 	Requests        map[string]map[string]uint64 `json:"requests"`
 	Durations       map[string]engine.Histogram  `json:"durations"`
 	NoCacheRequests uint64                       `json:"no_cache_requests"`
@@ -18,7 +18,7 @@ type Stats struct {
 	engine.Stats
 }
 
-// Stats does not call the store.
+// Stats returns the counters of the cache. It does not call the store.
 func (c *Cache) Stats() Stats {
 	counts := c.Requests.Counts()
 	s := Stats{
@@ -45,7 +45,7 @@ func (c *Cache) Stats() Stats {
 	return s
 }
 
-// Totals is a sample of all that has happened.
+// Totals returns a sample that counts from the creation of the cache.
 func (c *Cache) Totals() Sample {
 	counts, stats := c.Requests.Counts(), c.Engine.Stats()
 	s := Sample{

@@ -1,4 +1,4 @@
-// Package suggest words errors about names that there are not.
+// Package suggest writes errors about unknown names.
 package suggest
 
 import (
@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Unknown says that there is no such name, and which one may be meant.
+// Unknown says that there is no such name, and which known name may be meant. The word what
+// says what the name is for.
 func Unknown(what, name string, known []string) string {
 	text := "there is no " + what + Quoted(name)
 	if near := Nearest(name, known); near != "" {
@@ -16,11 +17,12 @@ func Unknown(what, name string, known []string) string {
 	return fmt.Sprintf("%s; known: %s", text, strings.Join(known, ", "))
 }
 
-// harmless matches what can be repeated in an error: names and paths, and no URL
-// with a password that stands in the wrong place.
+// harmless matches text that an error may repeat: names and paths, but no URL, which may
+// have a password.
 var harmless = regexp.MustCompile(`^[\w./*-]{1,64}$`)
 
-// Quoted returns s in quotes, with a space before it, if it can be repeated.
+// Quoted returns a space and s in quotes. If an error must not repeat s, it returns " like
+// that".
 func Quoted(s string) string {
 	if !harmless.MatchString(s) {
 		return " like that"
@@ -28,7 +30,7 @@ func Quoted(s string) string {
 	return " '" + s + "'"
 }
 
-// Nearest returns the known name that is most like one, or nothing if none is.
+// Nearest returns the known name that is most similar to name; "" if none is similar.
 func Nearest(name string, known []string) string {
 	name = strings.ReplaceAll(strings.ToLower(name), "-", "_")
 	best, least := "", 1+max(2, len(name)/4)
@@ -40,7 +42,7 @@ func Nearest(name string, known []string) string {
 	if best != "" || len(name) < 3 {
 		return best
 	}
-	// A part of one: max_value for max_value_size.
+	// The name may be a part of a known one, such as max_value for max_value_size.
 	for _, k := range known {
 		if !strings.Contains(strings.ReplaceAll(k, "-", "_"), name) {
 			continue
@@ -53,8 +55,8 @@ func Nearest(name string, known []string) string {
 	return best
 }
 
-// edits returns the number of letters to insert, remove, replace or swap with
-// their neighbour that makes b of a.
+// edits returns the edit distance of a and b: letters to insert, remove, replace, or swap
+// with their neighbour.
 func edits(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {
