@@ -19,22 +19,13 @@ func (b *bench) engineGet(ctx context.Context, rows []row) error {
 	if err != nil {
 		return err
 	}
-	var one, two, allocs []float64
-	for _, l := range lines {
-		allocs = append(allocs, l.metrics["allocs/op"])
-		if strings.HasSuffix(l.name, "-2") {
-			two = append(two, l.metrics["ns/op"])
-		} else {
-			one = append(one, l.metrics["ns/op"])
-		}
-	}
-	if len(one) != len(two) || len(one) == 0 {
+	one, two := split(lines, "ns/op")
+	scaling := quotients(one, two)
+	if len(scaling) == 0 {
 		return fmt.Errorf("%d results on one core, %d on two", len(one), len(two))
 	}
-	scaling := make([]float64, len(one))
-	for i := range one {
-		scaling[i] = one[i] / two[i]
-	}
+	allocsOne, allocsTwo := split(lines, "allocs/op")
+	allocs := append(allocsOne, allocsTwo...)
 	for _, r := range rows {
 		res := result{row: r}
 		switch {
@@ -75,6 +66,60 @@ func (b *bench) localHeap(ctx context.Context, rows []row) error {
 		b.results = append(b.results, res)
 	}
 	return nil
+}
+
+// farScaling runs the Go benchmarks of requests to a store that takes its time, but no
+// core, on one core and on two. No server runs meanwhile.
+func (b *bench) farScaling(ctx context.Context, rows []row) error {
+	for _, r := range rows {
+		name := "BenchmarkFarGet"
+		if r.what == farPost {
+			name = "BenchmarkFarPost"
+		}
+		lines, err := b.goBench(ctx, "./internal/httpapi", name, "-test.cpu", "1,2",
+			"-test.count", strconv.Itoa(b.options.rounds), "-test.benchtime", (b.duration / 2).String())
+		if err != nil {
+			return err
+		}
+		one, two := split(lines, "ns/op")
+		res := result{row: r, values: quotients(one, two)}
+		oneCPU, twoCPU := split(lines, "cpu-ns/op")
+		_, calls := split(lines, "keys/call")
+		res.notes = []string{fmt.Sprintf("%s: CPU time a request %.1f µs on one core, %.1f µs on two, where one call to the store has %.0f keys. Both cores are busy if the second figure is twice the time a request, %.1f µs.",
+			r.what, median(oneCPU)/1000, median(twoCPU)/1000, median(calls), median(two)/1000)}
+		switch {
+		case len(res.values) == 0:
+			return fmt.Errorf("%d results of %s on one core, %d on two", len(one), name, len(two))
+		case b.cores.server == b.cores.load:
+			res.invalid = "this machine has one core"
+		}
+		b.results = append(b.results, res)
+	}
+	return nil
+}
+
+// split returns a metric of a benchmark on one core, and on two.
+func split(lines []benchLine, metric string) (one, two []float64) {
+	for _, l := range lines {
+		if strings.HasSuffix(l.name, "-2") {
+			two = append(two, l.metrics[metric])
+		} else {
+			one = append(one, l.metrics[metric])
+		}
+	}
+	return one, two
+}
+
+// quotients divides round by round. It returns none if a round has no partner.
+func quotients(a, b []float64) []float64 {
+	if len(a) != len(b) {
+		return nil
+	}
+	q := make([]float64, len(a))
+	for i := range a {
+		q[i] = quotient(a[i], b[i])
+	}
+	return q
 }
 
 // goBench builds the tests of a package and runs one benchmark, on all cores

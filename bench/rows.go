@@ -60,6 +60,12 @@ const (
 // rawMemory is the row of values that keep a content type.
 const rawMemory = "memory in Redis a key, raw text"
 
+// The rows of requests to a store that takes 200 µs, but no core.
+const (
+	farGet  = "GET from a store that takes 200 µs, on two cores: requests/s"
+	farPost = "POST to a store that takes 200 µs, on two cores: requests/s"
+)
+
 // ratio is the unit of rows that compare two sides.
 const ratio = "×"
 
@@ -89,6 +95,10 @@ func (b *bench) parts() []part {
 			{what: "`Engine.Get`, local hit: allocations", beside: "–", target: atMost(0)},
 			{what: "`Engine.Get`, local hit: time", beside: "–", target: atMost(200), unit: " ns"},
 			{what: "`Engine.Get`, local hit, on two cores: calls/s", beside: "on one core", target: atLeast(1.6), unit: ratio},
+		}},
+		{run: b.farScaling, rows: []row{
+			{what: farGet, beside: "on one core", target: atLeast(1.7), unit: ratio},
+			{what: farPost, beside: "on one core", target: atLeast(1.7), unit: ratio},
 		}},
 		{run: b.localHeap, rows: []row{
 			{what: "live heap of a full local tier, values of 30 B", beside: "its `local_max_bytes`", target: atMost(1.3), unit: ratio},

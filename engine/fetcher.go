@@ -89,6 +89,7 @@ func (f *fetcher) tellHits() {
 
 // lane sends batches until nothing is pending.
 func (f *fetcher) lane() {
+	answered := 0
 	for {
 		if f.watch != nil {
 			f.watch.awaitFirstTry(f.settings.Load().Timeout / 2)
@@ -97,11 +98,12 @@ func (f *fetcher) lane() {
 		// this fetch. An idle core has none, so this takes no time there. On a busy core
 		// the fetch waits for its turn, and carries more keys.
 		runtime.Gosched()
-		b := f.take()
+		b := f.take(answered)
 		if b.isEmpty() {
 			return
 		}
 		f.send(b, store.AnyRoom)
+		answered = len(b.keys)
 	}
 }
 
@@ -134,12 +136,12 @@ func (b *flightBatch) isEmpty() bool { return len(b.flights) == 0 && len(b.uses)
 
 // take takes the next batch, and marks its flights as sent. If the batch is empty, the
 // lane ends.
-func (f *fetcher) take() flightBatch {
+func (f *fetcher) take(answered int) flightBatch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b := flightBatch{seen: f.seen, sent: f.local.now()}
 	taken := 0
-	share := f.pace.share(len(f.pending))
+	share := f.pace.share(len(f.pending), answered)
 	for _, fl := range f.pending {
 		n := len(b.flights)
 		if n == min(maxFetch, share) {

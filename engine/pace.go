@@ -37,11 +37,12 @@ const near = 2 * time.Millisecond
 
 // share returns how many of the waiting calls go into the next batch. Of many, only
 // half do: while these are in the store, this process hands out the answers to the
-// other half and takes in new calls. Up to 16 stay together, since each batch has a
-// cost of its own. All stay together if the store is not near.
-func (p *pace) share(waiting int) int {
+// other half and takes in new calls. The calls that were just answered count as
+// waiting, since others mostly come in their place at once. Up to 16 stay together,
+// since each batch has a cost of its own. All stay together if the store is not near.
+func (p *pace) share(waiting, answered int) int {
 	if time.Duration(p.took.Load()) > near {
 		return waiting
 	}
-	return max(16, (waiting+1)/2)
+	return max(16, (waiting+answered+1)/2)
 }

@@ -110,8 +110,8 @@ func (q *queue) put(j *job, most queueBounds) error {
 // take removes the next jobs: at most their share of the waiting ones, and at most
 // maxJobs and maxBytes, which one job alone may exceed. The jobs count against the
 // bounds of the queue until release. take answers jobs with too little time left with
-// ErrTimeout.
-func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
+// ErrTimeout. So many jobs as answered were just answered.
+func (q *queue) take(maxJobs int, maxBytes int64, p *pace, answered int) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for e := q.waiting.Front(); e != nil; e = q.waiting.Front() {
@@ -121,7 +121,7 @@ func (q *queue) take(maxJobs int, maxBytes int64, p *pace) []*job {
 		}
 		q.refuse(j, ErrTimeout)
 	}
-	maxJobs = min(maxJobs, p.share(q.waiting.Len()))
+	maxJobs = min(maxJobs, p.share(q.waiting.Len(), answered))
 	taken := make([]*job, 0, min(maxJobs, q.waiting.Len()))
 	var bytes int64
 	for e := q.waiting.Front(); e != nil && len(taken) < maxJobs; e = q.waiting.Front() {

@@ -151,7 +151,8 @@ func TestOfManyHalfGoesIntoTheNextCall(t *testing.T) {
 			// One write and three reads were on their way. Lanes may overtake each
 			// other between taking and sending.
 			slices.SortFunc(reads, func(a, b int) int { return b - a })
-			if want := []int{30, 16, 13}; !slices.Equal(writes, want) {
+			// The second half finds as many answered as it has writes.
+			if want := []int{30, 29}; !slices.Equal(writes, want) {
 				t.Errorf("batches of %d writes, want %d", writes, want)
 			}
 			if want := []int{29, 16, 12}; !slices.Equal(reads, want) {

@@ -70,8 +70,10 @@ func (w *worker) called() {
 
 func (w *worker) run() {
 	defer close(w.done)
+	answered := 0
 	for {
-		jobs := w.queue.take(maxBatchJobs, maxBatchBytes, &w.pace)
+		jobs := w.queue.take(maxBatchJobs, maxBatchBytes, &w.pace, answered)
+		answered = len(jobs)
 		switch {
 		case len(jobs) > 0:
 			w.apply(jobs)
