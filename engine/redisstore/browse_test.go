@@ -50,6 +50,7 @@ func TestBrowsingWorksWhereNothingCanBeWritten(t *testing.T) {
 	})
 	t.Run("a replica", func(t *testing.T) {
 		f := newFixture(t)
+		f.do("CONFIG", "SET", "repl-diskless-sync-delay", "0") // else it waits for more replicas
 		f.apply(create("a", "1"), create("b", "2"))
 		host, port, _ := strings.Cut(f.server.Addr, ":")
 		replica := redistest.Start(t, "--replicaof", host+" "+port)

@@ -3,7 +3,6 @@ package redisstore_test
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -100,19 +99,27 @@ func inspect(ctx context.Context, client *redis.Client, namespace string) ([]sto
 // kept lists what the policy keeps beside ranks.
 func kept(ctx context.Context, client *redis.Client, namespace string) (k storetest.Kept, err error) {
 	prefix := "{" + namespace + "}:"
+	var state *redis.MapStringStringCmd
+	var ghosts, shadow *redis.ZSliceCmd
+	// The model asks after every step, so all in one round trip.
+	if _, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		state = p.HGetAll(ctx, prefix+"state")
+		ghosts = p.ZRangeWithScores(ctx, prefix+"ghosts", 0, -1)
+		shadow = p.ZRangeWithScores(ctx, prefix+"shadow", 0, -1)
+		return nil
+	}); err != nil {
+		return k, err
+	}
 	for field, to := range map[string]*float64{
 		"clock": &k.State.Clock, "window": &k.State.Window, "start": &k.State.Start, "shift": &k.State.Shift,
 	} {
-		*to, err = client.HGet(ctx, prefix+"state", field).Float64()
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return k, err
+		if value, found := state.Val()[field]; found {
+			if *to, err = strconv.ParseFloat(value, 64); err != nil {
+				return k, err
+			}
 		}
 	}
-	former, err := client.HGet(ctx, prefix+"state", "former").Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return k, err
-	}
-	for fields := strings.Fields(former); len(fields) > 0; fields = fields[6:] {
+	for fields := strings.Fields(state.Val()["former"]); len(fields) > 0; fields = fields[6:] {
 		f := store.Former{Policy: fields[0]}
 		for i, to := range []*float64{&f.Clock, &f.Base, &f.Start, &f.Half, &f.Shift} {
 			if *to, err = strconv.ParseFloat(fields[i+1], 64); err != nil {
@@ -121,17 +128,16 @@ func kept(ctx context.Context, client *redis.Client, namespace string) (k storet
 		}
 		k.State.Former = append(k.State.Former, f)
 	}
-	for name, to := range map[string]*map[string]float64{"ghosts": &k.Ghosts, "shadow": &k.Shadow} {
-		*to = map[string]float64{}
-		notes, err := client.ZRangeWithScores(ctx, prefix+name, 0, -1).Result()
-		if err != nil {
-			return k, err
-		}
-		for _, z := range notes {
-			(*to)[z.Member.(string)] = z.Score
-		}
-	}
+	k.Ghosts, k.Shadow = notes(ghosts.Val()), notes(shadow.Val())
 	return k, nil
+}
+
+func notes(all []redis.Z) map[string]float64 {
+	numbers := make(map[string]float64, len(all))
+	for _, z := range all {
+		numbers[z.Member.(string)] = z.Score
+	}
+	return numbers
 }
 
 // row puts together what the three structures have of an entry.

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -63,6 +64,16 @@ func (f *fixture) apply(writes ...store.Write) store.Applied {
 		f.Fatal(err)
 	}
 	return a
+}
+
+// fill creates n entries in one call.
+func (f *fixture) fill(format string, n int) {
+	f.Helper()
+	var writes []store.Write
+	for i := range n {
+		writes = append(writes, create(fmt.Sprintf(format, i), "v"))
+	}
+	f.apply(writes...)
 }
 
 func (f *fixture) fetch(keys ...string) store.Fetched {

@@ -40,9 +40,7 @@ func TestStructuresThatDisagreeAreRepaired(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			f.limits.MaxKeys = 50
-			for i := range 50 {
-				f.apply(create(fmt.Sprintf("k%d", i), "v"))
-			}
+			f.fill("k%d", 50)
 			harm(f)
 			// The capacity holds all the same.
 			for i := range 20 {

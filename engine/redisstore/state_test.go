@@ -40,9 +40,7 @@ func TestAStateThatSomebodyWroteIsRepairedAndKeepsNobodyFromReading(t *testing.T
 }
 
 func (f *fixture) harmState(field, value string) {
-	for i := range 20 {
-		f.apply(create(fmt.Sprintf("k%02d", i), "v"))
-	}
+	f.fill("k%02d", 20)
 	f.fetch("k01", "k02")
 	f.do("HSET", "{cache}:state", field, value)
 	if strings.HasPrefix(field, "repair") {

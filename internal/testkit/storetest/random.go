@@ -230,6 +230,9 @@ func (c *comparison) check(t rapid.TB) {
 		t.Fatalf("%d keys at a capacity of %d", len(rows), c.model.limits.MaxKeys)
 	}
 	for i := range max(len(rows), len(c.model.rows)) {
+		if i < len(rows) && i < len(c.model.rows) && rows[i].equals(c.model.rows[i].Ranked) {
+			continue
+		}
 		got, want := "nothing", "nothing"
 		if i < len(rows) {
 			got = rows[i].String()
@@ -237,8 +240,6 @@ func (c *comparison) check(t rapid.TB) {
 		if i < len(c.model.rows) {
 			want = c.model.rows[i].String()
 		}
-		if got != want {
-			t.Fatalf("place %d of the eviction order has\n%s, want\n%s", i, got, want)
-		}
+		t.Fatalf("place %d of the eviction order has\n%s, want\n%s", i, got, want)
 	}
 }

@@ -45,6 +45,11 @@ func (r Ranked) String() string {
 		r.Key, r.Score, r.Insertion, r.Entry.Version, describe(r.Entry.Value))
 }
 
+func (r Ranked) equals(other Ranked) bool {
+	return r.Key == other.Key && r.Score == other.Score && r.Insertion == other.Insertion &&
+		r.Entry.Version == other.Entry.Version && differ(r.Entry.Value, other.Entry.Value) == nil
+}
+
 func describe(v store.Value) string {
 	if len(v.Data) > 64 {
 		return fmt.Sprintf("%c %q %d bytes", v.Kind, v.ContentType, len(v.Data))

@@ -88,7 +88,7 @@ var switchTests = []test{
 	}},
 
 	{"it makes no difference whether all are converted when the policy changes again", func(f *fixture) {
-		const n = 500
+		const n = store.TrimStep * 3 / 2
 		for _, first := range store.Policies {
 			for _, second := range others(first) {
 				for _, third := range others(second) {
@@ -266,7 +266,9 @@ var switchTests = []test{
 				}
 			}
 			c.run(f, writes)
-			c.check(f)
+			if round%2 == 0 {
+				c.check(f)
+			}
 		}
 	}},
 }
