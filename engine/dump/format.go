@@ -155,7 +155,7 @@ func decodeLine(b []byte) (*line, Entry, error) {
 
 func (l *line) value() (store.Value, error) {
 	if (l.Value == nil) == (l.Base64 == nil) {
-		return store.Value{}, errors.New("there must be value or base64, and not both")
+		return store.Value{}, errors.New("there must be either value or base64")
 	}
 	isRaw := l.Type == typeRaw || l.Type == "" && l.Value == nil
 	if l.ContentType != "" && !isRaw {
@@ -175,7 +175,7 @@ func (l *line) value() (store.Value, error) {
 	case l.Value != nil && (name == typeJSON || name == ""):
 		return store.Value{Data: l.Value, Kind: store.JSON}, nil
 	case l.Value != nil && (name == typeString || name == typeRaw):
-		return store.Value{}, fmt.Errorf("a value of the type %s is a JSON string, or in base64", name)
+		return store.Value{}, fmt.Errorf("a value of the type %s must be a JSON string or in base64", name)
 	case l.Value == nil && name == typeString:
 		return store.Value{Data: *l.Base64, Kind: store.String}, nil
 	case l.Value == nil && name == typeJSON:

@@ -73,7 +73,7 @@ func read(r io.Reader, visit func(number int, at span, e Entry) error) (Contents
 			continue
 		}
 		if c.IsWhole {
-			return c, &LineError{number, errors.New("there is something behind the last line of the export")}
+			return c, &LineError{number, errors.New("there is text behind the last line of the export")}
 		}
 		if len(bytes.TrimSpace(b)) == 0 {
 			continue
@@ -90,7 +90,7 @@ func read(r io.Reader, visit func(number int, at span, e Entry) error) (Contents
 		case l.After != nil:
 			c.After = *l.After
 		case l.Entries != c.Entries:
-			return c, &LineError{number, fmt.Errorf("the export had %d entries, and %d are there", l.Entries, c.Entries)}
+			return c, &LineError{number, fmt.Errorf("the export had %d entries, and the file has %d", l.Entries, c.Entries)}
 		default:
 			c.IsWhole = true
 		}

@@ -101,8 +101,8 @@ func flagError(cmd *cobra.Command, err error) error {
 }
 
 const exitCodes = `
-Exit codes: 0 all was done. 1 it failed or was interrupted; what was done is
-said. 2 the arguments or the input are wrong, and nothing was changed.`
+Exit codes: 0 all was done. 1 it failed or was interrupted; the output says what
+was done. 2 the arguments or the input are wrong; nothing was changed.`
 
 // exiting returns run with the exit codes that the help describes.
 func exiting(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {

@@ -17,9 +17,9 @@ func exportCommand(settings *Settings) *cobra.Command {
 	var output string
 	var resume, quiet bool
 	cmd := newCommand("export", "Writes all entries of a namespace to a file", `
-Writes the entries of a namespace as JSON lines: next to leave first, each with
-its value, type, rank and age. Ranks stay as they are, and other users of the
-Redis go on meanwhile. --resume continues a file that was not finished.
+Writes the entries of a namespace as JSON lines in eviction order, each with its
+value, type, rank and age. The export changes no rank, and other users of the
+Redis can go on meanwhile. --resume continues a file that was not finished.
 
   caddy redis-proxy export --config Caddyfile --output cache.jsonl
   caddy redis-proxy export --store '{env.REDIS_URL}' --namespace cache | gzip > cache.jsonl.gz`,
@@ -36,8 +36,8 @@ Redis go on meanwhile. --resume continues a file that was not finished.
 		})
 	from.add(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "-", "the file to write; - is the standard output")
-	cmd.Flags().BoolVar(&resume, "resume", false, "continue the file that --output names, if it is there")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "show no progress, and log warnings alone")
+	cmd.Flags().BoolVar(&resume, "resume", false, "continue the file that --output names, if it exists")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "show no progress, and log warnings only")
 	return cmd
 }
 
@@ -62,7 +62,7 @@ func (e *exporting) run(ctx context.Context, stdout io.Writer) (err error) {
 	}
 	if e.output == "-" {
 		if e.resume {
-			return usageError{errors.New("--resume needs --output: what the standard output got is not known any more")}
+			return usageError{errors.New("--resume needs --output: the command cannot know what an earlier run wrote to standard output")}
 		}
 		counts, err := x.Run(ctx, stdout)
 		e.progress.end(counts)
@@ -91,7 +91,7 @@ func (e *exporting) run(ctx context.Context, stdout io.Writer) (err error) {
 // toFile exports to a regular file, or continues one with --resume.
 func (e *exporting) toFile(ctx context.Context, x *dump.Export, file *os.File, size int64) error {
 	if size > 0 && !e.resume {
-		return usageError{fmt.Errorf("%s exists and is not empty: --resume continues it", file.Name())}
+		return usageError{fmt.Errorf("%s exists and is not empty; --resume continues it", file.Name())}
 	}
 	if size > 0 {
 		had, err := x.Resume(file)

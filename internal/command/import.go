@@ -20,20 +20,21 @@ func importCommand(settings *Settings) *cobra.Command {
 	var input, from, keyPrefix string
 	var original, partial, quiet bool
 	cmd := newCommand("import", "Puts the entries of a file, or of the original, into a namespace", `
-Restores the entries of an export with their places in the eviction order. The
-whole file is read before anything is changed. Keys that exist keep their values
-and are counted, so that an import that was interrupted is simply run again. If
-there is not room for all, the entries worth most remain.
+Restores the entries of an export with their places in the eviction order. It
+reads the whole file before it changes anything. Keys that exist keep their
+values and are counted. So an interrupted import can simply be run again. If
+there is no room for all entries, the most valued ones remain.
 
-With --original the entries come from a Redis that the Python stack which
-redis_proxy replaces has filled: LRU-STORE and LRU-KEYS, which stay as they are.
+With --original, the entries come from the Redis of the Python stack that
+redis_proxy replaces: LRU-STORE and LRU-KEYS. Both stay as they are.
 
-Keys are taken as they are: those of an export have in them what key_prefix puts
-before every key. --key-prefix puts a text before them, for keys of the original
-or of a file from elsewhere.
+Keys stay as they are. Keys of an export already begin with the text of
+key_prefix. --key-prefix puts a text before each key, for keys of the original or
+of a file from elsewhere.
 
-Limits count only for a namespace that does not exist yet. They are those of
---config, else those flags that are given, and for the rest those of the file.
+Limits are used only for a namespace that does not exist yet. With --config they
+are those of the configuration. With --store they are those of the flags, and of
+the file for flags that are not given.
 
   caddy redis-proxy import --config Caddyfile --input cache.jsonl
   caddy redis-proxy import --config Caddyfile --original --from redis://old:6379/0`,
@@ -57,7 +58,7 @@ Limits count only for a namespace that does not exist yet. They are those of
 			case original:
 				return i.original(ctx, from)
 			case from != "":
-				return usageError{errors.New("--from says where the data of --original are, which is not there")}
+				return usageError{errors.New("--from is for --original: it says where the original is")}
 			}
 			return i.file(ctx, input, partial, cmd.InOrStdin())
 		})
@@ -65,11 +66,11 @@ Limits count only for a namespace that does not exist yet. They are those of
 	limits.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVarP(&input, "input", "i", "-", "the file to read; - is the standard input")
-	flags.BoolVar(&partial, "partial", false, "take a file that was cut off for what is there of it")
+	flags.BoolVar(&partial, "partial", false, "import the entries of a file that was cut off")
 	flags.BoolVar(&original, "original", false, "read LRU-STORE and LRU-KEYS from a Redis")
 	flags.StringVar(&keyPrefix, "key-prefix", "", "put this text before each key, as key_prefix does")
-	flags.StringVar(&from, "from", "", "with --original: the URL of that Redis, like --store; default: the same one")
-	flags.BoolVarP(&quiet, "quiet", "q", false, "show no progress, and log warnings alone")
+	flags.StringVar(&from, "from", "", "with --original: the URL of that Redis, as in --store; default: the same Redis")
+	flags.BoolVarP(&quiet, "quiet", "q", false, "show no progress, and log warnings only")
 	return cmd
 }
 
@@ -152,7 +153,7 @@ func openInput(name string, stdin io.Reader) (*os.File, int64, error) {
 
 func again(err error) error {
 	if err != nil {
-		return fmt.Errorf("%w (the command can be repeated: what is there already stays)", err)
+		return fmt.Errorf("%w (repeat the command to go on: restored entries stay)", err)
 	}
 	return nil
 }

@@ -24,10 +24,10 @@ type storeFlags struct{ config, adapter, store, namespace string }
 
 func (f *storeFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVarP(&f.config, "config", "c", "", "the configuration whose redis_proxy says where the entries are; default: ./Caddyfile")
-	flags.StringVarP(&f.adapter, "adapter", "a", "", "the config adapter, where the name of the file does not tell")
+	flags.StringVarP(&f.config, "config", "c", "", "the configuration with the redis_proxy whose entries are meant; default: ./Caddyfile")
+	flags.StringVarP(&f.adapter, "adapter", "a", "", "the config adapter, if the name of the file does not tell it")
 	flags.StringVarP(&f.store, "store", "s", "", "instead of --config: the URL of the Redis; '{env.REDIS_URL}' keeps a password out of the list of processes")
-	flags.StringVarP(&f.namespace, "namespace", "n", "", "the namespace; with --config only needed where that has several; default: cache")
+	flags.StringVarP(&f.namespace, "namespace", "n", "", "the namespace; with --config needed only if that has several; default: cache")
 }
 
 // checkStoredKey returns an error for a key that no request can name, whatever
@@ -55,7 +55,7 @@ func (f *storeFlags) find(settings *Settings) (Cache, error) {
 	var err error
 	switch {
 	case f.store != "" && (f.config != "" || f.adapter != ""):
-		err = errors.New("--config and --store both say where the entries are: give one of them")
+		err = errors.New("--config and --store both say where the entries are; give one of them")
 	case f.store != "":
 		found, err = f.findByURL(settings)
 	default:
@@ -92,7 +92,7 @@ func (s *Settings) parseStore(flag, url string) (*redisstore.Target, error) {
 	return target, nil
 }
 
-var errEmbedded = errors.New("the entries of an embedded store are in the memory of the running Caddy and end with it: only those in a Redis can be exported and imported")
+var errEmbedded = errors.New("the entries of an embedded store are in the memory of the running Caddy and end with it; only entries in a Redis can be exported and imported")
 
 func (f *storeFlags) findInConfig(settings *Settings) (Cache, error) {
 	config, _, _, err := caddycmd.LoadConfig(f.config, f.adapter)
@@ -100,7 +100,7 @@ func (f *storeFlags) findInConfig(settings *Settings) (Cache, error) {
 		return Cache{}, err
 	}
 	if config == nil {
-		return Cache{}, errors.New("nothing says where the entries are: give --config, or --store and --namespace")
+		return Cache{}, errors.New("nothing says where the entries are; give --config, or --store and --namespace")
 	}
 	configured, err := settings.Caches(config)
 	if err != nil {
@@ -128,7 +128,7 @@ func (f *storeFlags) findInConfig(settings *Settings) (Cache, error) {
 	}
 	switch names := slices.Sorted(maps.Keys(choice)); {
 	case len(names) > 1:
-		return Cache{}, fmt.Errorf("the configuration has several namespaces (%s): choose with --namespace, or with --store", strings.Join(names, ", "))
+		return Cache{}, fmt.Errorf("the configuration has several namespaces (%s); choose one with --namespace or --store", strings.Join(names, ", "))
 	case len(names) == 0 && embedded:
 		return Cache{}, errEmbedded
 	case len(names) == 0 && f.namespace != "":
