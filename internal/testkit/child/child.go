@@ -1,4 +1,4 @@
-// Package child runs programs that end at the latest when this one does.
+// Package child runs programs that end when this process ends, if not before.
 package child
 
 import (
@@ -16,8 +16,8 @@ type Process struct {
 	Done   <-chan struct{} // closed when the program has ended
 }
 
-// Start starts a program and writes to out what the program prints. The error
-// is that of starting it, not of what it does afterwards.
+// Start starts a program, and writes its output to out. The error says that it could not
+// be started.
 func Start(cmd *exec.Cmd, out *Output) (*Process, error) {
 	cmd.Stdout, cmd.Stderr = out, out
 	dieWithParent(cmd)
@@ -26,7 +26,7 @@ func Start(cmd *exec.Cmd, out *Output) (*Process, error) {
 	started := make(chan error, 1)
 	go func() {
 		defer close(done)
-		// The kernel takes the thread that starts a process for its parent.
+		// For the kernel, the parent of a process is the thread that starts it.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -41,8 +41,8 @@ func Start(cmd *exec.Cmd, out *Output) (*Process, error) {
 // Signal sends the program a signal, unless it has ended.
 func (p *Process) Signal(s os.Signal) { _ = p.Cmd.Process.Signal(s) }
 
-// Kill ends the program as a crash does, also a stopped one, and waits for its
-// end.
+// Kill ends the program like a crash, even if it is stopped, and waits until it has
+// ended.
 func (p *Process) Kill() {
 	_ = p.Cmd.Process.Kill()
 	<-p.Done
@@ -58,7 +58,7 @@ func (p *Process) Ended() bool {
 	}
 }
 
-// Output keeps what programs print. Its zero value is ready to use.
+// Output keeps the output of programs. Its zero value is ready to use.
 type Output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

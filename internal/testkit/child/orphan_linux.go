@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// dieWithParent makes the kernel kill the process when this one ends
-// without running its cleanups, as tests do on a panic or a timeout.
+// dieWithParent makes the kernel kill the program if this process ends without cleanup,
+// as tests do after a panic or a timeout.
 func dieWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -4,5 +4,5 @@ package child
 
 import "os/exec"
 
-// dieWithParent does nothing where the kernel has no such service.
+// dieWithParent does nothing: only Linux can kill a program when its parent ends.
 func dieWithParent(*exec.Cmd) {}

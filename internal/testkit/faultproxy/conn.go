@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// conn is a connection of a client, and the one to the server for it.
+// conn is a connection of a client, with its connection to the server.
 type conn struct {
 	*Proxy
 	client, server net.Conn
@@ -24,8 +24,8 @@ func (c *conn) reset() {
 	c.server.Close()
 }
 
-// run passes commands on, each after the reply to the one before, until the
-// client subscribes: from then on both sides speak when they like.
+// run passes commands on, each after the reply to the one before. Once the client
+// subscribes, both sides may send at any time.
 func (c *conn) run(client, server *bufio.Reader) {
 	for {
 		request, err := readFrame(client)
@@ -48,7 +48,7 @@ func (c *conn) run(client, server *bufio.Reader) {
 	}
 }
 
-// exchange passes one command on, and reports whether the connection stands.
+// exchange passes on one command and its reply. It reports false if the connection ends.
 func (c *conn) exchange(f Fault, script bool, request []byte, client, server *bufio.Reader) bool {
 	if !c.held(f.Hold) {
 		return false
@@ -87,7 +87,7 @@ func (c *conn) exchange(f Fault, script bool, request []byte, client, server *bu
 	return err == nil
 }
 
-// subscribe passes everything on in both directions.
+// subscribe passes on everything in both directions.
 func (c *conn) subscribe(request []byte, client, server *bufio.Reader) {
 	c.mu.Lock()
 	c.subscribed = true
@@ -117,8 +117,8 @@ func (c *conn) pump(to net.Conn, from *bufio.Reader) {
 	}
 }
 
-// open waits while traffic is frozen. It and its like return false when the
-// proxy ends.
+// open waits while traffic is frozen. Like held and pause, it returns false when the proxy
+// ends.
 func (c *conn) open(subscription bool) bool {
 	c.mu.Lock()
 	frozen := c.frozen

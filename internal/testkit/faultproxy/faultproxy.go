@@ -1,5 +1,5 @@
-// Package faultproxy stands between a client of Redis and the server, and
-// breaks what passes through it as a test says.
+// Package faultproxy is a proxy between a client of Redis and the server. Tests tell it
+// which faults to cause.
 package faultproxy
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Ending says how an exchange, that is a command and its reply, ends.
+// Ending says how an exchange ends. An exchange is a command and its reply.
 type Ending int
 
 const (
@@ -20,7 +20,7 @@ const (
 	Lose
 	// Cut executes the command and resets the connection in mid-reply.
 	Cut
-	// Silence executes the command and says nothing, on an open connection.
+	// Silence executes the command and sends no reply on the open connection.
 	Silence
 	// Refuse closes the connection instead of passing the command on.
 	Refuse
@@ -28,18 +28,18 @@ const (
 	Mute
 )
 
-// Fault is what happens to one exchange. The zero Fault is none.
+// Fault is a fault of one exchange. The zero Fault is none.
 type Fault struct {
-	// Hold, if set, keeps the command back until it is closed. The command is
-	// then passed on also if the client is gone, as a network does.
+	// Hold, if set, holds back the command until the channel is closed. The command is
+	// then passed on even if the client is gone, as a network does.
 	Hold <-chan struct{}
-	// HoldReply does so with the reply, and Delay keeps it back for a time.
+	// HoldReply does the same with the reply. Delay holds back the reply for a time.
 	HoldReply <-chan struct{}
 	Delay     time.Duration
 	Ending    Ending
 }
 
-// Proxy passes connections to a server on. It ends with the test.
+// Proxy passes on connections to a server. It ends with the test.
 type Proxy struct {
 	// Addr is the host and port that it listens on.
 	Addr string
@@ -53,8 +53,8 @@ type Proxy struct {
 	conns    map[*conn]struct{}
 	next     []Fault
 	rule     func() Fault
-	frozen   chan struct{} // closed by Thaw; nil while all passes
-	// onlySubscriptions says that only those are frozen.
+	frozen   chan struct{} // closed by Thaw; nil while nothing is frozen
+	// onlySubscriptions says that only subscriptions are frozen.
 	onlySubscriptions bool
 	came, answered    int
 }
@@ -70,27 +70,27 @@ func Start(t testing.TB, addr string) *Proxy {
 	return p
 }
 
-// URL returns the address as a store in a configuration is written.
+// URL returns the address as a value of the setting store.
 func (p *Proxy) URL() string { return "redis://" + p.Addr + "/0" }
 
-// Next sets the faults of the next commands that run a script, in order.
-// Those after them meet the rule.
+// Next sets the faults of the next commands that run a script, in order. Later commands
+// follow the rule.
 func (p *Proxy) Next(faults ...Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.next = append(p.next, faults...)
 }
 
-// Rule sets what decides the fault of each command that runs a script; nil
-// is none. It may be called from any number of goroutines.
+// Rule sets a function that returns the fault of each command that runs a script; nil means
+// no faults. The function may be called from any number of goroutines.
 func (p *Proxy) Rule(rule func() Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rule = rule
 }
 
-// Scripts returns how many commands to run a script came so far, and how many
-// of them the server has answered.
+// Scripts returns how many commands that run a script came so far, and how many of them
+// the server has answered.
 func (p *Proxy) Scripts() (came, answered int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,7 +114,7 @@ func (p *Proxy) Up() error { return p.listen(p.Addr) }
 // CutAll resets all connections.
 func (p *Proxy) CutAll() { p.cut(func(*conn) bool { return true }) }
 
-// CutSubscriptions resets those that subscribed.
+// CutSubscriptions resets the connections that subscribed.
 func (p *Proxy) CutSubscriptions() { p.cut(func(c *conn) bool { return c.subscribed }) }
 
 func (p *Proxy) cut(which func(*conn) bool) {
@@ -127,11 +127,10 @@ func (p *Proxy) cut(which func(*conn) bool) {
 	}
 }
 
-// Freeze stops passing anything on, without a word: connections stay open,
-// and new ones are taken.
+// Freeze stops all traffic silently: connections stay open, and new ones are accepted.
 func (p *Proxy) Freeze() { p.freeze(false) }
 
-// FreezeSubscriptions does the same to the connections that subscribe.
+// FreezeSubscriptions stops the traffic of connections that subscribed.
 func (p *Proxy) FreezeSubscriptions() { p.freeze(true) }
 
 func (p *Proxy) freeze(only bool) {
@@ -143,7 +142,7 @@ func (p *Proxy) freeze(only bool) {
 	p.onlySubscriptions = only
 }
 
-// Thaw lets what was frozen go on.
+// Thaw ends Freeze and FreezeSubscriptions.
 func (p *Proxy) Thaw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,8 +152,7 @@ func (p *Proxy) Thaw() {
 	}
 }
 
-// Close ends all connections and waits for the end of everything that Start
-// started.
+// Close ends all connections, and waits until everything that Start started has ended.
 func (p *Proxy) Close() {
 	select {
 	case <-p.done:
@@ -211,7 +209,7 @@ func (p *Proxy) serve(l net.Listener, client net.Conn) {
 	p.mu.Unlock()
 }
 
-// fault returns what happens to a script that comes now.
+// fault returns the fault of a script that comes now.
 func (p *Proxy) fault() Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// readFrame reads one value of the Redis protocol, version 2 or 3, as it is:
-// a command, a reply or a message.
+// readFrame returns the bytes of one value of the Redis protocol, version 2 or 3: a
+// command, a reply or a message.
 func readFrame(r *bufio.Reader) ([]byte, error) {
 	var b bytes.Buffer
 	err := copyFrame(&b, r)

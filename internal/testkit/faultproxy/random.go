@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Random returns a rule under which one exchange in oneIn goes wrong in one
-// of all ways, or takes up to delay.
+// Random returns a rule that gives one exchange in oneIn a random fault, or a delay of up
+// to delay.
 func Random(seed uint64, oneIn int, delay time.Duration) func() Fault {
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -1,5 +1,5 @@
-// Package redistest starts real Redis servers for tests. A test that needs
-// one fails where there is no redis-server; it is never skipped.
+// Package redistest starts real Redis servers for tests. Without a redis-server, a test
+// that needs one fails; it is never skipped.
 package redistest
 
 import (
@@ -24,11 +24,11 @@ import (
 // patience bounds how long a server may take to start; a machine may be busy.
 const patience = time.Minute
 
-// errNotInstalled tells what to do; a test's log may be all that is read.
+// errNotInstalled says what to do, since a reader may see only the log of a test.
 var errNotInstalled = errors.New("redis-server is not on PATH; install it " +
 	"(Debian and Ubuntu: apt-get install redis-server; Fedora: dnf install redis; macOS: brew install redis)")
 
-// Server is a redis-server of our own, reached by nobody else.
+// Server is a redis-server that only the test uses.
 type Server struct {
 	// Addr is the host and port that it listens on.
 	Addr string
@@ -43,12 +43,12 @@ type Server struct {
 	clients []*redis.Client
 }
 
-// Start starts a server that ends with the test. It keeps nothing on disk
-// unless args, which are those of redis-server, say so.
+// Start starts a server that ends with the test. The args are arguments of redis-server.
+// Without them the server keeps nothing on disk.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	// Not t.TempDir: with the name of the test in it, the path of the socket
-	// may become longer than the 107 bytes that Linux takes.
+	// Not t.TempDir: it has the name of the test, and the path of the socket could
+	// become longer than the 107 bytes that Linux allows.
 	dir, err := os.MkdirTemp("", "redistest")
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func Run(dir string, args ...string) (*Server, error) {
 	s := &Server{Socket: filepath.Join(dir, "redis.sock"), dir: dir, args: args}
 	var err error
 	for range 5 {
-		// The port was free a moment ago; someone may have been faster.
+		// The port was free a moment ago, but another process may have taken it.
 		var port int
 		if port, err = freePort(); err != nil {
 			return nil, err
@@ -85,11 +85,10 @@ func Run(dir string, args ...string) (*Server, error) {
 	return s, nil
 }
 
-// URL returns the server's address as a store in a configuration is written.
+// URL returns the server's address as a value of the setting store.
 func (s *Server) URL() string { return "redis://" + s.Addr + "/0" }
 
-// Client returns a client with go-redis's defaults. It is closed when the
-// server is stopped.
+// Client returns a client with go-redis's defaults. Stop closes it.
 func (s *Server) Client() *redis.Client {
 	c := redis.NewClient(&redis.Options{Addr: s.Addr})
 	s.mu.Lock()
@@ -98,13 +97,13 @@ func (s *Server) Client() *redis.Client {
 	return c
 }
 
-// Pause stops the server as it is: connections stay open and nothing answers.
+// Pause stops the server's process. Connections stay open, but get no answers.
 func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
 
-// Resume lets a paused server go on. It then runs what it was sent meanwhile.
+// Resume continues a paused server. It then runs the commands that came meanwhile.
 func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
 
-// Kill ends the server at once, as a crash does, and waits for its end.
+// Kill ends the server at once, like a crash, and waits until it has ended.
 func (s *Server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +126,7 @@ func (s *Server) Restart() error {
 	}
 }
 
-// Stop kills the server and closes the clients that it gave out.
+// Stop kills the server, and closes the clients that Client returned.
 func (s *Server) Stop() {
 	s.Kill()
 	s.mu.Lock()
@@ -146,7 +145,7 @@ func (s *Server) signal(sig syscall.Signal) {
 	}
 }
 
-// up starts a process and waits until it serves.
+// up starts a process, and waits until it serves.
 func (s *Server) up() error {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -159,7 +158,7 @@ func (s *Server) up() error {
 	args := append([]string{
 		"--bind", "127.0.0.1", "--port", port, "--unixsocket", s.Socket,
 		"--dir", s.dir, "--save", "", "--appendonly", "no",
-	}, s.args...) // of an option given twice, redis-server takes the last
+	}, s.args...) // redis-server takes the last value of a repeated option
 
 	p, err := child.Start(exec.Command(path, args...), new(child.Output))
 	if err != nil {

@@ -13,9 +13,8 @@ import (
 
 var errPortTaken = errors.New("its port was taken")
 
-// serving waits until the process answers. It asks over the Unix socket,
-// which is certainly the process's own, and which redis-server opens only
-// when it has its port.
+// serving waits until the process answers. It asks over the Unix socket, which no other
+// process can have. A redis-server opens the socket only once it has its port.
 func serving(ctx context.Context, p *child.Process, socket string) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -36,8 +35,8 @@ func serving(ctx context.Context, p *child.Process, socket string) error {
 	}
 }
 
-// answers reports whether a server takes commands. One that wants a password
-// does; one that loads its data does not yet.
+// answers reports whether a server takes commands. A server that wants a password does. A
+// server that still loads its data does not.
 func answers(ctx context.Context, socket string) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

@@ -1,4 +1,4 @@
-// Package sitetest runs handlers for tests: from the lines of a Caddyfile to the bytes on
+// Package sitetest runs handlers for tests, from the lines of a Caddyfile to the bytes on
 // the wire.
 package sitetest
 
@@ -25,10 +25,11 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
-// Patience bounds waiting for what must happen; a machine may be busy.
+// Patience bounds how long a test waits for an event that must come; a machine may be
+// busy.
 const Patience = 2 * time.Minute
 
-// Context returns the context of a configuration of its own.
+// Context returns the context of a new configuration.
 func Context(t testing.TB) caddy.Context {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
@@ -36,8 +37,8 @@ func Context(t testing.TB) caddy.Context {
 	return ctx
 }
 
-// Parse reads the settings in the block of a redis_proxy directive. What they do
-// not say of timeouts is more than a busy machine needs.
+// Parse reads the settings in the block of a redis_proxy directive. Timeouts that are not
+// set are longer than a busy machine needs.
 func Parse(t testing.TB, settings string) *redisproxy.Handler {
 	t.Helper()
 	h := new(redisproxy.Handler)
@@ -48,8 +49,8 @@ func Parse(t testing.TB, settings string) *redisproxy.Handler {
 	return h
 }
 
-// Handler returns a provisioned handler with settings and a namespace of
-// its own.
+// Handler returns a provisioned handler with settings. Without the setting namespace, it
+// has a namespace of its own.
 func Handler(t testing.TB, settings string) *redisproxy.Handler {
 	t.Helper()
 	h := Parse(t, settings)
@@ -84,13 +85,13 @@ func Provision(t testing.TB, ctx caddy.Context, h *redisproxy.Handler) {
 
 var notInNamespaces = regexp.MustCompile(`[^A-Za-z0-9_.:-]`)
 
-// Namespace returns one that no other test has.
+// Namespace returns a namespace that no other test uses.
 func Namespace(t testing.TB) string {
 	name := notInNamespaces.ReplaceAllString(t.Name(), "-")
 	return name[max(0, len(name)-64):]
 }
 
-// Site serves a handler over HTTP, as the server of Caddy calls it.
+// Site serves a handler over HTTP, and calls it as Caddy's server does.
 type Site struct {
 	t    testing.TB
 	Addr string // host and port
@@ -103,7 +104,7 @@ func New(t testing.TB, settings string) *Site {
 	return Serve(t, Handler(t, settings))
 }
 
-// Serve serves a handler, with another one behind it.
+// Serve serves a handler, with a next handler behind it.
 func Serve(t testing.TB, h caddyhttp.MiddlewareHandler) *Site {
 	t.Helper()
 	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
@@ -127,16 +128,16 @@ func Serve(t testing.TB, h caddyhttp.MiddlewareHandler) *Site {
 	return &Site{t: t, Addr: server.Listener.Addr().String()}
 }
 
-// ETagPattern finds the ETags in an answer.
 var (
+	// ETagPattern finds the ETags in an answer.
 	ETagPattern = regexp.MustCompile(`"[0-9a-f]{9,24}"`)
 	ttlPattern  = regexp.MustCompile(`ttl=\d+`)
 )
 
-// Send sends a request, given as it is on the wire but with line feeds alone,
-// and returns the answer in the same form: sorted headers, without the date,
-// and with placeholders for ETag and ttl. {etag} in the request is the last
-// ETag, in its quotes. Content-Length is added if there is a body.
+// Send sends a request and returns the answer. Both are written as on the wire, but with
+// line feeds only. {etag} in the request stands for the last ETag with its quotes, and
+// Content-Length is added if there is a body. The headers of the answer are sorted, without
+// Date, and with placeholders for ETag and ttl.
 func (s *Site) Send(request string) string {
 	s.t.Helper()
 	request = strings.ReplaceAll(request, "{etag}", s.ETag)
@@ -190,7 +191,7 @@ func (s *Site) Send(request string) string {
 	return strings.TrimPrefix(resp.Status, "HTTP/1.1 ") + "\n" + strings.Join(headers, "") + "\n" + string(answer)
 }
 
-// Problem is the whole answer of a problem, with further header lines.
+// Problem returns the whole answer with problem details, with further header lines.
 func Problem(status int, detail string, headers ...string) string {
 	return ProblemWith(status, detail, "", headers...)
 }
@@ -206,7 +207,7 @@ func ProblemWith(status int, detail, members string, headers ...string) string {
 	return fmt.Sprintf("%d %s\n%s\n\n%s", status, title, strings.Join(headers, "\n"), body)
 }
 
-// HasBody reports whether a whole answer ends with body.
+// HasBody reports whether body is the body of a whole answer.
 func HasBody(answer, body string) bool {
 	_, got, _ := strings.Cut(answer, "\n\n")
 	return got == body

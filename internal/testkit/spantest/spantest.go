@@ -1,5 +1,5 @@
-// Package spantest records spans in memory, for tests. It does what this module
-// needs of OpenTelemetry's SDK, so that go.mod does not have to require the SDK.
+// Package spantest records spans in memory, for tests. It is the small part of
+// OpenTelemetry's SDK that tests need, so that go.mod need not require the SDK.
 package spantest
 
 import (
@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// Span is a span as it was at its end.
+// Span is a recorded span.
 type Span struct {
 	Name       string
 	Context    trace.SpanContext
@@ -28,7 +28,7 @@ type Span struct {
 	Reason     string // of the status
 }
 
-// Recorder is a trace.TracerProvider that keeps the spans it made.
+// Recorder is a trace.TracerProvider that keeps its spans.
 type Recorder struct {
 	embedded.TracerProvider
 
@@ -56,15 +56,15 @@ func (r *Recorder) Begun() int {
 	return len(r.spans)
 }
 
-// Trace runs f as a request that is traced, with a span of that name.
+// Trace runs f as a traced request, with a span of the given name.
 func (r *Recorder) Trace(ctx context.Context, name string, f func(context.Context)) {
 	ctx, s := tracer{r: r}.Start(ctx, name)
 	defer s.End()
 	f(ctx)
 }
 
-// Unsampled returns the context of a request whose spans are not recorded. The
-// recorder keeps each span that is begun in it all the same.
+// Unsampled returns the context of a request that is not traced. The recorder still keeps
+// each span that code begins in it, so that a test can find it.
 func (r *Recorder) Unsampled(ctx context.Context) context.Context {
 	return trace.ContextWithSpan(ctx, unsampled{recorder: r})
 }
@@ -86,7 +86,7 @@ func (t tracer) Start(ctx context.Context, name string, options ...trace.SpanSta
 	t.r.mu.Lock()
 	defer t.r.mu.Unlock()
 	t.r.spans = append(t.r.spans, s)
-	// The number of the span is its id, and that of the first one its trace's.
+	// The id of a span is its number. The id of a trace is that of its first span.
 	identity := trace.SpanContextConfig{TraceID: parent.TraceID(), TraceFlags: trace.FlagsSampled}
 	binary.BigEndian.PutUint64(identity.SpanID[:], uint64(len(t.r.spans)))
 	if !parent.IsValid() {
@@ -96,7 +96,7 @@ func (t tracer) Start(ctx context.Context, name string, options ...trace.SpanSta
 	return trace.ContextWithSpan(ctx, s), s
 }
 
-// span is one that is being recorded. Its recorder's lock guards it.
+// span is a span that is being recorded. Its recorder's lock guards it.
 type span struct {
 	embedded.Span
 	recorder *Recorder
@@ -142,7 +142,7 @@ func (s *span) SetName(name string) {
 	s.set(func(k *Span) { k.Name = name })
 }
 
-// SetAttributes gives attributes that are there already their new values.
+// SetAttributes adds attributes, and replaces those that have the same names.
 func (s *span) SetAttributes(attributes ...attribute.KeyValue) {
 	s.set(func(k *Span) {
 		for _, a := range attributes {

@@ -78,8 +78,8 @@ var batchTests = []test{
 	}},
 }
 
-// oneByOneAndInBatches runs the same random writes and fetches on two stores.
-// Only the tags of versions may differ.
+// oneByOneAndInBatches runs the same random writes and fetches on two stores, one by one
+// and in batches. Only the tags of versions may differ.
 func (f *fixture) oneByOneAndInBatches(l store.Limits) {
 	single := f
 	batched := &fixture{T: f.T, open: f.open, Harness: opened(f.T, f.open)}

@@ -120,7 +120,7 @@ var browseTests = []test{
 		f.apply(numbered("k", 12)...)
 		changes := []func(){
 			func() { f.apply(del("k0003")) },     // the place itself
-			func() { f.fetch("k0001", "k0007") }, // from before and behind the place to the end
+			func() { f.fetch("k0001", "k0007") }, // one before and one behind the place move to the end
 			func() { f.apply(create("new", "1")) },
 			func() { f.apply(del("k0000"), del("k0011")) },
 		}
@@ -131,7 +131,7 @@ var browseTests = []test{
 			}
 			step++
 		})
-		// k0001 was met before it moved, and is met again behind.
+		// k0001 was listed before it moved, and is listed again at its new place.
 		f.wantKeys("met", got,
 			"k0000", "k0001", "k0002", "k0003", "k0004", "k0005", "k0006", "k0007",
 			"k0008", "k0009", "k0010", "k0011", "new", "k0001", "k0007")
@@ -319,7 +319,7 @@ func (f *fixture) look(key string) *store.Listed {
 	return listed
 }
 
-// scan returns the keys that a whole pass meets, sorted, each once.
+// scan returns the keys that a whole pass returns, sorted and each once.
 func (f *fixture) scan(prefix string) []string {
 	f.Helper()
 	var all []string

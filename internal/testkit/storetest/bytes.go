@@ -126,7 +126,7 @@ func (f *fixture) limitBytes(n int64) {
 	f.setLimits(store.Limits{MaxKeys: 1000, MaxBytes: n, Eviction: f.limits.Eviction})
 }
 
-// sameRows checks that what is stored is as it was before.
+// sameRows checks that the stored rows are as before.
 func (f *fixture) sameRows(before []Ranked) {
 	f.Helper()
 	after := f.inspect()

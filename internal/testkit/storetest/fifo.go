@@ -7,10 +7,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// FIFO is a policy that no store knows by itself: what was created first leaves
-// first, whether it was fetched or not. The suite takes it in, to show that a
-// policy is no more than its value, its fragment and its place in
-// store.Policies.
+// FIFO is a policy that only the tests use: the oldest entry is evicted first, fetched or
+// not. The suite runs it to show that a policy needs only its value, its fragment and its
+// place in store.Policies.
 var FIFO = store.Policy{Name: "fifo", Scale: store.Times, Begin: func(o store.Ranking) store.Turn { return fifo{o} }}
 
 type fifo struct{ store.Ranking }
@@ -21,14 +20,14 @@ func (t fifo) Enter(string) float64 {
 	return s.Clock - 0.5
 }
 
-// Fetch takes the fraction away, and so keeps the place.
+// Fetch removes the fraction, so the entry counts as fetched and keeps its place.
 func (fifo) Fetch(_ string, score float64, _ int) float64 { return math.Ceil(score) }
 
 func (t fifo) Leaves() (store.Place, bool) { return t.Lowest(math.Inf(-1)) }
 func (fifo) Forget(string)                 {}
 func (fifo) End()                          {}
 
-// AddFIFO lets there be FIFO until the test ends, which must not be parallel.
+// AddFIFO adds FIFO to store.Policies until the test ends. The test must not be parallel.
 func AddFIFO(t *testing.T) {
 	before := store.Policies
 	store.Policies = append(before[:len(before):len(before)], FIFO)

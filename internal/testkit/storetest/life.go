@@ -144,7 +144,7 @@ var lifeTests = []test{
 	}},
 }
 
-// together runs do in n goroutines and waits for all.
+// together runs do in n goroutines, and waits for all.
 func (f *fixture) together(n int, do func(id int) error) {
 	f.Helper()
 	var wg sync.WaitGroup

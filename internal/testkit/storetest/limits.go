@@ -169,8 +169,7 @@ func (f *fixture) fill() {
 	f.fetch(keys...)
 }
 
-// workOff lowers the limits and applies empty batches until the store is no
-// longer over.
+// workOff lowers the limits, and applies empty batches until the store meets them.
 func (f *fixture) workOff(l store.Limits) {
 	f.Helper()
 	left := f.order()
@@ -201,7 +200,7 @@ func (f *fixture) workOff(l store.Limits) {
 	if len(a.Evicted) != 0 || a.Over {
 		f.Errorf("evicted %q once more", a.Evicted)
 	}
-	// No step went too far: one entry more would be over.
+	// No step evicted too much: with one more entry, the store would exceed the limits.
 	if a.Keys < l.MaxKeys && (l.MaxBytes == 0 || a.Bytes+6 <= l.MaxBytes) {
 		f.Errorf("%d keys and %d bytes are left, though %+v", a.Keys, a.Bytes, l)
 	}

@@ -7,19 +7,19 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// model is the semantics of a store, written as plainly as can be.
+// model is a store written as plainly as possible.
 type model struct {
 	order
 	limits store.Limits
 	policy store.Policy
-	turn   store.Turn // of the batch or fetch under way
+	turn   store.Turn // of the running batch or fetch
 	number uint64
-	// What the batch evicted, and how many of it nobody had fetched.
+	// The keys that the batch evicted, and how many of them were never fetched.
 	evicted []string
 	unread  int
 }
 
-// batch runs writes, whose versions have the given tag.
+// batch runs writes. Their versions have the given tag.
 func (m *model) batch(writes []store.Write, tag uint32) []store.Result {
 	m.evicted, m.unread = nil, 0
 	m.policy.Convert(&m.order)
@@ -85,7 +85,7 @@ func (m *model) write(w store.Write, tag uint32) store.Result {
 	return store.Result{Outcome: store.Created, Version: v}
 }
 
-// makeRoom evicts until an entry more, of that size, keeps the limits.
+// makeRoom evicts until one more entry of that size fits into the limits.
 func (m *model) makeRoom(size int64) {
 	for len(m.rows)+1 > m.limits.MaxKeys || m.limits.MaxBytes > 0 && m.bytes()+size > m.limits.MaxBytes {
 		m.evict()
@@ -136,7 +136,7 @@ func (m *model) workOff() {
 	if !m.over() {
 		return
 	}
-	m.number++ // evictions that no write causes have a number of their own
+	m.number++ // evictions that no write caused have a number of their own
 	for range store.TrimStep {
 		if !m.over() {
 			return

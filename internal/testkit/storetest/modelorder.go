@@ -10,13 +10,12 @@ import (
 
 // order is the store.Ranking of the model.
 type order struct {
-	rows           []row // the next to leave first
+	rows           []row // in eviction order
 	state          store.State
 	ghosts, shadow notes
 }
 
-// row is an entry of which it is also known, by other means than its score,
-// whether anybody fetched it.
+// row is an entry. It also says whether the entry was fetched, without using the score.
 type row struct {
 	Ranked
 	unread bool

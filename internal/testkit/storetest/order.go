@@ -144,7 +144,7 @@ var orderTests = []test{
 				f.Errorf("%c %q evicted %q", w.Op, w.Key, a.Evicted)
 			}
 		}
-		// Even a high rank leaves when it is the only one that can.
+		// Even an entry with a high rank is evicted if it is the only one.
 		f.wantKeys("evicted", f.apply(create("b", "1")).Evicted, "a")
 	}},
 
@@ -174,8 +174,8 @@ var orderTests = []test{
 	}},
 }
 
-// evictionAt fills a store to its capacity, fetches the entries differently
-// often, and creates as many as push out all that were never fetched, and one
+// evictionAt fills a store to its capacity, and fetches the entries different numbers of
+// times. Then it creates enough entries to evict all that were never fetched, and one
 // more.
 func (f *fixture) evictionAt(capacity int) {
 	f.setLimits(store.Limits{MaxKeys: capacity, Eviction: store.Rank.Name})
@@ -212,7 +212,7 @@ func (f *fixture) evictionAt(capacity int) {
 
 	for i := range zeros + 1 {
 		key := fmt.Sprintf("new%04d", i)
-		leaves := "new0000" // the oldest of rank 0 by then
+		leaves := "new0000" // now the oldest entry of rank 0
 		if i < zeros {
 			leaves = want[i]
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// policyTests are those of policies other than rank, of which orderTests are,
-// and of what holds for all of them.
+// policyTests test the policies other than rank, and rules for all policies. orderTests
+// test rank.
 var policyTests = []test{
 	{"lru: what was created or fetched last stays, and a put counts nothing", func(f *fixture) {
 		f.setLimits(store.Limits{MaxKeys: 3, Eviction: store.LRU.Name})
@@ -58,8 +58,8 @@ var policyTests = []test{
 		old := keysOf(numbered("old", 20))
 		f.readThrough(old...)
 		f.readThrough(old...)
-		// A loop of half as many again as there is room for: lru and rank would
-		// never find one of them.
+		// A loop over 1.5 times as many keys as there is room for. lru and rank would
+		// never hit.
 		loop := keysOf(numbered("loop", 30))
 		found := 0
 		for range 40 {
@@ -75,8 +75,8 @@ var policyTests = []test{
 		old := keysOf(numbered("old", 20))
 		f.readThrough(old...)
 		f.readThrough(old...)
-		// A round is of more keys than there is room for. Five come in every
-		// round, and would not be found by lru, nor by rank.
+		// A round has more keys than there is room for. Five of them come in every
+		// round; lru and rank would miss them.
 		again, found := keysOf(numbered("again", 5)), 0
 		for round := range 20 {
 			f.readThrough(old[:10]...)
@@ -105,7 +105,7 @@ var policyTests = []test{
 	}},
 
 	{"once all others were read, of new keys rank finds none again", func(f *fixture) {
-		// The figure for rank is in README.md and docs/eviction.md.
+		// README.md and docs/eviction.md have the figure for rank.
 		const n = 1000
 		for policy, want := range map[string]int{store.Rank.Name: 0, store.LRU.Name: n - 1, store.Adaptive.Name: 9} {
 			f.empty()
@@ -178,8 +178,8 @@ var policyTests = []test{
 				f.apply(writes[n/2:]...)
 			}
 		}
-		// follow takes steps until there are no more ghosts than entries, nor more
-		// in the shadow.
+		// follow takes steps until there are at most as many ghosts as entries, and as
+		// many keys in the shadow.
 		follow := func(what string, most int, step func() store.Applied) {
 			f.Helper()
 			for steps := 0; ; steps++ {
@@ -257,7 +257,7 @@ var policyTests = []test{
 	}},
 }
 
-// someUses are of a few keys, some of which may be stored.
+// someUses returns uses of a few keys. Some of the keys may be stored.
 func someUses(rng *rand.Rand, key func() uint64) []store.Use {
 	var uses []store.Use
 	for range rng.IntN(4) {
@@ -269,7 +269,7 @@ func someUses(rng *rand.Rand, key func() uint64) []store.Use {
 	return uses
 }
 
-// notes counts ghosts and the keys of the shadow.
+// notes counts the ghosts and the keys of the shadow.
 func (f *fixture) notes() [2]int {
 	f.Helper()
 	kept, err := f.Kept()
@@ -279,8 +279,8 @@ func (f *fixture) notes() [2]int {
 	return [2]int{len(kept.Ghosts), len(kept.Shadow)}
 }
 
-// readThrough fetches keys one by one as a client of a cache would, and creates
-// those that are absent. It returns how many were found.
+// readThrough uses the store as a cache-aside client does: it fetches keys one by one, and
+// creates absent ones. It returns the number of hits.
 func (f *fixture) readThrough(keys ...string) (found int) {
 	f.Helper()
 	for _, key := range keys {
@@ -293,7 +293,7 @@ func (f *fixture) readThrough(keys ...string) (found int) {
 	return found
 }
 
-// empty deletes all there is.
+// empty deletes all entries.
 func (f *fixture) empty() {
 	f.Helper()
 	var writes []store.Write

@@ -13,10 +13,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// RunModel runs random operations on stores and on a model, and compares
-// answers, evictions and what is stored after every step; once for each
-// eviction policy, and once with policies that take turns. It closes each store
-// that it opens.
+// RunModel runs random operations on stores and on a model. After every step it compares
+// answers, evictions and the stored entries. It does so once for each eviction policy, and
+// once with changing policies. It closes each store that it opens.
 func RunModel(t *testing.T, open func(t *testing.T) Harness) {
 	var all []string
 	for _, policy := range store.Policies {
@@ -48,7 +47,7 @@ type comparison struct {
 	Harness
 	model    model
 	policies *rapid.Generator[string]
-	// versions are all that were ever given, for conditions.
+	// versions are all versions so far, for conditions.
 	versions []store.Version
 }
 
@@ -67,7 +66,7 @@ func (c *comparison) start(t *rapid.T) {
 	l := c.someLimits(t)
 	c.model.limits = l
 	c.model.policy, _ = store.PolicyByName(l.Eviction)
-	// A store may begin to count where it likes.
+	// The write numbers of a store may begin anywhere.
 	c.model.number = c.apply(t, store.Batch{Limits: l}).Number
 }
 
@@ -97,7 +96,7 @@ func (c *comparison) someWrite(t *rapid.T) store.Write {
 	return w
 }
 
-// someVersions is often about the version that key has.
+// someVersions often has the present version of key.
 func (c *comparison) someVersions(t *rapid.T, key, label string) store.VersionSet {
 	var set []string
 	if len(c.versions) > 0 {
@@ -126,7 +125,7 @@ func (c *comparison) run(t rapid.TB, writes []store.Write) {
 	if len(a.Results) != len(writes) {
 		t.Fatalf("%d answers to %d writes", len(a.Results), len(writes))
 	}
-	// The tag is the one thing that the model cannot know.
+	// The model cannot know the tag.
 	var tag uint32
 	for _, res := range a.Results {
 		if res.Outcome <= store.Deleted {
@@ -156,7 +155,8 @@ func (c *comparison) fetch(t *rapid.T) {
 	c.fetchKeys(t, rapid.SliceOfNDistinct(someKeys, 0, 4, rapid.ID).Draw(t, "keys"), uses...)
 }
 
-// read is what a cache does most: it fetches, and creates what is absent.
+// read does the most frequent work of a cache: it fetches a key, and creates it if it is
+// absent.
 func (c *comparison) read(t *rapid.T) {
 	for _, key := range rapid.SliceOfN(someKeys, 1, 20).Draw(t, "keys") {
 		c.fetchKeys(t, []string{key})
@@ -197,7 +197,7 @@ func (c *comparison) apply(t rapid.TB, b store.Batch) store.Applied {
 	return a
 }
 
-// compare checks what an answer says of the whole store.
+// compare checks the facts about the whole store in an answer.
 func (c *comparison) compare(t rapid.TB, a store.Applied) {
 	m := &c.model
 	if !slices.Equal(a.Evicted, m.evicted) {
@@ -212,7 +212,7 @@ func (c *comparison) compare(t rapid.TB, a store.Applied) {
 	}
 }
 
-// check compares what is stored and kept, after every step.
+// check compares the stored entries and the state of the policy after a step.
 func (c *comparison) check(t rapid.TB) {
 	rows, err := c.Inspect()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package storetest holds every store.Store to the same behaviour.
+// Package storetest checks that every store.Store behaves the same.
 package storetest
 
 import (
@@ -12,21 +12,20 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// Harness is a store to be tested, and a way to look into it.
+// Harness is a store to test, with functions that show its inside.
 type Harness struct {
-	// Store is new and empty, and has no limits yet. The suite closes it.
+	// Store is new, empty and without limits. The suite closes it.
 	Store store.Store
 
-	// Inspect lists what is stored, the next to leave first, without telling
-	// the eviction policy. It returns an error when the structures of the
-	// store disagree.
+	// Inspect lists the stored entries in eviction order. It tells the eviction policy
+	// nothing. It returns an error if the structures of the store disagree.
 	Inspect func() ([]Ranked, error)
 
-	// Kept returns what the policy keeps beside the scores.
+	// Kept returns the state of the policy.
 	Kept func() (Kept, error)
 }
 
-// Kept is what a policy keeps beside the scores.
+// Kept is the state of a policy beside the scores.
 type Kept struct {
 	State          store.State
 	Ghosts, Shadow map[string]float64
@@ -57,13 +56,12 @@ func describe(v store.Value) string {
 	return fmt.Sprintf("%c %q %q", v.Kind, v.ContentType, v.Data)
 }
 
-// Run runs the whole suite but RunModel. It calls open at least once a test,
-// with the test that needs the store.
+// Run runs the whole suite but RunModel. Each test calls open at least once.
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	for _, group := range []struct {
 		name  string
 		tests []test
-		each  bool // whether it runs under each policy, or under the default
+		each  bool // runs under each policy, not only under the default
 	}{
 		{"writes", writeTests, true},
 		{"versions and conditions", versionTests, true},
@@ -105,7 +103,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 }
 
 type test struct {
-	name string // may begin with the policies that it is of: "rank, lru: "
+	name string // may begin with the policies to run it under: "rank, lru: "
 	run  func(f *fixture)
 }
 
@@ -121,7 +119,7 @@ func (t *test) isOf(p store.Policy) bool {
 	return isOf
 }
 
-// roomy limits evict nothing unless a test asks for it. Their policy is that of
+// roomy limits are so large that tests evict nothing by chance. They have the policy of
 // the run.
 var roomy = store.Limits{MaxKeys: 10_000, Eviction: store.Rank.Name}
 
@@ -131,7 +129,7 @@ func opened(t *testing.T, open func(t *testing.T) Harness) Harness {
 	return h
 }
 
-// fixture is a test and the store that it has for itself.
+// fixture is a test with a store of its own.
 type fixture struct {
 	*testing.T
 	Harness
@@ -139,7 +137,7 @@ type fixture struct {
 	limits store.Limits // of every batch
 }
 
-// ctx gives every call more time than it needs and less than the test has.
+// ctx gives a call more time than it needs, but less than the test has.
 func (f *fixture) ctx() context.Context {
 	ctx, cancel := context.WithTimeout(f.Context(), time.Minute)
 	f.Cleanup(cancel)
@@ -170,7 +168,7 @@ func (f *fixture) applyBatch(b store.Batch) store.Applied {
 	return a
 }
 
-// write applies one write, which must have the given outcome.
+// write applies one write, and checks its outcome.
 func (f *fixture) write(w store.Write, want store.Outcome) store.Result {
 	f.Helper()
 	res := f.apply(w).Results[0]
@@ -185,7 +183,7 @@ func (f *fixture) fetch(keys ...string) store.Fetched {
 	return f.use(keys)
 }
 
-// use fetches keys and tells of uses.
+// use fetches keys, and tells the policy of uses.
 func (f *fixture) use(keys []string, uses ...store.Use) store.Fetched {
 	f.Helper()
 	got, err := f.Store.Fetch(f.ctx(), keys, store.AnyRoom, uses...)
@@ -220,7 +218,7 @@ func (f *fixture) inspect() []Ranked {
 	return rows
 }
 
-// order returns the keys, the next to leave first.
+// order returns the keys in eviction order.
 func (f *fixture) order() []string {
 	f.Helper()
 	var keys []string
@@ -248,7 +246,7 @@ func (f *fixture) wantKeys(what string, got []string, want ...string) {
 	}
 }
 
-// list shows a few of many.
+// list shows the first few of many keys.
 func list(keys []string) string {
 	if len(keys) > 20 {
 		return fmt.Sprintf("%q and %d more", keys[:20], len(keys)-20)

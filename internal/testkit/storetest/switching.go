@@ -12,8 +12,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// switchTests are of what becomes of an order when another policy takes it over.
-// Most have more entries than an Apply converts.
+// switchTests test the order after a policy change. Most have more entries than an Apply
+// converts.
 var switchTests = []test{
 	{"nothing leaves, and the order stays as far as the new policy can say it", func(f *fixture) {
 		const n = 500
@@ -23,7 +23,7 @@ var switchTests = []test{
 				f.read(numbered("k", n), reads)
 				var order []string
 				for _, r := range f.inspect() {
-					if r.Score >= store.Edge { // what stands apart is newer than its place says
+					if r.Score >= store.Edge { // entries in the window are newer than their places say
 						order = append(order, r.Key)
 					}
 				}
@@ -44,7 +44,7 @@ var switchTests = []test{
 				}
 				want := n/store.TrimStep + 1
 				if from.Scale == to.Scale && from.Window == to.Window {
-					want = 1 // nothing has to be converted
+					want = 1 // no score needs converting
 				}
 				if steps != want {
 					f.Errorf("%s to %s: %d steps, want %d", from.Name, to.Name, steps, want)
@@ -106,7 +106,7 @@ var switchTests = []test{
 						}
 					}
 					for key := range ranks[0] {
-						// What stands apart stays apart.
+						// Entries in the window stay there.
 						if apart := store.Edge / 2.0; ranks[0][key] != ranks[1][key] && ranks[0][key] > apart {
 							f.Errorf("%s, %s, %s: %q has rank %v, or %v if all were converted",
 								first.Name, second.Name, third.Name, key, ranks[0][key], ranks[1][key])
@@ -205,7 +205,7 @@ var switchTests = []test{
 						break
 					}
 				}
-				// Steps meet when all of the old order was converted, or left.
+				// The steps end when all of the old order was converted or evicted.
 				f.wantKeys(from.Name+" to "+to.Name, evicted[:2*store.TrimStep], order[:2*store.TrimStep]...)
 				if len(evicted) != n-300 || len(f.inspect()) != 300 {
 					f.Errorf("%s to %s: %d left and %d stay", from.Name, to.Name, len(evicted), len(f.inspect()))
@@ -273,12 +273,12 @@ var switchTests = []test{
 	}},
 }
 
-// others are the policies but one.
+// others returns all policies but one.
 func others(p store.Policy) []store.Policy {
 	return slices.DeleteFunc(slices.Clone(store.Policies), func(other store.Policy) bool { return other.Name == p.Name })
 }
 
-// begin empties the store for a policy.
+// begin empties the store and sets a policy.
 func (f *fixture) begin(p store.Policy, maxKeys int) {
 	f.Helper()
 	f.empty()
@@ -309,14 +309,13 @@ func (f *fixture) read(writes []store.Write, times func(i int) int) {
 // reads leaves every seventh entry unread.
 func reads(i int) int { return i % 7 }
 
-// number is that of a key that numbered made with a prefix of one letter.
+// number returns the number in a key that numbered made with a prefix of one letter.
 func number(key string) int {
 	n, _ := strconv.Atoi(key[1:])
 	return n
 }
 
-// wantShown looks at the ranks that a page shows. Of Counts they are numbers of
-// fetches.
+// wantShown checks the ranks that a page shows. With Counts, they are numbers of fetches.
 func (f *fixture) wantShown(p store.Policy) {
 	f.Helper()
 	if p.Scale != store.Counts {
@@ -329,7 +328,7 @@ func (f *fixture) wantShown(p store.Policy) {
 	}
 }
 
-// wantUnread lets all of n entries of reads leave, and counts.
+// wantUnread evicts all n entries of reads, and checks how many were unread.
 func (f *fixture) wantUnread(what string, n int) {
 	f.Helper()
 	f.limits.MaxKeys = 1

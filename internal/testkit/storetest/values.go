@@ -76,7 +76,7 @@ var valueTests = []test{
 	}},
 }
 
-// oddKeys are what clients may send, and what a store could confuse.
+// oddKeys are valid keys that a store could confuse.
 var oddKeys = []string{
 	"a", "A", "a/b", "a//b", "/", "a%2Fb", "%", "100%", "%%", "a b", " ", "  ", " a", "a ", "a\"b", `a\b`, "a'b",
 	"🔑", "👩‍👩‍👧", "é", "e\u0301", "日本語", "*", "?", "[a]", "{a}", "{}", "}{", ":", "a:b", "-", "--", "+1", "0", "00", "-1", "1e3", "nan", "inf",
@@ -84,8 +84,8 @@ var oddKeys = []string{
 	strings.Repeat("k", 512), strings.Repeat("k", 511) + "l", strings.Repeat("🔑", 128),
 }
 
-// roundTrip creates all values in one batch, fetches them in one call, and
-// looks at them through Inspect too.
+// roundTrip creates all values in one batch and fetches them in one call. It also compares
+// them with Inspect.
 func (f *fixture) roundTrip(values map[string]store.Value) {
 	f.Helper()
 	var writes []store.Write

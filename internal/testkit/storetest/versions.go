@@ -12,7 +12,7 @@ var versionTests = []test{
 		}{
 			{create("a", "1"), 1},
 			{create("a", "1"), 0},
-			{put("a", "1"), 1}, // equal bytes are a write all the same
+			{put("a", "1"), 1}, // a write of equal bytes is still a write
 			{store.Write{Op: store.Put, Key: "a", IfNoneMatch: store.AnyVersion, Value: text("2")}, 0},
 			{put("b", "1"), 1},
 			{del("none"), 0},
@@ -126,7 +126,7 @@ type condition struct {
 	allowed              bool
 }
 
-// conditions are those on an entry of version cur, which had version old.
+// conditions are conditions for an entry of version cur that had version old before.
 func conditions(old, cur store.Version) []condition {
 	is, was := store.NewVersionSet(cur.String()), store.NewVersionSet(old.String())
 	both := store.NewVersionSet(old.String(), cur.String())
@@ -169,7 +169,7 @@ func (f *fixture) condition(c condition, op store.Op, then store.Outcome, cur st
 	}
 }
 
-// putOutcome is what a put of key will have.
+// putOutcome returns the expected outcome of a put of key.
 func (f *fixture) putOutcome(key string) store.Outcome {
 	for _, k := range f.order() {
 		if k == key {
