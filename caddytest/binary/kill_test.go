@@ -11,9 +11,9 @@ const (
 	evicts      = 100
 )
 
-// Rounds of writes end with a kill. What was acknowledged is there, or was
-// evicted as the rules say: nothing is read where something may be evicted, so
-// that the oldest leave. What was not acknowledged happened once or not at all.
+// Rounds of writes end with a kill. An acknowledged entry still exists, or was evicted
+// by the rules. In rounds that evict, the test reads nothing, so the oldest entries are
+// evicted. A write without an answer happened once or not at all.
 func TestAcknowledgedWritesSurviveKills(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -8,7 +8,7 @@ import (
 
 // ledger is what one writer was told about its keys, which nobody else writes.
 type ledger struct {
-	// evicts says that entries may leave, oldest first: nobody may read then.
+	// evicts says that entries may be evicted, oldest first. No client may read then.
 	evicts bool
 
 	entries map[string]*account

@@ -96,7 +96,7 @@ func restored(t testing.TB, exported []byte) *memstore.Store {
 	return st
 }
 
-// order shows the keys with their ranks, next to leave first.
+// order shows the keys with their ranks, in eviction order.
 func order(t testing.TB, st store.Store) (keys []string) {
 	t.Helper()
 	page, err := st.Page(t.Context(), "", store.MaxBatch, store.Next)
@@ -369,7 +369,8 @@ func TestAStoreThatWasEmptiedAndFilledAnewIsAnother(t *testing.T) {
 }
 
 func TestWhatHasNoRoomIsCounted(t *testing.T) {
-	// Keys of two bytes, values of so many more, which leave in this order.
+	// Keys have two bytes, and values the sizes below. The entries are evicted in this
+	// order.
 	old := memstore.New()
 	defer old.Close()
 	for i, size := range []int{8, 8, 98, 8, 8, 8} {

@@ -100,7 +100,7 @@ var orderTests = []test{
 		}
 	}},
 
-	{"at equal rank the oldest leaves first, whatever its key", func(f *fixture) {
+	{"at equal rank the oldest is evicted first, whatever its key", func(f *fixture) {
 		f.setLimits(store.Limits{MaxKeys: 3, Eviction: store.Rank.Name})
 		f.apply(create("z", "1"), create("a", "1"), create("m", "1"))
 		f.wantKeys("evicted", f.apply(create("b", "1")).Evicted, "z")
@@ -212,12 +212,12 @@ func (f *fixture) evictionAt(capacity int) {
 
 	for i := range zeros + 1 {
 		key := fmt.Sprintf("new%04d", i)
-		leaves := "new0000" // now the oldest entry of rank 0
+		victim := "new0000" // now the oldest entry of rank 0
 		if i < zeros {
-			leaves = want[i]
+			victim = want[i]
 		}
 		a := f.apply(create(key, "x"))
-		f.wantKeys("evicted by "+key, a.Evicted, leaves)
+		f.wantKeys("evicted by "+key, a.Evicted, victim)
 		if a.Keys != capacity {
 			f.Fatalf("%d keys at a capacity of %d", a.Keys, capacity)
 		}

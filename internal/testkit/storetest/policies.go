@@ -46,14 +46,14 @@ var policyTests = []test{
 			if i%60 == 59 {
 				for _, key := range keys {
 					if f.fetch(key).Entries[0] == nil {
-						f.Fatalf("%q left for the scan", key)
+						f.Fatalf("%q was evicted for the scan", key)
 					}
 				}
 			}
 		}
 	}},
 
-	{"adaptive: a key that comes again is known, though it had left", func(f *fixture) {
+	{"adaptive: a key that comes again is known, though it was evicted", func(f *fixture) {
 		f.setLimits(store.Limits{MaxKeys: 20, Eviction: store.Adaptive.Name})
 		old := keysOf(numbered("old", 20))
 		f.readThrough(old...)

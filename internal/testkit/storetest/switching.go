@@ -15,7 +15,7 @@ import (
 // switchTests test the order after a policy change. Most have more entries than an Apply
 // converts.
 var switchTests = []test{
-	{"nothing leaves, and the order stays as far as the new policy can say it", func(f *fixture) {
+	{"nothing is evicted, and the order stays as far as the new policy can say it", func(f *fixture) {
 		const n = 500
 		for _, from := range store.Policies {
 			for _, to := range others(from) {
@@ -208,7 +208,7 @@ var switchTests = []test{
 				// The steps end when all of the old order was converted or evicted.
 				f.wantKeys(from.Name+" to "+to.Name, evicted[:2*store.TrimStep], order[:2*store.TrimStep]...)
 				if len(evicted) != n-300 || len(f.inspect()) != 300 {
-					f.Errorf("%s to %s: %d left and %d stay", from.Name, to.Name, len(evicted), len(f.inspect()))
+					f.Errorf("%s to %s: %d were evicted and %d stay", from.Name, to.Name, len(evicted), len(f.inspect()))
 				}
 			}
 		}
