@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,9 +17,10 @@ import (
 // its next turn, also from a server that is busy.
 const pacedConnections = 128
 
-// paced are POSTs of new keys at a fixed rate, each at its time however long
-// the one before it took.
+// paced are requests at a fixed rate, each at its time however long the one before
+// it took.
 type paced struct {
+	request func(number int) string
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	begun   time.Time
@@ -27,50 +30,57 @@ type paced struct {
 
 // pacedOutcome is what became of them.
 type pacedOutcome struct {
-	rate   float64 // answered with 201, a second
+	done   int     // answered with 200 or 201
+	rate   float64 // of those, a second
 	failed int
 }
 
-// startPaced starts the POSTs that run beside a side's load, if it has any.
-func startPaced(ctx context.Context, sv *servers, s *side) *paced {
-	p := &paced{}
+// startPosts starts the POSTs of new keys that run beside a side's load, if it has
+// any.
+func startPosts(ctx context.Context, sv *servers, s *side) *paced {
+	return startPaced(ctx, sv, s.site, s.posts, sv.newKeys(), postRequest)
+}
+
+// startPaced starts requests to a site, rate a second, with numbers from first on.
+func startPaced(ctx context.Context, sv *servers, site string, rate, first int, request func(number int) string) *paced {
+	p := &paced{request: request}
 	ctx, p.cancel = context.WithCancel(ctx)
-	if s.posts == 0 {
+	if rate == 0 {
 		return p
 	}
 	var conns []net.Conn
 	for range pacedConnections {
-		conn, err := net.Dial("tcp", sv.addr(s.site))
+		conn, err := net.Dial("tcp", sv.addr(site))
 		if err != nil {
 			p.failed.Add(1)
 			continue
 		}
 		conns = append(conns, conn)
 	}
-	first := sv.newKeys()
-	every := time.Second * pacedConnections / time.Duration(s.posts)
+	every := time.Second * pacedConnections / time.Duration(rate)
 	p.begun = time.Now()
 	for c, conn := range conns {
 		p.running.Go(func() {
 			at := p.begun.Add(every * time.Duration(c) / pacedConnections)
-			p.post(ctx, conn, first+c*1_000_000, at, every)
+			p.send(ctx, conn, first+c*1_000_000, at, every)
 		})
 	}
 	return p
 }
 
-// stop ends the POSTs.
+// stop ends the requests.
 func (p *paced) stop() pacedOutcome {
 	p.cancel()
-	o := pacedOutcome{rate: float64(p.done.Load()) / time.Since(p.begun).Seconds()}
+	done := p.done.Load()
+	o := pacedOutcome{done: int(done), rate: float64(done) / time.Since(p.begun).Seconds()}
 	p.running.Wait()
 	o.failed = int(p.failed.Load())
 	return o
 }
 
-// post sends the POSTs of one connection. The client of net/http would cost the
+// send sends the requests of one connection. The client of net/http would cost the
 // load core many times what this does.
-func (p *paced) post(ctx context.Context, conn net.Conn, number int, at time.Time, every time.Duration) {
+func (p *paced) send(ctx context.Context, conn net.Conn, number int, at time.Time, every time.Duration) {
 	defer conn.Close()
 	answers := bufio.NewReader(conn)
 	timer := time.NewTimer(time.Until(at))
@@ -82,8 +92,8 @@ func (p *paced) post(ctx context.Context, conn net.Conn, number int, at time.Tim
 		case <-timer.C:
 		}
 		number++
-		if err := postOnce(conn, answers, number); err != nil {
-			progress("a POST beside the load failed: %v", err)
+		if err := askOnce(conn, answers, p.request(number)); err != nil {
+			progress("a paced request failed: %v", err)
 			p.failed.Add(1)
 			return
 		}
@@ -93,27 +103,35 @@ func (p *paced) post(ctx context.Context, conn net.Conn, number int, at time.Tim
 	}
 }
 
-func postOnce(conn net.Conn, answers *bufio.Reader, number int) error {
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-	_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+func postRequest(number int) string {
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 		path(number), len(postBody), postBody)
-	if err != nil {
+}
+
+// askOnce sends a request and reads its answer, which must be a 200 or 201.
+func askOnce(conn net.Conn, answers *bufio.Reader, request string) error {
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(conn, request); err != nil {
 		return err
 	}
-	status := ""
+	status, length := "", 0
 	for {
 		line, err := answers.ReadString('\n')
 		if err != nil {
 			return err
 		}
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		switch {
 		case status == "":
 			status = line
-		case line == "\r\n":
-			if !strings.Contains(status, " 201 ") {
+		case name == "Content-Length":
+			length, _ = strconv.Atoi(value)
+		case name == "":
+			if !strings.Contains(status, " 200 ") && !strings.Contains(status, " 201 ") {
 				return fmt.Errorf("answered %q", status)
 			}
-			return nil // a 201 has no body here
+			_, err := answers.Discard(length)
+			return err
 		}
 	}
 }

@@ -154,7 +154,7 @@ func (b *bench) round(ctx context.Context, sv *servers, s *side, d time.Duration
 	var t sample
 	var err error
 	server, redis, own := cpuOf(sv.caddy.Cmd.Process.Pid), cpuOf(sv.redisPID), ownCPU()
-	posts := startPaced(ctx, sv, s)
+	posts := startPosts(ctx, sv, s)
 	begun := time.Now()
 	t.outcome, t.wrk, err = b.wrk(ctx, sv, s, d)
 	t.wall = time.Since(begun)
