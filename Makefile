@@ -31,7 +31,7 @@ SOURCES := Makefile go.mod go.sum tools/go.mod \
 	$(shell find . \( -path './.*' -o -path ./caddytest -o -path ./internal/testkit -o -path ./bench -o -path ./tools \) -prune \
 		-o \( -name '*.go' ! -name '*_test.go' -o -name '*.lua' -o -path './internal/admin/dashboard/*' \) -print)
 
-.PHONY: help build app stop test soak lint bench bench-quick hitratio screenshots image clean
+.PHONY: help build app stop check test soak lint bench bench-quick hitratio screenshots image clean
 
 help: ## Show this list.
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -48,13 +48,13 @@ app: caddy ## Build if needed, run Caddyfile.example in the background, say what
 stop: ## Stop what `make app` started, and only that.
 	@sh tools/app.sh stop
 
+check: ## Build, vet, run the quick tests: in less than a minute, once Go's build cache is warm.
+	@sh tools/need.sh redis-server
+	@sh tools/check.sh $(TESTED)
+
 test: caddy ## Run every test, with the race detector on and against a real Redis.
 	@sh tools/need.sh redis-server gcc chromium
-	@failed=; for module in $(TESTED); do \
-		echo "=== $$module"; \
-		go -C "$$module" vet ./... || failed=1; \
-		CGO_ENABLED=1 go -C "$$module" test -race -count=1 -timeout 30m ./... || failed=1; \
-	done; [ -z "$$failed" ]
+	@sh tools/test.sh $(TESTED)
 
 soak: caddy ## Run what uses chance for long: SOAK (10m) of tests, 60 s a fuzz target.
 	@sh tools/need.sh redis-server gcc

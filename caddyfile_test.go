@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -57,10 +58,21 @@ func TestAdapt(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got != string(want) {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
+				t.Errorf("%s is not what testdata/%s.Caddyfile becomes (go test -run TestAdapt . -update writes it):\n%s", golden, name, firstDifference(got, string(want)))
 			}
 		})
 	}
+}
+
+// firstDifference shows the first lines that differ.
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			return fmt.Sprintf("line %d\ngot  %s\nwant %s", i+1, g[i], w[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
 }
 
 func TestBadCaddyfiles(t *testing.T) {
@@ -115,7 +127,7 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"max_bytes, no size", "max_bytes many", `max_bytes: 'many' is no size; write one such as 64MiB, 64MB or 1024, at Caddyfile:4`},
 		{"max_bytes, no unit", "max_bytes 1XB", `max_bytes: '1XB' is no size; write one such as 64MiB, 64MB or 1024, at Caddyfile:4`},
 		{"max_bytes, too large", "max_bytes 15EiB", `max_bytes: '15EiB' is too large; write a size such as 64MiB, at Caddyfile:4`},
-		{"eviction", "eviction fifo", `eviction: there is no policy "fifo"; write one of rank, lru, adaptive`},
+		{"eviction", "eviction unheard-of", `eviction: there is no policy "unheard-of"; write one of rank, lru`},
 		{"local_ttl, no unit", "local_ttl 30", `local_ttl: '30' is no duration; write a number with a unit, such as 30s, 250ms or 1d, at Caddyfile:4`},
 		{"local_ttl, negative", "local_ttl -1s", `local_ttl: must not be negative; write 0, or a duration such as "30s", at Caddyfile:4`},
 		{"local_max_bytes", "local_max_bytes 0", `local_max_bytes: must be greater than 0; leave the line out for the default, at Caddyfile:4`},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/command"
@@ -36,21 +37,36 @@ func parseTarget(value string) (*redisstore.Target, error) {
 	return redisstore.Parse(value)
 }
 
-// setLimit reads one of the settings that are limits.
-func setLimit(limits *store.Limits, name, value string) (err error) {
-	switch name {
-	case "max_keys":
-		if limits.MaxKeys, err = parseCount(value); err == nil {
-			err = countSetting{}.valid(limits.MaxKeys)
-		}
-	case "max_bytes":
-		limits.MaxBytes, err = parseSize(value)
-	case "eviction":
-		limits.Eviction, err = value, store.CheckPolicy(value)
+// setLimit reads one of the settings that are limits, as its row of the table says.
+func setLimit(limits *store.Limits, name, value string) error {
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+	if i < 0 {
+		return fmt.Errorf("%s is no limit", name)
+	}
+	of := engine.Settings{Limits: *limits}
+	var err error
+	switch kind := settings[i].kind.(type) {
+	case countSetting:
+		err = set(kind.shared(&of), value, parseCount, kind.valid)
+	case sizeSetting[int64]:
+		err = set(kind.shared(&of), value, parseSize, kind.valid)
+	case textSetting:
+		*kind.shared(&of) = value
+		err = kind.validate(value)
 	default:
 		err = fmt.Errorf("%s is no limit", name)
 	}
+	*limits = of.Limits
 	return err
+}
+
+func set[T any](to *T, value string, parse func(string) (T, error), valid func(T) error) error {
+	n, err := parse(value)
+	if err != nil {
+		return err
+	}
+	*to = n
+	return valid(n)
 }
 
 // cachesIn returns the cache of each redis_proxy in a configuration, wherever it

@@ -36,7 +36,7 @@ func TestProvisionErrors(t *testing.T) {
 		{`{"redis_username": "u"}`, "redis_username: the embedded store takes no credentials"},
 		{`{"path_prefix": "cache"}`, `path_prefix: "cache" does not begin with a slash; write`},
 		{`{"namespace": "a b"}`, `namespace: "a b" is no namespace; write 1 to 64 of`},
-		{`{"eviction": "fifo"}`, `eviction: there is no policy "fifo"; write one of rank, lru, adaptive`},
+		{`{"eviction": "unheard-of"}`, `eviction: there is no policy "unheard-of"; write one of rank, lru`},
 		{`{"client_no_cache": "no"}`, `client_no_cache: it does not take "no"; write honor or ignore`},
 		{`{"cache_control": "a\nb"}`, "cache_control: "},
 		{`{"trusted_origins": ["example.com"]}`, `trusted_origins: invalid origin "example.com"`},

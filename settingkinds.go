@@ -34,7 +34,7 @@ type kind interface {
 // textSetting is a string. It is not set if it is empty.
 type textSetting struct {
 	field      func(h *Handler) *string
-	valid      func(string) error
+	valid      func(string) error // nil: any
 	byDefault  string
 	perRequest bool // placeholders are replaced for every request
 	shared     func(s *engine.Settings) *string
@@ -42,9 +42,9 @@ type textSetting struct {
 
 func (t textSetting) unmarshal(h *Handler, d *caddyfile.Dispenser) error {
 	if t.perRequest {
-		return unmarshalTemplate(d, t.field(h), t.valid)
+		return unmarshalTemplate(d, t.field(h), t.validate)
 	}
-	return unmarshalString(d, t.field(h), t.valid)
+	return unmarshalString(d, t.field(h), t.validate)
 }
 
 func (t textSetting) resolve(h *Handler, repl *caddy.Replacer) error {
@@ -60,7 +60,14 @@ func (t textSetting) check(h *Handler) error {
 	if *t.field(h) == "" {
 		return nil
 	}
-	return t.valid(*t.field(h))
+	return t.validate(*t.field(h))
+}
+
+func (t textSetting) validate(value string) error {
+	if t.valid == nil {
+		return nil
+	}
+	return t.valid(value)
 }
 
 func (t textSetting) share(h *Handler, s *engine.Settings) any {

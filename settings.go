@@ -32,13 +32,16 @@ const (
 	defaultMaxKeys    = 10_000
 )
 
+// setting is a row of the table.
+type setting struct {
+	name string // in JSON and in a Caddyfile
+	kind kind
+}
+
 // settings are all of the directive, in the order of the fields of Handler. What
 // reads, checks, compares or shows settings goes by this table. A new one is a field
 // of Handler, a row here, and its documentation.
-var settings = []struct {
-	name string // in JSON and in a Caddyfile
-	kind kind
-}{
+var settings = []setting{
 	{"store", secretSetting{
 		field:     func(h *Handler) *string { return &h.Store },
 		valid:     checkStore,
@@ -213,10 +216,10 @@ func (h *Handler) Validate() error {
 // sharedSettings returns what all handlers of the same cache have in common.
 func (h *Handler) sharedSettings() (running.Shared, error) {
 	s := running.Shared{Connection: h.connection(), Namespace: h.Namespace}
-	for _, setting := range settings {
-		if value := setting.kind.share(h, &s.Settings); value != nil {
-			_, isSecret := setting.kind.(secretSetting)
-			s.Agreed = append(s.Agreed, running.Setting{Name: setting.name, Value: value, IsSecret: isSecret})
+	for _, row := range settings {
+		if value := row.kind.share(h, &s.Settings); value != nil {
+			_, isSecret := row.kind.(secretSetting)
+			s.Agreed = append(s.Agreed, running.Setting{Name: row.name, Value: value, IsSecret: isSecret})
 		}
 	}
 	var err error

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 // exampleLines returns a line of each setting, with another value than the default.
@@ -86,6 +87,9 @@ func TestSettingsOfTheEngine(t *testing.T) {
 	}
 	for _, s := range settings {
 		t.Run(s.name, func(t *testing.T) {
+			if lines[s.name] == "" {
+				t.Fatal("testdata/all.Caddyfile does not have it")
+			}
 			var one, other Handler
 			d := caddyfile.NewTestDispenser(lines[s.name])
 			d.Next()
@@ -188,9 +192,7 @@ func TestListsOfSettings(t *testing.T) {
 			for _, m := range regexp.MustCompile(c.pattern).FindAllStringSubmatch(between(t, c.file, c.begin, c.end), -1) {
 				got = append(got, m[1])
 			}
-			if !slices.Equal(got, c.want) {
-				t.Errorf("got  %v\nwant %v", got, c.want)
-			}
+			checkNames(t, got, c.want)
 		})
 	}
 
@@ -202,9 +204,7 @@ func TestListsOfSettings(t *testing.T) {
 			got = append(got, m[1])
 		}
 		slices.SortStableFunc(got, func(a, b string) int { return slices.Index(all, a) - slices.Index(all, b) })
-		if !slices.Equal(got, shared) {
-			t.Errorf("got  %v\nwant %v", got, shared)
-		}
+		checkNames(t, got, shared)
 	})
 	t.Run("what handlers share, module.go", func(t *testing.T) {
 		names := quoted.FindAllStringSubmatch(between(t, "module.go", "the settings from ", "must be", "\n// ", " "), -1)
@@ -215,9 +215,7 @@ func TestListsOfSettings(t *testing.T) {
 				got = append(got, name)
 			}
 		}
-		if !slices.Equal(got, shared) {
-			t.Errorf("got  %v\nwant %v", got, shared)
-		}
+		checkNames(t, got, shared)
 	})
 }
 
@@ -247,5 +245,39 @@ func TestDocumentedLimitsAreTheLimits(t *testing.T) {
 				t.Errorf("%s: the page says %q, and 0 is answered with %v", s.name, says, err)
 			}
 		}
+	}
+}
+
+// checkNames says which names are missing, and which should not be there.
+func checkNames(t *testing.T, got, want []string) {
+	t.Helper()
+	for _, name := range want {
+		if !slices.Contains(got, name) {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	for _, name := range got {
+		if !slices.Contains(want, name) {
+			t.Errorf("%s should not be there", name)
+		}
+	}
+	if !t.Failed() && !slices.Equal(got, want) {
+		t.Errorf("the order is\n%v, want\n%v", got, want)
+	}
+}
+
+// Policies are named where users choose one.
+func TestPoliciesAreDocumented(t *testing.T) {
+	var names []string
+	for _, p := range store.Policies {
+		names = append(names, p.Name)
+		for _, file := range []string{"README.md", "docs/eviction.md", "docs/export.md", "module.go"} {
+			if !regexp.MustCompile(`\b` + p.Name + `\b`).MatchString(readFile(t, file)) {
+				t.Errorf("%s does not name %s", file, p.Name)
+			}
+		}
+	}
+	if choice := strings.Join(names, "|"); !strings.Contains(readFile(t, "caddyfile.go"), "eviction         "+choice+"\n") {
+		t.Errorf("the comment of UnmarshalCaddyfile does not offer %s", choice)
 	}
 }

@@ -54,7 +54,7 @@ func errorText(err error) string {
 	}
 	// The store, whose words follow, says this too.
 	text := strings.TrimPrefix(err.Error(), engine.ErrUnavailable.Error()+": ")
-	if errors.Is(err, engine.ErrUnavailable) && store.CauseOf(err) == "" {
+	if engine.KindOf(err) == engine.KindUnavailable && store.CauseOf(err) == "" {
 		text += "; see whether it runs, and can be reached from here"
 	}
 	return text

@@ -61,6 +61,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	if file, ok := dashboard[path]; ok {
 		return answer(w, r, byMethod{http.MethodGet: file.serve})
 	}
+	// NOTE: a GET here is also one of redis_proxy_dashboard, on a site that may be public.
 	switch path {
 	case "live":
 		return answer(w, r, byMethod{http.MethodGet: serveLive})

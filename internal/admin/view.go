@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"time"
 	"unicode/utf8"
 
@@ -175,7 +174,7 @@ func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
 	ready := viewReady("", c.running.Engine.Probe(ctx))
 	v := storeStateView{Ready: ready.Ready, Writes: ready.Writes, Cause: ready.Cause, Error: ready.Error, Breaker: c.running.Breaker()}
 	size, err := c.running.Engine.Size(ctx)
-	v.Reachable = ready.Ready || err == nil || errors.Is(err, engine.ErrRefused)
+	v.Reachable = ready.Ready || err == nil || engine.KindOf(err) == engine.KindRefused
 	limits := own
 	if err == nil {
 		v.Keys, v.Bytes = &size.Keys, &size.Bytes

@@ -17,7 +17,8 @@ type failure struct {
 	detail  string
 }
 
-// failures are those of the engine.
+// failures are those of the engine. A write that the store decided against, as by a 409
+// or 412, is no failure: see answerWrite.
 var failures = map[engine.Kind]failure{
 	engine.KindNotLocal: {
 		http.StatusGatewayTimeout, running.OutcomeNotLocal,

@@ -29,6 +29,9 @@ func (fifo) End()                          {}
 
 // AddFIFO adds FIFO to store.Policies until the test ends. The test must not be parallel.
 func AddFIFO(t *testing.T) {
+	if _, ok := store.PolicyByName(FIFO.Name); ok {
+		t.Fatalf("there is a policy %s: give this one another name", FIFO.Name)
+	}
 	before := store.Policies
 	store.Policies = append(before[:len(before):len(before)], FIFO)
 	t.Cleanup(func() { store.Policies = before })
