@@ -13,13 +13,13 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// pollPause is how long the second node sleeps between two looks: the delays
-// below are exact to about this much. Without it, a busy loop would keep the
-// event of the write from being received.
+// pollPause is how long the second node sleeps between two reads. The measured delays are
+// exact to about this much. Without the pause, a busy loop would keep the node from
+// receiving the event of the write.
 const pollPause = 20 * time.Microsecond
 
-// coherence measures for how long after an acknowledged write of one node
-// another one, which has the key in its local tier, serves the old value.
+// coherence measures how long a second node, with the key in its local tier, serves the old
+// value after another node has acknowledged a write.
 func (b *bench) coherence(ctx context.Context, rows []row) error {
 	sv, err := b.start(ctx)
 	if err != nil {
@@ -37,7 +37,7 @@ func (b *bench) coherence(ctx context.Context, rows []row) error {
 	for i := range delays {
 		value := strconv.Itoa(i)
 		if i > 0 {
-			// The reader holds the value before, and would for an hour.
+			// The reader holds the old value, and would keep it for an hour.
 			a, err := reader.Get(ctx, "k", engine.Read{})
 			if err != nil {
 				return err
@@ -52,7 +52,7 @@ func (b *bench) coherence(ctx context.Context, rows []row) error {
 		if delays[i], err = awaitValue(ctx, reader, value); err != nil {
 			return err
 		}
-		time.Sleep(time.Millisecond) // let what the write caused come to rest
+		time.Sleep(time.Millisecond) // let the work that the write caused end
 	}
 	millis := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	res := result{row: rows[0], values: []float64{millis(percentile(delays, 99))}}
@@ -62,7 +62,7 @@ func (b *bench) coherence(ctx context.Context, rows []row) error {
 	return nil
 }
 
-// awaitValue returns after how long e answers with value.
+// awaitValue returns how long it takes until e answers with value.
 func awaitValue(ctx context.Context, e *engine.Engine, value string) (time.Duration, error) {
 	begun := time.Now()
 	for {
@@ -72,7 +72,7 @@ func awaitValue(ctx context.Context, e *engine.Engine, value string) (time.Durat
 		}
 		since := time.Since(begun)
 		if a.Entry != nil && string(a.Entry.Data) == value {
-			// Hold it locally also if a late event has dropped it.
+			// Read until it is local: a late event may have dropped it.
 			for a.Source != engine.Local {
 				if a, err = e.Get(ctx, "k", engine.Read{}); err != nil {
 					return 0, err

@@ -7,9 +7,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// What the namespaces hold. Keys are 20 bytes long.
+// Numbers of keys in the namespaces. A key has 20 bytes.
 const (
-	hitKeys   = 1000    // that local hits ask for, of each kind and size
+	hitKeys   = 1000    // read by local hits, of each kind and size
 	localKeys = 10_000  // of the namespaces local and capacity: the default of max_keys
 	fewKeys   = 1000    // of the namespace few
 	storeKeys = 100_000 // of the namespace store
@@ -32,17 +32,17 @@ var (
 	postBody   = `{"value":"` + smallValue + `"}`
 )
 
-// raw is a value that is answered by itself, as text.
+// raw returns a value that is answered as it is, as text.
 func raw(data string) store.Value {
 	return store.Value{Data: []byte(data), Kind: store.Raw, ContentType: "text/plain; charset=utf-8"}
 }
 
-// text is a value that was sent as a JSON string, and is answered in JSON.
+// text returns a value that was sent as a JSON string, and is answered in JSON.
 func text(data string) store.Value {
 	return store.Value{Data: []byte(data), Kind: store.String}
 }
 
-// envelope is the answer to a GET of a text.
+// envelope returns the answer to a GET of a text.
 func envelope(n int, data string) string {
 	return `{"key":"` + key(n) + `","value":"` + data + `"}`
 }
@@ -50,7 +50,7 @@ func envelope(n int, data string) string {
 func rawValue(int) store.Value  { return raw(smallValue) }
 func textValue(int) store.Value { return text(smallValue) }
 
-// localValue is the value of a key in the namespace local.
+// localValue returns the value of a key in the namespace local.
 func localValue(n int) store.Value {
 	switch {
 	case n >= jsonLarge && n < jsonLarge+hitKeys:
@@ -63,10 +63,10 @@ func localValue(n int) store.Value {
 	return raw(smallValue)
 }
 
-// sites are what Caddy serves, each on a port of its own and all of the same
-// shape, so that no request passes more matchers than another. At each request
-// respond looks for placeholders in its body if it has braces, and checks it if
-// it looks like JSON; raw values have neither, and are respond's best case.
+// sites returns the sites of Caddy. Each has a port of its own, and all look the same, so
+// every request passes as many matchers. At each request, respond looks for placeholders in
+// a body with braces, and checks a body that looks like JSON. Raw values cause neither, and
+// are respond's best case.
 func (b *bench) sites() []site {
 	return []site{
 		{name: "respond-raw-small", block: "respond `" + smallValue + "`"},
@@ -82,8 +82,8 @@ func (b *bench) sites() []site {
 	}
 }
 
-// site is one of them: a block, or the namespace of the same name with its
-// capacity, which it is filled to.
+// site is a site with a block, or with a cache whose namespace has the same name. The
+// namespace is filled to its capacity.
 type site struct {
 	name     string
 	block    string

@@ -11,11 +11,11 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/child"
 )
 
-// cores say what runs where, as taskset takes them.
+// cores are lists of cores, as taskset takes them.
 type cores struct {
-	all    string // what this process was given
-	server string // Caddy's
-	load   string // of wrk, redis-server and this process
+	all    string // all that this process may use
+	server string // for Caddy
+	load   string // for wrk, redis-server and this process
 }
 
 var (
@@ -24,9 +24,9 @@ var (
 	lastNumber  = regexp.MustCompile(`\d+$`)
 )
 
-// pin gives Caddy the first core that this process may use, and moves this
-// process to the last one, where everything that it starts stays as well
-// unless it is sent elsewhere.
+// pin chooses the first core that this process may use for Caddy, and moves this process to
+// the last one. Programs that this process starts run there too, unless they get other
+// cores.
 func pin() (cores, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -39,7 +39,7 @@ func pin() (cores, error) {
 	all := string(m[1])
 	c := cores{all: all, server: firstNumber.FindString(all), load: lastNumber.FindString(all)}
 	if c.server == c.load {
-		progress("WARNING: one core only: server and load share it, and the figures say little")
+		progress("WARNING: there is only one core; server and load share it, and the results say little")
 	}
 	out, err := exec.Command("taskset", "-a", "-p", "-c", c.load, strconv.Itoa(os.Getpid())).CombinedOutput()
 	if err != nil {
@@ -50,7 +50,7 @@ func pin() (cores, error) {
 
 // on starts a program on the given cores.
 func on(cores, name string, args, env []string) (*child.Process, error) {
-	// taskset turns into the program: the process id stays.
+	// taskset becomes the program, with the same process id.
 	cmd := exec.Command("taskset", append([]string{"-c", cores, name}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
 	return child.Start(cmd, new(child.Output))

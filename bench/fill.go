@@ -12,8 +12,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// fill fills a site's namespace to its capacity, through the store, so that
-// what lies in Redis is what POSTs would have put there.
+// fill fills a site's namespace to its capacity, through the store. So Redis holds the same
+// data as after POSTs.
 func fill(ctx context.Context, redisURL string, s site) error {
 	progress("filling namespace %s: %s keys", s.name, thousands(s.keys))
 	target, err := redisstore.Parse(redisURL)
@@ -23,7 +23,7 @@ func fill(ctx context.Context, redisURL string, s site) error {
 	st := redisstore.New(redisstore.Config{Target: target, Namespace: s.name, Logger: zap.NewNop()})
 	defer st.Close()
 
-	// Two at a time: one batch is encoded while the other is in Redis.
+	// Two goroutines: one encodes a batch while the other's batch is in Redis.
 	var filling sync.WaitGroup
 	errs := make([]error, 2)
 	for half := range errs {

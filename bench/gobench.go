@@ -12,7 +12,7 @@ import (
 )
 
 // engineGet runs the Go benchmark of a local hit in the engine, on one core
-// and on two. No server runs meanwhile.
+// and on two. No server runs at the same time.
 func (b *bench) engineGet(ctx context.Context, rows []row) error {
 	lines, err := b.goBench(ctx, "./engine", "BenchmarkGetLocalHit", "-test.cpu", "1,2",
 		"-test.count", strconv.Itoa(b.options.rounds), "-test.benchtime", (b.duration / 4).String())
@@ -44,7 +44,7 @@ func (b *bench) engineGet(ctx context.Context, rows []row) error {
 	return nil
 }
 
-// localHeap runs the Go benchmark of the local tier's memory.
+// localHeap runs the Go benchmark of the memory of the local tier.
 func (b *bench) localHeap(ctx context.Context, rows []row) error {
 	lines, err := b.goBench(ctx, "./internal/httpapi", "BenchmarkLocalTierHeap", "-test.benchtime", "1x")
 	if err != nil {
@@ -53,23 +53,23 @@ func (b *bench) localHeap(ctx context.Context, rows []row) error {
 	for _, r := range rows {
 		res := result{row: r}
 		for _, l := range lines {
-			// BenchmarkLocalTierHeap/30B for "values of 30 B".
+			// "BenchmarkLocalTierHeap/30B" belongs to the row "… values of 30 B".
 			_, size, _ := strings.Cut(l.name, "/")
 			if strings.HasSuffix(strings.ReplaceAll(r.what, " ", ""), "of"+strings.TrimRight(size, "-0123456789")) {
-				res.values = append(res.values, l.metrics["heap/limit"])
-				res.notes = append(res.notes, fmt.Sprintf("Local tier, values of %s: %s entries of %.0f B.", strings.TrimRight(size, "-0123456789"), thousands(int(l.metrics["entries"])), l.metrics["B/entry"]))
+				res.values = append(res.values, l.values["heap/limit"])
+				res.notes = append(res.notes, fmt.Sprintf("Local tier, values of %s: %s entries of %.0f B.", strings.TrimRight(size, "-0123456789"), thousands(int(l.values["entries"])), l.values["B/entry"]))
 			}
 		}
 		if len(res.values) == 0 {
-			res.invalid = "the benchmark gave no figure"
+			res.invalid = "the benchmark has no result"
 		}
 		b.results = append(b.results, res)
 	}
 	return nil
 }
 
-// farScaling runs the Go benchmarks of requests to a store that takes its time, but no
-// core, on one core and on two. No server runs meanwhile.
+// farScaling runs the Go benchmarks of requests to a slow store that uses no core, on one core
+// and on two. No server runs at the same time.
 func (b *bench) farScaling(ctx context.Context, rows []row) error {
 	for _, r := range rows {
 		name := "BenchmarkFarGet"
@@ -98,13 +98,13 @@ func (b *bench) farScaling(ctx context.Context, rows []row) error {
 	return nil
 }
 
-// split returns a metric of a benchmark on one core, and on two.
-func split(lines []benchLine, metric string) (one, two []float64) {
+// split returns the values of a benchmark that have a unit, on one core and on two.
+func split(lines []benchLine, unit string) (one, two []float64) {
 	for _, l := range lines {
 		if strings.HasSuffix(l.name, "-2") {
-			two = append(two, l.metrics[metric])
+			two = append(two, l.values[unit])
 		} else {
-			one = append(one, l.metrics[metric])
+			one = append(one, l.values[unit])
 		}
 	}
 	return one, two
@@ -122,8 +122,8 @@ func quotients(a, b []float64) []float64 {
 	return q
 }
 
-// goBench builds the tests of a package and runs one benchmark, on all cores
-// that this process was given.
+// goBench builds the tests of a package and runs one benchmark, on all cores that this
+// process may use.
 func (b *bench) goBench(ctx context.Context, pkg, name string, args ...string) ([]benchLine, error) {
 	progress("Go benchmark %s", name)
 	binary := filepath.Join(b.dir, name+".test")
@@ -148,10 +148,10 @@ func (b *bench) goBench(ctx context.Context, pkg, name string, args ...string) (
 	return parseBench(p.Output.String()), nil
 }
 
-// benchLine is a line of a Go benchmark's output.
+// benchLine is a line of a Go benchmark's output, with its values by unit.
 type benchLine struct {
-	name    string
-	metrics map[string]float64
+	name   string
+	values map[string]float64
 }
 
 var benchPattern = regexp.MustCompile(`(?m)^(Benchmark\S+)\s+\d+\s+(.+)$`)
@@ -159,10 +159,10 @@ var benchPattern = regexp.MustCompile(`(?m)^(Benchmark\S+)\s+\d+\s+(.+)$`)
 func parseBench(output string) []benchLine {
 	var lines []benchLine
 	for _, m := range benchPattern.FindAllStringSubmatch(output, -1) {
-		l := benchLine{name: m[1], metrics: map[string]float64{}}
+		l := benchLine{name: m[1], values: map[string]float64{}}
 		fields := strings.Fields(m[2])
 		for i := 0; i+1 < len(fields); i += 2 {
-			l.metrics[fields[i+1]], _ = strconv.ParseFloat(fields[i], 64)
+			l.values[fields[i+1]], _ = strconv.ParseFloat(fields[i], 64)
 		}
 		lines = append(lines, l)
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// describe prints on what, with what and how it is measured.
+// describe prints the machine, the versions and the method of the run.
 func (b *bench) describe(ctx context.Context) error {
 	info, err := buildinfo.ReadFile(b.caddy)
 	if err != nil {
@@ -38,7 +38,7 @@ func (b *bench) describe(ctx context.Context) error {
 	return nil
 }
 
-// match returns what a pattern captures in a file.
+// match returns the text that a pattern captures in a file.
 func match(file, pattern string) string {
 	text, err := os.ReadFile(file)
 	if err != nil {

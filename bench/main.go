@@ -1,8 +1,7 @@
-// Command bench measures what this module costs: next to Caddy's own respond,
-// next to plain Redis, next to itself under other conditions. It starts a
-// redis-server and a Caddy of its own on free loopback ports, loads them, and
-// prints the results as Markdown. It judges only in print: the exit code tells
-// whether it ran, not how the figures came out.
+// Command bench measures the cost of this module: beside Caddy's own respond, beside plain
+// Redis, and beside itself under other conditions. It starts a redis-server and a Caddy of
+// its own on free loopback ports, loads them, and prints the results as Markdown. The exit
+// code says whether it ran, not whether the results meet their targets.
 //
 //	make bench          # about three minutes
 //	make bench-quick    # about thirty seconds
@@ -41,8 +40,8 @@ type options struct {
 	rounds      int
 	duration    time.Duration // of one round of one side
 	rows        *regexp.Regexp
-	connections int // 0: as many as each side says
-	manyKeys    int // what the large namespace holds; a tenth of it where memory is measured
+	connections int // 0: the number of each side
+	manyKeys    int // keys of the large namespace; a tenth of them for memory
 	samples     int // of the coherence delay
 	caddy       string
 	profiles    string // a directory, or ""
@@ -77,7 +76,7 @@ func parseOptions() (options, error) {
 	return o, o.check()
 }
 
-// leastDuration is what a round takes at least: in less, nothing is answered.
+// leastDuration is the shortest round. A shorter one may get no answer.
 const leastDuration = 50 * time.Millisecond
 
 func (o *options) check() error {
@@ -99,7 +98,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A short path: Redis's Unix socket lies in it.
+	// The path must be short: Redis's Unix socket is in the directory.
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
@@ -148,7 +147,7 @@ func (b *bench) close() {
 	}
 }
 
-// measure runs the parts in which rows are wanted, and prints the tables.
+// measure runs the parts with wanted rows, and prints the tables.
 func (b *bench) measure(ctx context.Context) error {
 	begun := time.Now()
 	found := false
@@ -174,7 +173,7 @@ func (b *bench) measure(ctx context.Context) error {
 	return nil
 }
 
-// progress tells on standard error what is going on.
+// progress prints a line on standard error.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 }

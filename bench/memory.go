@@ -7,8 +7,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redisMemory compares what a namespace takes in Redis with what its keys and
-// values take in one hash, and its keys in one sorted set.
+// redisMemory compares the memory of a namespace in Redis with that of a plain hash with its
+// keys and values and a plain sorted set with its keys.
 func (b *bench) redisMemory(ctx context.Context, rows []row) error {
 	sv, err := b.start(ctx)
 	if err != nil {
@@ -42,9 +42,9 @@ func (b *bench) redisMemory(ctx context.Context, rows []row) error {
 	return nil
 }
 
-// takeMemory returns what keys take in Redis, and deletes them.
+// takeMemory returns the memory of keys in Redis, and deletes them.
 func takeMemory(ctx context.Context, client *redis.Client, pattern string) (bytes float64, err error) {
-	// KEYS, not SCAN: there are a handful, and nobody waits.
+	// KEYS is fine: there are few keys, and no client waits.
 	names, err := client.Keys(ctx, pattern).Result()
 	if err != nil {
 		return 0, err

@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// pacedConnections share the rate: each has plenty of time for an answer before
-// its next turn, also from a server that is busy.
+// pacedConnections is the number of connections that share the rate. Each has enough time
+// for an answer before its next turn, even from a busy server.
 const pacedConnections = 128
 
-// paced are requests at a fixed rate, each at its time however long the one before
-// it took.
+// paced are requests at a fixed rate. Each is sent at its time, however long the one before
+// took.
 type paced struct {
 	request func(number int) string
 	cancel  context.CancelFunc
@@ -28,7 +28,7 @@ type paced struct {
 	failed  atomic.Int64
 }
 
-// pacedOutcome is what became of them.
+// pacedOutcome is the outcome of paced requests.
 type pacedOutcome struct {
 	done   int     // answered with 200 or 201
 	rate   float64 // of those, a second
@@ -78,8 +78,8 @@ func (p *paced) stop() pacedOutcome {
 	return o
 }
 
-// send sends the requests of one connection. The client of net/http would cost the
-// load core many times what this does.
+// send sends the requests of one connection. The client of net/http would use much more time
+// of the load core.
 func (p *paced) send(ctx context.Context, conn net.Conn, number int, at time.Time, every time.Duration) {
 	defer conn.Close()
 	answers := bufio.NewReader(conn)

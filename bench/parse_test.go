@@ -27,10 +27,10 @@ func TestLinesOfGoBenchmarksAreRead(t *testing.T) {
 	if len(lines) != 2 {
 		t.Fatalf("%d lines", len(lines))
 	}
-	if l := lines[0]; l.name != "BenchmarkGetLocalHit-2" || l.metrics["ns/op"] != 41.5 || l.metrics["allocs/op"] != 1 {
+	if l := lines[0]; l.name != "BenchmarkGetLocalHit-2" || l.values["ns/op"] != 41.5 || l.values["allocs/op"] != 1 {
 		t.Errorf("first line: %+v", l)
 	}
-	if l := lines[1]; l.name != "BenchmarkLocalTierHeap/30B" || l.metrics["heap/limit"] != 1.25 {
+	if l := lines[1]; l.name != "BenchmarkLocalTierHeap/30B" || l.values["heap/limit"] != 1.25 {
 		t.Errorf("second line: %+v", l)
 	}
 }

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// profileSeconds is how long a profile is taken.
+// profileSeconds is the length of a profile.
 const profileSeconds = 5
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// profile loads the sides once more, if that is wanted, and writes what
-// Caddy's admin endpoint says of where CPU time goes and what is allocated.
+// profile loads the sides once more, if profiles are wanted, and writes profiles of CPU time
+// and allocations from Caddy's admin endpoint.
 func (b *bench) profile(ctx context.Context, sv *servers, sides []*side) error {
 	if b.profiles == "" {
 		return nil

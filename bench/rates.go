@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// warmUp is how long each side runs before its rounds, uncounted: the server's
-// heap and its connections to Redis grow to what the load needs.
+// warmUp is how long each side runs before its rounds, without counting. The server's heap
+// and its connections to Redis grow to the size that the load needs.
 const warmUp = 300 * time.Millisecond
 
-// sample is what one round of one side gave.
+// sample is the result of one round of one side.
 type sample struct {
 	outcome
 	wall                      time.Duration // from the start of wrk to its end
@@ -23,7 +23,7 @@ func (s sample) rate() float64 { return quotient(float64(s.requests), s.duration
 func (s sample) cpu() float64  { return quotient(float64(s.server.Microseconds()), float64(s.requests)) }
 func (s sample) tail() float64 { return float64(s.p99.Microseconds()) }
 
-// quotient is 0 where nothing was answered, which makes a row invalid anyway.
+// quotient returns a/b, and 0 if b is 0. Without answers a row is invalid anyway.
 func quotient(a, b float64) float64 {
 	if b == 0 {
 		return 0
@@ -35,11 +35,11 @@ func (s sample) share(cpu time.Duration) float64 { return quotient(cpu.Seconds()
 
 func (s sample) serverShare() float64 { return s.share(s.server) }
 
-// loadShare is how much of the load core was used.
+// loadShare returns the share of the load core that was used.
 func (s sample) loadShare() float64 { return s.share(s.redis + s.wrk + s.bench) }
 
-// rates runs the sides of rows in turn, a round each, and compares them round
-// by round: what disturbs the machine disturbs neighbours alike.
+// rates runs the sides of rows in turn, a round each, and compares them round by round. A
+// disturbance of the machine then affects neighbouring rounds alike.
 func (b *bench) rates(ctx context.Context, rows []row) error {
 	sv, err := b.start(ctx)
 	if err != nil {
@@ -110,7 +110,7 @@ func compare(r row, samples map[*side][]sample, invalid map[*side]string) result
 	return res
 }
 
-// failures describes the answers that make rounds worthless, or returns "".
+// failures describes answers that make rounds invalid, or returns "".
 func failures(samples []sample) string {
 	var statuses, broken, posts, requests int
 	for _, s := range samples {
@@ -129,8 +129,7 @@ func failures(samples []sample) string {
 		requests, statuses, broken, posts)
 }
 
-// late says that fewer POSTs got through beside the load than the row is about,
-// or returns "".
+// late says that the server answered too few of the POSTs beside the load, or returns "".
 func late(s *side, samples []sample) string {
 	rate := median(each(samples, func(t sample) float64 { return t.posts.rate }))
 	if rate >= 0.9*float64(s.posts) {
@@ -139,17 +138,17 @@ func late(s *side, samples []sample) string {
 	return fmt.Sprintf("only %.0f of %d POST/s got through", rate, s.posts)
 }
 
-// loadFull reports whether the server could have done more than the load core
-// asked of it.
+// loadFull reports whether the load core was full. The server could then do more than was
+// measured.
 func loadFull(samples []sample) bool { return median(each(samples, sample.loadShare)) >= 0.95 }
 
-// disturbed reports whether neither core was full: there were too few connections
-// for requests that wait, or something else took a part.
+// disturbed reports whether neither core was full. Then there were too few connections, or
+// another program used the cores.
 func disturbed(samples []sample) bool {
 	return !loadFull(samples) && median(each(samples, sample.serverShare)) < 0.85
 }
 
-// round loads a site for a while.
+// round loads the site of a side for a time.
 func (b *bench) round(ctx context.Context, sv *servers, s *side, d time.Duration) (sample, error) {
 	var t sample
 	var err error

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// row is a line of the table of results: what is measured, beside what, and
-// what the figure should be.
+// row is a line of the table of results: the measured thing, the thing to compare it with,
+// and the target.
 type row struct {
 	what, beside string
 	target       target
@@ -42,22 +42,21 @@ func (t target) String() string {
 	return sign + strconv.FormatFloat(t.value, 'g', -1, 64)
 }
 
-// part is a number of rows that are measured together.
+// part is a group of rows that are measured together.
 type part struct {
 	rows []row
 	run  func(ctx context.Context, rows []row) error
 }
 
-// Connections of the loads. Where nothing waits, a few fill the server's core.
-// Requests that wait for the store leave it idle unless enough others come
-// meanwhile. Both sides of a row have as many, so that fetches beside local hits
-// have what those have.
+// Connections of the loads. Local hits fill the server's core with a few connections.
+// Requests that wait for the store need more, or the core is idle while they wait. Both
+// sides of a row have the same number, so fetches beside local hits have hitConnections.
 const (
 	hitConnections   = 64
 	storeConnections = 256
 )
 
-// rawMemory is the row of values that keep a content type.
+// rawMemory is the name of the row of values with a content type.
 const rawMemory = "memory in Redis a key, raw text"
 
 // The rows of requests to a store that takes 200 µs, but no core.
@@ -69,8 +68,8 @@ const (
 // ratio is the unit of rows that compare two sides.
 const ratio = "×"
 
-// parts are everything there is to measure, in the order of the table. Rows
-// that share a side share a part, so that the side runs once.
+// parts returns all parts in the order of the table. Rows that share a side are in one part,
+// so the side runs once.
 func (b *bench) parts() []part {
 	many := thousands(b.manyKeys)
 
@@ -121,7 +120,7 @@ func (b *bench) parts() []part {
 		{run: b.rates, rows: []row{
 			{what: fetchMany.name + ": requests/s", beside: "the same, 1,000 keys", target: atLeast(0.9), unit: ratio, work: fetchMany, base: fetchFew, metric: sample.rate},
 		}},
-		// After the fetches: these evict the keys that those asked for.
+		// After the fetches, since these evict the keys that the fetches read.
 		{run: b.rates, rows: []row{
 			{what: postMany.name + ": requests/s", beside: "the same, 1,000 keys", target: atLeast(0.9), unit: ratio, work: postMany, base: postFew, metric: sample.rate},
 		}},
@@ -138,8 +137,7 @@ func (b *bench) parts() []part {
 	}
 }
 
-// hitSides are local hits of keys from first on, and respond with the body that
-// they are answered with.
+// hitSides returns local hits of the keys from first on, and respond with the same body.
 func hitSides(what, respond string, first int, body string) (base, hit *side) {
 	base = &side{name: "`respond`, " + what, site: "respond-" + respond, script: "get.lua", keys: hitKeys, first: first, body: body, connections: hitConnections}
 	hit = &side{name: "GET, local hit, " + what, site: "local", script: "get.lua", keys: hitKeys, first: first, body: body, status: localHit, connections: hitConnections}
@@ -163,15 +161,15 @@ func thousands(n int) string {
 	return s
 }
 
-// result is a row with its figures, one a round.
+// result is a row with its values, one for each round.
 type result struct {
 	row
 	values []float64
 	notes  []string
-	// loadFull says that the load core was full on one side, so that the
-	// server could do more than the figures say.
+	// loadFull says that the load core was full on one side. The server could then do
+	// more than the values say.
 	loadFull bool
-	// invalid says why the figures mean nothing.
+	// invalid says why the values mean nothing.
 	invalid string
 }
 
@@ -189,7 +187,8 @@ func (r *result) verdict() string {
 	return verdict
 }
 
-func (r *result) figure(v float64) string {
+// show returns a value with its unit.
+func (r *result) show(v float64) string {
 	if r.unit == ratio {
 		return fmt.Sprintf("%.2f ×", v)
 	}

@@ -26,7 +26,7 @@ type servers struct {
 	admin int
 	sites map[string]site
 
-	posted int // how many numbers of new keys are given out
+	posted int // the last number that newKeys returned
 }
 
 func startServers(ctx context.Context, b *bench) (*servers, error) {
@@ -100,7 +100,7 @@ func (s *servers) startCaddy(ctx context.Context, b *bench, sites []site) error 
 	return nil
 }
 
-// ended reports the end of Caddy, which should go on.
+// ended returns an error if Caddy has ended.
 func (s *servers) ended() error {
 	if s.caddy.Ended() {
 		return errors.New("caddy ended; it printed:\n" + s.caddy.Output.String())
@@ -123,13 +123,13 @@ func (s *servers) addr(site string) string {
 	return "127.0.0.1:" + strconv.Itoa(s.sites[site].port)
 }
 
-// newKeys returns a number after which come as many new keys as anyone posts.
+// newKeys returns a number. More keys after it are new than any load posts.
 func (s *servers) newKeys() int {
 	s.posted += 1_000_000_000
 	return s.posted
 }
 
-// held returns how many keys the namespace of a site holds.
+// held returns the number of keys in the namespace of a site.
 func (s *servers) held(ctx context.Context, site string) (int, error) {
 	n, err := s.client.HLen(ctx, "{"+site+"}:values").Result()
 	return int(n), err

@@ -8,34 +8,34 @@ import (
 	"strings"
 )
 
-// localHit is what Cache-Status says of an answer of the local tier.
+// localHit is in the Cache-Status of an answer of the local tier.
 const localHit = "; hit"
 
-// side is one load on one site, measured beside another.
+// side is a load on a site, measured beside another one.
 type side struct {
 	name   string
 	site   string // see config.go
 	script string // in lua/
-	// connections is how many the load keeps busy.
+	// connections is the number of connections that the load keeps busy.
 	connections int
 
-	// For get.lua: it asks for so many keys in turn, from the one with the
-	// number first on, and each answer is body.
+	// For get.lua: it reads so many keys in turn, beginning with the number first. Each
+	// answer has body.
 	keys, first int
 	body        string
-	// status is what Cache-Status of an answer must contain, to show that the
-	// tier answers which the side is about.
+	// status must be in the Cache-Status of an answer. It shows that the right tier
+	// answers.
 	status string
 
-	// full is how many keys the namespace of the site holds before and after, to
-	// show that each POST evicted one. 0: not looked at.
+	// full is the number of keys in the namespace of the site before and after the load.
+	// If it stays, each POST evicted a key. 0: not checked.
 	full int
 
-	// posts is how many POSTs a second of new keys run beside the load.
+	// posts is the number of POSTs of new keys a second beside the load.
 	posts int
 }
 
-// warm brings the keys of a side that is about local hits into the local tier.
+// warm reads the keys of a side of local hits into the local tier.
 func (s *side) warm(ctx context.Context, sv *servers) error {
 	if s.status != localHit {
 		return nil
@@ -48,7 +48,7 @@ func (s *side) warm(ctx context.Context, sv *servers) error {
 	return nil
 }
 
-// check asks once, and reports whether the answer is what the side is about.
+// check sends one request, and returns an error if the answer is not as expected.
 func (s *side) check(ctx context.Context, sv *servers) error {
 	if s.full > 0 {
 		held, err := sv.held(ctx, s.site)

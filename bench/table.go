@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// detail is a side with what its rounds gave.
+// detail is a side with the samples of its rounds.
 type detail struct {
 	side    *side
 	samples []sample
@@ -37,7 +37,7 @@ func (b *bench) print(took time.Duration) {
 	fmt.Printf("\nMeasured in %v.\n", took.Round(time.Second))
 }
 
-// printNotes prints what is to be known of rows, once for all that share it.
+// printNotes prints the notes of all rows. A note that several rows share comes once.
 func (b *bench) printNotes() {
 	var notes []string
 	for _, r := range b.results {
@@ -70,7 +70,7 @@ func (r *result) cells() []string {
 	cells := []string{r.what, r.beside, "–", "–", "–", fmt.Sprint(len(r.values)), r.target.String(), r.verdict()}
 	if len(r.values) > 0 {
 		for i, v := range []float64{median(r.values), slices.Min(r.values), slices.Max(r.values)} {
-			cells[2+i] = r.figure(v)
+			cells[2+i] = r.show(v)
 		}
 	}
 	return cells
@@ -84,7 +84,7 @@ func (d *detail) cells(connections int) []string {
 	rates := each(d.samples, sample.rate)
 	cpu := fmt.Sprintf("%.1f µs", of(sample.cpu))
 	if d.side.posts > 0 {
-		cpu = "–" // the POSTs have their part in it
+		cpu = "–" // it has that of the POSTs too
 	}
 	return []string{
 		d.side.name,
@@ -101,7 +101,7 @@ func (d *detail) cells(connections int) []string {
 	}
 }
 
-// printTable prints a Markdown table that can be read as it is.
+// printTable prints a Markdown table with aligned columns.
 func printTable(table [][]string) {
 	widths := make([]int, len(table[0]))
 	for _, cells := range table {

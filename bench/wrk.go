@@ -39,19 +39,19 @@ func writeScripts(dir string) error {
 	return nil
 }
 
-// outcome is what wrk says of a run.
+// outcome is the report of wrk on a run.
 type outcome struct {
 	requests, badStatus, broken int
 	duration, p50, p99          time.Duration
 }
 
-// connectionsOf returns how many connections load s.
+// connectionsOf returns the number of connections that load s.
 func (b *bench) connectionsOf(s *side) int { return cmp.Or(b.connections, s.connections) }
 
-// wrk loads the site of s, and returns also the CPU time that wrk took.
+// wrk loads the site of s. It also returns the CPU time of wrk.
 //
-// wrk knows durations of whole seconds only. It stops and reports on an
-// interrupt too, with the time that it ran, so that is how it is ended.
+// The program wrk takes only whole seconds. An interrupt makes it stop and report, with the
+// time that it ran. So this function ends it with an interrupt.
 func (b *bench) wrk(ctx context.Context, sv *servers, s *side, d time.Duration) (outcome, time.Duration, error) {
 	args := []string{
 		"-t1", "-c", strconv.Itoa(b.connectionsOf(s)), "-d", "1h", "--timeout", "10s",

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// chart draws hit ratio over capacity: a panel a trace, a line a contender.
+// chart draws hit ratios over capacities: a panel for each trace, a line for each contender.
 type chart struct {
 	title string
 	rows  []row // those of a trace stand together
@@ -26,8 +26,8 @@ const (
 	legendStep  = 27
 )
 
-// look is how a line is told from the others, not by colour alone. The colours
-// are near those of Okabe and Ito, which most eyes can tell apart.
+// look makes a line different from the others, not only by colour. The colours are near
+// those of Okabe and Ito, which most people can tell apart.
 type look struct {
 	light, dark string // colours
 	dashes      string
@@ -51,7 +51,7 @@ var looks = map[string]look{
 	"adaptive":    {light: "#c24e00", dark: "#ff9440", marker: circle, note: "finds out by itself"},
 }
 
-// svg returns the chart as a file. It is the same for the same results.
+// svg returns the chart as an SVG file. Equal results give equal files.
 func (c *chart) svg(r results) []byte {
 	panels := c.panels()
 	places := len(panels) + 1 // one for the legend
@@ -88,7 +88,7 @@ func (c *chart) panels() [][]row {
 	return all
 }
 
-// describe says in words what is drawn, for who cannot see it.
+// describe describes the chart in words, for readers who cannot see it.
 func (c *chart) describe(panels [][]row, r results) string {
 	var b strings.Builder
 	b.WriteString("One panel a load; hit ratio from 0 to 1 over the capacity in keys, on a logarithmic axis.")
@@ -157,13 +157,13 @@ func (c *chart) panel(b *bytes.Buffer, panel []row, r results) {
 	}
 }
 
-// axes return where a capacity and a hit ratio are in a panel.
+// axes returns functions for the places of a capacity and of a hit ratio in a panel.
 func axes(panel []row) (x func(int) float64, y func(float64) float64) {
 	first := math.Log2(float64(panel[0].capacity))
 	last := math.Log2(float64(panel[len(panel)-1].capacity))
 	x = func(capacity int) float64 {
 		if first == last {
-			return plotLeft + plotWidth/2 // all there is
+			return plotLeft + plotWidth/2 // there is one point only
 		}
 		return plotLeft + 10 + (math.Log2(float64(capacity))-first)/(last-first)*(plotWidth-20)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// contender is a way to keep keys, whose hit ratio is measured.
+// contender is an eviction policy or another algorithm whose hit ratio is measured.
 type contender struct {
 	name string
 	// play returns the hit ratio of a trace at a capacity.
@@ -21,7 +21,7 @@ type contender struct {
 
 func (t *trace) ratio(hits int) float64 { return float64(hits) / float64(len(t.requests)) }
 
-// bound is what no policy exceeds.
+// bound is the hit ratio that no policy exceeds.
 var bound = &contender{"OPT", func(_ context.Context, t *trace, capacity int) (float64, error) {
 	return t.ratio(optimum(t, capacity)), nil
 }}
@@ -30,8 +30,8 @@ var plainLRU = &contender{"LRU", func(_ context.Context, t *trace, capacity int)
 	return t.ratio(lru(t, capacity)), nil
 }}
 
-// wTinyLFU is the mean of several runs, of more where a trace is short and
-// chance therefore large.
+// wTinyLFU is the mean of several runs. A short trace gets more runs, since chance has more
+// effect on it.
 var wTinyLFU = &contender{"W-TinyLFU", func(_ context.Context, t *trace, capacity int) (float64, error) {
 	runs := min(max(3, 500_000/len(t.requests)), 9)
 	hits := 0
@@ -41,8 +41,8 @@ var wTinyLFU = &contender{"W-TinyLFU", func(_ context.Context, t *trace, capacit
 	return t.ratio(hits) / float64(runs), nil
 }}
 
-// inMemory are our policies in the memory store: through an engine, or without
-// it for traces of more than so many requests.
+// inMemory returns our policies in the memory store. Traces of more than engineRequests
+// requests use the store directly, shorter ones an engine.
 func inMemory(engineRequests int) []*contender {
 	var all []*contender
 	for _, p := range store.Policies {
@@ -63,7 +63,7 @@ func inMemory(engineRequests int) []*contender {
 	return all
 }
 
-// inRedis are our policies in the Redis at url, through an engine.
+// inRedis returns our policies in the Redis at url, through an engine.
 func inRedis(url string) []*contender {
 	var all []*contender
 	var namespaces atomic.Int64

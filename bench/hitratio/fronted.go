@@ -7,26 +7,24 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// A replay has no seconds. At 100 requests each, these are what the engine does
-// in the time of local_ttl, and in that between two calls that tell of local
-// hits.
+// A replay has no clock. At 100 requests a second, these are the numbers of requests within
+// local_ttl, and between two calls that tell the store of local hits.
 const (
 	frontTTL   = 3000
 	frontPause = 100
 )
 
-// fronted is a store with a local tier in front, as far as the policy notices
-// one: it answers what was fetched less than frontTTL requests ago and not
-// evicted since.
+// fronted is a store with a simple local tier in front. The tier answers for keys that were
+// fetched less than frontTTL requests ago and not evicted since.
 type fronted struct {
 	direct
 	tells bool // the store is told of local hits
 
 	at      int            // the number of the request
-	fetched map[string]int // when
+	fetched map[string]int // the request that fetched a key
 	hits    []store.Use
 	places  map[string]int // in hits
-	told    int            // when
+	told    int            // the request that last told hits
 
 	reads, found int // of the store
 }
@@ -70,7 +68,7 @@ func (f *fronted) hit(key string) {
 	f.hits[i].Count++
 }
 
-// due returns the hits to tell of, if it is time for it.
+// due returns the local hits to tell, if the pause is over.
 func (f *fronted) due() []store.Use {
 	if !f.tells || f.at-f.told < frontPause {
 		return nil
@@ -94,8 +92,8 @@ func (f *fronted) create(ctx context.Context, key string) error {
 	return err
 }
 
-// behindLocal are our policies behind a local tier, that tells them of its hits
-// or not. The ratio is that of all requests, or of those that reach the store.
+// behindLocal returns our policies behind a local tier, once with and once without being
+// told of its hits. The ratio is that of all requests, or of those that reach the store.
 func behindLocal(ofStore bool) []*contender {
 	var all []*contender
 	for _, p := range store.Policies {

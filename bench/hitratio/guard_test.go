@@ -8,15 +8,15 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// means are the hit ratios that the policies reach on the loads of guarded.
-// Chance has no part in them; another processor may round a weight otherwise.
+// means are the mean hit ratios of the policies on the loads of guarded. They are not
+// random, but another processor may round differently.
 var means = map[string]float64{
 	"rank":     0.3372,
 	"lru":      0.3362,
 	"adaptive": 0.4967,
 }
 
-// guarded are the synthetic loads, small enough for every run of the tests.
+// guarded returns synthetic loads that are small enough for every run of the tests.
 func guarded() []row {
 	const loop = 275
 	var all []row
@@ -76,8 +76,8 @@ func TestPoliciesKeepTheirHitRatios(t *testing.T) {
 	}
 }
 
-// TestASwitchKeepsWhatIsKnown has rank order the entries for the first half of
-// a load, and compares the second half with that of adaptive from the start.
+// TestASwitchKeepsWhatIsKnown uses rank for the first half of a load and adaptive for the
+// second half. It compares the second half with adaptive from the start.
 func TestASwitchKeepsWhatIsKnown(t *testing.T) {
 	zipf := synthetic(40_000, 2_000, 275)[1]
 	half := len(zipf.requests) / 2
@@ -116,8 +116,8 @@ func TestASwitchKeepsWhatIsKnown(t *testing.T) {
 	}
 }
 
-// TestPoliciesKeepTheirHitRatiosBehindALocalTier has the local tier answer what
-// was read a moment ago, and tell the store of it or not.
+// TestPoliciesKeepTheirHitRatiosBehindALocalTier has a local tier that answers recently
+// read keys, with and without telling the store.
 func TestPoliciesKeepTheirHitRatiosBehindALocalTier(t *testing.T) {
 	want := map[string]float64{
 		"rank": 0.6042, "rank, told": 0.6046,

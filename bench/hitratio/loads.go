@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// loads are traces with what is measured on them.
+// loads are traces with the rows and the picture to measure on them.
 type loads struct {
 	title  string
 	own    bool   // a user's traces, not those of docs/eviction.md
 	rows   []row  // of the table
 	file   string // of the picture, or ""
-	points []row  // of the picture; those of a trace stand together
+	points []row  // of the picture; those of a trace are together
 }
 
-// public are the traces of docs/eviction.md, with the capacities of the table
-// and of the picture. A file of the same name with other requests is none of them.
+// public has the traces of docs/eviction.md, with the capacities of the table and of the
+// picture. A file with the same name and other requests is not one of them.
 var public = []struct {
 	name           string
 	requests, keys int
@@ -37,9 +37,8 @@ var public = []struct {
 	{"orm-busy", 2000000, 60734, []int{1000}, []int{250, 500, 1000, 2000, 4000}},
 }
 
-// read returns the traces at paths, files or folders of files: those that are
-// public, and others. Capacities are those to measure all of them with; if there
-// are none, they suit each trace.
+// read returns the traces at paths, which are files or folders: public ones, and others.
+// The given capacities are for all traces. Without them, each trace gets suitable ones.
 func read(paths []string, capacities []int) ([]loads, error) {
 	var traces []*trace
 	for _, path := range paths {
@@ -62,7 +61,7 @@ func read(paths []string, capacities []int) ([]loads, error) {
 			return t.name == p.name && len(t.requests) == p.requests && len(t.keys) == p.keys
 		})
 		if i < 0 || capacities != nil {
-			known.file = "" // the picture is one of all of them
+			known.file = "" // the picture shows all of them or is not drawn
 			continue
 		}
 		known.rows = append(known.rows, rows(traces[i], p.rows)...)
@@ -83,7 +82,7 @@ func read(paths []string, capacities []int) ([]loads, error) {
 	return found, nil
 }
 
-// filesAt returns path, or the traces in it if it is a folder.
+// filesAt returns path, or the traces in the folder path.
 func filesAt(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -100,7 +99,7 @@ func filesAt(path string) ([]string, error) {
 	for _, entry := range entries {
 		file := filepath.Join(path, entry.Name())
 		if entry.IsDir() || !strings.HasSuffix(file, ".txt") && !strings.HasSuffix(file, ".gz") {
-			fmt.Fprintf(os.Stderr, "%s is left out: of a folder, the files are read whose names end in .txt or .gz\n", file)
+			fmt.Fprintf(os.Stderr, "%s is left out: only files whose names end in .txt or .gz are read from a folder\n", file)
 			continue
 		}
 		files = append(files, file)
@@ -111,8 +110,8 @@ func filesAt(path string) ([]string, error) {
 	return files, nil
 }
 
-// capacitiesFor returns the given capacities, or a hundredth, a twentieth and a
-// fifth of the keys of t: what fits altogether tells no policy from another.
+// capacitiesFor returns the given capacities, or 1 %, 5 % and 20 % of the keys of t. With
+// room for all keys, all policies would be equal.
 func capacitiesFor(t *trace, given []int) []int {
 	keys := len(t.keys)
 	for _, c := range given {

@@ -51,7 +51,7 @@ func TestTracesOfAUsersOwnAreReplayedAlone(t *testing.T) {
 	}
 }
 
-// csTrace looks like the public trace of that name.
+// csTrace returns a trace that looks like the public trace cs.
 func csTrace() string {
 	var b strings.Builder
 	for i := range 6781 {

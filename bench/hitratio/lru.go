@@ -2,8 +2,8 @@ package main
 
 import "container/list"
 
-// lru returns the hits of a cache in which the least recently used key goes
-// first. It shares no code with the policy of that name, which must do the same.
+// lru returns the hits of a cache that evicts the least recently used key. It shares no code
+// with the policy lru, which must have the same hits.
 func lru(t *trace, capacity int) int {
 	recent := list.New()
 	held := map[int32]*list.Element{}

@@ -1,13 +1,13 @@
-// Command hitratio replays traces of requests through the eviction policies,
-// and beside them through a plain LRU, otter's W-TinyLFU and the optimum. It
-// prints the hit ratios as Markdown, and draws them over the capacity.
+// Command hitratio replays traces of requests with the eviction policies, and for comparison
+// with a plain LRU, otter's W-TinyLFU and the optimum. It prints the hit ratios as Markdown,
+// and draws them over the capacity.
 //
 //	make hitratio
 //	make hitratio TRACES=mine.txt FLAGS='-capacities 1000,10000'    # traces of your own
 //
-// It runs at the root of the checkout. An argument is a trace or a folder of traces. A trace is a text file, gzip or
-// not, with a key a line, in the order of the requests. Each line is a GET; where
-// it is a miss the key is created. The local tier is off.
+// It runs at the root of the checkout. An argument is a trace or a folder of traces. A trace
+// is a text file, with or without gzip. Each line is the key of a GET, in the order of the
+// requests. After a miss, the key is created (cache-aside). The local tier is off.
 package main
 
 import (
@@ -44,8 +44,8 @@ func main() {
 
 // options say what is measured.
 type options struct {
-	paths           []string // files and folders; none: what docs/eviction.md shows
-	capacities      []int    // none: those that suit each trace
+	paths           []string // files and folders; none: the loads of docs/eviction.md
+	capacities      []int    // none: suitable ones for each trace
 	pictures        string   // a folder, or ""
 	engineRequests  int
 	redisRequests   int
@@ -84,11 +84,11 @@ func parseOptions(args []string) (options, error) {
 	return o, nil
 }
 
-// publicFolder is where the public traces may be.
+// publicFolder may have the public traces.
 const publicFolder = "../traces"
 
-// loads returns what is to be measured: traces, and the synthetic loads unless
-// there are traces of a user's own.
+// loads returns the loads to measure: traces, and the synthetic loads unless there are
+// traces of a user.
 func (o *options) loads() ([]loads, error) {
 	paths := o.paths
 	if len(paths) == 0 {
@@ -195,9 +195,9 @@ func (o *options) draw(all []loads, lines []*contender, r results) error {
 	return nil
 }
 
-// startRedis starts a server of our own.
+// startRedis starts a server. The function that it returns stops it.
 func startRedis() (*redistest.Server, func(), error) {
-	// A short path: the server's Unix socket lies in it.
+	// The path must be short: the server's Unix socket is in the directory.
 	dir, err := os.MkdirTemp("", "hitratio")
 	if err != nil {
 		return nil, nil, err

@@ -2,12 +2,12 @@ package main
 
 import "container/heap"
 
-// optimum returns how many hits are possible at all, by Belady's rule: what is
-// needed again last goes first. It may also go at once, unlike in a cache that
-// has to keep what was just created, so that it bounds every policy.
+// optimum returns the largest possible number of hits, by Belady's rule: it evicts the key
+// whose next request is the latest. It may even evict the key that was just created. A real
+// cache cannot, so no policy has more hits.
 func optimum(t *trace, capacity int) int {
 	next := nextUses(t)
-	until := make([]int, len(t.keys)) // the next use of a key that is held; 0 of others
+	until := make([]int, len(t.keys)) // the next use of a held key; 0 for other keys
 	var held latest
 	hits, size := 0, 0
 	for i, key := range t.requests {
@@ -20,7 +20,7 @@ func optimum(t *trace, capacity int) int {
 		heap.Push(&held, use{next[i], key})
 		for size > capacity {
 			u := heap.Pop(&held).(use)
-			if until[u.key] == u.at { // else it was needed since
+			if until[u.key] == u.at { // else the key was used since
 				until[u.key] = 0
 				size--
 			}
@@ -29,8 +29,8 @@ func optimum(t *trace, capacity int) int {
 	return hits
 }
 
-// nextUses returns of each request when its key is requested again. Those that
-// never are have the same time, after all others.
+// nextUses returns, for each request, when its key is requested again. Keys that are never
+// requested again have a time after all requests.
 func nextUses(t *trace) []int {
 	next := make([]int, len(t.requests))
 	last := make([]int, len(t.keys))
@@ -44,7 +44,7 @@ func nextUses(t *trace) []int {
 	return next
 }
 
-// use says when a key is needed next.
+// use says when a key is requested next.
 type use struct {
 	at  int
 	key int32

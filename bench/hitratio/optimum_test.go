@@ -22,8 +22,8 @@ func TestTheOptimumIsTheMostThatAnyChoiceReaches(t *testing.T) {
 	}
 }
 
-// bestOfAll tries every choice of what to drop, also the new key; held is a set
-// of bits.
+// bestOfAll tries every choice of a key to evict, the new key included. The bits of held are
+// the held keys.
 func bestOfAll(requests []int32, capacity int, held uint) int {
 	if len(requests) == 0 {
 		return 0

@@ -9,8 +9,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// client does what a client does that reads a key and creates it where it is
-// absent.
+// client is a cache-aside client: it reads a key, and creates it if it is absent.
 type client interface {
 	read(ctx context.Context, key string) (hit bool, err error)
 	create(ctx context.Context, key string) error
@@ -33,14 +32,14 @@ func replay(ctx context.Context, t *trace, c client) (hits int, err error) {
 	return hits, nil
 }
 
-// value is that of every key.
+// value is the value of every key.
 var value = store.Value{Data: []byte("v"), Kind: store.Raw}
 
-// throughEngine is a client of an engine, as the HTTP handler is.
+// throughEngine is a client of an engine, like the HTTP handler.
 type throughEngine struct{ *engine.Engine }
 
-// newThroughEngine returns a client of an engine over st without a local tier,
-// so that the policy hears of every read. Closing it closes st.
+// newThroughEngine returns a client of an engine over st. It has no local tier, so the
+// policy is told of every read. Closing it closes st.
 func newThroughEngine(st store.Store, l store.Limits) throughEngine {
 	return throughEngine{engine.New(st, engine.Settings{
 		Limits:        l,
@@ -62,8 +61,8 @@ func (e throughEngine) create(ctx context.Context, key string) error {
 	return created(res, err)
 }
 
-// direct is a client of a store, for traces that take too long through an
-// engine. The hits are the same, since requests come one at a time.
+// direct is a client of a store without an engine, for traces that would take too long with
+// one. The hits are the same, since requests come one at a time.
 type direct struct {
 	store.Store
 	limits store.Limits

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// row is what all contenders are compared on.
+// row is a trace with a capacity, on which all contenders are compared.
 type row struct {
 	trace    *trace
 	capacity int
@@ -17,14 +17,14 @@ type row struct {
 
 // run is one contender on one row.
 type run struct {
-	row
-	*contender
+	row       row
+	contender *contender
 }
 
 // results are the hit ratios of runs.
 type results map[run]float64
 
-// want asks for runs of all contenders on all rows; twice is as good as once.
+// want adds the runs of all contenders on all rows, if they are not there yet.
 func (r results) want(rows []row, contenders []*contender) {
 	for _, row := range rows {
 		for _, c := range contenders {
@@ -33,7 +33,7 @@ func (r results) want(rows []row, contenders []*contender) {
 	}
 }
 
-// fill carries out what is wanted, as much at a time as there are processors.
+// fill carries out all runs, as many at a time as there are processors.
 func (r results) fill(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -41,8 +41,8 @@ func (r results) fill(ctx context.Context) error {
 	for run := range r {
 		all = append(all, run)
 	}
-	// The long ones first, so that at the end no processor waits for another.
-	slices.SortFunc(all, func(a, b run) int { return cmp.Compare(len(b.trace.requests), len(a.trace.requests)) })
+	// Long runs come first, so all processors end at about the same time.
+	slices.SortFunc(all, func(a, b run) int { return cmp.Compare(len(b.row.trace.requests), len(a.row.trace.requests)) })
 
 	var mu sync.Mutex
 	var working sync.WaitGroup
@@ -58,9 +58,10 @@ func (r results) fill(ctx context.Context) error {
 				all = all[1:]
 				mu.Unlock()
 
-				ratio, err := next.play(ctx, next.trace, next.capacity)
+				row := next.row
+				ratio, err := next.contender.play(ctx, row.trace, row.capacity)
 				if err != nil {
-					stop(fmt.Errorf("%s, %s with %d keys: %w", next.name, next.trace.name, next.capacity, err))
+					stop(fmt.Errorf("%s, %s with %d keys: %w", next.contender.name, row.trace.name, row.capacity, err))
 					return
 				}
 				mu.Lock()

@@ -9,16 +9,16 @@ import (
 // seed makes the synthetic loads the same in every run.
 const seed = 2017
 
-// synthetic returns the loads that need no file. They are as long as requests
-// says and ask for so many keys, the loop for a number of its own.
+// synthetic returns the loads that need no file. Each has so many requests for so many keys;
+// the loop has loop keys.
 func synthetic(requests, keys, loop int) []*trace {
 	flat, steep := newZipf(keys, 0.8), newZipf(keys, 1)
 	return []*trace{
 		generate("Zipf 0.8", requests, func(_ int, r *rand.Rand) int { return flat.next(r) }),
 		generate("Zipf 1.0", requests, func(_ int, r *rand.Rand) int { return steep.next(r) }),
 
-		// A quarter of the time, something reads keys that nobody else wants:
-		// a crawler, an export.
+		// A quarter of the time, a crawler or an export reads keys that no other client
+		// wants.
 		generate("scans over Zipf 1.0", requests, func(i int, r *rand.Rand) int {
 			if i%(requests/10) >= requests/10*3/4 {
 				return keys + i
@@ -26,7 +26,7 @@ func synthetic(requests, keys, loop int) []*trace {
 			return steep.next(r)
 		}),
 
-		// What is popular is replaced ten times, all at once.
+		// Ten times, all popular keys change at once.
 		generate("shifting Zipf 1.0", requests, func(i int, r *rand.Rand) int {
 			return (steep.next(r) + i/(requests/10)*(keys/10)) % keys
 		}),
@@ -44,8 +44,8 @@ func generate(name string, requests int, key func(i int, r *rand.Rand) int) *tra
 	return newTrace(name, numbers)
 }
 
-// zipf draws numbers from 0, the n-th with a weight of 1/n^exponent. That of
-// math/rand knows only exponents above 1.
+// zipf draws numbers from 0 on; the n-th has a weight of 1/n^exponent. The one in math/rand
+// takes only exponents above 1.
 type zipf []float64 // cumulative weights
 
 func newZipf(n int, exponent float64) zipf {

@@ -13,7 +13,7 @@ type table struct {
 	contenders []*contender
 }
 
-// print prints it as Markdown that can be read as it is.
+// print prints the table as Markdown with aligned columns.
 func (t *table) print(w io.Writer, r results) {
 	head := []string{"load", "requests", "keys", "capacity"}
 	mean := []string{"**mean**", "", "", ""}

@@ -19,16 +19,16 @@ import (
 type trace struct {
 	name     string
 	requests []int32  // places in keys
-	keys     []string // the distinct ones
+	keys     []string // each key once
 }
 
-// format is what every complaint about a file ends with.
-const format = "a trace is a text file, gzip or not, with one key a line, in the order of the requests"
+// format is at the end of every error about a file.
+const format = "a trace is a text file, with or without gzip, with one key a line, in the order of the requests"
 
 // maxLine bounds a line, and so a key.
 const maxLine = 64 << 10
 
-// readTrace reads a file of that format.
+// readTrace reads a file with a trace.
 func readTrace(path string) (*trace, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -78,12 +78,12 @@ func parseTrace(f io.Reader) (*trace, error) {
 	case len(t.requests) == 0:
 		return nil, errors.New("it is empty")
 	case len(t.keys) == len(t.requests):
-		return nil, fmt.Errorf("none of its %d lines comes twice, so that no cache can hit", len(t.requests))
+		return nil, fmt.Errorf("none of its %d lines comes twice, so no cache can hit", len(t.requests))
 	}
 	return t, nil
 }
 
-// checkLine objects to what cannot be meant as a key.
+// checkLine returns an error for a line that cannot be meant as a key.
 func checkLine(line []byte) error {
 	var entry struct{ Request *struct{} }
 	switch {
@@ -97,7 +97,7 @@ func checkLine(line []byte) error {
 	return nil
 }
 
-// newTrace makes a trace of requests for numbers, whatever numbers they are.
+// newTrace returns a trace of requests for keys with numbers.
 func newTrace(name string, numbers []int) *trace {
 	t := &trace{name: name, requests: make([]int32, len(numbers))}
 	places := map[int]int32{}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// write writes a file, zipped if its name says so.
+// write writes a file, with gzip if its name ends in .gz.
 func write(t *testing.T, folder, name, content string) string {
 	t.Helper()
 	path := filepath.Join(folder, name)

@@ -1,8 +1,8 @@
--- GETs so many keys, from the one with the number first on. The stride visits
--- all of them once a turn, and neighbours in time are not neighbours in age.
+-- GETs count keys, beginning with the number first. The stride visits each key once a turn.
+-- Keys that follow each other in time differ in age.
 -- Arguments: first, count.
 
-local ready = {} -- requests that this run formatted before
+local ready = {} -- requests that this run has formatted
 local first, count, stride, at
 
 local function coprime(a, b)

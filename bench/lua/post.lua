@@ -1,4 +1,4 @@
--- POSTs a new key each time. Arguments: the number before the first key, body.
+-- POSTs new keys. Arguments: the number before the first key, body.
 
 local number, tail
 

@@ -1,5 +1,5 @@
 
--- The end of both scripts: one line that wrk.go reads. Times in microseconds.
+-- The end of both scripts prints one line, which wrk.go reads. Times are in microseconds.
 function done(summary, latency)
   local e = summary.errors
   io.write(string.format('\nreport %d %d %d %d %d %d %d %d\n',

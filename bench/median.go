@@ -15,13 +15,13 @@ func median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// percentile returns the smallest value that p percent are not above.
+// percentile returns the smallest value that is at or above p percent of values.
 func percentile(values []time.Duration, p int) time.Duration {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[max(0, (len(sorted)*p+99)/100-1)]
 }
 
-// each returns what f makes of every sample.
+// each returns f of every sample.
 func each(samples []sample, f func(sample) float64) []float64 {
 	values := make([]float64, len(samples))
 	for i, s := range samples {
