@@ -14,7 +14,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// adminAnswers is what the tests read of the admin API's answers.
+// adminAnswers has the fields of the admin API's answers that the tests read.
 type adminAnswers struct {
 	Caches []struct {
 		ID        string
@@ -70,7 +70,7 @@ type adminKey struct {
 	}
 }
 
-// ask sends a request to the admin API, which must answer status.
+// ask sends a request to the admin API, and checks the status of the answer.
 func (s *server) ask(status int, method, path string) (got adminAnswers) {
 	s.t.Helper()
 	a := do(s.t, s.plain, request{method, "http://" + s.admin + "/redis_proxy/" + path, "", nil})
@@ -133,7 +133,7 @@ func TestAdminListsTheRunningCaches(t *testing.T) {
 		return s.ask(http.StatusOK, "GET", "caches").Caches[0].Subscription.Subscribed
 	})
 
-	// Who looks often does not make Redis list its connections as often.
+	// Many reads do not make Redis list its connections each time.
 	for range 50 {
 		s.ask(http.StatusOK, "GET", "caches")
 	}
@@ -177,7 +177,8 @@ func TestAdminListsTheRunningCaches(t *testing.T) {
 		}
 	}
 
-	// Changed settings show once they are in force, and caches go with theirs.
+	// The API shows changed settings once they are in force. A cache disappears with its
+	// configuration.
 	s.reload("redis_proxy {\nstore " + store + "\nmax_keys 8\n}")
 	if got := s.ask(http.StatusOK, "GET", s.cache()); got.Error != "" {
 		t.Error(got.Error)
@@ -210,7 +211,7 @@ func TestAdminPagesThroughKeys(t *testing.T) {
 			}
 			const order = "k0=0 k2=0 k4=0 k1=1 k3=2"
 			cache := s.cache()
-			for range 2 { // the second time after the first, which moved nothing
+			for range 2 { // twice, since the first read must not move anything
 				all := s.ask(http.StatusOK, "GET", cache+"/keys")
 				if got := names(all.Keys); got != order || all.Cursor != "" {
 					t.Errorf("%s, then %q", got, all.Cursor)
@@ -265,7 +266,7 @@ func TestAdminLooksAtOneKey(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 
-	// No more of a value than is asked for, and never half a character.
+	// An answer has no more of a value than requested, and never half a character.
 	for _, c := range []struct{ path, value, text, base64 string }{
 		{"text?value_limit=2", `"<"`, "", ""},
 		{"text?value_limit=0", `""`, "", ""},
@@ -291,7 +292,7 @@ func TestAdminLooksAtOneKey(t *testing.T) {
 		s.ask(http.StatusBadRequest, "GET", cache+"/keys/text?"+query)
 	}
 
-	// Age counts all writes since, also those that create nothing.
+	// Age counts all later writes, even those that create nothing.
 	if got := look("text"); got.Age != 3 {
 		t.Errorf("%d writes since text was created", got.Age)
 	}
@@ -300,8 +301,8 @@ func TestAdminLooksAtOneKey(t *testing.T) {
 		t.Errorf("after a PUT, %d and %d writes since", got.Age, replaced.Age)
 	}
 
-	// A key is percent-decoded once. Caddy's admin endpoint cleans paths, so
-	// that some slashes must be escaped.
+	// A key is percent-decoded once. Caddy's admin endpoint cleans paths, so some slashes
+	// must be escaped.
 	for _, key := range []string{"a/b", "a//b", "a%2Fb", "%", "é", "x?y#z", "/", "a b"} {
 		post(t, s.plain, at+url.PathEscape(key), key, "Content-Type", "text/plain").expectStatus(t, http.StatusCreated)
 		if got := look(url.PathEscape(key)); got.Key != key {
@@ -341,8 +342,8 @@ func TestAdminDropsFromTheLocalTier(t *testing.T) {
 	get(t, s.plain, at+"a").expect(t, http.StatusOK, `{"key":"a","value":1}`)
 }
 
-// TestAdminDeletesByPrefixWhileOthersWrite has two nodes: one Redis under two
-// names makes two engines.
+// TestAdminDeletesByPrefixWhileOthersWrite has two nodes: one Redis under two names, which
+// makes two engines.
 func TestAdminDeletesByPrefixWhileOthersWrite(t *testing.T) {
 	redis := redistest.Start(t)
 	client := redis.Client()
@@ -410,7 +411,7 @@ func TestAdminDeletesByPrefixWhileOthersWrite(t *testing.T) {
 		return get(t, s.plain, there+"drop/7").StatusCode == http.StatusNotFound
 	})
 
-	// Empty is not everything, and confirming takes the right name.
+	// An empty prefix does not delete everything. To confirm needs the right name.
 	for _, query := range []string{"", "?prefix=", "?confirm=", "?confirm=other", "?prefix=a&confirm=cache", "?prefx=a"} {
 		s.ask(http.StatusBadRequest, "DELETE", cache+"/keys"+query)
 	}
@@ -472,7 +473,7 @@ func TestAdminSaysSoWhenRedisIsDown(t *testing.T) {
 	redis.Resume()
 	redis.Kill()
 	down()
-	// What is wrong and what to do, each once, whoever is asked.
+	// Each answer says once what is wrong and what to do.
 	for _, what := range []string{"GET ready", "GET " + cache, "GET " + cache + "/keys", "DELETE " + cache + "/keys/k"} {
 		method, path, _ := strings.Cut(what, " ")
 		eventually(t, what+" tells of the open breaker", func() bool {
@@ -516,7 +517,7 @@ func TestAdminAnswersTheMethodsThatAPathHas(t *testing.T) {
 	if a := do(t, s.plain, request{"HEAD", "http://" + s.admin + "/redis_proxy/caches", "", nil}); a.StatusCode != http.StatusOK || a.body != "" {
 		t.Errorf("%s %q", a.Status, a.body)
 	}
-	// Pages of other origins are Caddy's to refuse.
+	// Caddy refuses requests of pages of other origins.
 	elsewhere := []string{"Origin", "https://evil.example"}
 	if a := do(t, s.plain, request{"DELETE", "http://" + s.admin + "/redis_proxy/" + cache + "/local", "", elsewhere}); a.StatusCode != http.StatusForbidden {
 		t.Error(a.Status)

@@ -15,9 +15,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// BenchmarkAnswer measures what Caddy and net/http do for a small answer, over
-// a connection in memory, so without system calls: for respond, for a handler that
-// writes nothing or only the body, and for hits of the local tier.
+// BenchmarkAnswer measures the work of Caddy and net/http for a small answer: of respond, of
+// a handler that writes nothing or only a body, and of hits of the local tier. The
+// connection is in memory, so there are no system calls.
 func BenchmarkAnswer(b *testing.B) {
 	const hits = "redis_proxy {\n store embedded\n local_ttl 1h\n}"
 	const envelope = `{"key":"k","value":"` + leastBody + `"}`
@@ -60,8 +60,8 @@ func BenchmarkAnswer(b *testing.B) {
 
 const leastBody = "012345678901234567890123456789"
 
-// least writes the same body for each request, if it has one, and does nothing
-// else: without a type net/http would look for one in the body.
+// least writes the same body for each request, if it has one. It sets a type, since net/http
+// would otherwise search the body for one.
 type least struct {
 	Body string `json:"body,omitempty"`
 }
@@ -92,7 +92,7 @@ func (l *least) ServeHTTP(w http.ResponseWriter, _ *http.Request, _ caddyhttp.Ha
 	return err
 }
 
-// plainServer returns Caddy's handler of what comes to an address of HTTP.
+// plainServer returns Caddy's handler for an address of plain HTTP.
 func plainServer(b *testing.B, addr string) http.Handler {
 	b.Helper()
 	app, err := caddy.ActiveContext().App("http")
@@ -111,12 +111,12 @@ func plainServer(b *testing.B, addr string) http.Handler {
 	return nil
 }
 
-// wire is a connection on which the same request arrives again and again.
+// wire is a connection on which the same request arrives repeatedly.
 type wire struct {
 	request string
 	at      int // in the request
 	left    int // requests
-	answers int // that were 200
+	answers int // with status 200
 	written int
 	closing sync.Once
 	closed  chan struct{}
@@ -152,7 +152,7 @@ func (w *wire) SetDeadline(time.Time) error      { return nil }
 func (w *wire) SetReadDeadline(time.Time) error  { return nil }
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
-// accepts is a listener to which the connections in it come.
+// accepts is a listener that accepts the connections in its channel.
 type accepts chan net.Conn
 
 func (a accepts) Accept() (net.Conn, error) {

@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// largeBody is the default max_value_size, and share what one client gets of
-	// the default max_queue_bytes.
+	// largeBody is the default max_value_size. share is the part of the default
+	// max_queue_bytes that one client gets.
 	largeBody = 1 << 20
 	share     = 16 << 20
 	stalled   = 64
 )
 
-// figure returns one of the figures of the only cache.
-func (s *server) figure(name string) int64 {
+// metric returns the value of a metric of the only cache.
+func (s *server) metric(name string) int64 {
 	s.t.Helper()
 	for line, value := range s.scrape() {
 		if strings.HasPrefix(line, name+"{") {
@@ -99,8 +99,8 @@ func send(ctx context.Context, client *http.Client, url string, body io.Reader) 
 	return resp.StatusCode, err
 }
 
-// sendRaw posts a body over a connection of its own that stops a byte short, and
-// returns the status of the answer.
+// sendRaw posts a body without its last byte over a connection of its own, and returns the
+// status of the answer.
 func sendRaw(addr, path string) (int, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -122,10 +122,10 @@ func sendRaw(addr, path string) (int, error) {
 	return resp.StatusCode, resp.Body.Close()
 }
 
-// TestBodiesThatStopHinderNobodyElse has a client announce 64 MiB, which is all
-// the room there is, and stop before the end of each body.
+// TestBodiesThatStopHinderNobodyElse has a client that announces 64 MiB, the whole room for
+// bodies, and stops before the end of each body.
 func TestBodiesThatStopHinderNobodyElse(t *testing.T) {
-	// One cache: those that stop get little time, the others what they need.
+	// Both handlers share one cache. Bodies that stop get little time, the others enough.
 	const site = "redis_proxy\nredis_proxy /stop/* {\nbody_timeout 2s\n}"
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 		t.Run(protocol, func(t *testing.T) {
@@ -147,14 +147,14 @@ func TestBodiesThatStopHinderNobodyElse(t *testing.T) {
 					statuses <- status
 				}()
 			}
-			eventually(t, "the client has its share", func() bool { return s.figure("body_bytes") == share })
+			eventually(t, "the client has its share", func() bool { return s.metric("body_bytes") == share })
 
 			value := strings.Repeat("v", largeBody)
 			for i := range 8 {
 				at := fmt.Sprintf("http://%s/cache/other%d", s.http, i)
 				post(t, s.plain, at, value, "X-Forwarded-For", "192.0.2.2").expectStatus(t, http.StatusCreated)
 			}
-			// A small value also of the same client, and over the same connection.
+			// The same client can still write a small value, over the same connection too.
 			post(t, s.plain, "http://"+s.http+"/cache/small", "v", "X-Forwarded-For", sender).expectStatus(t, http.StatusCreated)
 			post(t, s.http2, "https://"+s.https+"/cache/small2", "v", "X-Forwarded-For", sender).expectStatus(t, http.StatusCreated)
 
@@ -165,15 +165,15 @@ func TestBodiesThatStopHinderNobodyElse(t *testing.T) {
 			if count[408]+count[503] != stalled || count[408] < share/largeBody {
 				t.Errorf("they were answered %v", count)
 			}
-			if left, waiting := s.figure("body_bytes"), s.figure("bodies_waiting"); left != 0 || waiting != 0 {
+			if left, waiting := s.metric("body_bytes"), s.metric("bodies_waiting"); left != 0 || waiting != 0 {
 				t.Errorf("%d bytes are still kept, %d bodies wait", left, waiting)
 			}
-			eventually(t, "only what was sent whole is stored", func() bool { return s.figure("keys") == 10 })
+			eventually(t, "only what was sent whole is stored", func() bool { return s.metric("keys") == 10 })
 		})
 	}
 }
 
-// gatheringBody sends nothing before all have begun, and then slowly.
+// gatheringBody sends nothing until all bodies have begun, and then slowly.
 type gatheringBody struct {
 	left  int
 	begun bool
@@ -195,7 +195,7 @@ func (b *gatheringBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestHonestUploadsAtOnce has one client send more at once than there is room
+// TestHonestUploadsAtOnce has one client that sends more bodies at once than there is room
 // for.
 func TestHonestUploadsAtOnce(t *testing.T) {
 	const uploads, size = 80, largeBody
@@ -228,14 +228,14 @@ func TestHonestUploadsAtOnce(t *testing.T) {
 			t.Errorf("they were answered %v", count)
 		}
 	})
-	// A connection of HTTP/2 has one window for all: those without room would stop
-	// those that have it.
+	// An HTTP/2 connection has one window for all streams: bodies without room would stop
+	// bodies with room.
 	t.Run("over one connection as many as have room are stored, the rest at the next try", func(t *testing.T) {
 		s := startAdmin(t, "redis_proxy")
 		if count := all(t, s.http2, "https://"+s.https+"/cache/"); count[201] < share/size || count[201]+count[503] != uploads {
 			t.Errorf("they were answered %v", count)
 		}
-		eventually(t, "all are stored", func() bool { return s.figure("keys") == uploads })
+		eventually(t, "all are stored", func() bool { return s.metric("keys") == uploads })
 	})
 }
 
@@ -250,17 +250,17 @@ func TestAReloadKeepsTheRoomOfBodies(t *testing.T) {
 		}
 		status <- got
 	}()
-	eventually(t, "the body is on its way", func() bool { return s.figure("body_bytes") == largeBody })
+	eventually(t, "the body is on its way", func() bool { return s.metric("body_bytes") == largeBody })
 	s.reload("redis_proxy {\nmax_queue_bytes 2MiB\n}")
-	eventually(t, "the setting is in force", func() bool { return s.figure("max_body_bytes") == 2<<20 })
-	if got := s.figure("body_bytes"); got != largeBody {
+	eventually(t, "the setting is in force", func() bool { return s.metric("max_body_bytes") == 2<<20 })
+	if got := s.metric("body_bytes"); got != largeBody {
 		t.Errorf("%d bytes are kept", got)
 	}
 	close(release)
 	if got := <-status; got != http.StatusCreated {
 		t.Errorf("it was answered %d", got)
 	}
-	if got := s.figure("body_bytes"); got != 0 {
+	if got := s.metric("body_bytes"); got != 0 {
 		t.Errorf("%d bytes are still kept", got)
 	}
 }
@@ -282,18 +282,18 @@ func TestAClientThatLeavesGivesItsRoomBack(t *testing.T) {
 					}
 				})
 			}
-			eventually(t, "a body is on its way", func() bool { return s.figure("body_bytes") == largeBody })
+			eventually(t, "a body is on its way", func() bool { return s.metric("body_bytes") == largeBody })
 			leave()
 			sending.Wait()
-			eventually(t, "its room is free", func() bool { return s.figure("body_bytes") == 0 && s.figure("bodies_waiting") == 0 })
+			eventually(t, "its room is free", func() bool { return s.metric("body_bytes") == 0 && s.metric("bodies_waiting") == 0 })
 		})
 	}
-	if got := s.figure("keys"); got != 0 {
+	if got := s.metric("keys"); got != 0 {
 		t.Errorf("%d entries are stored", got)
 	}
 }
 
-// TestTheTimeOfABodyEndsWithIt has the store take longer than a body may.
+// TestTheTimeOfABodyEndsWithIt has a store that takes longer than a body may.
 func TestTheTimeOfABodyEndsWithIt(t *testing.T) {
 	redis := redistest.Start(t)
 	s := start(t, "redis_proxy {\nstore "+redis.URL()+"\nbody_timeout 3s\n}")
@@ -316,7 +316,7 @@ func TestTheTimeOfABodyEndsWithIt(t *testing.T) {
 			})
 		}
 	}
-	time.Sleep(4 * time.Second) // what passes here is what is tested
+	time.Sleep(4 * time.Second) // this time is the subject of the test
 	redis.Resume()
 	sending.Wait()
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// TestEachCauseIsToldToClientsAndHealthChecks spoils a Redis that Caddy uses, and
-// asks whoever is asked.
+// TestEachCauseIsToldToClientsAndHealthChecks spoils a Redis that Caddy uses, and reads all
+// answers that tell of it.
 func TestEachCauseIsToldToClientsAndHealthChecks(t *testing.T) {
 	web := freeAddr(t)
 	for _, c := range []struct {
 		name  string
 		spoil []any
-		store string // if it is not the Redis
+		store string // if not the URL of the Redis
 		cause string
 		// detail is in the answers to clients.
 		detail string

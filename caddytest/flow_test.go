@@ -116,7 +116,7 @@ func TestReload(t *testing.T) {
 	get(t, s.plain, at+"a").expectStatus(t, http.StatusOK)
 	const all = "b=0 c=0 a=1"
 
-	// data returns all that is stored, and what limits it.
+	// data returns all stored data and the limits.
 	data := func() string {
 		return ranks(t, client, "cache") + " max_keys=" + client.HGet(t.Context(), "{cache}:state", "max_keys").Val()
 	}
@@ -234,8 +234,8 @@ func TestAReloadConvertsTheOrderWhileAnotherNodeWrites(t *testing.T) {
 	}
 }
 
-// TestStopLosesNoAcknowledgedWrite stops Caddy while writes wait in the queue,
-// since Redis hangs.
+// TestStopLosesNoAcknowledgedWrite stops Caddy while Redis hangs and writes wait in the
+// queue.
 func TestStopLosesNoAcknowledgedWrite(t *testing.T) {
 	redis := redistest.Start(t)
 	client := redis.Client()
@@ -251,7 +251,7 @@ func TestStopLosesNoAcknowledgedWrite(t *testing.T) {
 	for i := range writes {
 		clients.Go(func() {
 			key := "k" + strconv.Itoa(i)
-			// The test may not end from another goroutine, so this one reports.
+			// Only the test's goroutine may end the test, so this one reports the error.
 			a, err := try(context.Background(), s.http2, request{"POST", at + key, "v", nil})
 			if err == nil && a.StatusCode == http.StatusCreated {
 				mu.Lock()

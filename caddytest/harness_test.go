@@ -1,5 +1,5 @@
-// Package integration runs the module in a real Caddy, in this process: with
-// Caddyfiles, TLS of its internal CA, HTTP/1.1 and HTTP/2, and a real Redis.
+// Package integration runs the module in a real Caddy in this process, with Caddyfiles, TLS
+// from its internal CA, HTTP/1.1 and HTTP/2, and a real Redis.
 package integration
 
 import (
@@ -29,12 +29,13 @@ import (
 	_ "github.com/redis-proxy/caddy-redis-proxy"
 )
 
-// patience bounds waiting for what must happen; it is not part of any result.
+// patience bounds how long a test waits for an event that must come. No result depends on
+// it.
 const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	// Caddy itself leaves goroutines behind, so only ours are looked for.
+	// Caddy itself leaves goroutines behind, so the test looks only for ours.
 	deadline := time.Now().Add(patience)
 	for code == 0 && goroutines("caddy-redis-proxy/engine", "go-redis") > 0 {
 		if time.Now().After(deadline) {
@@ -51,7 +52,7 @@ func stacks() []byte {
 	return buffer[:runtime.Stack(buffer, true)]
 }
 
-// goroutines counts those that have one of the names on their stacks.
+// goroutines counts the goroutines that have one of the names on their stacks.
 func goroutines(names ...string) (n int) {
 	for stack := range bytes.SplitSeq(stacks(), []byte("\n\n")) {
 		for _, name := range names {
@@ -64,7 +65,7 @@ func goroutines(names ...string) (n int) {
 	return n
 }
 
-// eventually waits until something holds.
+// eventually waits until a condition is true.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -134,8 +135,8 @@ func startWith(t testing.TB, site, admin string) *server {
 	return s
 }
 
-// given are the addresses that freeAddr returned: the system may well give out
-// one again that nobody has listened on yet.
+// given are the addresses that freeAddr returned. The system may return an address again if
+// no process has listened on it yet.
 var given sync.Map
 
 func freeAddr(t testing.TB) string {
@@ -194,9 +195,8 @@ http://%s, https://%s {
 	return patient
 }
 
-// makePatient gives the handlers in a configuration more time than a busy machine
-// needs, where they do not say how long: Redis is not to be taken for one that
-// does not answer, nor a subscription for one that is lost.
+// makePatient raises the timeouts that a configuration does not set above the needs of a
+// busy machine. Otherwise a slow Redis could count as down, or a slow subscription as lost.
 func makePatient(config any) {
 	switch c := config.(type) {
 	case []any:
@@ -226,12 +226,12 @@ func (s *server) reload(site string) {
 	s.settle()
 }
 
-// settle waits until a new connection holds: on every load Caddy closes idle
-// ones, and now and then one that it has just accepted.
+// settle waits until a new connection lasts. At every load Caddy closes idle connections,
+// and sometimes one that it has just accepted.
 func (s *server) settle() {
 	s.t.Helper()
 	if s.plain == nil {
-		return // there was nothing before
+		return // this is the first load
 	}
 	s.plain.CloseIdleConnections()
 	eventually(s.t, "a new connection holds", func() bool {
@@ -265,7 +265,7 @@ type answer struct {
 	body string
 }
 
-// request is what a client sends; headers are names and values in turn.
+// request is a request of a client. Its headers are names and values in turn.
 type request struct {
 	method, url, body string
 	headers           []string
@@ -346,7 +346,7 @@ func ranks(t testing.TB, client *redis.Client, namespace string) string {
 	return strings.Join(all, " ")
 }
 
-// loadWith loads site with more sites, and returns what Caddy says.
+// loadWith loads site with more sites, and returns Caddy's error.
 func loadWith(s *server, site, more string) error {
 	s.t.Helper()
 	defer s.settle()

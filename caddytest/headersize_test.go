@@ -12,8 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// What the warning says of max_header_size is so: Caddy answers 431 below, and
-// the handler above.
+// The warning about max_header_size is right: with a lower limit Caddy answers 431, with a
+// higher one the handler answers.
 func TestKeysThatDoNotFitIntoMaxHeaderSize(t *testing.T) {
 	s := start(t, "redis_proxy")
 	load := func(maxHeaderBytes int) string {
@@ -44,8 +44,8 @@ func TestKeysThatDoNotFitIntoMaxHeaderSize(t *testing.T) {
 		}
 		return string(logged)
 	}
-	// On connections of the configuration that was loaded last: those from before
-	// are closed when they are seen next.
+	// Use connections of the last configuration. Caddy closes older ones at their next
+	// request.
 	answers := func(client *http.Client, path string, status int) {
 		t.Helper()
 		eventually(t, fmt.Sprintf("%.30s… is answered with %d", path, status), func() bool {
@@ -63,7 +63,7 @@ func TestKeysThatDoNotFitIntoMaxHeaderSize(t *testing.T) {
 	}
 	answers(s.http2, plain, http.StatusNotFound)
 	answers(s.http1, plain, http.StatusNotFound)
-	// No client of HTTP/2: it knows the limit, and may not even send this.
+	// Not over HTTP/2: its client knows the limit, and may not even send the request.
 	answers(s.http1, "/cache/"+strings.Repeat("%C3%A9", 4000), http.StatusRequestHeaderFieldsTooLarge)
 
 	if logged := load(32 << 10); strings.Contains(logged, "max_key_size:") {
@@ -73,7 +73,7 @@ func TestKeysThatDoNotFitIntoMaxHeaderSize(t *testing.T) {
 	answers(s.http2, escaped, http.StatusNotFound)
 }
 
-// docs/http-api.md says how many keys a batch read has room for.
+// docs/http-api.md says how many keys fit into a batch read.
 func TestHowManyLongKeysABatchReadHasRoomFor(t *testing.T) {
 	s := start(t, "redis_proxy")
 	for _, c := range []struct {
@@ -84,7 +84,7 @@ func TestHowManyLongKeysABatchReadHasRoomFor(t *testing.T) {
 		{strings.Repeat("%C3%A9", 256), 10},
 		{strings.Repeat("k", 100), 100},
 	} {
-		// Each another key, since one is asked for once.
+		// Each key differs, since a batch asks for each key once.
 		var query string
 		for i := range c.most {
 			query += "&key=" + string(rune('A'+i%26)) + string(rune('a'+i/26)) + c.key[:len(c.key)-6]

@@ -30,8 +30,8 @@ func (s *server) scrape() map[string]string {
 	return values
 }
 
-// expectMetrics compares lines of the metrics; an empty value is a line that
-// must not be there. Labels come without those of the cache, after ours.
+// expectMetrics compares lines of the metrics. An empty value means that the line must not
+// exist. The labels of the cache are left out.
 func (s *server) expectMetrics(cache string, want map[string]string) {
 	s.t.Helper()
 	got := s.scrape()
@@ -103,8 +103,8 @@ func TestMetricsSurviveReloads(t *testing.T) {
 			} else {
 				want[`subscribed{}`] = ""
 			}
-			// A GET does not wait for the limits that it puts in force, and scrapes
-			// share the answer of the store for a second.
+			// A GET does not wait until its limits are in force. Scrapes reuse an answer of
+			// the store for a second.
 			eventually(t, "the limits of the other cache are told", func() bool {
 				return s.scrape()[`max_keys{namespace="other",store="embedded"}`] != ""
 			})
@@ -131,8 +131,8 @@ func TestMetricsSurviveReloads(t *testing.T) {
 	}
 }
 
-// TestLimitsAreThoseInForce has two engines on one namespace, as two nodes have
-// them: by two names of one Redis. Both show the limits that were set last.
+// TestLimitsAreThoseInForce has two engines on one namespace, like two nodes: one Redis under
+// two names. Both show the limits that were set last.
 func TestLimitsAreThoseInForce(t *testing.T) {
 	redis := redistest.Start(t)
 	byName := strings.Replace(redis.Addr, "127.0.0.1", "localhost", 1)
@@ -155,7 +155,7 @@ func TestLimitsAreThoseInForce(t *testing.T) {
 		t.Helper()
 		for _, addr := range []string{redis.Addr, byName} {
 			cache := `{namespace="cache",store="` + addr + `/0"}`
-			// Scrapes share the answer of the store for a second.
+			// Scrapes reuse an answer of the store for a second.
 			eventually(t, "the limits in force are told of "+addr, func() bool {
 				got := s.scrape()
 				return got["max_keys"+cache] == fmt.Sprint(keys) && got["max_bytes"+cache] == fmt.Sprint(bytes)
@@ -256,7 +256,7 @@ func TestPlaceholdersAndAccessLog(t *testing.T) {
 	}
 }
 
-// TestTheAccessLogCanBeRidOfKeys has the filter that docs/metrics.md shows.
+// TestTheAccessLogCanBeRidOfKeys uses the filter in docs/metrics.md.
 func TestTheAccessLogCanBeRidOfKeys(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "access.log")
 	s := start(t, `
@@ -287,7 +287,7 @@ func TestTheAccessLogCanBeRidOfKeys(t *testing.T) {
 	}
 }
 
-// TestLogs reads all that Caddy logs while Redis goes away and comes back.
+// TestLogs reads the whole log of Caddy while Redis goes away and comes back.
 func TestLogs(t *testing.T) {
 	redis := redistest.Start(t)
 	if err := redis.Client().ConfigSet(t.Context(), "requirepass", "s3cret-word").Err(); err != nil {

@@ -21,8 +21,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// described is a client that holds every request and answer to docs/openapi.yaml,
-// and remembers which operations and statuses it has seen.
+// described is a client that checks every request and answer against docs/openapi.yaml. It
+// remembers the operations and statuses that it has seen.
 type described struct {
 	t      *testing.T
 	doc    *openapi3.T
@@ -78,7 +78,7 @@ func (d *described) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// check holds an answer, whose body was read, to the description.
+// check checks an answer, whose body was read, against the description.
 func (d *described) check(r *http.Request, resp *http.Response, answer []byte) {
 	what := fmt.Sprintf("%s %s: %d %q", r.Method, r.URL, resp.StatusCode, answer)
 	route, params, err := d.router.FindRoute(r)
@@ -107,8 +107,7 @@ func (d *described) check(r *http.Request, resp *http.Response, answer []byte) {
 	}
 }
 
-// slow sends requests whose bodies do not arrive, to a server that waits for
-// them for a moment only.
+// slow sends requests whose bodies never arrive, to a server that waits only a moment.
 func (d *described) slow(s *server, site string, requests ...string) {
 	d.t.Helper()
 	var config map[string]any
@@ -133,7 +132,7 @@ func (d *described) slow(s *server, site string, requests ...string) {
 			d.t.Fatal(err)
 		}
 		var resp *http.Response
-		// On a busy machine the time may be over before the headers are there.
+		// On a busy machine the time may be over before the headers have arrived.
 		eventually(d.t, what+" is answered", func() bool {
 			conn, err := net.Dial("tcp", s.http)
 			if err != nil {
@@ -152,8 +151,8 @@ func (d *described) slow(s *server, site string, requests ...string) {
 	}
 }
 
-// unseen lists what is described and was not met. Nobody knows how to bring about
-// a 500.
+// unseen lists the described operations and statuses that did not occur. A 500 may be
+// missing, since no request is known to cause one.
 func (d *described) unseen() []string {
 	var all []string
 	for path, item := range d.doc.Paths.Map() {
@@ -169,8 +168,8 @@ func (d *described) unseen() []string {
 	return all
 }
 
-// TestTheServerDoesWhatItsDescriptionSays meets every operation and every status
-// in docs/openapi.yaml.
+// TestTheServerDoesWhatItsDescriptionSays causes every operation and every status in
+// docs/openapi.yaml.
 func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	redis := redistest.Start(t)
 	const all = "GET HEAD POST PUT DELETE"

@@ -12,8 +12,8 @@ func TestPaths(t *testing.T) {
 	for _, c := range []struct {
 		name, site string
 		base       string // where keys are
-		collection bool   // whether POST {base} arrives
-		others     string // the answer to what is not ours
+		collection bool   // POST {base} reaches the handler
+		others     string // the answer to requests outside base
 	}{
 		{"the directive alone", "redis_proxy", "/cache", true, ""},
 		{"an inline matcher", "redis_proxy /kv/*", "/kv", true, ""},
@@ -44,8 +44,8 @@ func TestPaths(t *testing.T) {
 			s := start(t, c.site)
 			at := "http://" + s.http
 			keys := []string{"hello", "a/b", "a%2Fc", "%C3%A9%20%25", "cache/x", "kv/x"}
-			// Caddy cleans a path from which it takes a prefix. Where ours is a
-			// part of that, the key is as it was sent; else it cannot be told.
+			// Caddy cleans a path from which it strips a prefix. If our prefix is a part of
+			// it, the key is as it was sent. Otherwise the key cannot be told.
 			isCleaned := strings.Contains(c.site, "handle_path /api/* {\nredis_proxy") || strings.Contains(c.site, "strip_prefix")
 			if !isCleaned {
 				keys = append(keys, "a//b")
@@ -100,7 +100,7 @@ func TestNoOtherKeyBehindAStrip(t *testing.T) {
 				}
 			}
 			get(t, s.plain, at+"/u/x").expect(t, http.StatusOK, "v")
-			// An escaped slash is one that Caddy does not merge.
+			// Caddy does not merge an escaped slash.
 			do(t, s.plain, request{"PUT", at + "/u%2F%2Fx", "other", nil}).expectStatus(t, http.StatusCreated)
 			get(t, s.plain, at+"/u/x").expect(t, http.StatusOK, "v")
 
@@ -114,7 +114,7 @@ func TestNoOtherKeyBehindAStrip(t *testing.T) {
 	}
 }
 
-// TestLocationOfRewrittenPaths leaves out a Location that leads nowhere.
+// TestLocationOfRewrittenPaths checks that a Location that leads nowhere is left out.
 func TestLocationOfRewrittenPaths(t *testing.T) {
 	s := start(t, "rewrite /by /cache/byid/{query.id}\nrewrite /new /cache\nredis_proxy")
 	at := "http://" + s.http
@@ -133,8 +133,8 @@ func TestLocationOfRewrittenPaths(t *testing.T) {
 	get(t, s.plain, at+"/cache/k").expect(t, http.StatusOK, `{"key":"k","value":1}`)
 }
 
-// TestNearMissesOfAStrippedPrefix are answered, not left to an empty 200: the
-// matcher of handle_path ignores case, slashes and escapes.
+// TestNearMissesOfAStrippedPrefix checks that near misses get an answer in place of an empty
+// 200. The matcher of handle_path ignores case, slashes and escapes.
 func TestNearMissesOfAStrippedPrefix(t *testing.T) {
 	s := start(t, "handle_path /cache/* {\nredis_proxy\n}")
 	for _, path := range []string{"/CACHE/k", "//cache/k", "/c%61che/k", "/x/%2e%2e/cache/k"} {
@@ -142,7 +142,7 @@ func TestNearMissesOfAStrippedPrefix(t *testing.T) {
 	}
 }
 
-// TestGuardBefore makes sure of the place among other directives.
+// TestGuardBefore checks the order among other directives.
 func TestGuardBefore(t *testing.T) {
 	s := start(t, "redis_proxy\n@outside not header X-Token secret\nrespond @outside 401")
 	post(t, s.plain, "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusUnauthorized)
@@ -171,7 +171,7 @@ func TestBehindEncode(t *testing.T) {
 	}
 }
 
-// TestRequestBodyLimit leaves the 413 of Caddy's own directive alone.
+// TestRequestBodyLimit checks that the 413 of Caddy's own directive stays.
 func TestRequestBodyLimit(t *testing.T) {
 	s := start(t, "request_body {\nmax_size 10\n}\nredis_proxy")
 	at := "http://" + s.http + "/cache/k"
@@ -191,8 +191,8 @@ func TestRequestBodyLimit(t *testing.T) {
 	get(t, s.plain, at).expectStatus(t, http.StatusNotFound)
 }
 
-// TestHeaderDirective edits our header values in place, which must not reach
-// the next answer.
+// TestHeaderDirective edits our header values in place. The edit must not show in the next
+// answer.
 func TestHeaderDirective(t *testing.T) {
 	s := start(t, "header {\n>Etag \"(.*)\" \"changed\"\n>Content-Type json cbor\n}\nredis_proxy")
 	at := "http://" + s.http + "/cache/k"

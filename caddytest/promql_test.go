@@ -19,21 +19,20 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// known is what a query may use.
+// known has the names and values that a query may use.
 type known struct {
 	metrics    map[string]metricFamily
-	outcomes   []string // all that docs/metrics.md lists, also those that did not happen
+	outcomes   []string // all in docs/metrics.md, even those that did not happen
 	operations []string
 }
 
-// metricFamily is what Prometheus gets to see of one metric.
+// metricFamily is a metric as Prometheus sees it.
 type metricFamily struct {
 	kind   string
 	labels map[string]map[string]bool // with the values of each
 }
 
-// knownMetrics returns the metrics of a cache in Redis that has been used: there
-// are no others.
+// knownMetrics returns the metrics of a used cache in Redis, which are all metrics.
 func knownMetrics(t *testing.T) known {
 	t.Helper()
 	s := startAdmin(t, "redis_proxy {\nstore "+redistest.Start(t).URL()+"\n}")
@@ -155,8 +154,8 @@ func (k known) find(name string) (metricFamily, bool) {
 	return metricFamily{}, false
 }
 
-// isMet reports whether a matcher meets a value; of outcomes and operations also
-// one that did not happen.
+// isMet reports whether a matcher matches a value. For outcomes and operations, the value
+// need not have happened.
 func (k known) isMet(matcher *labels.Matcher, seen map[string]bool) bool {
 	values := slices.Collect(maps.Keys(seen))
 	switch matcher.Name {
@@ -166,7 +165,7 @@ func (k known) isMet(matcher *labels.Matcher, seen map[string]bool) bool {
 		values = k.operations
 	}
 	if matcher.Type == labels.MatchRegexp {
-		// Each alternative has to be one.
+		// Each alternative must match.
 		for alternative := range strings.SplitSeq(matcher.Value, "|") {
 			if !slices.Contains(values, alternative) {
 				return false

@@ -16,7 +16,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// receiver takes the spans that OpenTelemetry sends over HTTP.
+// receiver receives the spans that OpenTelemetry sends over HTTP.
 type receiver struct {
 	t    testing.TB
 	mu   sync.Mutex

@@ -11,13 +11,13 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// Slow clients could fill the memory with bodies that are still arriving. They
-// get their turn one after another instead.
+// Slow clients must not fill the memory with arriving bodies. They get their turns one after
+// another.
 func TestBodiesThatArriveSlowlyTakeBoundedMemory(t *testing.T) {
 	const (
 		clients = 100
-		// Halves of the bodies have 200 MiB. As in overloadMemory: an idle caddy,
-		// the connections, three times max_queue_bytes; all of it twice.
+		// Halves of all bodies have 200 MiB. The bound is counted as overloadMemory: an idle
+		// caddy, the connections and three times max_queue_bytes, all twice.
 		maxMemory = 2 * (15 + 10 + 3*16) * mebi
 	)
 	redis := redistest.Start(t)
@@ -41,7 +41,7 @@ func TestBodiesThatArriveSlowlyTakeBoundedMemory(t *testing.T) {
 			}
 		})
 	}
-	// One client has room for a quarter, which is one body.
+	// One client has a quarter of the room, which is one body.
 	await(t, "all others wait for room", func() bool {
 		return strings.Contains(get(c.admin, "http://127.0.0.1/redis_proxy/caches"), fmt.Sprintf(`"bodies_waiting":%d`, clients-1))
 	})
@@ -53,7 +53,7 @@ func TestBodiesThatArriveSlowlyTakeBoundedMemory(t *testing.T) {
 	if peak > maxMemory {
 		t.Errorf("caddy took %d MiB, want at most %d", peak/mebi, maxMemory/mebi)
 	}
-	// Their sizes alone: 400 MiB in one answer take their time.
+	// Only the sizes: an answer of 400 MiB would take long.
 	stored := redis.Client()
 	for n := range clients {
 		key := fmt.Sprintf("slow%d", n)
@@ -65,7 +65,7 @@ func TestBodiesThatArriveSlowlyTakeBoundedMemory(t *testing.T) {
 
 const heldSize = 4 * mebi
 
-// heldBody is a body of which the second half comes when release is closed.
+// heldBody is a body whose second half comes when release is closed.
 type heldBody struct {
 	sent    int
 	release <-chan struct{}

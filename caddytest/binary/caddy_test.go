@@ -18,7 +18,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// caddy is the built binary, run on ports and in directories of its own.
+// caddy is a process of the built binary, with ports and directories of its own.
 type caddy struct {
 	t      testing.TB
 	binary string
@@ -42,8 +42,8 @@ func startCaddy(t testing.TB, redis *redistest.Server, options, settings string)
 	if _, err := os.Stat(binary); err != nil {
 		t.Fatalf("no caddy to test, run make build: %v", err)
 	}
-	// Not t.TempDir: with the name of the test in it, the path of the socket
-	// may become longer than the 107 bytes that Linux takes.
+	// Not t.TempDir: it has the name of the test, and the path of the socket could become
+	// longer than the 107 bytes that Linux allows.
 	dir, err := os.MkdirTemp("", "caddytest")
 	if err != nil {
 		t.Fatal(err)
@@ -77,9 +77,9 @@ func startCaddy(t testing.TB, redis *redistest.Server, options, settings string)
 
 func (c *caddy) socket() string { return filepath.Join(c.dir, "admin.sock") }
 
-// caddyfile has a plain route beside the cache, to compare with, and one that
-// tells this caddy from any other process on the port. Where the settings do not
-// say how long something may take, it is longer than on the busiest machine.
+// caddyfile returns a configuration with the cache, a plain route to compare with, and a
+// route that tells this caddy from any other process on the port. Timeouts that the settings
+// do not set are long enough for the busiest machine.
 func (c *caddy) caddyfile(options, settings string) string {
 	for _, name := range []string{"redis_timeout", "drain_timeout", "unsubscribed_ttl"} {
 		if !strings.Contains(settings, name) {
@@ -110,7 +110,7 @@ http://%s {
 `, c.socket(), options, c.addr, c.dir, c.redis.URL(), settings)
 }
 
-// start starts the binary, again if it has ended, and waits until it answers.
+// start starts the binary, perhaps again, and waits until it answers.
 func (c *caddy) start() {
 	c.t.Helper()
 	cmd := exec.Command(c.binary, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
@@ -130,7 +130,7 @@ func (c *caddy) start() {
 	})
 }
 
-// load makes caddy take another configuration, as `caddy reload` does.
+// load loads another configuration, as `caddy reload` does.
 func (c *caddy) load(config string) {
 	c.t.Helper()
 	resp, err := c.admin.Post("http://127.0.0.1/load", "text/caddyfile", strings.NewReader(config))

@@ -28,13 +28,13 @@ func newClient(t testing.TB, c *caddy, conns int) *client {
 // overHTTP2 makes the client speak HTTP/2 without TLS.
 func (c *client) overHTTP2() *client {
 	transport := c.http.Transport.(*http.Transport)
-	transport.MaxConnsPerHost = 0 // counts streams as connections
+	transport.MaxConnsPerHost = 0 // it would count streams as connections
 	transport.Protocols = new(http.Protocols)
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	return c
 }
 
-// answer is what became of a request; err says that no answer came.
+// answer is the answer to a request; err says that none came.
 type answer struct {
 	status int
 	header http.Header
@@ -68,7 +68,7 @@ func (c *client) do(req *http.Request) answer {
 	var got bytes.Buffer
 	_, err = got.ReadFrom(resp.Body)
 	if err != nil && req.Method == http.MethodGet {
-		return answer{err: err} // the status alone acknowledges a write, but reads nothing
+		return answer{err: err} // a status without its body acknowledges a write, but not a read
 	}
 	return answer{status: resp.StatusCode, header: resp.Header, body: got.String()}
 }
@@ -80,13 +80,13 @@ func (a answer) String() string {
 	return fmt.Sprintf("%d %.300s", a.status, a.body)
 }
 
-// fate is what an answer says of a write.
+// fate is the fate of a write, as far as the answer tells.
 type fate int
 
 const (
-	decided   fate = iota // the status says it
-	unchanged             // it was not carried out
-	unknown               // it may have been applied, or may still be
+	decided   fate = iota // the status tells it
+	unchanged             // the write was not applied
+	unknown               // the write may have been applied, or may still be
 )
 
 func (a answer) fate() fate {

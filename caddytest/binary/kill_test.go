@@ -27,7 +27,7 @@ func TestAcknowledgedWritesSurviveKills(t *testing.T) {
 		{"of Redis while entries are evicted", evicts, usually(4, 40), (*killing).killRedis},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			// So that requests are soon refused while Redis is down.
+			// Short, so requests soon fail while Redis is down.
 			k := startKilling(t, tt.maxKeys, "redis_timeout 500ms")
 			for n := range tt.rounds {
 				tt.round(k)
@@ -41,7 +41,7 @@ func TestAcknowledgedWritesSurviveKills(t *testing.T) {
 	}
 }
 
-// killing is a test in progress.
+// killing is a running test.
 type killing struct {
 	*testing.T
 	caddy     *caddy
@@ -66,7 +66,7 @@ func startKilling(t *testing.T, maxKeys int, settings string) *killing {
 	}
 }
 
-// someAnswers waits until a round is in full swing.
+// someAnswers waits until a round has some answers.
 func (k *killing) someAnswers() { k.load.awaitAnswered(k, 100+k.random.Int64N(300)) }
 
 func (k *killing) killCaddy() {
@@ -84,7 +84,7 @@ func (k *killing) killRedis() {
 	k.someAnswers()
 	k.caddy.redis.Kill()
 	if k.random.IntN(2) == 0 {
-		// Else Redis is back before anyone gives up.
+		// Otherwise Redis could be back before any call fails.
 		refused := k.refusals() + 30
 		await(k, "requests are refused", func() bool { return k.refusals() >= refused })
 	}
@@ -96,7 +96,7 @@ func (k *killing) killRedis() {
 	if n := k.load.cut.Load(); n > 0 {
 		k.Errorf("%d requests got no answer: Caddy is to answer while Redis is down", n)
 	}
-	// All requests were answered or gave up: Caddy sends nothing any more.
+	// All requests were answered or have failed: Caddy sends nothing more.
 	k.inspector.settle()
 	k.check()
 }

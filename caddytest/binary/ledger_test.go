@@ -6,18 +6,18 @@ import (
 	"strconv"
 )
 
-// ledger is what one writer was told about its keys, which nobody else writes.
+// ledger records the answers to one writer about its keys. Only this writer writes them.
 type ledger struct {
 	// evicts says that entries may be evicted, oldest first. No client may read then.
 	evicts bool
 
 	entries map[string]*account
-	changes int      // acknowledged, or found to have happened
-	unsure  int      // of unknown fate, and evicted before anyone could see
-	wrong   []string // answers that cannot be
+	changes int      // writes that were acknowledged, or turned out to be applied
+	unsure  int      // writes of unknown fate whose entries were evicted before a check
+	wrong   []string // impossible answers
 }
 
-// account is what a writer was told about one key.
+// account records the answers about one key.
 type account struct {
 	exists    bool
 	value     string
@@ -25,13 +25,13 @@ type account struct {
 	insertion uint64 // 0: not known
 	rank      int
 
-	// A write of unknown fate, and how many reads. Nothing is sent after such a
-	// write until its fate is known: it may still be on its way.
+	// A write of unknown fate, and the number of reads since. The writer sends no other
+	// write of the key until the fate is known: the write may still be on its way.
 	pending *intent
 	reads   int
 }
 
-// intent is what a write wants to make of an entry.
+// intent is the change that a write wants.
 type intent struct {
 	method string
 	value  string
@@ -45,7 +45,7 @@ func (l *ledger) object(format string, args ...any) {
 	l.wrong = append(l.wrong, fmt.Sprintf(format, args...))
 }
 
-// wrote takes down the answer to a write of key.
+// wrote records the answer to a write of key.
 func (l *ledger) wrote(key string, w intent, a answer) {
 	e := l.entries[key]
 	if e == nil {
@@ -60,7 +60,7 @@ func (l *ledger) wrote(key string, w intent, a answer) {
 		return
 	}
 
-	// With evictions, what existed may be gone.
+	// With evictions, an entry may be gone.
 	mayExist, mayBeAbsent := e.exists, !e.exists || l.evicts
 	switch {
 	case a.status == http.StatusCreated && w.method != http.MethodDelete && mayBeAbsent:
@@ -79,7 +79,7 @@ func (l *ledger) wrote(key string, w intent, a answer) {
 	}
 }
 
-// read takes down the answer to a read of key past the local tier.
+// read records the answer to a read of key that skipped the local tier.
 func (l *ledger) read(key string, a answer) {
 	e := l.entries[key]
 	switch {
@@ -93,8 +93,8 @@ func (l *ledger) read(key string, a answer) {
 	}
 }
 
-// check compares with what Redis holds now, when nothing is on its way any
-// more. What was unknown is known then.
+// check compares the ledger with the entries in Redis, once no write is on its way any more.
+// Every fate is known then.
 func (l *ledger) check(s snapshot) {
 	for key, e := range l.entries {
 		found, there := s.entries[key]
@@ -107,7 +107,7 @@ func (l *ledger) check(s snapshot) {
 		case !e.exists:
 			l.object("%q is there with %.40q, and should be absent", key, found.value)
 		case !there && l.evicts && e.insertion < s.oldest:
-			*e = account{} // evicted, as are all that are as old
+			*e = account{} // evicted, like all entries of this age
 		case !there:
 			l.object("the acknowledged %q is lost: inserted as %d, the oldest entry is %d", key, e.insertion, s.oldest)
 		case found.value != e.value || found.etag != e.etag:
@@ -120,7 +120,7 @@ func (l *ledger) check(s snapshot) {
 	}
 }
 
-// resolve finds out what became of a write of unknown fate.
+// resolve finds out the fate of a write.
 func (l *ledger) resolve(key string, e *account, found stored, there bool, s snapshot) {
 	w := e.pending
 	e.pending = nil

@@ -13,14 +13,14 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// load is a number of writers, each with keys of its own.
+// load is a group of writers. Each has keys of its own.
 type load struct {
 	writers  []*writer
 	answered atomic.Int64 // writes that changed something
-	cut      atomic.Int64 // requests without an answer, also those not sent
-	full     atomic.Int64 // 503s because there is no room in the queue, or for the body
-	refused  atomic.Int64 // other 503s that say that nothing was changed
-	unknown  atomic.Int64 // 503s that do not
+	cut      atomic.Int64 // requests without an answer, or not sent
+	full     atomic.Int64 // answers 503 for want of room in the queue, or for the body
+	refused  atomic.Int64 // other answers 503 that say that nothing was changed
+	unknown  atomic.Int64 // answers 503 that do not say so
 }
 
 type writer struct {
@@ -49,8 +49,7 @@ func newLoad(t testing.TB, c *caddy, writers int, seed uint64, evicts bool) *loa
 	return l
 }
 
-// start starts all writers, which go on until the function that it returns is
-// called.
+// start starts all writers. The function that it returns stops them.
 func (l *load) start(t testing.TB) func() {
 	writers := make([]func(<-chan struct{}), len(l.writers))
 	for i, w := range l.writers {
@@ -68,7 +67,8 @@ func (l *load) start(t testing.TB) func() {
 	return background(t, writers...)
 }
 
-// noRoom are the words for it: in the queue, for bodies of one client, for all.
+// noRoom has the words of the answers without room: in the queue, for bodies of one client,
+// for all bodies.
 var noRoom = []string{"too many writes are waiting", "bodies that this client is sending", "so many bodies are arriving"}
 
 func (l *load) step(w *writer) {
@@ -88,7 +88,7 @@ func (l *load) step(w *writer) {
 	default:
 		l.unknown.Add(1)
 	}
-	time.Sleep(5 * time.Millisecond) // as a polite client does
+	time.Sleep(5 * time.Millisecond) // a polite client waits before it tries again
 }
 
 // awaitAnswered waits for so many more answers.
@@ -98,8 +98,8 @@ func (l *load) awaitAnswered(t testing.TB, more int64) {
 	await(t, "writes are answered", func() bool { return l.answered.Load() >= enough })
 }
 
-// check compares what the writers were told with what Redis holds, when
-// nothing is on its way any more.
+// check compares the ledgers of the writers with Redis, once no request is on its way any
+// more.
 func (l *load) check(t testing.TB, s snapshot) {
 	t.Helper()
 	changes, unsure, known := 0, 0, make(map[string]bool)
@@ -124,13 +124,14 @@ func (l *load) check(t testing.TB, s snapshot) {
 			t.Errorf("nobody wrote %q", key)
 		}
 	}
-	// Every change takes one number, so this tells a write applied twice.
+	// Every change takes one write number, so a difference shows a write that was applied
+	// twice.
 	if s.number < uint64(changes) || s.number > uint64(changes+unsure) {
 		t.Errorf("Redis counts %d changes; %d happened, and perhaps %d more", s.number, changes, unsure)
 	}
 }
 
-// step sends one request and takes down its answer.
+// step sends one request, and records its answer.
 func (w *writer) step() answer {
 	choice, key := w.random.IntN(100), w.known()
 	if key == "" || choice < 55 {
@@ -158,7 +159,7 @@ func (w *writer) step() answer {
 	return a
 }
 
-// known returns a key that was written lately and has no write of unknown fate.
+// known returns a recently written key without a write of unknown fate.
 func (w *writer) known() string {
 	recent := w.keys[max(0, len(w.keys)-30):]
 	if len(recent) == 0 {
@@ -179,7 +180,7 @@ func (w *writer) write(method, key string) answer {
 	return a
 }
 
-// startDurableRedis starts a Redis that loses nothing that it answered.
+// startDurableRedis starts a Redis that loses no write that it has answered.
 func startDurableRedis(t testing.TB) *redistest.Server {
 	t.Helper()
 	return redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")

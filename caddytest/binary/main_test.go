@@ -11,15 +11,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience bounds hanging, and nothing else: a machine may be busy.
+// patience bounds how long a test may hang. No result depends on it; a machine may be busy.
 const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// soaking reports whether the long versions of the tests are wanted.
+// soaking reports whether to run the long versions of the tests.
 func soaking() bool { return os.Getenv("SOAK") != "" }
 
-// usually returns the first of two values, and the second when soaking.
+// usually returns the first of two values, or the second when soaking.
 func usually[T any](short, long T) T {
 	if soaking() {
 		return long
@@ -53,8 +53,7 @@ func await(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// background runs functions until the function that it returns is called, at
-// the latest when the test ends.
+// background runs functions until the returned function is called, or the test ends.
 func background(t testing.TB, run ...func(stop <-chan struct{})) func() {
 	stop := make(chan struct{})
 	var running sync.WaitGroup

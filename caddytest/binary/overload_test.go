@@ -11,11 +11,11 @@ import (
 
 const mebi = 1 << 20
 
-// overloadMemory is what caddy may take from the system when 100 clients send
-// 1 MiB each and max_queue_bytes is 8 MiB. An idle caddy takes 15 MiB, and 100
-// connections with their requests about 10. Values take up to twice their size
-// while a buffer grows, and once more on their way to Redis. All of it twice,
-// since Go lets as much garbage grow as is in use.
+// overloadMemory bounds the memory of caddy while 100 clients send 1 MiB each and
+// max_queue_bytes is 8 MiB. An idle caddy takes 15 MiB, and 100 connections with their
+// requests about 10. A value takes up to twice its size while a buffer grows, and once more
+// on its way to Redis. The sum counts twice, since Go lets garbage grow to the size of the
+// live heap.
 const overloadMemory = 2 * (15 + 10 + 3*8) * mebi
 
 func TestOverloadIsRefusedAndWhatIsAcceptedIsStored(t *testing.T) {
@@ -25,15 +25,15 @@ func TestOverloadIsRefusedAndWhatIsAcceptedIsStored(t *testing.T) {
 		settings string
 		size     int
 		maxKeys  int
-		times    int64 // what is asked for, of what the worker takes
+		times    int64 // the load, as a multiple of the writes that the worker takes
 		lasts    time.Duration
 		// A server that answers before it has read the whole body closes the
 		// connection, and a client that still sends may not see the answer.
 		answersGetLost bool
 	}{
 		{"many small writes", "max_queue_jobs 20", 300, cannotEvict, 5, 30 * time.Second, false},
-		// All clients have one address, and so a quarter of the room for bodies: they wait
-		// there, unread, for body_timeout.
+		// All clients have one address, and so a quarter of the room for bodies. The others
+		// wait unread, for at most body_timeout.
 		{"bodies of 1 MiB", "max_queue_bytes 8MiB\nmax_value_size 1200KiB\nbody_timeout 2s", mebi, evicts, 2, usually(3*time.Second, 30*time.Second), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -68,9 +68,8 @@ func TestOverloadIsRefusedAndWhatIsAcceptedIsStored(t *testing.T) {
 	}
 }
 
-// overload keeps Redis from running, again and again, until enough requests
-// were refused: so that the load is so many times what the worker takes, on a
-// machine of any speed.
+// overload pauses Redis again and again until enough requests were refused. So the load is
+// the wanted multiple of the worker's rate on a machine of any speed.
 func (l *load) overload(t testing.TB, redis *redistest.Server, times int64, d time.Duration) {
 	t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); {
@@ -83,8 +82,8 @@ func (l *load) overload(t testing.TB, redis *redistest.Server, times int64, d ti
 	}
 }
 
-// watchMemory looks at the memory of caddy until the function that it returns
-// is called, which returns the largest value.
+// watchMemory reads the memory of caddy repeatedly. The returned function stops this, and
+// returns the largest value.
 func (c *caddy) watchMemory() func() int64 {
 	var peak int64
 	stop := background(c.t, func(stop <-chan struct{}) {
@@ -105,8 +104,8 @@ func (c *caddy) watchMemory() func() int64 {
 	}
 }
 
-// memory returns how many bytes caddy's Go runtime has from the system, live
-// and garbage, heap and stacks.
+// memory returns the bytes that caddy's Go runtime has from the system: live and garbage,
+// heap and stacks.
 func (c *caddy) memory() int64 {
 	var vars struct {
 		Memstats struct{ Sys, HeapReleased int64 }

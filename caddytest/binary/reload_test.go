@@ -14,10 +14,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// Caddy itself breaks some kept-alive connections when it reloads: a request
-// that arrives while an idle connection is being closed is lost. So the cache
-// is compared with a plain route that the same number of clients ask as often,
-// on connections of their own.
+// A reload of Caddy itself breaks some kept-alive connections: a request that arrives while
+// an idle connection is being closed is lost. So the test compares the cache with a plain
+// route that has the same number of clients, requests and connections.
 func TestReloadsUnderLoadBreakNothing(t *testing.T) {
 	reloads := usually(50, 500)
 	redis := redistest.Start(t)
@@ -75,14 +74,14 @@ func TestReloadsUnderLoadBreakNothing(t *testing.T) {
 			t.Errorf("the acknowledged %q is lost", key)
 		}
 	}
-	// One fetch raised it before the reloads, and all later reads were local.
+	// One fetch raised the rank before the reloads, and all later reads were local.
 	if rank := s.entries["hot"].rank; rank != 1 {
 		t.Errorf("the key in the local tier has rank %d, want 1: a reload lost the local tier", rank)
 	}
 }
 
-// subscriber returns the ids of the connections that are subscribed to events.
-// An engine has one, for as long as it lives.
+// subscriber returns the ids of the connections that are subscribed to events. An engine has
+// one such connection while it lives.
 func (i *inspector) subscriber() string {
 	i.t.Helper()
 	list, err := i.client.Do(i.t.Context(), "CLIENT", "LIST", "TYPE", "pubsub").Text()
@@ -128,7 +127,7 @@ func newTraffic(t testing.TB, c *caddy, route string) *traffic {
 	}
 }
 
-// clients returns what each client does.
+// clients returns the function of each client.
 func (tr *traffic) clients() []func(<-chan struct{}) {
 	clients := make([]func(<-chan struct{}), http1Clients+http2Clients)
 	for n := range clients {
@@ -138,7 +137,7 @@ func (tr *traffic) clients() []func(<-chan struct{}) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(5*time.Millisecond + rand.N(10*time.Millisecond)): // in step with nothing
+				case <-time.After(5*time.Millisecond + rand.N(10*time.Millisecond)): // not in step with other clients
 				}
 			}
 		}
@@ -172,11 +171,11 @@ func (tr *traffic) send(http2 bool, key string, post bool) {
 	*ok++
 }
 
-// compare fails the test if the route breaks more requests than another one.
-// Chance makes the two numbers differ: those of independent events would do so
-// by the root of their sum. These come in clusters, one for each reload, so
-// that five times as much is allowed, and five at least. A cache that broke one
-// connection in four on every reload would break 100 more.
+// compare fails the test if the route breaks more requests than the other one. The two
+// numbers differ by chance. For independent events, they differ by about the root of their
+// sum. These events come in clusters, one for each reload. So five times as much is allowed,
+// and at least five. A cache that broke one connection in four at every reload would break
+// 100 more.
 func (tr *traffic) compare(t testing.TB, other *traffic) {
 	t.Helper()
 	for _, n := range []struct {

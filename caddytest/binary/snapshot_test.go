@@ -13,7 +13,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// snapshot is what Redis holds for the namespace cache.
+// snapshot is the data of the namespace cache in Redis.
 type snapshot struct {
 	number  uint64 // of the last write
 	entries map[string]stored
@@ -42,9 +42,8 @@ func newInspector(t testing.TB, server *redistest.Server) *inspector {
 	return &inspector{t: t, client: client}
 }
 
-// settle waits until Redis has run all that it was sent before. In each turn
-// of its loop it serves every connection that has something to read, so that
-// two turns are enough.
+// settle waits until Redis has run all commands that were sent before. In each turn of its
+// loop, Redis serves every connection with something to read. So two turns are enough.
 func (i *inspector) settle() {
 	i.t.Helper()
 	for range 2 {
@@ -54,8 +53,8 @@ func (i *inspector) settle() {
 	}
 }
 
-// awaitAlone waits until Redis has served the connections of a caddy that has
-// ended to their end.
+// awaitAlone waits until Redis has served the last commands on the connections of an ended
+// caddy.
 func (i *inspector) awaitAlone() {
 	i.t.Helper()
 	await(i.t, "Redis sees caddy's connections end", func() bool {
@@ -69,8 +68,7 @@ func (i *inspector) awaitAlone() {
 
 var metaPattern = regexp.MustCompile(`^([0-9a-f]+) ([0-9a-f]+) ([0-9a-f]{8}) [a-z] .*$`)
 
-// look reads all that Redis holds, and fails the test where values, meta,
-// ranks and state do not agree.
+// look reads all data in Redis. It fails the test if values, meta, ranks and state disagree.
 func (i *inspector) look() snapshot {
 	i.t.Helper()
 	var values, metas, state *redis.MapStringStringCmd
@@ -117,7 +115,7 @@ func (i *inspector) look() snapshot {
 	return s
 }
 
-// entryOf puts together what belongs to a member of ranks.
+// entryOf returns the entry of a member of ranks.
 func entryOf(z redis.Z, values, metas map[string]string) (stored, string, error) {
 	member := z.Member.(string)
 	if len(member) < 17 {

@@ -13,8 +13,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// The log line of Caddy when its grace period is over and requests are still
-// in progress.
+// The log line of Caddy when its grace period ends while requests are in progress.
 const graceOver = `"server shutdown"`
 
 func TestAStopAnswersRequestsInProgress(t *testing.T) {
@@ -42,7 +41,7 @@ func TestAStopAnswersRequestsInProgress(t *testing.T) {
 
 func TestAStopAppliesWhatIsQueued(t *testing.T) {
 	redis := startDurableRedis(t)
-	// More writes than one batch takes, and no time for requests to finish.
+	// More writes than fit into one batch, and no time for requests to finish.
 	c := startCaddy(t, redis, "metrics\ngrace_period 500ms", "")
 	w := startWaitingWrites(c, 300)
 	c.proc.Signal(syscall.SIGTERM)
@@ -76,7 +75,7 @@ func TestAStopEndsAlthoughRedisHangs(t *testing.T) {
 	w := startWaitingWrites(c, 300)
 	began := time.Now()
 	c.proc.Signal(syscall.SIGTERM)
-	c.awaitEnd() // not ten minutes, which is what the requests would wait
+	c.awaitEnd() // at once, though the requests would wait ten minutes
 	took := time.Since(began)
 	t.Logf("it ended after %s", took.Round(time.Millisecond))
 	if took < drain {
@@ -109,15 +108,15 @@ func TestAStopUnderLoadLosesNothingThatWasAcknowledged(t *testing.T) {
 	}
 }
 
-// waitingWrites are writes that wait for a Redis that is paused.
+// waitingWrites are writes that wait for a paused Redis.
 type waitingWrites struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
 	answers map[string]answer
 }
 
-// startWaitingWrites pauses Redis, sends creating writes of which each key is
-// the value, and returns when caddy has all of them. It needs Caddy's metrics.
+// startWaitingWrites pauses Redis, sends creates whose values equal their keys, and returns
+// when caddy has all of them. It needs Caddy's metrics.
 func startWaitingWrites(c *caddy, writes int) *waitingWrites {
 	c.t.Helper()
 	client := newClient(c.t, c, writes)
@@ -145,7 +144,7 @@ func (w *waitingWrites) wait() map[string]answer {
 	return w.answers
 }
 
-// inProgress returns how many requests caddy is working on.
+// inProgress returns the number of requests that caddy is serving.
 func (c *caddy) inProgress() int {
 	for line := range strings.Lines(get(c.admin, "http://127.0.0.1/metrics")) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "} ")

@@ -57,8 +57,8 @@ func TestFiguresAreThoseOfTheServer(t *testing.T) {
 	p.until("document.getElementById('next').tBodies[0].rows.length === 12")
 }
 
-// TestRatesAreDifferences sees requests per second, and the latency of the last
-// minute rather than of all time.
+// TestRatesAreDifferences checks that the page shows requests per second, and the latency of
+// the last minute and not of all time.
 func TestRatesAreDifferences(t *testing.T) {
 	s := setUp(t)
 	p := open(t, s.url)
@@ -75,7 +75,7 @@ func TestRatesAreDifferences(t *testing.T) {
 	p.untilText("#batch", "8 keys – writes")
 	p.untilText("#latency", "p50 55.0 ms")
 	p.untilText("#latency-note", "10 store calls in")
-	// Two seconds and the time of a request lie between two readings.
+	// Two seconds and the time of a request are between two readings.
 	var all, failed float64
 	if _, err := fmt.Sscanf(strings.ReplaceAll(p.text("#rate"), ",", ""), "%f/s", &all); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestSeveralCaches(t *testing.T) {
 	})
 	p := open(t, s.url)
 	p.untilText("#keys", "9,000")
-	p.do(clickOn("#cache")) // opens the list, which the keyboard goes on with
+	p.do(clickOn("#cache")) // opens the list; the keyboard chooses
 	p.press("other")
 	p.press("\r")
 	p.untilText("#keys", "77")
@@ -130,7 +130,7 @@ func TestSeveralCaches(t *testing.T) {
 
 	s.change(func() { s.caches = s.caches[:1] })
 	p.expect("404")
-	p.untilText("#keys", "9,000") // the other one is gone from the configuration
+	p.untilText("#keys", "9,000") // the other cache is gone from the configuration
 	s.change(func() { s.caches = []object{} })
 	p.untilText("#banner", "No cache is configured.")
 }

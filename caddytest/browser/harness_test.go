@@ -26,7 +26,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/caddytest/chromium"
 )
 
-// patience bounds waiting for what must happen; it is not part of any result.
+// patience bounds how long a test waits for an event that must come. No result depends on
+// it.
 const patience = 5 * time.Minute
 
 // browser starts the one Chromium of this process when the first test needs it.
@@ -53,7 +54,7 @@ func run(m *testing.M) int {
 	code := m.Run()
 	endBrowser()
 
-	// Caddy itself leaves goroutines behind, so only ours are looked for.
+	// Caddy itself leaves goroutines behind, so the test looks only for ours.
 	deadline := time.Now().Add(patience)
 	for code == 0 && leftBehind() {
 		if time.Now().After(deadline) {

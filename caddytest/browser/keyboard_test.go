@@ -9,7 +9,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// focused describes what has the focus, and whether one sees that it has.
+// focused describes the element with the focus, and whether the focus is visible.
 const focused = `(() => {
 	const e = document.activeElement, style = getComputedStyle(e);
 	const shown = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
@@ -24,7 +24,7 @@ func TestEverythingIsReachedByTab(t *testing.T) {
 	p.untilText("#valued", "product")
 	p.press("/")
 	p.until("document.activeElement.id === 'key'")
-	p.press("a/b") // which is text there, and no command
+	p.press("a/b") // text in a field, not a command
 	if got := eval[string](p, "document.activeElement.value"); got != "a/b" {
 		t.Errorf("the field has %q", got)
 	}
@@ -79,7 +79,7 @@ func TestCurvesAreReadByArrowKeys(t *testing.T) {
 	p.untilText("#cursor", "Point at a curve")
 }
 
-// TestFocusStaysWhileTablesChange chooses a key while the order of all changes.
+// TestFocusStaysWhileTablesChange chooses a key while the order of the rows changes.
 func TestFocusStaysWhileTablesChange(t *testing.T) {
 	s := setUp(t)
 	p := open(t, s.url)
@@ -92,7 +92,7 @@ func TestFocusStaysWhileTablesChange(t *testing.T) {
 	}
 }
 
-// TestStructure checks what assistive technology goes by.
+// TestStructure checks the structure that assistive technology uses.
 func TestStructure(t *testing.T) {
 	s := setUp(t)
 	p := open(t, s.url)
@@ -117,7 +117,7 @@ func TestStructure(t *testing.T) {
 	if !slices.Equal(landmarks, []int{1, 1, 1, 1, 1, 1}) {
 		t.Errorf("header, main, footer, h1, html[lang], title: %v", landmarks)
 	}
-	// Nothing is announced while all is well.
+	// While there is no fault, the page announces nothing.
 	if got := p.text("#announce"); got != "" {
 		t.Errorf("announced: %s", fmt.Sprint(got))
 	}

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// contrasts returns text that is too faint on what lies behind it: WCAG 2.2
-// asks for 4.5, and for 3 where it is large or bold enough.
+// contrasts returns text with too little contrast to its background. WCAG 2.2 asks for 4.5,
+// and for 3 if the text is large or bold enough.
 const contrasts = `(() => {
 	const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
 	const rgb = (color) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
@@ -26,7 +26,7 @@ const contrasts = `(() => {
 		seen++;
 		if (got < need) faint.push(got.toFixed(2) + ' ' + walker.currentNode.data.trim().slice(0, 40));
 	}
-	// Lines, marks and the edges of fields are told from their ground with 3.
+	// Lines, marks and edges of fields need a contrast of 3.
 	for (const e of document.querySelectorAll('.plot .line, .dot, .fullness, .spark-line')) {
 		const style = getComputedStyle(e), got = ratio(rgb(e.matches('.line') ? style.stroke : style.fill), behind(e));
 		if (got < 3) faint.push(got.toFixed(2) + ' ' + e.getAttribute('class'));
@@ -65,7 +65,7 @@ func TestLightAndDarkAreLegible(t *testing.T) {
 			})
 			p.untilText("#banner", "it was switched off")
 			p.expect("503")
-			p.press("\tb") // nothing is typed where nothing takes it
+			p.press("\tb") // no field has the focus, so b is not typed
 			eval[bool](p, "document.getElementById('key').focus() ?? document.getElementById('key').select() ?? true")
 			p.press("b\r")
 			p.untilText("#found", "The store does not answer. It is not known whether b exists: the store is down.")
@@ -80,8 +80,8 @@ func TestLightAndDarkAreLegible(t *testing.T) {
 	}
 }
 
-// outside returns elements that leave a narrow window, but for those that
-// scroll in a box of their own.
+// outside returns elements that do not fit into a narrow window, except those that scroll in
+// a box of their own.
 const outside = `[...document.querySelectorAll('body *')].filter((e) => {
 	if (!e.checkVisibility() || e.closest('.away, .skip, defs') || (e.closest('svg') && e.tagName !== 'svg')) return false;
 	if (e.parentElement.closest('.scroll, .value')) return false;
@@ -111,7 +111,7 @@ func TestNarrowWindowsNeedNoScrollingSideways(t *testing.T) {
 		for _, e := range eval[[]string](p, outside) {
 			t.Errorf("at a width of %d there sticks out: %s", width, e)
 		}
-		// Curves follow the width.
+		// Curves have the width of the window.
 		p.until("[...document.querySelectorAll('.plot')].every((s) => Math.abs(s.querySelector('.axis').x2.baseVal.value + 10 - s.clientWidth) < 1)")
 	}
 }

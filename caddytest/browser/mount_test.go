@@ -10,7 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// signIn answers what asks for a name and a password, as a person would.
+// signIn answers requests for a name and a password, as a person would.
 func signIn(p *page) {
 	handle := true
 	events := chromedp.Events(p.ctx, fetch.AuthRequired)
@@ -104,7 +104,7 @@ func TestMounts(t *testing.T) {
 			if resp, body = s.do("HEAD", c.base+"/", ""); resp.StatusCode != 200 || body != "" {
 				t.Errorf("HEAD: %d %q", resp.StatusCode, body)
 			}
-			// Caddy's own pattern /ops/* does not meet /ops.
+			// Caddy's own pattern /ops/* does not match /ops.
 			if c.base != "" && !strings.Contains(c.directive, "handle_path /ops/*") && !strings.Contains(c.directive, "handle /ops/*") {
 				segment := c.base[strings.LastIndex(c.base, "/")+1:]
 				if resp, _ = s.do("GET", c.base, ""); resp.StatusCode != 308 || resp.Header.Get("Location") != "./"+segment+"/" {
@@ -118,18 +118,17 @@ func TestMounts(t *testing.T) {
 	}
 }
 
-// TestAdminEndpointAsItIs is what docs/dashboard.md warns of.
+// TestAdminEndpointAsItIs shows the case that docs/dashboard.md warns of.
 func TestAdminEndpointAsItIs(t *testing.T) {
 	addr := freeAddr(t)
 	serve(t, "redis_proxy", "admin "+addr)
-	// What is refused names no icon, so that the browser may look for one itself.
+	// A refused page names no icon, so the browser may look for one by itself.
 	p := open(t, "http://"+addr+"/redis_proxy/", func(p *page) { p.expect("403", "/favicon.ico") })
 	p.untilText("body", `{"error":"client is not allowed to access from origin ''"}`)
 }
 
-// TestAdminEndpoint opens the page where Caddy's admin endpoint has it. Caddy
-// refuses every page that a browser opens by its address, unless no origin is
-// one of its origins.
+// TestAdminEndpoint opens the page at Caddy's admin endpoint. Caddy refuses every page that a
+// browser opens by its address, unless its origins include the empty one.
 func TestAdminEndpoint(t *testing.T) {
 	addr := freeAddr(t)
 	s := serve(t, "redis_proxy", "admin "+addr+" {\n origins "+addr+` ""`+"\n}")

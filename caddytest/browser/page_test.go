@@ -19,8 +19,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// page is a tab. At the end of its test it has asked nothing of another origin,
-// and nothing has gone wrong in it that the test did not expect.
+// page is a tab. At the end of its test, the page must have sent no request to another origin
+// and had no unexpected error.
 type page struct {
 	t   testing.TB
 	ctx context.Context
@@ -29,7 +29,7 @@ type page struct {
 	origin   string
 	asked    []string
 	wrongs   []string
-	expected []string // parts of what may go wrong
+	expected []string // parts of expected errors
 }
 
 // open opens an address in a tab of its own.
@@ -41,7 +41,7 @@ func open(t testing.TB, address string, set ...func(*page)) *page {
 	}
 	ctx, closeTab := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
 	t.Cleanup(closeTab)
-	base, _, _ := strings.Cut(address, "#") // what follows may be anything
+	base, _, _ := strings.Cut(address, "#") // the fragment may be anything
 	at, err := url.Parse(base)
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func (p *page) listen(event any) {
 	}
 }
 
-// expect names what may go wrong.
+// expect allows errors that contain a part.
 func (p *page) expect(parts ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,7 +139,7 @@ func (p *page) media(name, value string) {
 	}))
 }
 
-// pass lets milliseconds pass in the page, at once.
+// pass moves the clock of the page forward by milliseconds, at once.
 func (p *page) pass(milliseconds float64) {
 	p.t.Helper()
 	expired := chromedp.Events(p.ctx, emulation.VirtualTimeBudgetExpired)
@@ -166,9 +166,9 @@ func eval[T any](p *page, expression string) T {
 	return value
 }
 
-// press presses keys, as a person without a mouse does. A key and its character
-// are one event, as a keyboard has it: chromedp's own would type the character
-// of a key that the page has taken for a command.
+// press presses keys, as a person without a mouse does. A key and its character are one
+// event, as on a keyboard. chromedp's own function would type the character even if the page
+// used the key as a command.
 func (p *page) press(keys string) {
 	p.t.Helper()
 	p.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
@@ -207,7 +207,7 @@ func (p *page) until(expression string) {
 	}
 }
 
-// untilText waits until an element shows a text, or one that has it in it.
+// untilText waits until the text of an element contains a text.
 func (p *page) untilText(selector, text string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf(`document.querySelector(%q)?.innerText.replace(/\s+/g, ' ').includes(%q)`, selector, text))

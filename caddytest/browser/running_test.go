@@ -9,7 +9,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// TestRunningSystem makes traffic and finds it on the page.
+// TestRunningSystem makes traffic, and checks that the page shows it.
 func TestRunningSystem(t *testing.T) {
 	redis := redistest.Start(t)
 	s := serve(t, `
@@ -27,9 +27,9 @@ func TestRunningSystem(t *testing.T) {
 	p := open(t, s.url+"/ops/")
 	p.untilText("#keys", "5 of 5")
 	p.untilText("#state", "Redis answers ● Subscribed to changes ● 1 node")
-	p.until("document.querySelectorAll('#chart-gets text.empty').length === 1") // nothing is made up before there are samples
+	p.until("document.querySelectorAll('#chart-gets text.empty').length === 1") // without samples the chart is empty
 
-	// From the store raises the rank, from the local tier does not.
+	// A GET from the store raises the rank; a GET from the local tier does not.
 	s.get("key/3", "key/3", "key/3", "key/1", "none", "nothing")
 	s.create("key/5", `"new"`) // evicts key/0
 
@@ -88,7 +88,7 @@ func TestLookUpInARunningSystem(t *testing.T) {
 	p.untilText("#next", "<img src=x")
 	look := func(key string) {
 		t.Helper()
-		eval[bool](p, "document.activeElement.blur() ?? true") // in the field it would be text
+		eval[bool](p, "document.activeElement.blur() ?? true") // in the field, the key would be text
 		p.press("/")
 		p.until("document.activeElement.id === 'key'")
 		p.press(key)
@@ -131,7 +131,7 @@ func TestLookUpInARunningSystem(t *testing.T) {
 		t.Error(got)
 	}
 
-	// From a table, and nothing that was done here has raised a rank.
+	// The look-up from a table works too, and nothing here has raised a rank.
 	p.do(clickOn("#next tbody tr:nth-child(1) button"))
 	p.untilText("#found", "Found <img")
 	p.until("document.activeElement.id === 'found'")
@@ -160,7 +160,7 @@ func TestRedisDownAndBack(t *testing.T) {
 	p.untilText("#banner", "Local answers go on; requests that need the store get 503. Keys and their order below are from")
 	p.untilText("#state", "✕ Redis is down")
 	p.untilText("#announce", "Redis is down since")
-	p.untilText("#keys", "1 of 10,000") // what was known last, and of when
+	p.untilText("#keys", "1 of 10,000") // the last known number, with its time
 	p.untilText("#keys-note", "at ")
 	p.untilText("#next-note", "At ")
 	p.press("/")
@@ -173,7 +173,7 @@ func TestRedisDownAndBack(t *testing.T) {
 	p.until("document.getElementById('banner').hidden")
 	p.untilText("#state", "● Redis answers ● Subscribed to changes")
 	p.untilText("#announce", "Redis answers again.")
-	p.untilText("#next", "The store holds no keys.") // it kept nothing on disk
+	p.untilText("#next", "The store holds no keys.") // this Redis keeps nothing on disk
 	p.untilText("#keys", "0 of 10,000")
 }
 

@@ -20,7 +20,7 @@ func TestServerThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("what was known is gone: %q", got)
 	}
 
-	// It asks less and less often.
+	// The pauses between its requests grow.
 	p.untilText("#updated", "Trying again in 4 s")
 	s.change(func() { s.broken = false })
 	before := p.looks()
@@ -42,7 +42,7 @@ func TestLookUpOfASilentServer(t *testing.T) {
 	p.untilText("#found", "No answer from the server. It is not known whether k exists: the connection failed.")
 }
 
-// TestHiddenPageAsksNothing hides the page as another tab in front of it does.
+// TestHiddenPageAsksNothing hides the page, as another tab in front of it does.
 func TestHiddenPageAsksNothing(t *testing.T) {
 	s := setUp(t)
 	p := open(t, s.url)
@@ -51,7 +51,7 @@ func TestHiddenPageAsksNothing(t *testing.T) {
 		eval[bool](p, `Object.defineProperty(document, 'hidden', {value: `+hidden+`, configurable: true}) && document.dispatchEvent(new Event('visibilitychange'))`)
 	}
 	hide("true")
-	// What was being asked has been answered when a later question is.
+	// Once a later request is answered, so are all earlier ones.
 	eval[int](p, "fetch('caches').then((r) => r.status)")
 	before := p.looks()
 	p.pass(60_000)
@@ -89,7 +89,7 @@ func TestLargeValuesAreCut(t *testing.T) {
 	})
 }
 
-// A key may be longer than max_key_size is unless it is set.
+// A key may be longer than the default of max_key_size.
 func TestLongKeysAreLookedUp(t *testing.T) {
 	s := setUp(t)
 	key := strings.Repeat("k", 2000)
@@ -102,7 +102,8 @@ func TestLongKeysAreLookedUp(t *testing.T) {
 	p.untilText("#found", "Found k")
 }
 
-// TestAddressesThatNobodyWroteAreNoEnd: what cannot be decoded names no cache.
+// TestAddressesThatNobodyWroteAreNoEnd checks that an address that cannot be decoded names no
+// cache.
 func TestAddressesThatNobodyWroteAreNoEnd(t *testing.T) {
 	s := setUp(t)
 	p := open(t, s.url+"#%zz")
@@ -111,8 +112,8 @@ func TestAddressesThatNobodyWroteAreNoEnd(t *testing.T) {
 	p.untilText("#keys", "1,234")
 }
 
-// TestAnswersThatCannotBeShown are those of another version, or of what stands
-// between: the page says so, shows what it had, and goes on asking.
+// TestAnswersThatCannotBeShown has answers of another version, or of a proxy. The page says
+// so, keeps its last state, and continues to ask.
 func TestAnswersThatCannotBeShown(t *testing.T) {
 	s := setUp(t)
 	p := open(t, s.url)

@@ -16,11 +16,11 @@ import (
 
 type object = map[string]any
 
-// hostile is a key that would do harm if anything parsed it.
+// hostile is a key that does harm if the page parses it as HTML.
 const hostile = `<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>`
 
-// stage stands in front of the real page and says what a test wants it to see,
-// also what no real system says on demand.
+// stage serves the real page with answers that a test chooses. Some of them no real system
+// gives on demand.
 type stage struct {
 	url string
 
@@ -33,7 +33,7 @@ type stage struct {
 	began   time.Time
 }
 
-// setUp serves the page with one cache, all of whose figures are known.
+// setUp serves the page with one cache. All its numbers are known.
 func setUp(t testing.TB) *stage {
 	t.Helper()
 	real, err := url.Parse(serve(t, "redis_proxy_dashboard").url)
@@ -111,15 +111,15 @@ func (s *stage) answer(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(object{"error": "there is nothing here"})
 }
 
-// change changes what the page gets to see from its next request on.
+// change changes the answers that the page gets from its next request on.
 func (s *stage) change(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f()
 }
 
-// cache has ten minutes in which of 100 GETs in 5 seconds 70 were answered
-// locally, 20 from the store and 10 not, with a minute without any.
+// cache returns a cache with a history of ten minutes: 100 GETs in each 5 seconds, with 70
+// local hits, 20 hits in the store and 10 misses, and one minute without GETs.
 func (s *stage) cache(id, namespace string) object {
 	var samples []object
 	for i := range 120 {

@@ -10,12 +10,12 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// errNotInstalled tells what to do; a test's log may be all that is read.
+// errNotInstalled says what to do, since a reader may see only the log of a test.
 var errNotInstalled = errors.New("no chromium, chromium-browser or google-chrome is on PATH; install one " +
 	"(Debian: apt-get install chromium; Fedora: dnf install chromium)")
 
-// Start starts a browser that keeps its files in dir. Contexts made of the one
-// that it returns are tabs; the function ends it.
+// Start starts a browser that keeps its files in dir. Contexts made from the returned one are
+// tabs. The returned function ends the browser.
 func Start(dir string) (context.Context, func(), error) {
 	path, err := find()
 	if err != nil {
@@ -23,7 +23,7 @@ func Start(dir string) (context.Context, func(), error) {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(dir), chromedp.DisableGPU,
-		// Else it looks for updates and the like on its own.
+		// Without this, the browser looks for updates by itself.
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("lang", "en-GB"),
 	)

@@ -1,14 +1,12 @@
-// Package docs runs what the documentation shows: every Caddyfile is adapted,
-// every command is typed into a shell, and what it prints is compared with what
-// the page says.
+// Package docs runs the documentation. It adapts every Caddyfile, types every command into a
+// shell, and compares the output with the page.
 //
-// A block of commands begins with ```console. Lines that begin with "$ " are
-// typed, with those that follow after a backslash or begin with "> "; other
-// lines are what is printed, where … stands for anything. A block that has
-// file=NAME in its first line is written to that file. One with ends=ctrl-c goes on
-// until it is interrupted, which is done once it has printed what the page says. One
-// with needs=WHAT is only shown, since a test does not have what it needs; that the
-// commands, flags and targets in it exist is looked at all the same.
+// A block of commands begins with ```console. Lines that begin with "$ " are typed, with
+// continuation lines after a backslash or with "> ". Other lines are the expected output; …
+// stands for any text. A block with file=NAME in its first line is written to that file. A
+// block with ends=ctrl-c runs until the test interrupts it, once it has printed the expected
+// output. A block with needs=WHAT is not run, since the test lacks something; the test still
+// checks that its commands, flags and targets exist.
 //
-// What is answered to a curl without a word on what it prints must be no error.
+// If a page shows no output of a curl, the answer must not be an error.
 package docs

@@ -17,7 +17,7 @@ import (
 	_ "github.com/redis-proxy/caddy-redis-proxy"
 )
 
-// What a page tells to type works, and prints what the page says.
+// The commands on a page work, and print the output that the page shows.
 func TestCommandsDoWhatPagesSay(t *testing.T) {
 	for _, page := range pages(t) {
 		found := pageBlocks(t, page)
@@ -70,8 +70,8 @@ func typeSteps(t *testing.T, s *shell, page string, b *block) {
 	}
 }
 
-// Caddy takes every Caddyfile; JSON and YAML can be parsed; other languages are
-// for what is no input to anything.
+// Caddy accepts every Caddyfile, and JSON and YAML are valid. Blocks in other languages are
+// not input of any program.
 func TestSnippetsAreValid(t *testing.T) {
 	for _, page := range pages(t) {
 		for _, b := range pageBlocks(t, page) {
@@ -81,7 +81,7 @@ func TestSnippetsAreValid(t *testing.T) {
 				err = adapt(b.text())
 			case "json":
 				for line := range strings.Lines(b.text()) {
-					if !json.Valid([]byte(line)) { // else JSON lines
+					if !json.Valid([]byte(line)) { // it may be JSON lines
 						var v any
 						err = json.Unmarshal([]byte(b.text()), &v)
 						break
@@ -101,10 +101,10 @@ func TestSnippetsAreValid(t *testing.T) {
 	}
 }
 
-// inSite begins what stands in a site.
+// inSite matches lines that belong into a site.
 var inSite = regexp.MustCompile(`^(@|redis_proxy|map|handle|route|basic_auth|respond|header|metrics|tracing|log|encode)`)
 
-// syntax is how a directive is described, which is no example of it.
+// syntax matches the description of a directive's syntax, which is no example.
 var syntax = regexp.MustCompile(`(?m)^redis_proxy\w* \[<matcher>\]`)
 
 func adapt(caddyfile string) error {
@@ -115,7 +115,7 @@ func adapt(caddyfile string) error {
 	return err
 }
 
-// inItsSite returns what stands in a site within one.
+// inItsSite puts lines that belong into a site into one.
 func inItsSite(caddyfile string) string {
 	for line := range strings.Lines(caddyfile) {
 		if strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "" {
@@ -131,8 +131,7 @@ func inItsSite(caddyfile string) string {
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
-// Links within the documentation lead somewhere, and every page can be reached
-// from the README.
+// Links within the documentation have targets, and links from the README lead to every page.
 func TestLinksLeadSomewhere(t *testing.T) {
 	reached := map[string]bool{"README.md": true}
 	linked := make(map[string][]string)
@@ -176,7 +175,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 
 var notInAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 
-// anchors returns the names that GitHub gives a page's headings.
+// anchors returns GitHub's names of a page's headings.
 func anchors(text string) []string {
 	var found []string
 	inBlock := false

@@ -22,8 +22,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// What the pages show as JSON is what there is, by page and heading; where a
-// heading has several, in their order.
+// The JSON on the pages is compared with real JSON, by page and heading. If a heading has
+// several blocks, they come in their order.
 var examples = map[string][]func(*testing.T, string){
 	"docs/directive.md#the-directive-and-its-json": {isAHandler},
 	"docs/events.md#message":                       {isAnEvent},
@@ -176,7 +176,7 @@ func isAnEvent(t *testing.T, text string) {
 
 var fieldRow = regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|")
 
-// haveFields compares the names in a page's tables with those that there are.
+// haveFields compares the names in a page's tables with the real ones.
 func haveFields(t *testing.T, page string, fields []string) {
 	t.Helper()
 	var rows []string
@@ -190,7 +190,7 @@ func haveFields(t *testing.T, page string, fields []string) {
 	}
 }
 
-// isAnExport looks at the fields of entries; a test of the command imports it.
+// isAnExport checks the fields of entries. A test of the command imports an export.
 func isAnExport(t *testing.T, text string) {
 	fields := make(map[string]bool)
 	for line := range strings.Lines(text) {
@@ -205,7 +205,7 @@ func isAnExport(t *testing.T, text string) {
 
 func isInTheAccessLog(t *testing.T, text string) {
 	s, _ := exampleCache(t)
-	for range 2 { // from the store, then locally
+	for range 2 { // from the store, then from the local tier
 		s.visit(t, visit{"a read", "GET http://localhost:8080/cache/a", 200, ""})
 	}
 	said := parsed(t, text).(map[string]any)
@@ -220,7 +220,7 @@ func isInTheAccessLog(t *testing.T, text string) {
 			if !ok || own["status"] != "local" {
 				continue
 			}
-			// What is left out of the page is Caddy's.
+			// Fields that the page leaves out are Caddy's.
 			if got["msg"] != said["msg"] || shape(own) != shape(said["redis_proxy"]) || len(said) != 2 {
 				t.Errorf("the log has\n%s\nthe page says\n%s", line, text)
 			}
@@ -243,7 +243,7 @@ func parsed(t *testing.T, text string) any {
 	return v
 }
 
-// shape says which fields an object has, of which types, and so on within.
+// shape returns the fields of an object with their types, also of objects within.
 func shape(v any) string {
 	switch v := v.(type) {
 	case map[string]any:
@@ -271,7 +271,7 @@ var (
 	yamlName   = regexp.MustCompile(`(?m)[\s{]([a-z_]+):`)
 )
 
-// Names in JSON that stands in a sentence are names that there are.
+// Names in JSON within sentences exist.
 func TestNamesInSentencesExist(t *testing.T) {
 	known := map[string]bool{"handler": true}
 	for _, m := range yamlName.FindAllStringSubmatch(readPage(t, "docs/openapi.yaml"), -1) {

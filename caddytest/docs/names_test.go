@@ -22,13 +22,13 @@ var (
 	xcaddyCall = regexp.MustCompile(`xcaddy build (v[\d.]+)`)
 )
 
-// programs are the targets of make that take FLAGS, with where the flags are.
+// programs are the targets of make that take FLAGS, with the sources of the flags.
 var programs = map[string]string{
 	"bench": "bench", "bench-quick": "bench", "hitratio": "bench/hitratio", "screenshots": "caddytest/screenshots",
 }
 
-// code returns what of a page may be typed: console blocks, whatever they need,
-// text, and what stands in sentences.
+// code returns all code on a page: console blocks, even with needs=, text blocks, and code in
+// sentences.
 func code(t *testing.T, page string) []string {
 	var found []string
 	for _, b := range pageBlocks(t, page) {
@@ -42,7 +42,7 @@ func code(t *testing.T, page string) []string {
 	return found
 }
 
-// help returns what `caddy … --help` prints, or "" if there is no such command.
+// help returns the output of `caddy … --help`, or "" if there is no such command.
 var help = func() func(t *testing.T, command string) string {
 	var mu sync.Mutex
 	known := make(map[string]string)
@@ -67,12 +67,12 @@ func hasFlag(help, flag string) bool {
 	return regexp.MustCompile(`(?m)^\s+(-\w, )?` + flag + `\b`).MatchString(help)
 }
 
-// others are flags in sentences that are none of export and import, with the
-// command of Caddy that has them, or "" for other programs.
+// others are flags in sentences that do not belong to export or import. They map to the
+// command of Caddy that has them, or to "" for other programs.
 var others = map[string]string{"--requirepass": "", "--bcrypt-cost": "hash-password"}
 
-// Commands and flags of Caddy that pages name exist, in blocks that are only
-// shown and in sentences too.
+// Commands and flags of Caddy on the pages exist, even in sentences and in blocks that no test
+// runs.
 func TestCommandsAndFlagsExist(t *testing.T) {
 	check := func(page, command, args, where string) {
 		text := help(t, command)
@@ -115,7 +115,7 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 	}
 }
 
-// So do targets of make, benchmarks, and flags of the programs in the checkout.
+// Targets of make, benchmarks, and flags of the programs in the checkout exist too.
 func TestWhatIsBuiltAndMeasuredExists(t *testing.T) {
 	makefile := readPage(t, "Makefile")
 	version := regexp.MustCompile(`github.com/caddyserver/caddy/v2 (v\S+)`).FindStringSubmatch(readPage(t, "go.mod"))[1]

@@ -18,19 +18,19 @@ type block struct {
 	indent   string
 	language string
 	file     string // where to write it
-	needs    string // why it is not run
+	needs    string // why no test runs it
 	lines    []string
-	// isEndless says that its commands go on until they are interrupted.
+	// isEndless says that its commands run until they are interrupted.
 	isEndless bool
 }
 
 func (b *block) text() string { return strings.Join(b.lines, "\n") + "\n" }
 
-// needed are the reasons for which a block may be only shown.
+// needed are the allowed reasons not to run a block.
 var needed = map[string]bool{
 	"docker": true,
 	"root":   true, // it changes the machine
-	"build":  true, // it builds, tests or measures what is tested here
+	"build":  true, // it builds, tests or measures the checkout itself
 }
 
 var fence = regexp.MustCompile("^( *)```([a-z]*)((?: +[a-z]+=[^ ]+)*)$")
@@ -62,7 +62,7 @@ func readPage(t *testing.T, page string) string {
 	return string(text)
 }
 
-// blocks takes a page apart.
+// blocks returns the blocks of a page.
 func blocks(text string) ([]*block, error) {
 	var found []*block
 	var open *block
@@ -108,14 +108,14 @@ func blocks(text string) ([]*block, error) {
 	return found, nil
 }
 
-// step is a command with what it prints.
+// step is a command with its output.
 type step struct {
 	line    int
 	command string
-	prints  []string // nil: not said
+	prints  []string // nil: the page shows none
 }
 
-// steps takes a console block apart.
+// steps returns the steps of a console block.
 func steps(b *block) ([]step, error) {
 	var found []step
 	for i, line := range b.lines {
@@ -140,8 +140,8 @@ func steps(b *block) ([]step, error) {
 	return found, nil
 }
 
-// matches reports whether what was printed is what a page says: … stands for
-// anything in a line, and a line of nothing else for any number of lines.
+// matches reports whether output matches a page. In a line, … stands for any text. A line
+// with … alone stands for any number of lines.
 func matches(printed, said []string) bool {
 	if len(said) == 0 {
 		return len(printed) == 0

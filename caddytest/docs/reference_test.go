@@ -13,7 +13,7 @@ var (
 	testName = regexp.MustCompile(`^Test\w+$`)
 )
 
-// Each guarantee names what shows it: files that there are, and in them the tests.
+// Each guarantee names existing files, and tests in them.
 func TestTheTestsOfTheGuaranteesExist(t *testing.T) {
 	found := shownBy.FindAllStringSubmatch(readPage(t, "docs/guarantees.md"), -1)
 	if len(found) != 8 {

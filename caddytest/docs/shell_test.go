@@ -18,23 +18,23 @@ import (
 	"time"
 )
 
-// patience bounds hanging, and nothing else.
+// patience bounds how long a command may hang. No result depends on it.
 const patience = 5 * time.Minute
 
-// shell is a bash in a directory of its own, in which a page's commands are
-// typed one after another.
+// shell is a bash in a directory of its own. A test types a page's commands into it, one after
+// another.
 type shell struct {
 	t      *testing.T
 	dir    string
 	cmd    *exec.Cmd
 	input  io.WriteCloser
 	output *os.File
-	lines  chan string // what it prints; closed at its end
+	lines  chan string // its output; closed at its end
 	ports  *ports
 }
 
-// setup is typed before a page's commands. The Makefile is the checkout's own,
-// which must not build what is being tested; what takes long needs a reason.
+// setup is typed before a page's commands. The Makefile is that of the checkout, but it must
+// not build: the test uses the binary that is there. Long commands need a reason.
 const setup = `shopt -s expand_aliases
 make() {
 	case $1 in
@@ -48,7 +48,8 @@ curl() {
 	command curl --fail-with-body "$@" || { local code=$?; echo "curl: exit code $code" >> "$HOME/curl-failed"; return $code; }
 }`
 
-// end comes after every command: it tells that the command has ended, and how.
+// end is typed after every command. It prints the exit status, which also shows that the
+// command has ended.
 const end = "\x01"
 
 func newShell(t *testing.T, p *ports) *shell {
@@ -92,7 +93,7 @@ func newShell(t *testing.T, p *ports) *shell {
 	if s.input, err = s.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	// Not StdoutPipe, which lasts as long as what a page starts in the background.
+	// Not StdoutPipe: it stays open while programs that a page starts in the background run.
 	output, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -125,10 +126,10 @@ func goEnv(t *testing.T, name string) string {
 	return strings.TrimSpace(string(value))
 }
 
-// run types a command, and returns what it printed and its exit status.
+// run types a command, and returns its output and its exit status.
 func (s *shell) run(command string) (printed []string, status int) {
 	s.t.Helper()
-	// What runs in the background must not hold what the shell reads.
+	// A program in the background must not read the shell's input.
 	fmt.Fprintf(s.input, "%s\nprintf '\\n%s%%d\\n' $?\n", command, `\001`)
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
@@ -144,7 +145,7 @@ func (s *shell) run(command string) (printed []string, status int) {
 				continue
 			}
 			status, _ = strconv.Atoi(code)
-			// The end stands in a line of its own, after one that may be empty.
+			// The end is a line of its own. The line before may be empty.
 			if n := len(printed); n > 0 && printed[n-1] == "" {
 				printed = printed[:n-1]
 			}
@@ -155,8 +156,8 @@ func (s *shell) run(command string) (printed []string, status int) {
 	}
 }
 
-// runUnshown is run for a command of which the page does not say what it prints.
-// It fails if any curl in it does.
+// runUnshown is run for a command without output on the page. It fails if any curl in the
+// command fails.
 func (s *shell) runUnshown(command string) (printed []string, status int) {
 	s.t.Helper()
 	s.run("unshown=1")
@@ -168,8 +169,8 @@ func (s *shell) runUnshown(command string) (printed []string, status int) {
 	return printed, status
 }
 
-// runUntil runs a command that does not end by itself until it has printed what
-// is said, and returns what it has printed.
+// runUntil runs a command that does not end by itself. Once the command has printed the
+// expected output, runUntil interrupts it and returns the output.
 func (s *shell) runUntil(command string, said []string) []string {
 	s.t.Helper()
 	output := filepath.Join(s.dir, "endless")
@@ -195,7 +196,7 @@ func (s *shell) runUntil(command string, said []string) []string {
 	}
 }
 
-// close ends what a page that failed has left running.
+// close ends programs that a failed page has left running.
 func (s *shell) close() {
 	leave := "exec >/dev/null 2>&1; caddy stop; ./caddy stop; for port in 6379 6380; do redis-cli -p $port shutdown nosave; done; exit"
 	fmt.Fprintln(s.input, s.ports.replace(leave))
@@ -208,15 +209,15 @@ func (s *shell) close() {
 	}
 }
 
-// ports gives the ports that pages use another number each, so that several
-// pages can be run at once, beside whatever the machine runs.
+// ports replaces the ports on the pages with free ones. So several pages can run at once, and
+// beside other programs.
 type ports struct{ numbers map[string]string }
 
 var pagePort = regexp.MustCompile(`\b(8443|8444|8080|8081|6379|6380|2019|2020)\b`)
 
-// nextPort is below the ports that the system gives to outgoing connections, of
-// which there are many: one that was free a moment ago must still be so when a
-// page gets to start what listens there.
+// nextPort is below the ports that the system uses for outgoing connections. There are many
+// of those, and a free port must still be free when a page starts the program that listens on
+// it.
 var nextPort = func() func() int {
 	var next atomic.Int32
 	next.Store(10_000 + rand.Int32N(10_000))

@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// site is a Caddy that runs what a page shows.
+// site is a Caddy that runs a Caddyfile of a page.
 type site struct {
 	ports  *ports
 	dir    string
@@ -29,16 +29,16 @@ type site struct {
 	ended  chan struct{} // closed when Caddy has ended
 }
 
-// appFolder is where a page has the files of a site.
+// appFolder is the folder that pages use for the files of a site.
 const appFolder = "/srv/app"
 
-// appFiles are there.
+// appFiles are the files in appFolder.
 var appFiles = map[string]string{"index.html": "<h1>the app</h1>", "page.html": "{{upper `a page`}}"}
 
-// clientsFile is where a page has what certificates of clients are signed with.
+// clientsFile is the file that a page uses for the CA of client certificates.
 const clientsFile = "/etc/caddy/clients.pem"
 
-// options make names that are somebody else's the test's own, on free ports.
+// options make Caddy serve the names on the pages by itself, on free ports.
 const options = `	http_port 8081
 	https_port 8443
 	local_certs
@@ -122,7 +122,7 @@ func runSite(t *testing.T, caddyfile string, env ...string) *site {
 	return s
 }
 
-// withoutCertificate returns a client that has none to show.
+// withoutCertificate returns a client without a certificate.
 func (s *site) withoutCertificate(t *testing.T) *http.Client {
 	transport := s.client.Transport.(*http.Transport).Clone()
 	transport.TLSClientConfig.Certificates = nil

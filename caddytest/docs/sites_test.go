@@ -14,7 +14,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// visit is a request to a site that a page shows, and what the page says of it.
+// visit is a request to a site on a page, with the expected answer.
 type visit struct {
 	name    string
 	request string // "METHOD URL", then "Name: value" a line, then an empty line and the body
@@ -34,8 +34,8 @@ const (
 	absent = "no entry has this key"
 )
 
-// What the pages claim of their sites, by page and heading; where a heading has
-// several, in their order.
+// The visits show the claims of the pages about their sites, by page and heading. If a heading
+// has several sites, they come in their order.
 var sites = map[string][][]visit{
 	"README.md#caddy-redis-proxy": {{
 		{"the cache", "GET https://example.com/cache/k", 404, absent},
@@ -154,7 +154,7 @@ var sites = map[string][][]visit{
 	}},
 }
 
-// cacheVisits are what a site does with a cache under /cache.
+// cacheVisits are visits of a site with a cache under /cache.
 var cacheVisits = []visit{
 	{"create", "POST https://example.com/cache/a" + form + "value=v", 201, "Location: /cache/a"},
 	{"the key in the body", "POST https://example.com/cache" + form + "key=b//c&value=v", 201, "Location: /cache/b//c"},
@@ -163,7 +163,7 @@ var cacheVisits = []visit{
 	{"one that is not there", "GET https://example.com/cache/k", 404, absent},
 }
 
-// besideApp is a cache beside an application that is not there.
+// besideApp are visits of a cache beside an application that does not run.
 var besideApp = slices.Concat(cacheVisits, []visit{
 	{"the application", "GET https://example.com/some/where", 502, ""},
 	{"what is nearly the cache", "GET https://example.com/cached", 502, ""},
@@ -186,11 +186,11 @@ var dashboardVisits = []visit{
 	{"the cache", "GET https://example.com/cache/k", 404, absent},
 }
 
-// noCertificate in a request leaves out the client's certificate.
+// noCertificate in a request means that the client shows no certificate.
 const noCertificate = "\nX-Without-Certificate: 1"
 
-// The sites of the pages do what the pages say of them. Those that are written
-// to files are typed in TestCommandsDoWhatPagesSay.
+// The sites on the pages behave as the pages say. TestCommandsDoWhatPagesSay covers the sites
+// that are written to files.
 func TestSitesDoWhatPagesSay(t *testing.T) {
 	password := hashOf(t, "secret")
 	used := make(map[string]int)
@@ -243,7 +243,7 @@ func TestSitesDoWhatPagesSay(t *testing.T) {
 
 func hashOf(t *testing.T, password string) string {
 	t.Helper()
-	// As the pages say, and faster to check.
+	// The same hash as on the pages, but faster to check.
 	out, err := exec.Command(filepath.Join(root, "caddy"), "hash-password", "--bcrypt-cost", "10", "--plaintext", password).Output()
 	if err != nil {
 		t.Fatalf("%v (is there a caddy? make build)", err)
@@ -260,7 +260,7 @@ func (s *site) visit(t *testing.T, v visit) {
 	var resp *http.Response
 	var got []byte
 	var err error
-	// Until the site is up, and has its certificate.
+	// Wait until the site runs and has its certificate.
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

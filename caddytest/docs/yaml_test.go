@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// compose is what of a Compose file the pages use. Another name is a mistake
-// until it is written down here.
+// compose has the fields of a Compose file that the pages use. Any other name is an error
+// until it is added here.
 type compose struct {
 	Services map[string]struct {
 		Image     string
@@ -32,7 +32,7 @@ type compose struct {
 	Volumes map[string]any
 }
 
-// scrape is what of a configuration of Prometheus the pages use.
+// scrape has the fields of Prometheus's configuration that the pages use.
 type scrape struct {
 	ScrapeConfigs []struct {
 		JobName       string                       `yaml:"job_name"`
@@ -42,7 +42,7 @@ type scrape struct {
 
 var portMapping = regexp.MustCompile(`^\d+:(\d+)(/udp|/tcp)?$`)
 
-// What is YAML on the pages has known names alone, and they fit together.
+// YAML on the pages has only known names, and they fit together.
 func TestYAMLIsWhatItShouldBe(t *testing.T) {
 	for _, page := range pages(t) {
 		for _, b := range pageBlocks(t, page) {

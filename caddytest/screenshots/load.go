@@ -12,10 +12,9 @@ import (
 	"time"
 )
 
-// load does what a shop's pages may do: read what is popular most often, and
-// create what is absent. There are more keys than the store holds. It ends
-// with ctx, or when a node does not answer at all; a busy machine may well
-// answer some requests with 503.
+// load behaves like the pages of a shop: it reads popular keys most often, and creates absent
+// ones. There are more keys than the store holds. It ends with ctx, or when a node does not
+// answer at all. A busy machine may answer some requests with 503.
 func load(ctx context.Context, nodes []*node) error {
 	const clients = 12
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -34,7 +33,7 @@ func load(ctx context.Context, nodes []*node) error {
 				if err := readOrCreate(ctx, client, nodes[i%len(nodes)].url+"/cache/"+key, random); err != nil && ctx.Err() == nil {
 					cancel(err)
 				}
-				// Busier and quieter, in waves of a few minutes.
+				// The load rises and falls in waves of a few minutes.
 				wave := 1 + 0.5*math.Sin(time.Since(began).Minutes()*1.6)
 				select {
 				case <-ctx.Done():

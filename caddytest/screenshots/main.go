@@ -1,5 +1,5 @@
-// Command screenshots takes the pictures of docs/dashboard.md: of two nodes
-// with one Redis that have been under load for as long as the page looks back.
+// Command screenshots takes the pictures of docs/dashboard.md. They show two nodes with one
+// Redis, under load for as long as the charts look back.
 package main
 
 import (

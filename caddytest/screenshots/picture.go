@@ -21,7 +21,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/caddytest/chromium"
 )
 
-// isReady is when the page has read the keys, and rates from several readings.
+// isReady is true once the page shows keys, and rates from several readings.
 const isReady = `document.querySelectorAll('#next tbody tr').length >= 10 && document.querySelectorAll('#valued tbody tr').length >= 10 &&
 	/in [0-9]{2} s/.test(document.getElementById('latency-note').textContent)`
 
@@ -90,8 +90,8 @@ func (p picture) take(browser context.Context, url string) ([]byte, error) {
 	return small.Bytes(), err
 }
 
-// inPalette draws a picture in its 256 most frequent colours, which for a page
-// are nearly all: a third of the bytes, and nobody sees it.
+// inPalette draws a picture in its 256 most frequent colours. A page has few others, so the
+// file has a third of the bytes and looks the same.
 func inPalette(full image.Image) image.Image {
 	counts := make(map[color.RGBA]int)
 	bounds := full.Bounds()
