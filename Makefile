@@ -6,24 +6,24 @@ MODULE        := github.com/redis-proxy/caddy-redis-proxy
 CADDY_VERSION := $(shell awk '$$1 == "github.com/caddyserver/caddy/v2" { print $$2 }' go.mod)
 TOOL          := go tool -modfile="$(CURDIR)/tools/go.mod"
 
-# Tests and benchmarks that need large libraries have go.mods of their own, so that
-# the module does not bring them into every Caddy that it is built into.
+# Tests and benchmarks that need large libraries have go.mods of their own. So the module does
+# not bring these libraries into every Caddy.
 TESTED := . bench caddytest
 LINTED := $(TESTED) tools
 
-# Set but empty, it would leave `store` in Caddyfile.example without its argument.
+# An empty REDIS_URL would leave `store` in Caddyfile.example without its argument.
 ifeq ($(strip $(REDIS_URL)),)
 unexport REDIS_URL
 endif
 
-# No git, or a checkout that git distrusts, must not fail a build.
+# A build must not fail without git, or in a checkout that git distrusts.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
-# A workspace around the checkout would change what is built, and forbids -modfile.
+# A workspace around the checkout would change the build, and forbids -modfile.
 export GOWORK := off
 
-# The module is published nowhere: without these two, the go command would ask
-# the network for its versions instead of taking the checkout.
+# The module is not published. Without these two, the go command would ask the network for its
+# versions and not use the checkout.
 BUILD := GOPRIVATE=$(MODULE) GOVCS=$(MODULE):off CGO_ENABLED=0 \
 	$(TOOL) xcaddy build $(CADDY_VERSION) --with $(MODULE)=. --output ./caddy
 

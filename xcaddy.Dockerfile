@@ -10,10 +10,10 @@ FROM caddy:${CADDY_VERSION}-builder AS builder
 WORKDIR /src
 COPY . .
 
-# The base image's own CADDY_VERSION, which begins with a v, hides an ARG of that
-# name from here on: cut the v off, whichever it is.
-# XCADDY_SETCAP=0: the binary listens on high ports only, and without the file
-# capability it also runs where all capabilities are dropped.
+# From here on, the base image's own CADDY_VERSION hides the ARG of that name. It begins with
+# a v, so the command below cuts a v off.
+# XCADDY_SETCAP=0: the binary listens on high ports only. Without the file capability it also
+# runs where all capabilities are dropped.
 RUN --mount=type=cache,target=/go/pkg/mod \
 	--mount=type=cache,target=/root/.cache/go-build \
 	XCADDY_SETCAP=0 \
@@ -33,7 +33,7 @@ RUN adduser -D -H -u 1000 caddy && chown -R 1000:1000 /data /config
 COPY --from=builder /src/caddy /usr/bin/caddy
 COPY --chmod=644 Caddyfile.example /etc/caddy/Caddyfile
 
-# A number, so that Kubernetes can tell that it is not root.
+# With a number, Kubernetes can tell that the user is not root.
 USER 1000:1000
 
 EXPOSE 8080 8443 8443/udp

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Usage: app.sh start|stop
-# Runs ./caddy in the background for `make app` and `make stop`. CI sets the
-# APP_ variables to take the same steps with a configuration of its own.
+# Runs ./caddy in the background for `make app` and `make stop`. CI sets the APP_ variables
+# to run the same steps with its own configuration.
 set -eu
 
 dir=$(pwd -P)
@@ -15,11 +15,11 @@ log=$run/caddy.log
 probe=$run/probe
 root=$run/data/caddy/pki/authorities/local/root.crt
 
-# What Caddy writes (its CA, its last configuration) stays in the checkout.
+# Caddy writes its CA and its last configuration into the checkout.
 export XDG_DATA_HOME="$run/data" XDG_CONFIG_HOME="$run/config"
 
-# A number in an old pid file may belong to anything by now. Ours is only what
-# launch() started, and a process that has ended shows no arguments.
+# The number in an old pid file may belong to another process now. Only a process with the
+# arguments of launch() is ours. An ended process shows no arguments.
 ours() {
 	if [ -d /proc/self ]; then
 		args=$(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline") || return 1
@@ -36,7 +36,7 @@ running() {
 	[ -s "$pidfile" ] && pid=$(cat "$pidfile") && ours "$pid" 2>/dev/null
 }
 
-# Not the URL itself: it may hold a password.
+# A checksum and not the URL, which may have a password.
 redis_url_sum() {
 	printf %s "${REDIS_URL-}" | cksum
 }

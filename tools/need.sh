@@ -1,14 +1,13 @@
 #!/bin/sh
 # Usage: need.sh COMMAND...
-# Takes each command from PATH; what is missing it installs where it may
-# (Debian's packages, as root or through passwordless sudo), and else says what
-# to install and fails.
+# Checks that each command is on PATH. It installs missing ones if it may (Debian's packages,
+# as root or with passwordless sudo). Otherwise it says what to install, and fails.
 set -eu
 
-# For how many seconds another apt is waited for.
+# How many seconds to wait for another apt.
 patience=600
 
-# have COMMAND: a browser may have other names.
+# have COMMAND: reports whether it is there. A browser may have other names.
 have() {
 	[ "$1" != chromium ] || set -- chromium chromium-browser google-chrome
 	for name in "$@"; do
@@ -56,9 +55,9 @@ fi
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 
-# apt ARGUMENTS...: apt-get, after another one that holds a lock. Its own option
-# waits without a word, and for one of the three locks only. sudo drops the
-# environment, so env sets it again.
+# apt ARGUMENTS...: runs apt-get, and waits for another one that holds a lock. apt-get's own
+# option waits silently, and for one of three locks only. sudo drops the environment, so env
+# sets it again.
 apt() {
 	waited=0
 	# shellcheck disable=SC2086 # nothing, or a word
@@ -75,8 +74,8 @@ apt() {
 }
 
 echo "Installing$packages"
-# The package lists that are there may do; what they lack, or name a version of
-# that is gone, needs new ones. Unquoted: a list.
+# The present package lists may be enough. If they lack a package, or name a version that is
+# gone, they need an update. The variable is a list, so it is unquoted.
 # shellcheck disable=SC2086
 if ! apt install -y --no-install-recommends $packages 2>/dev/null; then
 	apt update || give_up "apt-get update failed."

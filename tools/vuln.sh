@@ -1,7 +1,7 @@
 #!/bin/sh
 # Usage: vuln.sh FOLDER...
-# Runs govulncheck on the modules in the folders. Its database lives on the network;
-# that it cannot be reached is no finding, everything else that fails is.
+# Runs govulncheck on the modules in the folders. An unreachable database is no failure; all
+# other failures are.
 set -eu
 
 tools=$(pwd -P)/tools/go.mod

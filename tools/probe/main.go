@@ -1,5 +1,5 @@
-// Command probe answers two questions that `make app` has, by its exit status
-// and without curl: are these addresses free, and does this URL answer?
+// Command probe answers two questions of `make app` by its exit status, without curl: are
+// these addresses free, and does this URL answer?
 //
 //	probe free ADDRESS...
 //	probe get URL ROOT_CERTIFICATE
@@ -33,9 +33,9 @@ func main() {
 	}
 }
 
-// free fails if something listens on one of the addresses. Caddy itself would
-// not: it sets SO_REUSEPORT, so that two of them share a port and each gets some
-// of the connections. What else is wrong with an address, Caddy says itself.
+// free returns an error if a process listens on one of the addresses. Caddy would not notice:
+// it sets SO_REUSEPORT, so two of them share a port, and each gets some of the connections.
+// Caddy reports other mistakes in addresses itself.
 func free(addresses []string) error {
 	for _, address := range addresses {
 		ln, err := net.Listen("tcp", address)
@@ -49,8 +49,8 @@ func free(addresses []string) error {
 	return nil
 }
 
-// get fails unless the URL answers 200 over TLS, trusting the given root and
-// nothing else. It uses no proxy: it only ever asks the local machine.
+// get returns an error unless the URL answers 200 over TLS. It trusts only the given root,
+// and uses no proxy, since the URL is on this machine.
 func get(url, root string) error {
 	pem, err := os.ReadFile(root)
 	if err != nil {
