@@ -37,12 +37,13 @@ func (s *Server) setHeaders(header http.Header, v *representations, body *repres
 	if s.config.CacheControl != "" {
 		set.set("Cache-Control", s.config.CacheControl)
 	}
-	if body.isRaw {
+	if body.isRaw && len(body.body) > countedByServer {
+		// Nobody asks for a part of a small value, though it would get it.
 		set.set("Accept-Ranges", "bytes")
-		if body.isForeign {
-			// A page that a client stored must not act as the site's own.
-			set.set("Content-Security-Policy", "default-src 'none'; sandbox")
-		}
+	}
+	if body.mayAct {
+		// A page that a client stored must not act as the site's own.
+		set.set("Content-Security-Policy", "default-src 'none'; sandbox")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 // http.ServeContent gets to see the range alone.
 func (s *Server) serveRange(x *exchange, v *representations, body *representation, status string) error {
 	s.setHeaders(x.w.Header(), v, body, status, false)
+	x.w.Header().Set("Accept-Ranges", "bytes") // also with a part that is not there
 	part := &http.Request{Method: http.MethodGet, Header: http.Header{
 		"Range":    {withoutEmptySuffixes(x.r.Header["Range"][0])},
 		"If-Range": x.r.Header["If-Range"],

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 	"unsafe"
 
@@ -33,7 +34,20 @@ type representation struct {
 	length      string // of body, in decimal
 	contentType string
 	isRaw       bool // the body is the value
-	isForeign   bool // the content type is what a client once sent
+	mayAct      bool // a browser may run it: a client chose its content type
+}
+
+// inertTypes are the common content types that a browser only shows or saves. With
+// nosniff it takes none of them for another type.
+var inertTypes = map[string]bool{
+	"text/plain": true, typeOctetStream: true, typeJSON: true,
+	"image/png": true, "image/jpeg": true, "image/gif": true, "image/webp": true,
+}
+
+// mayAct reports whether a browser may run a value with the content type. Of types
+// with a comma between them it takes the last one.
+func mayAct(contentType string) bool {
+	return !inertTypes[mediaType(contentType)] || strings.Contains(contentType, ",")
 }
 
 // Prepare is the engine's Options.Prepare. The body of the envelope and the
@@ -62,7 +76,7 @@ func Prepare(key string, e *store.Entry) (any, int) {
 		v.raw = newRepresentation(e.Data, typeJSON)
 	default:
 		v.raw = newRepresentation(e.Data, ContentTypeOf(e))
-		v.raw.isForeign = true
+		v.raw.mayAct = mayAct(v.raw.contentType)
 	}
 
 	v.raw.isRaw = true

@@ -11,27 +11,29 @@ import (
 func TestView(t *testing.T) {
 	version := store.Version{Number: 0x1f, Tag: 0xab}
 	for _, c := range []struct {
-		name        string
-		value       store.Value
-		plain       string
-		plainType   string
-		rawType     string
-		shared      bool // the value lies within the envelope
-		foreignType bool
+		name      string
+		value     store.Value
+		plain     string
+		plainType string
+		rawType   string
+		shared    bool // the value lies within the envelope
+		mayAct    bool
 	}{
 		{"a string", store.Value{Data: []byte("world"), Kind: store.String}, `{"key":"k\"","value":"world"}`, typeJSON, typeText, true, false},
 		{"no bytes", store.Value{Kind: store.String}, `{"key":"k\"","value":""}`, typeJSON, typeText, true, false},
 		{"a string to escape", store.Value{Data: []byte("a\"\\\n\x01<é"), Kind: store.String}, `{"key":"k\"","value":"a\"\\\n\u0001<é"}`, typeJSON, typeText, false, false},
 		{"JSON", store.Value{Data: []byte(`[1, "<"]`), Kind: store.JSON}, `{"key":"k\"","value":[1, "<"]}`, typeJSON, typeJSON, true, false},
-		{"bytes", store.Value{Data: []byte("\xff"), Kind: store.Raw, ContentType: "image/png"}, "\xff", "image/png", "image/png", false, true},
+		{"bytes", store.Value{Data: []byte("\xff"), Kind: store.Raw, ContentType: "image/png"}, "\xff", "image/png", "image/png", false, false},
+		{"a picture that can have scripts", store.Value{Data: []byte("<svg/>"), Kind: store.Raw, ContentType: "image/svg+xml"}, "<svg/>", "image/svg+xml", "image/svg+xml", false, true},
+		{"a page behind a text", store.Value{Data: []byte("x"), Kind: store.Raw, ContentType: "text/plain; a=b, text/html"}, "x", "text/plain; a=b, text/html", "text/plain; a=b, text/html", false, true},
 		// What others may write past us:
-		{"bytes without a type", store.Value{Data: []byte("x"), Kind: store.Raw}, "x", typeOctetStream, typeOctetStream, false, true},
-		{"bytes with a bad type", store.Value{Data: []byte("x"), Kind: store.Raw, ContentType: "a\r\nb: c"}, "x", typeOctetStream, typeOctetStream, false, true},
-		{"bytes with a type that is not UTF-8", store.Value{Data: []byte("x"), Kind: store.Raw, ContentType: "text/\xff"}, "x", typeOctetStream, typeOctetStream, false, true},
-		{"a string that is not UTF-8", store.Value{Data: []byte("a\xff"), Kind: store.String}, "a\xff", typeOctetStream, typeOctetStream, false, true},
-		{"JSON that is not", store.Value{Data: []byte("world"), Kind: store.JSON}, "world", typeOctetStream, typeOctetStream, false, true},
-		{"JSON that is not UTF-8", store.Value{Data: []byte("\"\xff\""), Kind: store.JSON}, "\"\xff\"", typeOctetStream, typeOctetStream, false, true},
-		{"an unknown kind", store.Value{Data: []byte("x"), Kind: '?', ContentType: "text/html"}, "x", typeOctetStream, typeOctetStream, false, true},
+		{"bytes without a type", store.Value{Data: []byte("x"), Kind: store.Raw}, "x", typeOctetStream, typeOctetStream, false, false},
+		{"bytes with a bad type", store.Value{Data: []byte("x"), Kind: store.Raw, ContentType: "a\r\nb: c"}, "x", typeOctetStream, typeOctetStream, false, false},
+		{"bytes with a type that is not UTF-8", store.Value{Data: []byte("x"), Kind: store.Raw, ContentType: "text/\xff"}, "x", typeOctetStream, typeOctetStream, false, false},
+		{"a string that is not UTF-8", store.Value{Data: []byte("a\xff"), Kind: store.String}, "a\xff", typeOctetStream, typeOctetStream, false, false},
+		{"JSON that is not", store.Value{Data: []byte("world"), Kind: store.JSON}, "world", typeOctetStream, typeOctetStream, false, false},
+		{"JSON that is not UTF-8", store.Value{Data: []byte("\"\xff\""), Kind: store.JSON}, "\"\xff\"", typeOctetStream, typeOctetStream, false, false},
+		{"an unknown kind", store.Value{Data: []byte("x"), Kind: '?', ContentType: "text/html"}, "x", typeOctetStream, typeOctetStream, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := &store.Entry{Value: c.value, Version: version}
@@ -41,7 +43,7 @@ func TestView(t *testing.T) {
 			if string(v.plain.body) != c.plain || v.plain.contentType != c.plainType {
 				t.Errorf("plain is %q, %s", v.plain.body, v.plain.contentType)
 			}
-			if string(v.raw.body) != value || v.raw.contentType != c.rawType || !v.raw.isRaw || v.raw.isForeign != c.foreignType {
+			if string(v.raw.body) != value || v.raw.contentType != c.rawType || !v.raw.isRaw || v.raw.mayAct != c.mayAct {
 				t.Errorf("raw is %q, %+v", v.raw.body, v.raw)
 			}
 			if string(e.Data) != value {

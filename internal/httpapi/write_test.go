@@ -40,7 +40,6 @@ func TestCreate(t *testing.T) {
 			sitetest.ProblemWith(409, detailConflictOff, `,"same_value":false`, `Etag: "<etag>"`),
 		},
 		{"the value stayed", "GET /cache/json?raw", `200 OK
-Accept-Ranges: bytes
 Cache-Control: no-cache
 Cache-Status: redis_proxy; fwd=uri-miss; stored
 Content-Length: 1

@@ -33,11 +33,9 @@ func TestWhatWouldMakeAnotherWriteIsRefused(t *testing.T) {
 		{"a life", "PUT /cache/k?ttl=60\n\nv", bad(`the query has the parameter "ttl", and entries do not expire; leave it out`)},
 		{"raw in another case", "PUT /cache/k?RAW\nContent-Type: application/json\n\n{}", bad(`the query has the parameter "RAW"; parameters are case-sensitive, write it raw`)},
 		{"nothing was changed", "GET /cache/k", `200 OK
-Accept-Ranges: bytes
 Cache-Control: no-cache
 Cache-Status: redis_proxy; fwd=uri-miss; stored
 Content-Length: 10
-Content-Security-Policy: default-src 'none'; sandbox
 Content-Type: text/plain
 Etag: "<etag>"
 X-Content-Type-Options: nosniff
