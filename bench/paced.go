@@ -38,31 +38,38 @@ type pacedOutcome struct {
 // startPosts starts the POSTs of new keys that run beside a side's load, if it has
 // any.
 func startPosts(ctx context.Context, sv *servers, s *side) *paced {
-	return startPaced(ctx, sv, s.site, s.posts, sv.newKeys(), postRequest)
+	return startPaced(ctx, sv.addr(s.site), pacedLoad{rate: s.posts, first: sv.newKeys(), request: postRequest})
 }
 
-// startPaced starts requests to a site, rate a second, with numbers from first on.
-func startPaced(ctx context.Context, sv *servers, site string, rate, first int, request func(number int) string) *paced {
-	p := &paced{request: request}
+// pacedLoad is requests at a steady rate.
+type pacedLoad struct {
+	rate    int // a second
+	first   int // number
+	request func(number int) string
+}
+
+// startPaced starts requests to a site.
+func startPaced(ctx context.Context, addr string, load pacedLoad) *paced {
+	p := &paced{request: load.request}
 	ctx, p.cancel = context.WithCancel(ctx)
-	if rate == 0 {
+	if load.rate == 0 {
 		return p
 	}
 	var conns []net.Conn
 	for range pacedConnections {
-		conn, err := net.Dial("tcp", sv.addr(site))
+		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			p.failed.Add(1)
 			continue
 		}
 		conns = append(conns, conn)
 	}
-	every := time.Second * pacedConnections / time.Duration(rate)
+	every := time.Second * pacedConnections / time.Duration(load.rate)
 	p.begun = time.Now()
 	for c, conn := range conns {
 		p.running.Go(func() {
 			at := p.begun.Add(every * time.Duration(c) / pacedConnections)
-			p.send(ctx, conn, first+c*1_000_000, at, every)
+			p.send(ctx, conn, load.first+c*1_000_000, at, every)
 		})
 	}
 	return p

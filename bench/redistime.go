@@ -31,39 +31,44 @@ type timeSide struct {
 // timeRow is a row that compares two sides.
 type timeRow struct {
 	row
-	work, base           string
-	workBatch, baseBatch int
+	work, base sideBatch
+}
+
+// sideBatch is a side of timeSides with so many keys at a time.
+type sideBatch struct {
+	side  string
+	batch int
 }
 
 // timeRows returns the rows of Redis's own time.
 func timeRows() []timeRow {
 	var rows []timeRow
-	add := func(what, beside, work, base string, workBatch, baseBatch int, most float64) {
+	add := func(what string, work sideBatch, beside string, base sideBatch, most float64) {
 		rows = append(rows, timeRow{
-			row:  row{what: fmt.Sprintf("Redis time a key, %s, batches of %d", what, workBatch), beside: beside, target: atMost(most), unit: ratio},
-			work: work, base: base, workBatch: workBatch, baseBatch: baseBatch,
+			row:  row{what: fmt.Sprintf("Redis time a key, %s, batches of %d", what, work.batch), beside: beside, target: atMost(most), unit: ratio},
+			work: work, base: base,
 		})
 	}
 	batches := []int{1, 16, 64}
 	for i, batch := range batches {
-		add("fetch, `rank`", "GET of the same", "rank fetch", "get", batch, 1, []float64{14, 5.6, 4.7}[i])
+		add("fetch, `rank`", sideBatch{"rank fetch", batch}, "GET of the same", sideBatch{"get", 1}, []float64{14, 5.6, 4.7}[i])
 	}
 	for i, batch := range batches {
-		add("create that evicts, `rank`", "GET of the same", "rank create", "get", batch, 1, []float64{25, 8.8, 6.9}[i])
+		add("create that evicts, `rank`", sideBatch{"rank create", batch}, "GET of the same", sideBatch{"get", 1}, []float64{25, 8.8, 6.9}[i])
 	}
 	for _, batch := range batches {
-		add("fetch, `adaptive`", "`rank`", "adaptive fetch", "rank fetch", batch, batch, 1.15)
+		add("fetch, `adaptive`", sideBatch{"adaptive fetch", batch}, "`rank`", sideBatch{"rank fetch", batch}, 1.15)
 	}
 	for _, batch := range batches {
-		add("create that evicts, `adaptive`", "`rank`", "adaptive create", "rank create", batch, batch, 1.3)
+		add("create that evicts, `adaptive`", sideBatch{"adaptive create", batch}, "`rank`", sideBatch{"rank create", batch}, 1.3)
 	}
 	// Where every entry was read, rank evicts the newest entry for the next one: most
 	// entries of a batch are never stored. Adaptive stores each of them.
 	for _, batch := range batches {
-		add("create that evicts, where all was read, `adaptive`", "`rank`", "adaptive create, all read", "rank create, all read", batch, batch, 1.3)
+		add("create that evicts, where all was read, `adaptive`", sideBatch{"adaptive create, all read", batch}, "`rank`", sideBatch{"rank create, all read", batch}, 1.3)
 	}
-	add("fetch of 10 KiB", "HMGET of the same", "fetch 10 KiB", "hmget 10 KiB", 16, 16, 1.5)
-	add("create of 10 KiB that evicts", "of 30 B", "create 10 KiB", "create 30 B", 16, 16, 1.5)
+	add("fetch of 10 KiB", sideBatch{"fetch 10 KiB", 16}, "HMGET of the same", sideBatch{"hmget 10 KiB", 16}, 1.5)
+	add("create of 10 KiB that evicts", sideBatch{"create 10 KiB", 16}, "of 30 B", sideBatch{"create 30 B", 16}, 1.5)
 	return rows
 }
 
@@ -109,7 +114,7 @@ func (b *bench) redisTime(ctx context.Context, wanted []row) error {
 			for _, s := range []struct {
 				side  *timeSide
 				batch int
-			}{{sides[r.base], r.baseBatch}, {sides[r.work], r.workBatch}} {
+			}{{sides[r.base.side], r.base.batch}, {sides[r.work.side], r.work.batch}} {
 				took, err := s.side.time(ctx, client, s.batch)
 				if err != nil {
 					return err
@@ -119,7 +124,7 @@ func (b *bench) redisTime(ctx context.Context, wanted []row) error {
 		}
 	}
 	for _, r := range rows {
-		work, base := sides[r.work].took[r.workBatch], sides[r.base].took[r.baseBatch]
+		work, base := sides[r.work.side].took[r.work.batch], sides[r.base.side].took[r.base.batch]
 		result := result{row: r.row, notes: []string{fmt.Sprintf("%s: %.2f µs, beside %.2f µs.", r.what, median(work), median(base))}}
 		base = perRound(base, b.timeRounds())
 		for i, w := range perRound(work, b.timeRounds()) {

@@ -28,13 +28,13 @@ func (b *bench) steady(ctx context.Context, rows []row) error {
 	}
 	kinds := map[string]func() *paced{
 		"hit": func() *paced {
-			return startPaced(ctx, sv, "local", steadyRate, 0, func(n int) string { return getRequest(rawSmall + n%hitKeys) })
+			return startPaced(ctx, sv.addr("local"), pacedLoad{rate: steadyRate, first: 0, request: func(n int) string { return getRequest(rawSmall + n%hitKeys) }})
 		},
 		steadyFetch: func() *paced {
-			return startPaced(ctx, sv, "store", steadyRate, 0, func(n int) string { return getRequest(n * 7919 % storeKeys) })
+			return startPaced(ctx, sv.addr("store"), pacedLoad{rate: steadyRate, first: 0, request: func(n int) string { return getRequest(n * 7919 % storeKeys) }})
 		},
 		steadyPost: func() *paced {
-			return startPaced(ctx, sv, "capacity", steadyRate, sv.newKeys(), postRequest)
+			return startPaced(ctx, sv.addr("capacity"), pacedLoad{rate: steadyRate, first: sv.newKeys(), request: postRequest})
 		},
 	}
 	each := map[string][]float64{}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -52,8 +51,7 @@ func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
-	// The store, whose words follow, says this too.
-	text := strings.TrimPrefix(err.Error(), engine.ErrUnavailable.Error()+": ")
+	text := err.Error()
 	if engine.KindOf(err) == engine.KindUnavailable && store.CauseOf(err) == "" {
 		text += "; see whether it runs, and can be reached from here"
 	}
