@@ -214,17 +214,17 @@ func (h *Handler) Validate() error {
 }
 
 // sharedSettings returns what all handlers of the same cache have in common.
-func (h *Handler) sharedSettings() (running.Shared, error) {
-	s := running.Shared{Connection: h.connection(), Namespace: h.Namespace}
+func (h *Handler) sharedSettings() (running.SharedSettings, error) {
+	s := running.SharedSettings{Connection: h.connection(), Namespace: h.Namespace}
 	for _, row := range settings {
 		if value := row.kind.share(h, &s.Settings); value != nil {
 			_, isSecret := row.kind.(secretSetting)
-			s.Agreed = append(s.Agreed, running.Setting{Name: row.name, Value: value, IsSecret: isSecret})
+			s.Named = append(s.Named, running.Setting{Name: row.name, Value: value, IsSecret: isSecret})
 		}
 	}
 	var err error
 	if s.Target, err = targetOf(s.Connection); err != nil {
-		return running.Shared{}, err
+		return running.SharedSettings{}, err
 	}
 	return s, nil
 }

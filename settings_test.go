@@ -155,7 +155,7 @@ func sharedNames(t *testing.T) (all, shown []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range s.Agreed {
+	for _, a := range s.Named {
 		all = append(all, a.Name)
 		if !a.IsSecret {
 			shown = append(shown, a.Name)

@@ -151,12 +151,12 @@ const lookTimeout = 2 * time.Second
 
 // view asks the store, within redis_timeout and lookTimeout.
 func (c cache) view(ctx context.Context) cacheView {
-	s := c.running.InForce()
+	s := c.running.SharedSettings()
 	v := cacheView{
 		ID:        c.running.ID(),
 		Namespace: c.running.Namespace(),
 		Store:     s.RedactedStore(),
-		Settings:  settingsView(s.Agreed),
+		Settings:  settingsView(s.Named),
 		Stats:     c.running.Stats(),
 		History:   c.running.History.View(),
 	}

@@ -259,7 +259,7 @@ func TestABodyThatPausesGets408(t *testing.T) {
 				if resp.StatusCode != http.StatusRequestTimeout || resp.Close != (resp.ProtoMajor == 1) {
 					t.Errorf("%s %s, closed: %t", resp.Proto, resp.Status, resp.Close)
 				}
-				if held := sitetest.CacheOf(t, h).Arrivals.Stats(); held.Bytes != 0 {
+				if held := sitetest.CacheOf(t, h).Bodies.Stats(); held.Bytes != 0 {
 					t.Errorf("held are %+v", held)
 				}
 				if got := sitetest.CacheOf(t, h).Stats().Requests["post"]["slow_body"]; got != 1 {

@@ -70,7 +70,7 @@ func (s *Server) readUnannounced(w http.ResponseWriter, r *http.Request, room *r
 
 // room is what a request has of arrivals until it is answered: a write that
 // was read finds room in the queue, since there are no more of its kind.
-type room struct{ body *running.Arrival }
+type room struct{ body *running.Body }
 
 func (m *room) leave() {
 	if m.body != nil {
@@ -80,14 +80,14 @@ func (m *room) leave() {
 
 // admit waits until there is room for a body.
 func (s *Server) admit(r *http.Request, bytes int64, room *room) (err error) {
-	room.body, err = s.config.Cache.Arrivals.Admit(r.Context(), clientOf(r), bytes, s.waitLimitsFor(r))
+	room.body, err = s.config.Cache.Bodies.Admit(r.Context(), clientOf(r), bytes, s.waitLimitsFor(r))
 	return err
 }
 
 // moving tells what comes of a body.
 type moving struct {
 	io.Reader
-	body *running.Arrival
+	body *running.Body
 }
 
 func (m moving) Read(p []byte) (int, error) {
@@ -174,9 +174,9 @@ func clientOf(r *http.Request) netip.Addr {
 // or HTTP/3 connection share its window: a body that is not read soon stops the
 // others, those that were admitted among them, and has to give way before they
 // fail.
-func (s *Server) waitLimitsFor(r *http.Request) running.WaitLimits {
+func (s *Server) waitLimitsFor(r *http.Request) running.BodyWait {
 	if r.ProtoMajor >= 2 {
-		return running.WaitLimits{Still: min(time.Second, s.config.BodyTimeout/2), Most: s.config.BodyTimeout / 2}
+		return running.BodyWait{Idle: min(time.Second, s.config.BodyTimeout/2), Total: s.config.BodyTimeout / 2}
 	}
-	return running.WaitLimits{Still: s.config.BodyTimeout, Most: 10 * s.config.BodyTimeout}
+	return running.BodyWait{Idle: s.config.BodyTimeout, Total: 10 * s.config.BodyTimeout}
 }

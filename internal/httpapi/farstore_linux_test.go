@@ -62,7 +62,7 @@ func askFar(b *testing.B, status int, request func(key string) *http.Request) {
 	s := New(Config{
 		PathPrefix: "/cache", Methods: methodGet | methodPost, MaxKeySize: 512, MaxValueSize: 1 << 20, BodyTimeout: time.Minute,
 		CacheControl: "no-cache", CrossOrigin: http.NewCrossOriginProtection(), Logger: zap.NewNop(),
-		Cache: &running.Cache{Engine: e, Requests: running.NewRequestCounters(), Arrivals: running.NewArrivals(64 << 20)},
+		Cache: &running.Cache{Engine: e, Requests: running.NewRequestCounters(), Bodies: running.NewBodies(64 << 20)},
 	})
 	var turn atomic.Uint64
 	b.ReportAllocs()

@@ -115,7 +115,7 @@ func TestAFullQueueIsCounted(t *testing.T) {
 
 func TestABodyWithoutRoomIsCounted(t *testing.T) {
 	h := sitetest.Handler(t, "body_timeout 10ms")
-	other, err := sitetest.CacheOf(t, h).Arrivals.Admit(t.Context(), netip.Addr{}, *h.MaxQueueBytes, running.WaitLimits{})
+	other, err := sitetest.CacheOf(t, h).Bodies.Admit(t.Context(), netip.Addr{}, *h.MaxQueueBytes, running.BodyWait{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,9 +59,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, key string, w
 		x.rec.request = r
 	}
 	counters := s.config.Cache.Requests
-	begin := counters.Now()
+	begin := counters.Elapsed()
 	err := s.serve(&x)
-	counters.Add(operationOf(r.Method, where), x.rec.outcome, x.rec.noCache, counters.Now()-begin)
+	counters.Add(operationOf(r.Method, where), x.rec.outcome, x.rec.noCache, counters.Elapsed()-begin)
 	if err == errAnswerCut {
 		panic(http.ErrAbortHandler) // which is how net/http wants it said
 	}

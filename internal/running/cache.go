@@ -1,3 +1,6 @@
+// Package running holds the caches that run. A cache outlives configurations: it has the
+// engine, counters, history, arriving request bodies, and the logger of the configuration
+// in effect.
 package running
 
 import (
@@ -25,24 +28,24 @@ const checkTimeout = time.Second
 type Cache struct {
 	Engine   *engine.Engine
 	Requests *RequestCounters
-	Arrivals *Arrivals
+	Bodies   *Bodies
 	History  *History
 
-	redis     *redisstore.Store // nil for the embedded store
-	log       *HandoverLog
-	identity  string
-	namespace string
-	collector *collector
-	size      sizeCache
-	nodes     nodesCache
-	answered  atomic.Uint32 // an OperationSet
+	redis      *redisstore.Store // nil for the embedded store
+	log        *handoverLog
+	identity   string
+	namespace  string
+	collector  *collector
+	storeState storeStateCache
+	nodes      nodesCache
+	answered   atomic.Uint32 // an OperationSet
 
 	// The oldest registration is in effect. Caddy provisions a configuration, and cleans
 	// it up again if it rejects it, while the old one stays in use. So a newer
 	// registration waits until no older one is left.
 	mu            sync.Mutex
 	registrations []*registration
-	last          Shared // of the last registration, once there is none
+	lastShared    SharedSettings // of the last registration, once there is none
 }
 
 // Prepare builds the answer for an entry when it is fetched; see engine.Options.
@@ -51,14 +54,14 @@ type Prepare func(key string, e *store.Entry) (prepared any, size int)
 func newCache(ctx context.Context, r Registration, prepare Prepare) *Cache {
 	s := &r.Shared
 	c := &Cache{
-		log:           NewHandoverLog(r.Logger),
+		log:           newHandoverLog(r.Logger),
 		identity:      s.identity(),
 		namespace:     s.Namespace,
 		Requests:      NewRequestCounters(),
-		Arrivals:      NewArrivals(s.Settings.MaxQueueBytes),
+		Bodies:        NewBodies(s.Settings.MaxQueueBytes),
 		registrations: []*registration{{Registration: r, handlers: 1}},
 	}
-	c.collector = newCollector(s, c.reading)
+	c.collector = newCollector(s, c.snapshot)
 	// Each line must tell which of several caches it is about.
 	log := c.log.Logger().With(zap.String("namespace", s.Namespace), zap.String("store", s.StoreName()))
 	options := engine.Options{Logger: log, Namespace: s.Namespace, Prepare: prepare}
@@ -72,7 +75,7 @@ func newCache(ctx context.Context, r Registration, prepare Prepare) *Cache {
 		c.redis.CheckOrWarn(ctx)
 		c.Engine = engine.New(c.redis, s.Settings, options)
 	}
-	c.History = StartHistory(c.Totals)
+	c.History = startHistory(c.Totals)
 	return c
 }
 
@@ -116,6 +119,6 @@ func (c *Cache) RegisterMetrics(registry *prometheus.Registry, answered Operatio
 // Destruct closes the engine, which first applies the queued writes.
 func (c *Cache) Destruct() error {
 	c.History.Stop()
-	c.Arrivals.Close()
+	c.Bodies.Close()
 	return c.Engine.Close()
 }

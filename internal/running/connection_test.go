@@ -56,7 +56,7 @@ func TestCredentialsBesideTheURL(t *testing.T) {
 	if got := sitetest.Serve(t, next).Send("POST /cache/l\n\nv"); !strings.HasPrefix(got, "201 ") {
 		t.Error(got)
 	}
-	s := sitetest.CacheOf(t, next).InForce()
+	s := sitetest.CacheOf(t, next).SharedSettings()
 	if got, want := s.RedactedStore(), "redis://two:xxxxx@"+server.Addr+"/0"; got != want {
 		t.Errorf("the admin API shows %s, want %s", got, want)
 	}

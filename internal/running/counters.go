@@ -29,8 +29,8 @@ type RequestCounters struct {
 }
 
 type stripe struct {
-	requests  [Operations][Outcomes]atomic.Uint64
-	durations [Operations]durations
+	requests  [numOperations][numOutcomes]atomic.Uint64
+	durations [numOperations]durations
 	noCache   atomic.Uint64
 	_         [64]byte // keeps the next one off this one's cache line
 }
@@ -46,8 +46,8 @@ func NewRequestCounters() *RequestCounters {
 	return &RequestCounters{Since: time.Now(), mask: uint32(n - 1), stripes: make([]stripe, n)}
 }
 
-// Now returns the time since the counters began. It is cheaper than the time of day.
-func (r *RequestCounters) Now() time.Duration { return time.Since(r.Since) }
+// Elapsed returns the time since the counters began. It is cheaper than the time of day.
+func (r *RequestCounters) Elapsed() time.Duration { return time.Since(r.Since) }
 
 // Add counts a request.
 func (r *RequestCounters) Add(op Operation, o Outcome, noCache bool, took time.Duration) {
@@ -67,8 +67,8 @@ func (r *RequestCounters) Add(op Operation, o Outcome, noCache bool, took time.D
 
 // RequestCounts are the counts of RequestCounters at one time.
 type RequestCounts struct {
-	Requests  [Operations][Outcomes]uint64
-	Durations [Operations]engine.Histogram
+	Requests  [numOperations][numOutcomes]uint64
+	Durations [numOperations]engine.Histogram
 	NoCache   uint64
 }
 
@@ -80,8 +80,8 @@ func (r *RequestCounters) Counts() *RequestCounts {
 	}
 	for i := range r.stripes {
 		s := &r.stripes[i]
-		for op := range Operations {
-			for o := range Outcomes {
+		for op := range numOperations {
+			for o := range numOutcomes {
 				c.Requests[op][o] += s.requests[op][o].Load()
 			}
 			d, sum := &s.durations[op], &c.Durations[op]

@@ -58,8 +58,8 @@ type History struct {
 	samples []Sample
 }
 
-// StartHistory begins to sample totals. They may count from any time.
-func StartHistory(totals func() Sample) *History {
+// startHistory begins to sample totals. They may count from any time.
+func startHistory(totals func() Sample) *History {
 	h := &History{totals: totals, end: make(chan struct{}), ended: make(chan struct{}), last: totals()}
 	go h.run()
 	return h

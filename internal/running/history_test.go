@@ -11,7 +11,7 @@ func TestHistoryHasTheDifferencesOfTheLastTenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var done Sample
-		h := StartHistory(func() Sample {
+		h := startHistory(func() Sample {
 			mu.Lock()
 			defer mu.Unlock()
 			now := done

@@ -14,32 +14,32 @@ import (
 // at each scrape. Every configuration has a registry of its own, so counters that belong
 // to a registry would begin at 0 after each reload.
 type collector struct {
-	read  func() reading
+	read  func() snapshot
 	descs []*prometheus.Desc
 
-	requests, duration, noCache                        *prometheus.Desc
-	queueJobs, maxQueueJobs, queueBytes, maxQueueBytes *prometheus.Desc
-	queueWait                                          *prometheus.Desc
-	bodyBytes, maxBodyBytes, bodiesWaiting             *prometheus.Desc
-	storeDuration, storeErrors, batchSize, joined      *prometheus.Desc
-	up, writable, keys, maxKeys, bytes, maxBytes       *prometheus.Desc
-	evictions, unread, lostRaises                      *prometheus.Desc
-	localEntries, localBytes, localMax, localEvictions *prometheus.Desc
-	subscribed, events, subscriptionsLost, eventGaps   *prometheus.Desc
-	breaker, retries, clientRenewals, mended           *prometheus.Desc
+	requests, duration, noCache                             *prometheus.Desc
+	queueJobs, maxQueueJobs, queueBytes, maxQueueBytes      *prometheus.Desc
+	queueWait                                               *prometheus.Desc
+	bodyBytes, maxBodyBytes, bodiesWaiting                  *prometheus.Desc
+	storeDuration, storeErrors, batchSize, joined           *prometheus.Desc
+	up, writable, keys, maxKeys, bytes, maxBytes            *prometheus.Desc
+	evictions, evictionsUnread, lostRaises                  *prometheus.Desc
+	localEntries, localBytes, localMaxBytes, localEvictions *prometheus.Desc
+	subscribed, events, subscriptionsLost, eventGaps        *prometheus.Desc
+	breaker, retries, clientRenewals, repairs               *prometheus.Desc
 }
 
-// reading has the numbers of one scrape.
-type reading struct {
+// snapshot has the numbers of one scrape.
+type snapshot struct {
 	answered OperationSet // by some handler
 	requests *RequestCounts
 	engine   engine.Stats
 	bodies   BodyStats
-	store    storeReading
+	store    storeState
 	redis    *redisstore.Stats // nil for the embedded store
 }
 
-func newCollector(s *Shared, read func() reading) *collector {
+func newCollector(s *SharedSettings, read func() snapshot) *collector {
 	labels := prometheus.Labels{"namespace": s.Namespace, "store": s.StoreName()}
 	c := &collector{read: read}
 	desc := func(name, help string, variable ...string) *prometheus.Desc {
@@ -73,12 +73,12 @@ func newCollector(s *Shared, read func() reading) *collector {
 	c.bytes = desc("caddy_redis_proxy_bytes", "Bytes in the store, keys and values.")
 	c.maxBytes = desc("caddy_redis_proxy_max_bytes", "The most bytes that the store may have; 0 is no limit.")
 	c.evictions = desc("caddy_redis_proxy_evictions_total", "Entries that writes of this process evicted.")
-	c.unread = desc("caddy_redis_proxy_evictions_unread_total", "Evicted entries that were never read.")
+	c.evictionsUnread = desc("caddy_redis_proxy_evictions_unread_total", "Evicted entries that were never read.")
 	c.lostRaises = desc("caddy_redis_proxy_lost_raises_total", "Reads that the store answered without counting them for eviction.")
 
 	c.localEntries = desc("caddy_redis_proxy_local_entries", "Entries in the local tier.")
 	c.localBytes = desc("caddy_redis_proxy_local_bytes", "Bytes that the local tier takes.")
-	c.localMax = desc("caddy_redis_proxy_local_max_bytes", "The most bytes that the local tier may take.")
+	c.localMaxBytes = desc("caddy_redis_proxy_local_max_bytes", "The most bytes that the local tier may take.")
 	c.localEvictions = desc("caddy_redis_proxy_local_evictions_total", "Entries that the local tier evicted.")
 
 	// These metrics are for Redis only. They are described for the embedded store too,
@@ -90,7 +90,7 @@ func newCollector(s *Shared, read func() reading) *collector {
 	c.breaker = desc("caddy_redis_proxy_breaker_state", "1 for the state that the circuit breaker is in.", "state")
 	c.retries = desc("caddy_redis_proxy_store_retries_total", "Calls to Redis that were sent again.", "kind")
 	c.clientRenewals = desc("caddy_redis_proxy_client_renewals_total", "How often all connections to Redis were replaced.")
-	c.mended = desc("caddy_redis_proxy_repairs_total", "Disagreements between the structures in Redis that were repaired.")
+	c.repairs = desc("caddy_redis_proxy_repairs_total", "Disagreements between the structures in Redis that were repaired.")
 	return c
 }
 
@@ -119,8 +119,8 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	to.gauge(c.bodyBytes, float64(r.bodies.Bytes))
 	to.gauge(c.maxBodyBytes, float64(r.bodies.MaxBytes))
 	to.gauge(c.bodiesWaiting, float64(r.bodies.Waiting))
-	to.gauge(c.up, isNil(r.store.Health.Reads))
-	to.gauge(c.writable, isNil(r.store.Health.Writes))
+	to.gauge(c.up, oneIf(r.store.Health.Reads == nil))
+	to.gauge(c.writable, oneIf(r.store.Health.Writes == nil))
 	if r.store.SizeErr == nil {
 		c.collectSize(to, r.store.Size)
 	}
@@ -148,8 +148,8 @@ func (c *collector) collectRequests(to sink, answered OperationSet, counts *Requ
 // isUsual reports whether an outcome has a counter even before it happens. Prometheus sees
 // no increase if a counter appears with 1.
 func isUsual(answered OperationSet, op Operation, o Outcome) bool {
-	if o.IsError() {
-		return answered.Has(op) && o.IsPossible(op)
+	if o.isError() {
+		return answered.Has(op) && op.canFailWith(o)
 	}
 	switch op {
 	case OpGet:
@@ -179,12 +179,12 @@ func (c *collector) collectEngine(to sink, s *engine.Stats) {
 	}
 	to.counter(c.joined, s.Joined)
 	to.counter(c.evictions, s.Evicted)
-	to.counter(c.unread, s.EvictedUnread)
+	to.counter(c.evictionsUnread, s.EvictedUnread)
 	to.counter(c.lostRaises, s.LostRaises)
 
 	to.gauge(c.localEntries, float64(s.Local.Entries))
 	to.gauge(c.localBytes, float64(s.Local.Bytes))
-	to.gauge(c.localMax, float64(s.Local.MaxBytes))
+	to.gauge(c.localMaxBytes, float64(s.Local.MaxBytes))
 	to.counter(c.localEvictions, s.Local.Evictions)
 }
 
@@ -197,44 +197,36 @@ func (c *collector) collectSize(to sink, size store.Size) {
 	}
 }
 
-func isNil(err error) float64 {
-	if err == nil {
+func oneIf(is bool) float64 {
+	if is {
 		return 1
 	}
 	return 0
 }
 
 func (c *collector) collectRedis(to sink, s *engine.Stats, r *redisstore.Stats) {
-	subscribed := 0.0
-	if s.Subscribed {
-		subscribed = 1
-	}
-	to.gauge(c.subscribed, subscribed)
+	to.gauge(c.subscribed, oneIf(s.Subscribed))
 	to.counter(c.events, s.Events)
 	to.counter(c.subscriptionsLost, s.SubscriptionsLost)
 	to.counter(c.eventGaps, s.EventGaps)
 	for _, state := range redisstore.BreakerStates {
-		is := 0.0
-		if state == r.Breaker {
-			is = 1
-		}
-		to.gauge(c.breaker, is, state)
+		to.gauge(c.breaker, oneIf(state == r.Breaker), state)
 	}
 	for _, kind := range redisstore.RetryKinds {
 		to.counter(c.retries, r.Retries[kind], kind)
 	}
 	to.counter(c.clientRenewals, r.ClientRenewals)
-	to.counter(c.mended, r.Mended)
+	to.counter(c.repairs, r.Mended)
 }
 
-// reading reads all numbers of a scrape. It asks the store only for its size and health.
-func (c *Cache) reading() reading {
-	r := reading{
+// snapshot reads all numbers of a scrape. It asks the store only for its size and health.
+func (c *Cache) snapshot() snapshot {
+	r := snapshot{
 		answered: OperationSet(c.answered.Load()),
 		requests: c.Requests.Counts(),
 		engine:   c.Engine.Stats(),
-		bodies:   c.Arrivals.Stats(),
-		store:    c.size.get(c.Engine),
+		bodies:   c.Bodies.Stats(),
+		store:    c.storeState.get(c.Engine),
 	}
 	if c.redis != nil {
 		stats := c.redis.Stats()

@@ -16,7 +16,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// filler gives every number that it meets a value of its own, from 1000 on.
+// filler sets every number that it finds to a value of its own, from 1000 on.
 type filler struct{ last int64 }
 
 func (f *filler) next() int64 {
@@ -65,12 +65,12 @@ func (f *filler) histogram() engine.Histogram {
 	}
 }
 
-// gathered are all series that a collector tells, by name and labels but for
-// those of the cache.
-func gathered(t *testing.T, r reading) map[string]float64 {
+// gathered returns all series of a collector, by their names and labels, without the
+// labels of the cache.
+func gathered(t *testing.T, r snapshot) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(newCollector(&Shared{Namespace: "n"}, func() reading { return r })); err != nil {
+	if err := registry.Register(newCollector(&SharedSettings{Namespace: "n"}, func() snapshot { return r })); err != nil {
 		t.Fatal(err)
 	}
 	families, err := registry.Gather()
@@ -106,20 +106,20 @@ func gathered(t *testing.T, r reading) map[string]float64 {
 	return all
 }
 
-// TestEverySeriesHasItsOwnValue feeds the collector a number of its own for
-// each thing that is counted, so that none can stand for another.
+// TestEverySeriesHasItsOwnValue gives the collector a different number for each counter:
+// a series that shows the wrong one is found.
 func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	var f filler
-	r := reading{requests: new(RequestCounts), redis: new(redisstore.Stats)}
+	r := snapshot{requests: new(RequestCounts), redis: new(redisstore.Stats)}
 	f.fill(t, reflect.ValueOf(&r.engine).Elem(), "engine.Stats")
 	f.fill(t, reflect.ValueOf(r.redis).Elem(), "redisstore.Stats")
 	f.fill(t, reflect.ValueOf(&r.store.Size).Elem(), "store.Size")
 	f.fill(t, reflect.ValueOf(&r.bodies).Elem(), "running.BodyStats")
 	r.redis.Breaker = "half-open"
 	r.requests.NoCache = uint64(f.next())
-	for op := range Operations {
+	for op := range numOperations {
 		r.requests.Durations[op] = f.histogram()
-		for o := range Outcomes {
+		for o := range numOutcomes {
 			r.requests.Requests[op][o] = uint64(f.next())
 		}
 	}
@@ -178,21 +178,21 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	}
 }
 
-// Without Redis, with an empty store, and while it does not answer, nothing is
-// made up.
+// Without Redis, with an empty store, and while the store does not answer, unknown
+// numbers are left out.
 func TestSeriesThatAreNotKnownAreLeftOut(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(*reading)
+		change func(*snapshot)
 		want   map[string]float64
 		absent []string
 	}{
 		"nothing was ever asked for": {
-			func(*reading) {},
+			func(*snapshot) {},
 			map[string]float64{"up": 1, "writable": 1, "keys": 0, "bytes": 0},
 			[]string{"max_keys", "max_bytes", "subscribed", "breaker_state state=open", "repairs_total"},
 		},
 		"the store does not answer": {
-			func(r *reading) {
+			func(r *snapshot) {
 				r.store.SizeErr = errors.New("down")
 				r.store.Health = store.Health{Reads: r.store.SizeErr, Writes: r.store.SizeErr}
 				r.store.Size.Keys, r.store.Size.Limits.MaxKeys = 7, 8
@@ -201,17 +201,17 @@ func TestSeriesThatAreNotKnownAreLeftOut(t *testing.T) {
 			[]string{"keys", "bytes", "max_keys", "max_bytes"},
 		},
 		"the store is full": {
-			func(r *reading) { r.store.Health.Writes = errors.New("full"); r.store.Size.Keys = 7 },
+			func(r *snapshot) { r.store.Health.Writes = errors.New("full"); r.store.Size.Keys = 7 },
 			map[string]float64{"up": 1, "writable": 0, "keys": 7},
 			nil,
 		},
 		"there is no limit in bytes, and no subscription": {
-			func(r *reading) { r.store.Size.Limits.MaxKeys = 8; r.redis = &redisstore.Stats{Breaker: "open"} },
+			func(r *snapshot) { r.store.Size.Limits.MaxKeys = 8; r.redis = &redisstore.Stats{Breaker: "open"} },
 			map[string]float64{"max_keys": 8, "max_bytes": 0, "subscribed": 0, "breaker_state state=open": 1, "breaker_state state=closed": 0},
 			nil,
 		},
 	} {
-		r := reading{requests: new(RequestCounts)}
+		r := snapshot{requests: new(RequestCounts)}
 		for _, h := range []*engine.Histogram{
 			&r.engine.QueueWait, &r.engine.Fetches.Duration, &r.engine.Fetches.Size, &r.engine.Applies.Duration, &r.engine.Applies.Size,
 			&r.requests.Durations[OpGet], &r.requests.Durations[OpPost],

@@ -1,32 +1,5 @@
 package running
 
-// Operation is what a request asks for.
-type Operation uint8
-
-const (
-	OpOther Operation = iota // OPTIONS, unknown methods, paths that miss the prefix or were garbled
-	OpGet                    // GET and HEAD
-	OpBatchGet
-	OpPost
-	OpPut
-	OpDelete
-	Operations // how many there are
-)
-
-// OperationNames are the names of operations in metrics and JSON.
-var OperationNames = [Operations]string{
-	OpOther: "other", OpGet: "get", OpBatchGet: "batch_get", OpPost: "post", OpPut: "put", OpDelete: "delete",
-}
-
-// OperationSet is a set of operations.
-type OperationSet uint32
-
-// With returns the set with one more.
-func (s OperationSet) With(op Operation) OperationSet { return s | 1<<op }
-
-// Has reports whether the set has an operation.
-func (s OperationSet) Has(op Operation) bool { return s&(1<<op) != 0 }
-
 // Outcome is how a request was answered.
 type Outcome uint8
 
@@ -36,9 +9,9 @@ const (
 	// Reads. A batch read is local if all its answers were; its keys may be absent.
 	OutcomeLocal
 	OutcomeStore
-	OutcomeStale    // stale_if_error
-	OutcomeAbsent   // also a DELETE
-	OutcomeNotLocal // only-if-cached
+	OutcomeStale    // by stale_if_error
+	OutcomeAbsent   // of a DELETE too
+	OutcomeNotLocal // of only-if-cached
 
 	OutcomeCreated
 	OutcomeReplaced
@@ -63,11 +36,11 @@ const (
 	OutcomeClosed
 
 	OutcomeOptions
-	Outcomes // how many there are
+	numOutcomes
 )
 
 // OutcomeNames are the names of outcomes in metrics, JSON and placeholders.
-var OutcomeNames = [Outcomes]string{
+var OutcomeNames = [numOutcomes]string{
 	OutcomeFailed: "failed", OutcomeLocal: "local", OutcomeStore: "store", OutcomeStale: "stale", OutcomeAbsent: "absent", OutcomeNotLocal: "not_local",
 	OutcomeCreated: "created", OutcomeReplaced: "replaced", OutcomeDeleted: "deleted", OutcomeConflict: "conflict",
 	OutcomePreconditionFailed: "precondition_failed", OutcomeBadRequest: "bad_request", OutcomeBadPath: "bad_path", OutcomeForbidden: "forbidden", OutcomeNotAllowed: "not_allowed",
@@ -76,18 +49,11 @@ var OutcomeNames = [Outcomes]string{
 	OutcomeUnknown: "unknown", OutcomeClosed: "closed", OutcomeOptions: "options",
 }
 
-// IsError reports whether the service failed, not the client.
-func (o Outcome) IsError() bool {
+// isError reports whether the service failed, not the client.
+func (o Outcome) isError() bool {
 	switch o {
 	case OutcomeFailed, OutcomeQueueFull, OutcomeTimedOut, OutcomeUnavailable, OutcomeRefused, OutcomeUnknown, OutcomeClosed:
 		return true
 	}
 	return false
-}
-
-// IsPossible reports whether an operation can end in an error of the service. Reads do not
-// queue and change nothing.
-func (o Outcome) IsPossible(op Operation) bool {
-	isRead := op == OpGet || op == OpBatchGet
-	return !isRead || o != OutcomeQueueFull && o != OutcomeUnknown
 }

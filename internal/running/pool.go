@@ -18,7 +18,7 @@ var pool = caddy.NewUsagePool()
 type Registration struct {
 	// Configuration identifies the configuration of the handler.
 	Configuration any
-	Shared        Shared
+	Shared        SharedSettings
 	Logger        *zap.Logger
 }
 
@@ -99,27 +99,27 @@ func (c *Cache) unregister(configuration any) {
 	}
 	c.registrations = slices.Delete(c.registrations, i, i+1)
 	if len(c.registrations) == 0 {
-		c.last = r.Shared
+		c.lastShared = r.Shared
 	}
 	if i > 0 || len(c.registrations) == 0 {
 		return
 	}
 	next := c.registrations[0]
-	c.log.HandOver(next.Logger)
+	c.log.handOver(next.Logger)
 	if next.Shared.Connection != r.Shared.Connection {
 		c.redis.SetTarget(next.Shared.Target)
 	}
 	c.Engine.Configure(next.Shared.Settings)
-	c.Arrivals.Configure(next.Shared.Settings.MaxQueueBytes)
+	c.Bodies.Configure(next.Shared.Settings.MaxQueueBytes)
 }
 
-// InForce returns the settings of the configuration in effect. While the engine is being
-// closed, these are the last ones.
-func (c *Cache) InForce() Shared {
+// SharedSettings returns the settings in effect. While the engine is being closed, these
+// are the last ones.
+func (c *Cache) SharedSettings() SharedSettings {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.registrations) == 0 {
-		return c.last
+		return c.lastShared
 	}
 	return c.registrations[0].Shared
 }

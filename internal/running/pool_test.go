@@ -101,7 +101,7 @@ func TestReloads(t *testing.T) {
 	}
 	check := func(h *redisproxy.Handler, maxKeys int) {
 		t.Helper()
-		if got := sitetest.CacheOf(t, h).InForce().Settings.Limits.MaxKeys; got != maxKeys {
+		if got := sitetest.CacheOf(t, h).SharedSettings().Settings.Limits.MaxKeys; got != maxKeys {
 			t.Errorf("max_keys is %d, want %d", got, maxKeys)
 		}
 	}
@@ -177,7 +177,7 @@ func TestProvisionWithoutRedis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := running.Shared{Target: target, Namespace: "cache", Settings: smallSettings(time.Hour)}
+	s := running.SharedSettings{Target: target, Namespace: "cache", Settings: smallSettings(time.Hour)}
 	c, err := running.Acquire(t.Context(), running.Registration{Configuration: t, Shared: s, Logger: zap.New(core)}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +192,7 @@ func TestProvisionWithoutRedis(t *testing.T) {
 	if len(lost) != 1 {
 		t.Fatal(logs.All())
 	}
-	// The line says which cache it is, and what is wrong.
+	// The line names the cache and the mistake.
 	fields := lost[0].ContextMap()
 	if cause, _ := fields["error"].(string); fields["namespace"] != "cache" || fields["store"] != "127.0.0.1:1/2" || !strings.Contains(cause, "refused") {
 		t.Errorf("%v", fields)
@@ -204,7 +204,7 @@ func TestProvisionWithoutRedis(t *testing.T) {
 
 func TestEmbeddedWarns(t *testing.T) {
 	core, logs := observer.New(zapcore.WarnLevel)
-	s := running.Shared{Namespace: sitetest.Namespace(t), Settings: smallSettings(time.Second)}
+	s := running.SharedSettings{Namespace: sitetest.Namespace(t), Settings: smallSettings(time.Second)}
 	c, err := running.Acquire(t.Context(), running.Registration{Configuration: t, Shared: s, Logger: zap.New(core)}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -226,9 +226,9 @@ func smallSettings(timeout time.Duration) engine.Settings {
 	}
 }
 
-// An admin request may still look at a cache that has no handler any more.
+// An admin request may still use a cache that has no handler any more.
 func TestSettingsAreShownWhileTheEngineIsClosed(t *testing.T) {
-	s := running.Shared{Namespace: sitetest.Namespace(t), Settings: smallSettings(time.Second), Agreed: []running.Setting{{Name: "max_keys", Value: 7}}}
+	s := running.SharedSettings{Namespace: sitetest.Namespace(t), Settings: smallSettings(time.Second), Named: []running.Setting{{Name: "max_keys", Value: 7}}}
 	c, err := running.Acquire(t.Context(), running.Registration{Configuration: t, Shared: s, Logger: zap.NewNop()}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +236,7 @@ func TestSettingsAreShownWhileTheEngineIsClosed(t *testing.T) {
 	if err := c.Release(t); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.InForce(); len(got.Agreed) != 1 || got.Agreed[0] != s.Agreed[0] {
+	if got := c.SharedSettings(); len(got.Named) != 1 || got.Named[0] != s.Named[0] {
 		t.Errorf("%+v", got)
 	}
 }

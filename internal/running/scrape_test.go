@@ -16,10 +16,10 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/sitetest"
 )
 
-// metricFamily is what Prometheus gets to see of one metric.
+// metricFamily is one metric as Prometheus receives it.
 type metricFamily struct {
 	kind   string
-	labels map[string]map[string]bool // with the values of each
+	labels map[string]map[string]bool // and the values of each
 }
 
 // gather reads all of our metrics from a configuration's registry.
@@ -48,8 +48,8 @@ func gather(t *testing.T, ctx caddy.Context) map[string]metricFamily {
 	return all
 }
 
-// allMetrics are those of a handler over Redis that has been used: there are no
-// others.
+// allMetrics returns the metrics of a handler over Redis after some requests. There are
+// no others.
 func allMetrics(t *testing.T) map[string]metricFamily {
 	t.Helper()
 	ctx := sitetest.Context(t)
@@ -60,8 +60,8 @@ func allMetrics(t *testing.T) map[string]metricFamily {
 	return gather(t, ctx)
 }
 
-// TestAScrapeBeginsNothing: a configuration that nobody has used changes nothing
-// in the store, though it is scraped.
+// TestAScrapeBeginsNothing: a scrape changes nothing in the store before the first
+// request.
 func TestAScrapeBeginsNothing(t *testing.T) {
 	redis := redistest.Start(t)
 	ctx := sitetest.Context(t)
@@ -190,7 +190,8 @@ func value(t *testing.T, from prometheus.Gatherer, name string, want map[string]
 	return 0
 }
 
-// TestErrorsAreThereBeforeTheFirst: an alert on an increase would else miss it.
+// TestErrorsAreThereBeforeTheFirst: an alert on an increase would otherwise miss the
+// first error.
 func TestErrorsAreThereBeforeTheFirst(t *testing.T) {
 	ofReads := []string{"failed", "timeout", "unavailable", "refused", "closed"}
 	ofWrites := append([]string{"queue_full", "unknown"}, ofReads...)

@@ -26,7 +26,7 @@ func (c *Cache) Stats() Stats {
 		Requests:        make(map[string]map[string]uint64),
 		Durations:       make(map[string]engine.Histogram),
 		NoCacheRequests: counts.NoCache,
-		BodyStats:       c.Arrivals.Stats(),
+		BodyStats:       c.Bodies.Stats(),
 		Stats:           c.Engine.Stats(),
 	}
 	for op, byOutcome := range counts.Requests {
@@ -55,10 +55,10 @@ func (c *Cache) Totals() Sample {
 		Evicted:      stats.Evicted,
 	}
 	for op, byOutcome := range counts.Requests {
-		isRead := Operation(op) == OpGet || Operation(op) == OpBatchGet
+		isRead := Operation(op).isRead()
 		for o, n := range byOutcome {
 			switch o := Outcome(o); {
-			case o.IsError():
+			case o.isError():
 				s.Errors += n
 			case !isRead:
 				if o == OutcomeCreated || o == OutcomeReplaced || o == OutcomeDeleted {

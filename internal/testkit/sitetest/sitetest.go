@@ -234,5 +234,5 @@ func isStoreOf(t testing.TB, c *running.Cache, store string) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return target.Identity() == c.InForce().Target.Identity()
+	return target.Identity() == c.SharedSettings().Target.Identity()
 }

@@ -16,16 +16,16 @@ var (
 	bob   = netip.MustParseAddr("192.0.2.2")
 	carol = netip.MustParseAddr("192.0.2.3")
 
-	patient = WaitLimits{Still: 30 * time.Second, Most: 5 * time.Minute}
+	patient = BodyWait{Idle: 30 * time.Second, Total: 5 * time.Minute}
 )
 
-// admission is what came of a body in a goroutine of its own.
+// admission is the result of an Admit in a goroutine of its own.
 type admission struct {
-	body *Arrival
+	body *Body
 	err  error
 }
 
-func admitLater(a *Arrivals, ctx context.Context, from netip.Addr, bytes int64) <-chan admission {
+func admitLater(a *Bodies, ctx context.Context, from netip.Addr, bytes int64) <-chan admission {
 	c := make(chan admission, 1)
 	go func() {
 		b, err := a.Admit(ctx, from, bytes, patient)
@@ -35,7 +35,7 @@ func admitLater(a *Arrivals, ctx context.Context, from netip.Addr, bytes int64) 
 	return c
 }
 
-func admitNow(t *testing.T, a *Arrivals, from netip.Addr, bytes int64) *Arrival {
+func admitNow(t *testing.T, a *Bodies, from netip.Addr, bytes int64) *Body {
 	t.Helper()
 	select {
 	case got := <-admitLater(a, t.Context(), from, bytes):
@@ -62,7 +62,7 @@ func expectWaiting(t *testing.T, bodies ...<-chan admission) {
 	}
 }
 
-func expectAdmitted(t *testing.T, c <-chan admission) *Arrival {
+func expectAdmitted(t *testing.T, c <-chan admission) *Body {
 	t.Helper()
 	synctest.Wait()
 	select {
@@ -78,7 +78,7 @@ func expectAdmitted(t *testing.T, c <-chan admission) *Arrival {
 }
 
 // expectNone checks that nothing is held, waits or is remembered.
-func expectNone(t *testing.T, a *Arrivals) {
+func expectNone(t *testing.T, a *Bodies) {
 	t.Helper()
 	if s := a.Stats(); s.Bytes != 0 || s.Waiting != 0 || len(a.clients) != 0 || a.line.Len() != 0 {
 		t.Errorf("left are %+v, %d clients, %d in line", s, len(a.clients), a.line.Len())
@@ -87,14 +87,14 @@ func expectNone(t *testing.T, a *Arrivals) {
 
 func TestAClientGetsAQuarterOfTheRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewArrivals(400)
+		a := NewBodies(400)
 		first := admitNow(t, a, alice, 50)
 		second := admitNow(t, a, alice, 50)
 		third := admitLater(a, t.Context(), alice, 50)
 		tiny := admitLater(a, t.Context(), alice, 1)
 		expectWaiting(t, third, tiny)
 		others := admitNow(t, a, bob, 100)
-		// In the order of Arrival: a small body does not overtake.
+		// The order of arrival holds: a small body does not overtake.
 		first.End()
 		last := expectAdmitted(t, third)
 		expectWaiting(t, tiny)
@@ -108,7 +108,7 @@ func TestAClientGetsAQuarterOfTheRoom(t *testing.T) {
 
 func TestAClientGetsRoomForOneBodyOfAnySize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewArrivals(400)
+		a := NewBodies(400)
 		large := admitNow(t, a, alice, 400)
 		waiting := admitLater(a, t.Context(), bob, 1)
 		expectWaiting(t, waiting)
@@ -124,7 +124,7 @@ func TestAClientGetsRoomForOneBodyOfAnySize(t *testing.T) {
 
 func TestClientsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewArrivals(100)
+		a := NewBodies(100)
 		full := admitNow(t, a, carol, 100)
 		var alices, bobs []<-chan admission
 		for range 3 {
@@ -144,10 +144,10 @@ func TestClientsTakeTurns(t *testing.T) {
 	})
 }
 
-// Also of the client whose turn comes last.
+// The client whose turn comes last is no exception.
 func TestMuchRoomAdmitsMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewArrivals(100)
+		a := NewBodies(100)
 		full := admitNow(t, a, carol, 100)
 		var waiting []<-chan admission
 		for range 5 {
@@ -163,7 +163,7 @@ func TestMuchRoomAdmitsMany(t *testing.T) {
 
 func TestAWaitingClientStopsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewArrivals(400)
+		a := NewBodies(400)
 		held := admitNow(t, a, alice, 100)
 		byShare := admitLater(a, t.Context(), alice, 100)
 		rest := admitNow(t, a, bob, 250)
@@ -181,7 +181,7 @@ func TestAWaitingClientStopsNoOther(t *testing.T) {
 
 func TestWaitingForRoomIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewArrivals(100)
+		a := NewBodies(100)
 		begin := time.Now()
 		took := func() time.Duration { return time.Since(begin) }
 
@@ -193,14 +193,14 @@ func TestWaitingForRoomIsBounded(t *testing.T) {
 			t.Errorf("behind others': %v after %v", got.err, took())
 		}
 
-		// While those in its way move it waits on, but not for ever.
+		// It waits on while bytes of the bodies before it come, but not for ever.
 		begin = time.Now()
 		waiting := admitLater(a, t.Context(), bob, 10)
 		for range 10 {
 			time.Sleep(29 * time.Second)
 			stalled.Move()
 		}
-		if got := <-waiting; got.err != ErrBodiesFull || took() != patient.Most {
+		if got := <-waiting; got.err != ErrBodiesFull || took() != patient.Total {
 			t.Errorf("behind what moves: %v after %v", got.err, took())
 		}
 		if !errors.Is(ErrBodiesFull, engine.ErrQueueFull) || !errors.Is(ErrShareFull, engine.ErrQueueFull) {
@@ -211,11 +211,11 @@ func TestWaitingForRoomIsBounded(t *testing.T) {
 	})
 }
 
-// Over HTTP/2 a body that is not read stops the others of its connection: it
-// must not wait on since bodies of other clients move.
+// Over HTTP/2, a body that is not read stops the other bodies of its connection. It
+// must not wait on because bytes of other clients come.
 func TestABodyGivesWayToThoseOfItsClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewArrivals(400)
+		a := NewBodies(400)
 		own, others := admitNow(t, a, alice, 100), admitNow(t, a, bob, 300)
 		begin := time.Now()
 		waiting := admitLater(a, t.Context(), alice, 10)
@@ -234,7 +234,7 @@ func TestABodyGivesWayToThoseOfItsClient(t *testing.T) {
 
 func TestABodyWhoseClientLeavesWaitsNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewArrivals(400)
+		a := NewBodies(400)
 		held := admitNow(t, a, alice, 70)
 		ctx, leave := context.WithCancel(t.Context())
 		gone := admitLater(a, ctx, alice, 90)
@@ -252,7 +252,7 @@ func TestABodyWhoseClientLeavesWaitsNoMore(t *testing.T) {
 
 func TestAChangedBoundDropsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewArrivals(400)
+		a := NewBodies(400)
 		held := admitNow(t, a, alice, 100)
 		a.Configure(50)
 		waiting := admitLater(a, t.Context(), bob, 10)
@@ -266,7 +266,7 @@ func TestAChangedBoundDropsNothing(t *testing.T) {
 
 func TestNobodyWaitsForAClosedEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewArrivals(100)
+		a := NewBodies(100)
 		held := admitNow(t, a, alice, 100)
 		waiting := []<-chan admission{admitLater(a, t.Context(), alice, 1), admitLater(a, t.Context(), bob, 1), admitLater(a, t.Context(), bob, 1)}
 		expectWaiting(t, waiting...)

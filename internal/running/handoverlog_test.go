@@ -11,11 +11,11 @@ import (
 func TestLogIsHandedOver(t *testing.T) {
 	first, firstLogs := observer.New(zapcore.WarnLevel)
 	second, secondLogs := observer.New(zapcore.InfoLevel)
-	h := NewHandoverLog(zap.New(first).Named("http.handlers.redis_proxy"))
+	h := newHandoverLog(zap.New(first).Named("http.handlers.redis_proxy"))
 	log := h.Logger().With(zap.Int("a", 1))
 	log.Info("below the level")
 	log.Warn("one", zap.Int("b", 2))
-	h.HandOver(zap.New(second))
+	h.handOver(zap.New(second))
 	log.Info("two", zap.Int("c", 3))
 
 	if n := firstLogs.Len(); n != 1 {

@@ -10,16 +10,17 @@ import (
 // Embedded is the setting `store` of caches whose values live in this process.
 const Embedded = "embedded"
 
-// Shared are the settings that all handlers of one identity in a configuration share.
-type Shared struct {
+// SharedSettings are the settings that all handlers of one identity in a configuration
+// share.
+type SharedSettings struct {
 	Connection Connection
 	Target     *redisstore.Target // nil for the embedded store
 	Namespace  string
 	Settings   engine.Settings
 
-	// Agreed has these settings under their names. Handlers of one identity must agree
+	// Named has these settings under their names. Handlers of one identity must agree
 	// in all of them.
-	Agreed []Setting
+	Named []Setting
 }
 
 // Connection says where the store is, as configured.
@@ -34,17 +35,17 @@ type Setting struct {
 
 // identity identifies a cache: server, database and namespace. It has no credentials, so
 // a change of these keeps the cache.
-func (s *Shared) identity() string {
+func (s *SharedSettings) identity() string {
 	if s.Target == nil {
 		return Embedded + " " + s.Namespace
 	}
 	return s.Target.Identity() + " " + s.Namespace
 }
 
-// difference names a setting in which s and t differ; "" if they agree.
-func (s *Shared) difference(t *Shared) string {
-	for i, a := range s.Agreed {
-		if a.Value != t.Agreed[i].Value {
+// difference returns the name of a setting in which s and t differ, or "".
+func (s *SharedSettings) difference(t *SharedSettings) string {
+	for i, a := range s.Named {
+		if a.Value != t.Named[i].Value {
 			return a.Name
 		}
 	}
@@ -52,7 +53,7 @@ func (s *Shared) difference(t *Shared) string {
 }
 
 // RedactedStore returns the setting `store` without its password.
-func (s *Shared) RedactedStore() string {
+func (s *SharedSettings) RedactedStore() string {
 	if s.Target == nil {
 		return s.Connection.Store
 	}
@@ -60,7 +61,7 @@ func (s *Shared) RedactedStore() string {
 }
 
 // StoreName names the store without credentials.
-func (s *Shared) StoreName() string {
+func (s *SharedSettings) StoreName() string {
 	if s.Target == nil {
 		return Embedded
 	}

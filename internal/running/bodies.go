@@ -27,12 +27,12 @@ var (
 	ErrBodiesFull = fmt.Errorf("%w: too many arriving bodies", engine.ErrQueueFull)
 )
 
-// Arrivals bounds the memory of arriving request bodies. A body gets room for its whole
+// Bodies bounds the memory of arriving request bodies. A body gets room for its whole
 // size before it is read. Without room it waits unread; the bodies of a client wait in
 // order of arrival. A client gets at most its share, or room for one body. So a client
 // whose bodies never end does not stop other clients. A body keeps its room until its
 // write is answered. No body waits while it holds room.
-type Arrivals struct {
+type Bodies struct {
 	began time.Time
 	// moved is when bytes of any body last arrived, since began.
 	moved atomic.Int64
@@ -49,15 +49,15 @@ type Arrivals struct {
 // client is an address that sends bodies.
 type client struct {
 	addr  netip.Addr
-	moved atomic.Int64 // as in Arrivals
+	moved atomic.Int64 // as in Bodies
 	held  int64
-	line  list.List     // of *Arrival
-	place *list.Element // in Arrivals.line, while its own line is not empty
+	line  list.List     // of *Body
+	place *list.Element // in Bodies.line, while its own line is not empty
 }
 
-// Arrival is an arriving body.
-type Arrival struct {
-	all    *Arrivals
+// Body is an arriving body.
+type Body struct {
+	all    *Bodies
 	client *client
 	bytes  int64
 	since  int64         // when it began to wait
@@ -66,21 +66,21 @@ type Arrival struct {
 	err    error
 }
 
-// WaitLimits bound how long a body waits for room.
-type WaitLimits struct {
-	Still time.Duration // while the bodies that hold the room do not move
-	Most  time.Duration // in all
+// BodyWait bounds how long a body waits for room.
+type BodyWait struct {
+	Idle  time.Duration // while the bodies that hold the room do not move
+	Total time.Duration // in all
 }
 
-// NewArrivals returns Arrivals with room for max bytes.
-func NewArrivals(max int64) *Arrivals {
-	return &Arrivals{began: time.Now(), max: max, clients: make(map[netip.Addr]*client)}
+// NewBodies returns Bodies with room for max bytes.
+func NewBodies(max int64) *Bodies {
+	return &Bodies{began: time.Now(), max: max, clients: make(map[netip.Addr]*client)}
 }
 
 // Admit waits until there is room for a body, and takes it. End gives the room back. The
 // errors are ErrShareFull, ErrBodiesFull, engine.ErrClosed, and the cause of a ctx that
 // ended.
-func (a *Arrivals) Admit(ctx context.Context, from netip.Addr, bytes int64, p WaitLimits) (*Arrival, error) {
+func (a *Bodies) Admit(ctx context.Context, from netip.Addr, bytes int64, p BodyWait) (*Body, error) {
 	b, err := a.ask(from, bytes)
 	if err != nil || b.ready == nil {
 		return b, err
@@ -111,7 +111,7 @@ func (a *Arrivals) Admit(ctx context.Context, from netip.Addr, bytes int64, p Wa
 }
 
 // ask admits a body, or appends it to the line of its client.
-func (a *Arrivals) ask(from netip.Addr, bytes int64) (*Arrival, error) {
+func (a *Bodies) ask(from netip.Addr, bytes int64) (*Body, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
@@ -122,7 +122,7 @@ func (a *Arrivals) ask(from netip.Addr, bytes int64) (*Arrival, error) {
 		c = &client{addr: from}
 		a.clients[from] = c
 	}
-	b := &Arrival{all: a, client: c, bytes: bytes}
+	b := &Body{all: a, client: c, bytes: bytes}
 	if c.line.Len() == 0 && a.fits(b) {
 		a.take(b)
 		return b, nil
@@ -138,7 +138,7 @@ func (a *Arrivals) ask(from netip.Addr, bytes int64) (*Arrival, error) {
 
 // fits reports whether there is room. A client that holds no room gets room for one body
 // of any size that settings allow.
-func (a *Arrivals) fits(b *Arrival) bool {
+func (a *Bodies) fits(b *Body) bool {
 	return (a.held == 0 || a.held+b.bytes <= a.max) && b.client.hasShare(b.bytes, a.max)
 }
 
@@ -146,7 +146,7 @@ func (c *client) hasShare(bytes, max int64) bool {
 	return c.held == 0 || c.held+bytes <= max/clientShare
 }
 
-func (a *Arrivals) take(b *Arrival) {
+func (a *Bodies) take(b *Body) {
 	a.held += b.bytes
 	b.client.held += b.bytes
 	b.Move()
@@ -154,12 +154,12 @@ func (a *Arrivals) take(b *Arrival) {
 
 // admitWaiting admits waiting bodies while there is room, one body of each client in
 // turn.
-func (a *Arrivals) admitWaiting() {
+func (a *Bodies) admitWaiting() {
 	var next *list.Element
 	for e := a.line.Front(); e != nil && a.held < a.max; e = next {
 		next = e.Next()
 		c := e.Value.(*client)
-		b := c.line.Front().Value.(*Arrival)
+		b := c.line.Front().Value.(*Body)
 		if !a.fits(b) {
 			continue
 		}
@@ -176,7 +176,7 @@ func (a *Arrivals) admitWaiting() {
 }
 
 // unlink removes b from the line.
-func (a *Arrivals) unlink(b *Arrival) {
+func (a *Bodies) unlink(b *Body) {
 	c := b.client
 	c.line.Remove(b.place)
 	b.place = nil
@@ -188,14 +188,14 @@ func (a *Arrivals) unlink(b *Arrival) {
 }
 
 // forget drops a client that neither holds room nor waits.
-func (a *Arrivals) forget(c *client) {
+func (a *Bodies) forget(c *client) {
 	if c.held == 0 && c.place == nil {
 		delete(a.clients, c.addr)
 	}
 }
 
 // leave gives up waiting. It reports false if the body does not wait any more.
-func (a *Arrivals) leave(b *Arrival) bool {
+func (a *Bodies) leave(b *Body) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if b.place == nil {
@@ -209,7 +209,7 @@ func (a *Arrivals) leave(b *Arrival) bool {
 }
 
 // whatIsFull returns the error for a body that waited too long.
-func (a *Arrivals) whatIsFull(b *Arrival) error {
+func (a *Bodies) whatIsFull(b *Body) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !b.client.hasShare(b.bytes, a.max) {
@@ -220,7 +220,7 @@ func (a *Arrivals) whatIsFull(b *Arrival) error {
 
 // left returns how much longer a body may wait. If its client holds room, only bodies of
 // that client count as moving: over HTTP/2 the waiting body may be what stops them.
-func (p WaitLimits) left(b *Arrival) time.Duration {
+func (p BodyWait) left(b *Body) time.Duration {
 	a := b.all
 	a.mu.Lock()
 	holds := b.client.held > 0
@@ -230,20 +230,20 @@ func (p WaitLimits) left(b *Arrival) time.Duration {
 		moved = b.client.moved.Load()
 	}
 	now := a.now()
-	return min(p.Still-time.Duration(now-max(b.since, moved)), p.Most-time.Duration(now-b.since))
+	return min(p.Idle-time.Duration(now-max(b.since, moved)), p.Total-time.Duration(now-b.since))
 }
 
-func (a *Arrivals) now() int64 { return int64(time.Since(a.began)) }
+func (a *Bodies) now() int64 { return int64(time.Since(a.began)) }
 
 // Move notes that bytes of the body have arrived.
-func (b *Arrival) Move() {
+func (b *Body) Move() {
 	now := b.all.now()
 	b.all.moved.Store(now)
 	b.client.moved.Store(now)
 }
 
 // End gives back the room of the body.
-func (b *Arrival) End() {
+func (b *Body) End() {
 	a := b.all
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -255,7 +255,7 @@ func (b *Arrival) End() {
 }
 
 // Configure changes how much room there is. A lower bound drops no admitted body.
-func (a *Arrivals) Configure(max int64) {
+func (a *Bodies) Configure(max int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.max = max
@@ -263,12 +263,12 @@ func (a *Arrivals) Configure(max int64) {
 }
 
 // Close answers all waiting and later bodies with engine.ErrClosed.
-func (a *Arrivals) Close() {
+func (a *Bodies) Close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closed = true
 	for a.line.Len() > 0 {
-		b := a.line.Front().Value.(*client).line.Front().Value.(*Arrival)
+		b := a.line.Front().Value.(*client).line.Front().Value.(*Body)
 		a.unlink(b)
 		a.forget(b.client)
 		b.err = engine.ErrClosed
@@ -284,7 +284,7 @@ type BodyStats struct {
 }
 
 // Stats returns the room that is taken, and how many bodies wait.
-func (a *Arrivals) Stats() BodyStats {
+func (a *Bodies) Stats() BodyStats {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return BodyStats{Bytes: a.held, MaxBytes: a.max, Waiting: a.waiting}

@@ -1,6 +1,3 @@
-// Package running holds the caches that run. A cache outlives configurations: it has the
-// engine, counters, history, arriving request bodies, and the logger of the configuration
-// in effect.
 package running
 
 import (
@@ -11,34 +8,34 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// HandoverLog makes a logger that outlives configurations. The outputs of a
+// handoverLog makes a logger that outlives configurations. The outputs of a
 // configuration's loggers are closed with it, but an engine survives reloads. So the engine
 // logs to the logger of the configuration in effect.
-type HandoverLog struct {
+type handoverLog struct {
 	name    string
 	current atomic.Pointer[zapcore.Core]
 }
 
-// NewHandoverLog returns a HandoverLog that writes to l at first.
-func NewHandoverLog(l *zap.Logger) *HandoverLog {
-	h := &HandoverLog{name: l.Name()}
-	h.HandOver(l)
+// newHandoverLog returns a handoverLog that writes to l at first.
+func newHandoverLog(l *zap.Logger) *handoverLog {
+	h := &handoverLog{name: l.Name()}
+	h.handOver(l)
 	return h
 }
 
-// HandOver makes all further lines go to l.
-func (h *HandoverLog) HandOver(l *zap.Logger) {
+// handOver makes all further lines go to l.
+func (h *handoverLog) handOver(l *zap.Logger) {
 	core := l.Core()
 	h.current.Store(&core)
 }
 
 // Logger returns the logger that outlives configurations.
-func (h *HandoverLog) Logger() *zap.Logger {
+func (h *handoverLog) Logger() *zap.Logger {
 	return zap.New(&handoverCore{log: h}).Named(h.name)
 }
 
 type handoverCore struct {
-	log    *HandoverLog
+	log    *handoverLog
 	fields []zapcore.Field
 }
 

@@ -1,0 +1,37 @@
+package running
+
+// Operation is the kind of a request.
+type Operation uint8
+
+const (
+	OpOther Operation = iota // OPTIONS, unknown methods, and paths that name no key for certain
+	OpGet                    // GET and HEAD
+	OpBatchGet
+	OpPost
+	OpPut
+	OpDelete
+	numOperations
+)
+
+// isRead reports whether the operation reads entries.
+func (op Operation) isRead() bool { return op == OpGet || op == OpBatchGet }
+
+// canFailWith reports whether an error of the service can be the outcome of the
+// operation. Reads do not queue and change nothing.
+func (op Operation) canFailWith(o Outcome) bool {
+	return !op.isRead() || o != OutcomeQueueFull && o != OutcomeUnknown
+}
+
+// OperationNames are the names of operations in metrics and JSON.
+var OperationNames = [numOperations]string{
+	OpOther: "other", OpGet: "get", OpBatchGet: "batch_get", OpPost: "post", OpPut: "put", OpDelete: "delete",
+}
+
+// OperationSet is a set of operations.
+type OperationSet uint32
+
+// With returns the set with op in it.
+func (s OperationSet) With(op Operation) OperationSet { return s | 1<<op }
+
+// Has reports whether op is in the set.
+func (s OperationSet) Has(op Operation) bool { return s&(1<<op) != 0 }
