@@ -189,6 +189,15 @@ func (p *page) press(keys string) {
 	}))
 }
 
+// paste puts a text into the field that has the focus, at once.
+func (p *page) paste(text string) {
+	p.t.Helper()
+	p.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, input.InsertText, input.InsertTextParams{Text: text})
+		return err
+	}))
+}
+
 // text returns the text of an element as it is shown.
 func (p *page) text(selector string) string {
 	p.t.Helper()

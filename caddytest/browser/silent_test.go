@@ -98,7 +98,9 @@ func TestLongKeysAreLookedUp(t *testing.T) {
 	})
 	p := open(t, s.url)
 	p.untilText("#valued", "product")
-	p.press("/" + key + "\r")
+	p.press("/")
+	p.paste(key)
+	p.press("\r")
 	p.untilText("#found", "Found k")
 }
 
