@@ -34,13 +34,17 @@ func TestMain(m *testing.M) {
 // runCaddy makes this test binary a Caddy.
 const runCaddy = "RUN_CADDY"
 
+// unreachable is REDIS_URL for commands.
+const unreachable = "redis://user:secret@127.0.0.1:1"
+
 // command prepares `caddy redis-proxy …` in a process of its own.
 func command(t testing.TB, args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
 	t.Helper()
 	cmd = exec.CommandContext(t.Context(), os.Args[0], append([]string{"redis-proxy"}, args...)...)
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.Env = append(os.Environ(), runCaddy+"=1")
+	// Built with the race detector it would sleep for a second before it ends.
+	cmd.Env = append(os.Environ(), runCaddy+"=1", "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0", "REDIS_URL="+unreachable)
 	cmd.Dir = t.TempDir() // no Caddyfile there
 	return cmd, stdout, stderr
 }

@@ -137,7 +137,7 @@ func TestAContentTypeThatIsNoneIsNotExported(t *testing.T) {
 
 func TestExportAndImportGoOnAfterTheyWereKilled(t *testing.T) {
 	server := redistest.Start(t)
-	const entries = 6000
+	const entries = 2500 // several pages
 	old := openNamespace(t, server, "old")
 	var writes []store.Write
 	for i := range entries {
@@ -159,7 +159,7 @@ func TestExportAndImportGoOnAfterTheyWereKilled(t *testing.T) {
 	if code, _, stderr := runCommand(t, arguments...); code != 2 || !strings.Contains(stderr, "--resume continues it") {
 		t.Errorf("without --resume: %d, %s", code, stderr)
 	}
-	code, stderr := kill(t, proxy, os.Interrupt, hasBegun(2_000_000), append(arguments, "--resume")...)
+	code, stderr := kill(t, proxy, os.Interrupt, hasBegun(1_200_000), append(arguments, "--resume")...)
 	if code != 1 || !strings.Contains(stderr, "interrupted: ") || !strings.Contains(stderr, "repeat the command with --resume") ||
 		!strings.Contains(stderr, fmt.Sprintf(" of %d entries", entries)) {
 		t.Errorf("interrupted: %d, %s", code, stderr)
