@@ -13,34 +13,34 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(AdminAPI{})
+	caddy.RegisterModule(API{})
 }
 
 // adminBase is where Caddy's admin endpoint has the API.
 const adminBase = "/redis_proxy"
 
-// AdminAPI adds `/redis_proxy/` to Caddy's admin endpoint: the running caches
+// API adds `/redis_proxy/` to Caddy's admin endpoint: the running caches
 // with their settings and figures, their keys in eviction order, deletion by key
 // and by prefix, and health checks. It needs no configuration.
-type AdminAPI struct{}
+type API struct{}
 
 // CaddyModule returns the Caddy module information.
-func (AdminAPI) CaddyModule() caddy.ModuleInfo {
+func (API) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "admin.api.redis_proxy",
-		New: func() caddy.Module { return new(AdminAPI) },
+		New: func() caddy.Module { return new(API) },
 	}
 }
 
 // Routes implements caddy.AdminRouter.
-func (AdminAPI) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: adminBase + "/", Handler: &api{base: adminBase}}}
+func (API) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{{Pattern: adminBase + "/", Handler: &handler{base: adminBase}}}
 }
 
-// api is the admin API below a base path. It keeps no state: Caddy makes it
+// handler serves the admin API below a base path. It keeps no state: Caddy makes it
 // before it provisions the handlers, so that every request looks for the caches
 // that run by then.
-type api struct{ base string }
+type handler struct{ base string }
 
 // mostListed is the largest number of keys in one answer.
 const (
@@ -50,15 +50,15 @@ const (
 
 // ServeHTTP implements caddy.AdminHandler. Its errors are caddy.APIErrors, and
 // nothing has been written then.
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	// Escaped, so that a slash in a key may be told from one of the path.
-	path, ok := strings.CutPrefix(r.URL.EscapedPath(), a.base+"/")
+	path, ok := strings.CutPrefix(r.URL.EscapedPath(), h.base+"/")
 	if !ok {
 		return notFound("nothing is here")
 	}
-	if file, ok := dashboard[path]; ok {
+	if file, ok := dashboardFiles[path]; ok {
 		return answer(w, r, byMethod{http.MethodGet: file.serve})
 	}
 	// NOTE: a GET here is also one of redis_proxy_dashboard, on a site that may be public.
@@ -72,13 +72,13 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	}
 	path, ok = strings.CutPrefix(path, "caches/")
 	if !ok {
-		return notFound("nothing is here; the caches are at " + a.base + "/caches")
+		return notFound("nothing is here; the caches are at " + h.base + "/caches")
 	}
-	return a.serveCache(w, r, path)
+	return h.serveCache(w, r, path)
 }
 
 // serveCache answers what lies below caches/.
-func (a *api) serveCache(w http.ResponseWriter, r *http.Request, path string) error {
+func (h *handler) serveCache(w http.ResponseWriter, r *http.Request, path string) error {
 	id, path, _ := strings.Cut(path, "/")
 	c, err := findCache(id)
 	if err != nil {
@@ -137,6 +137,6 @@ func answer(w http.ResponseWriter, r *http.Request, by byMethod) error {
 
 // Interface guards
 var (
-	_ caddy.AdminRouter  = AdminAPI{}
-	_ caddy.AdminHandler = (*api)(nil)
+	_ caddy.AdminRouter  = API{}
+	_ caddy.AdminHandler = (*handler)(nil)
 )

@@ -77,7 +77,7 @@ func (c cache) serveKeys(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return engineError(w, err, "")
 	}
-	listed := pageView{Keys: make([]listedView, len(page.Entries)), Cursor: string(page.Next)}
+	listed := keysView{Keys: make([]listedView, len(page.Entries)), Cursor: string(page.Next)}
 	for i := range page.Entries {
 		listed.Keys[i] = viewListed(&page.Entries[i])
 	}

@@ -11,7 +11,7 @@ func serveLive(w http.ResponseWriter, _ *http.Request) error {
 // all the same: else a full one would take every node out of service, which can
 // still read.
 func serveReady(w http.ResponseWriter, r *http.Request) error {
-	ready := readyView{Ready: true, Writes: true, Caches: eachCache(func(c cache) cacheReady {
+	ready := readyView{Ready: true, Writes: true, Caches: eachCache(func(c cache) cacheReadyView {
 		return viewReady(c.running.ID(), c.running.Engine.Probe(r.Context()))
 	})}
 	status := http.StatusOK

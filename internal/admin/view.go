@@ -84,7 +84,7 @@ type nodeView struct {
 	This             bool   `json:"this"`
 }
 
-type pageView struct {
+type keysView struct {
 	Keys   []listedView `json:"keys"`
 	Cursor string       `json:"cursor"`
 }
@@ -123,13 +123,13 @@ type deletedView struct {
 // readyView is ready where every store answers reads. Whether they all take writes
 // stands beside it.
 type readyView struct {
-	Ready  bool         `json:"ready"`
-	Writes bool         `json:"writes"`
-	Caches []cacheReady `json:"caches"`
+	Ready  bool             `json:"ready"`
+	Writes bool             `json:"writes"`
+	Caches []cacheReadyView `json:"caches"`
 }
 
-// cacheReady has why reads are refused, or else why writes are.
-type cacheReady struct {
+// cacheReadyView has why reads are refused, or else why writes are.
+type cacheReadyView struct {
 	ID     string      `json:"id"`
 	Ready  bool        `json:"ready"`
 	Writes bool        `json:"writes"`
@@ -137,9 +137,9 @@ type cacheReady struct {
 	Error  string      `json:"error"`
 }
 
-func viewReady(id string, health store.Health) cacheReady {
+func viewReady(id string, health store.Health) cacheReadyView {
 	err := cmp.Or(health.Reads, health.Writes)
-	return cacheReady{
+	return cacheReadyView{
 		ID: id, Ready: health.Reads == nil, Writes: health.Writes == nil,
 		Cause: store.CauseOf(err), Error: errorText(err),
 	}

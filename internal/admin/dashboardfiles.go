@@ -15,7 +15,7 @@ import (
 // below any path.
 //
 //go:embed dashboard
-var dashboardFiles embed.FS
+var embedded embed.FS
 
 // dashboardPolicy lets the page load its own files and ask its own server, and
 // nothing else: keys and values come from anyone.
@@ -29,9 +29,9 @@ type dashboardFile struct {
 	content     string
 }
 
-// dashboard holds the page's files by the name that follows the base; "" is the
+// dashboardFiles holds the page's files by the name that follows the base; "" is the
 // page itself.
-var dashboard = readDashboard()
+var dashboardFiles = readDashboard()
 
 func readDashboard() map[string]dashboardFile {
 	// What the host's MIME table says may be anything, and with nosniff a wrong
@@ -42,9 +42,9 @@ func readDashboard() map[string]dashboardFile {
 		".js":   "text/javascript; charset=utf-8",
 	}
 	files := make(map[string]dashboardFile)
-	entries, _ := fs.ReadDir(dashboardFiles, "dashboard")
+	entries, _ := fs.ReadDir(embedded, "dashboard")
 	for _, entry := range entries {
-		content, _ := dashboardFiles.ReadFile("dashboard/" + entry.Name())
+		content, _ := embedded.ReadFile("dashboard/" + entry.Name())
 		sum := sha256.Sum256(content)
 		name := entry.Name()
 		if name == "index.html" {

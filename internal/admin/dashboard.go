@@ -27,7 +27,7 @@ type Dashboard struct {
 	PathPrefix string `json:"path_prefix,omitempty"`
 
 	prefix string // PathPrefix without the slash of a mere "/"
-	api    *api
+	api    *handler
 }
 
 // CaddyModule returns the Caddy module information.
@@ -44,7 +44,7 @@ func (d *Dashboard) Provision(caddy.Context) error {
 		d.PathPrefix = "/"
 	}
 	d.prefix = strings.TrimSuffix(d.PathPrefix, "/")
-	d.api = &api{base: d.prefix}
+	d.api = &handler{base: d.prefix}
 	return nil
 }
 

@@ -15,7 +15,7 @@ func getDashboard(t *testing.T, name string, headers ...string) *http.Response {
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	if err := dashboard[name].serve(w, r); err != nil {
+	if err := dashboardFiles[name].serve(w, r); err != nil {
 		t.Fatal(err)
 	}
 	return w.Result()
@@ -44,13 +44,13 @@ func TestDashboardFilesAreServedSafely(t *testing.T) {
 			t.Errorf("%q: got %d, and %d with its ETag; want 200 and 304", name, resp.StatusCode, again.StatusCode)
 		}
 	}
-	for name, file := range dashboard {
+	for name, file := range dashboardFiles {
 		if file.contentType == "" || file.content == "" {
 			t.Errorf("%q has no type or no content", name)
 		}
 	}
 	for _, name := range []string{"index.html", "/", "../module.go", "caches"} {
-		if _, ok := dashboard[name]; ok {
+		if _, ok := dashboardFiles[name]; ok {
 			t.Errorf("%q is served", name)
 		}
 	}
@@ -61,7 +61,7 @@ func TestDashboardFilesAreServedSafely(t *testing.T) {
 func TestDashboardHasNothingFromElsewhere(t *testing.T) {
 	bad := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacent|document\.write|DOMParser|\beval\b|\bFunction\(|@import|<style|<script>| style=| on[a-z]+=`)
 	address := regexp.MustCompile(`(?:https?:)?//[a-z0-9.-]+\.[a-z]+`)
-	for name, file := range dashboard {
+	for name, file := range dashboardFiles {
 		if found := bad.FindString(file.content); found != "" {
 			t.Errorf("%q has %q", name, found)
 		}
