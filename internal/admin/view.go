@@ -15,16 +15,19 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
+// A type whose name ends in View is the JSON of an answer, or a part of one. Its parts from
+// other packages, such as running.Sample, have JSON names there.
+
 // cacheView is a running cache as the admin API shows it.
 type cacheView struct {
-	ID           string              `json:"id"`
-	Namespace    string              `json:"namespace"`
-	Store        string              `json:"store"`
-	Settings     settingsView        `json:"settings"`
-	StoreState   storeStateView      `json:"store_state"`
-	Subscription subscriptionView    `json:"subscription"`
-	Stats        running.Stats       `json:"figures"`
-	History      running.HistoryView `json:"history"`
+	ID           string           `json:"id"`
+	Namespace    string           `json:"namespace"`
+	Store        string           `json:"store"`
+	Settings     settingsView     `json:"settings"`
+	StoreState   storeStateView   `json:"store_state"`
+	Subscription subscriptionView `json:"subscription"`
+	Figures      figuresView      `json:"figures"`
+	History      historyView      `json:"history"`
 }
 
 // settingsView has the names of the directive; durations are written as there.
@@ -84,6 +87,29 @@ type nodeView struct {
 	This             bool   `json:"this"`
 }
 
+// figuresView is flat: the embedded fields stand beside the others in the JSON.
+type figuresView struct {
+	Since           time.Time                    `json:"since"`
+	Requests        map[string]map[string]uint64 `json:"requests"`
+	Durations       map[string]engine.Histogram  `json:"durations"`
+	NoCacheRequests uint64                       `json:"no_cache_requests"`
+	running.BodyStats
+	engine.Stats
+}
+
+func viewFigures(s *running.Stats) figuresView {
+	return figuresView{
+		Since: s.Since, Requests: s.Requests, Durations: s.Durations, NoCacheRequests: s.NoCacheRequests,
+		BodyStats: s.Bodies, Stats: s.Engine,
+	}
+}
+
+// historyView is the last ten minutes of a cache, oldest first.
+type historyView struct {
+	IntervalSeconds int              `json:"interval_seconds"`
+	Samples         []running.Sample `json:"samples"`
+}
+
 type keysView struct {
 	Keys   []listedView `json:"keys"`
 	Cursor string       `json:"cursor"`
@@ -103,7 +129,7 @@ type listedView struct {
 // cut it has the head: of a string in Value, of other JSON in Text, since half
 // of that is no JSON.
 type keyView struct {
-	listedView
+	listedView                 // flat, as in figuresView
 	ValueBytes int             `json:"value_bytes"`
 	Cut        bool            `json:"cut"`
 	Value      json.RawMessage `json:"value,omitempty"`
@@ -151,21 +177,24 @@ const lookTimeout = 2 * time.Second
 
 // view asks the store, within redis_timeout and lookTimeout.
 func (c cache) view(ctx context.Context) cacheView {
-	s := c.running.SharedSettings()
+	s, stats := c.running.SharedSettings(), c.running.Stats()
 	v := cacheView{
 		ID:        c.running.ID(),
 		Namespace: c.running.Namespace(),
 		Store:     s.RedactedStore(),
 		Settings:  settingsView(s.Named),
-		Stats:     c.running.Stats(),
-		History:   c.running.History.View(),
+		Figures:   viewFigures(&stats),
+		History: historyView{
+			IntervalSeconds: int(running.SampleInterval / time.Second),
+			Samples:         c.running.History.Samples(),
+		},
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(s.Settings.Timeout, lookTimeout))
 	defer cancel()
 	v.StoreState = c.viewStore(ctx, s.Settings.Limits)
-	v.Subscription = subscriptionView{Subscribed: v.Stats.Subscribed, Nodes: []nodeView{}}
+	v.Subscription = subscriptionView{Subscribed: stats.Engine.Subscribed, Nodes: []nodeView{}}
 	if !c.running.IsEmbedded() && v.StoreState.Reachable {
-		v.Subscription = c.viewSubscription(v.Stats.Subscribed)
+		v.Subscription = c.viewSubscription(stats.Engine.Subscribed)
 	}
 	return v
 }

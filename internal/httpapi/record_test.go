@@ -101,7 +101,7 @@ func TestAFullQueueIsCounted(t *testing.T) {
 	redis.Pause()
 	first := make(chan string)
 	go func() { first <- s.Send("POST /cache/first\n\nv") }()
-	for sitetest.CacheOf(t, h).Stats().QueueJobs == 0 {
+	for sitetest.CacheOf(t, h).Stats().Engine.QueueJobs == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if got := counted(t, sitetest.CacheOf(t, h), s, "POST /cache/second\n\nv"); got != `{"post":{"queue_full":1}}` {

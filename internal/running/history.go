@@ -5,16 +5,12 @@ import (
 	"time"
 )
 
+// SampleInterval is the time between two samples of a History, which keeps those of ten
+// minutes.
 const (
-	sampleEvery = 5 * time.Second
-	mostSamples = 120
+	SampleInterval = 5 * time.Second
+	mostSamples    = 120
 )
-
-// HistoryView shows the last ten minutes of a cache.
-type HistoryView struct {
-	IntervalSeconds int      `json:"interval_seconds"`
-	Samples         []Sample `json:"samples"` // oldest first
-}
 
 // Sample counts events in the interval before At.
 type Sample struct {
@@ -67,7 +63,7 @@ func startHistory(totals func() Sample) *History {
 
 func (h *History) run() {
 	defer close(h.ended)
-	ticker := time.NewTicker(sampleEvery)
+	ticker := time.NewTicker(SampleInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -96,9 +92,9 @@ func (h *History) Stop() {
 	<-h.ended
 }
 
-// View returns all samples so far, at most those of ten minutes.
-func (h *History) View() HistoryView {
+// Samples returns all samples so far, at most those of ten minutes, oldest first.
+func (h *History) Samples() []Sample {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return HistoryView{IntervalSeconds: int(sampleEvery / time.Second), Samples: append([]Sample{}, h.samples...)}
+	return append([]Sample{}, h.samples...)
 }

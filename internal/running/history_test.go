@@ -25,27 +25,27 @@ func TestHistoryHasTheDifferencesOfTheLastTenMinutes(t *testing.T) {
 			done.Local += local
 			done.StoreSeconds += .5
 			mu.Unlock()
-			time.Sleep(sampleEvery)
+			time.Sleep(SampleInterval)
 			synctest.Wait()
 		}
-		if v := h.View(); v.IntervalSeconds != 5 || v.Samples == nil || len(v.Samples) != 0 {
-			t.Errorf("at first: %+v", v)
+		if got := h.Samples(); got == nil || len(got) != 0 {
+			t.Errorf("at first: %+v", got)
 		}
 		happen(3)
 		happen(4)
-		v := h.View()
-		if len(v.Samples) != 2 || v.Samples[0].Local != 3 || v.Samples[1].Local != 4 || v.Samples[1].StoreSeconds != .5 {
-			t.Errorf("%+v", v.Samples)
+		got := h.Samples()
+		if len(got) != 2 || got[0].Local != 3 || got[1].Local != 4 || got[1].StoreSeconds != .5 {
+			t.Errorf("%+v", got)
 		}
-		if at := v.Samples[1].At.Sub(begin); at != 10*time.Second {
+		if at := got[1].At.Sub(begin); at != 10*time.Second {
 			t.Errorf("the second sample is of %v", at)
 		}
 		for i := range uint64(200) {
 			happen(i)
 		}
-		v = h.View()
-		if len(v.Samples) != 120 || v.Samples[0].Local != 80 || v.Samples[119].Local != 199 {
-			t.Errorf("%d samples, from %d to %d", len(v.Samples), v.Samples[0].Local, v.Samples[len(v.Samples)-1].Local)
+		got = h.Samples()
+		if len(got) != 120 || got[0].Local != 80 || got[119].Local != 199 {
+			t.Errorf("%d samples, from %d to %d", len(got), got[0].Local, got[len(got)-1].Local)
 		}
 	})
 }

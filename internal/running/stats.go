@@ -8,14 +8,14 @@ import (
 
 // Stats counts what a cache has done since it was created.
 type Stats struct {
-	Since time.Time `json:"since"`
+	Since time.Time
 	// Requests are by operation and outcome. Durations are by operation, in seconds.
 	// Both leave out operations and outcomes that never happened.
-	Requests        map[string]map[string]uint64 `json:"requests"`
-	Durations       map[string]engine.Histogram  `json:"durations"`
-	NoCacheRequests uint64                       `json:"no_cache_requests"`
-	BodyStats
-	engine.Stats
+	Requests        map[string]map[string]uint64
+	Durations       map[string]engine.Histogram
+	NoCacheRequests uint64
+	Bodies          BodyStats
+	Engine          engine.Stats
 }
 
 // Stats returns the counters of the cache. It does not call the store.
@@ -26,8 +26,8 @@ func (c *Cache) Stats() Stats {
 		Requests:        make(map[string]map[string]uint64),
 		Durations:       make(map[string]engine.Histogram),
 		NoCacheRequests: counts.NoCache,
-		BodyStats:       c.Bodies.Stats(),
-		Stats:           c.Engine.Stats(),
+		Bodies:          c.Bodies.Stats(),
+		Engine:          c.Engine.Stats(),
 	}
 	for op, byOutcome := range counts.Requests {
 		name := OperationNames[op]
