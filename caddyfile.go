@@ -87,7 +87,7 @@ func matchPrefix(pathPrefix *string, pattern string) (json.RawMessage, error) {
 		if !isPrefix {
 			return nil, fmt.Errorf("the matcher %s meets no key: write %s/*, or set path_prefix", pattern, strings.TrimSuffix(pattern, "/"))
 		}
-		if err := keypath.CheckPrefix(prefix); err != nil {
+		if err := keypath.CheckPathPrefix(prefix); err != nil {
 			return nil, fmt.Errorf("the matcher %s cannot give the path prefix, set path_prefix: %w", pattern, err)
 		}
 		*pathPrefix = prefix
@@ -269,7 +269,7 @@ func unmarshalDashboard(disp *caddyfile.Dispenser, d *admin.Dashboard) error {
 		if d.PathPrefix != "" {
 			return disp.Err("path_prefix: it is already specified; write it once")
 		}
-		if err := unmarshalString(disp, &d.PathPrefix, keypath.CheckPrefix); err != nil {
+		if err := unmarshalString(disp, &d.PathPrefix, keypath.CheckPathPrefix); err != nil {
 			return err
 		}
 	}

@@ -22,7 +22,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	}
 	h.reach.answered()
-	return h.server.ServeHTTP(w, r, key, where)
+	return h.server.Serve(w, r, key, where)
 }
 
 const (

@@ -57,7 +57,7 @@ var settings = []setting{
 	}},
 	{"path_prefix", textSetting{
 		field:     func(h *Handler) *string { return &h.PathPrefix },
-		valid:     keypath.CheckPrefix,
+		valid:     keypath.CheckPathPrefix,
 		byDefault: defaultPathPrefix,
 	}},
 	{"namespace", textSetting{
@@ -122,7 +122,7 @@ var settings = []setting{
 	{"max_key_size", sizeSetting[int]{
 		field:     func(h *Handler) **int { return &h.MaxKeySize },
 		least:     1,
-		most:      keypath.MaxSize,
+		most:      keypath.MaxKeySize,
 		byDefault: 512,
 	}},
 	{"max_value_size", sizeSetting[int64]{

@@ -50,7 +50,7 @@ func (d *Dashboard) Provision(caddy.Context) error {
 
 // Validate checks the path.
 func (d *Dashboard) Validate() error {
-	if err := keypath.CheckPrefix(d.PathPrefix); err != nil {
+	if err := keypath.CheckPathPrefix(d.PathPrefix); err != nil {
 		return fmt.Errorf("path_prefix: %w", err)
 	}
 	return nil

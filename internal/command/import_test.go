@@ -144,7 +144,7 @@ func TestEachLimitOfANewNamespaceHasItsOwnDefault(t *testing.T) {
 
 func TestImportedKeysGetTheirPrefix(t *testing.T) {
 	server := redistest.Start(t)
-	server.Client().HSet(t.Context(), "LRU-STORE", "k", "v", strings.Repeat("k", keypath.MaxSize), "too long with it")
+	server.Client().HSet(t.Context(), "LRU-STORE", "k", "v", strings.Repeat("k", keypath.MaxKeySize), "too long with it")
 	config := filepath.Join(t.TempDir(), "Caddyfile")
 	write := func(path, text string) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

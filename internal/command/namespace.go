@@ -32,7 +32,7 @@ func (f *storeFlags) add(cmd *cobra.Command) {
 
 // checkStoredKey returns an error for a key that no request can name, whatever
 // max_key_size is.
-func checkStoredKey(key string) error { return keypath.Check(key, keypath.MaxSize) }
+func checkStoredKey(key string) error { return keypath.CheckKey(key, keypath.MaxKeySize) }
 
 // open returns the store of the namespace. It connects at once. So an unreachable Redis is
 // an error before anything is written, and has the words of the dialer.

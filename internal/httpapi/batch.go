@@ -26,13 +26,13 @@ var errAnswerCut = errors.New("the answer was cut")
 // answer is written as it is read, so that its size is not that of a buffer. HEAD
 // reads the same, and writes nothing.
 func (s *Server) serveBatch(x *exchange) error {
-	keys, err := s.batchKeys(x.r.URL.RawQuery, x.prefix)
+	keys, err := s.batchKeys(x.r.URL.RawQuery, x.keyPrefix)
 	if err != nil {
 		return s.failMistake(x, err)
 	}
 	read := s.readOptions(x.r.Header["Cache-Control"])
 	x.rec.noCache = read.NoCache
-	steps := batchSteps{keys: keys, prefix: x.prefix, room: store.AnyRoom}
+	steps := batchSteps{keys: keys, keyPrefix: x.keyPrefix, room: store.AnyRoom}
 	steps.room.Enough = s.config.MaxAnswerBytes
 	answers, err := steps.next(x.r.Context(), s.config.Cache.Engine, read)
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *Server) serveBatch(x *exchange) error {
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	to := newBatchWriter(x.w, x.prefix)
+	to := newBatchWriter(x.w, x.keyPrefix)
 	for len(answers) > 0 {
 		for i, a := range answers {
 			to.add(keys[i], a)
@@ -82,7 +82,7 @@ func (s *Server) setBatchHeaders(header http.Header, status string) {
 }
 
 // batchKeys returns the keys that a query names, each once.
-func (s *Server) batchKeys(query, prefix string) ([]string, error) {
+func (s *Server) batchKeys(query, keyPrefix string) ([]string, error) {
 	var keys []string
 	n := 0
 	for name, key := range content.FormFields(query) {
@@ -92,7 +92,7 @@ func (s *Server) batchKeys(query, prefix string) ([]string, error) {
 		if n++; n > maxBatchKeys || slices.Contains(keys, key) {
 			continue
 		}
-		if err := s.checkFullKey(prefix, key); err != nil {
+		if err := s.checkFullKey(keyPrefix, key); err != nil {
 			return nil, badRequest("%s: %v", quotedKey(key), err)
 		}
 		keys = append(keys, key)

@@ -17,9 +17,9 @@ import (
 // batchSteps reads the keys of a batch read, as many at a time as the engine
 // takes, until their values have no more room in the answer.
 type batchSteps struct {
-	keys   []string // that are not read yet
-	prefix string
-	room   store.Room
+	keys      []string // that are not read yet
+	keyPrefix string
+	room      store.Room
 }
 
 // next returns answers for the first of the keys that are left: none if there are
@@ -29,10 +29,10 @@ func (s *batchSteps) next(ctx context.Context, e *engine.Engine, read engine.Rea
 		return nil, nil
 	}
 	full := s.keys
-	if s.prefix != "" {
+	if s.keyPrefix != "" {
 		full = make([]string, len(s.keys))
 		for i, key := range s.keys {
-			full[i] = s.prefix + key
+			full[i] = s.keyPrefix + key
 		}
 	}
 	answers, err := e.GetMany(ctx, full, read, s.room)
@@ -58,15 +58,15 @@ const batchBuffer = 32 << 10
 // keys, then the keys that have none, and those that have no room. The keys are
 // without the prefix with which the store knows them.
 type batchWriter struct {
-	to     *bufio.Writer
-	prefix string
-	absent []string
-	some   bool // an entry was written
-	buffer []byte
+	to        *bufio.Writer
+	keyPrefix string
+	absent    []string
+	some      bool // an entry was written
+	buffer    []byte
 }
 
-func newBatchWriter(w io.Writer, prefix string) *batchWriter {
-	b := &batchWriter{to: bufio.NewWriterSize(w, batchBuffer), prefix: prefix}
+func newBatchWriter(w io.Writer, keyPrefix string) *batchWriter {
+	b := &batchWriter{to: bufio.NewWriterSize(w, batchBuffer), keyPrefix: keyPrefix}
 	b.write(`{"entries":[`)
 	return b
 }
@@ -103,7 +103,7 @@ func (b *batchWriter) add(key string, a engine.Answer) {
 		b.write(`","content_type":`)
 		b.quote(v.raw.contentType)
 	} else {
-		start := len(envelopeKey) + content.QuotedLen(b.prefix) - len(`""`) + content.QuotedLen(key)
+		start := len(envelopeKey) + content.QuotedLen(b.keyPrefix) - len(`""`) + content.QuotedLen(key)
 		_, _ = b.to.Write(v.plain.body[start : len(v.plain.body)-1])
 	}
 	if v.etag != "" {

@@ -46,7 +46,7 @@ func (s *Server) readContent(x *exchange, room *room) (content.Content, error) {
 	if x.where == keypath.Collection && (raw || !isFields) {
 		return content.Content{}, &statusError{
 			http.StatusUnsupportedMediaType,
-			"without a key in the path the body has to name one: send application/json with the fields key and value, or a form with both; any other value goes to " + s.prefix + "/{key}",
+			"without a key in the path the body has to name one: send application/json with the fields key and value, or a form with both; any other value goes to " + s.pathPrefix + "/{key}",
 		}
 	}
 

@@ -74,7 +74,7 @@ func askFar(b *testing.B, status int, request func(key string) *http.Request) {
 			w := answer{header: http.Header{}}
 			r := request(fmt.Sprintf("key-%016d", turn.Add(1))).WithContext(ctx)
 			key, where := s.Locate(r)
-			if err := s.ServeHTTP(&w, r, key, where); err != nil || w.status != status || where != keypath.Item {
+			if err := s.Serve(&w, r, key, where); err != nil || w.status != status || where != keypath.Item {
 				b.Errorf("%s: status %d, %v", key, w.status, err)
 				return
 			}

@@ -28,7 +28,7 @@ func (s *Server) WarnOfLongKeys(ctx context.Context) {
 	}
 	inPath := s.config.MaxKeySize - len(placeholder.ReplaceAllString(s.config.KeyPrefix, ""))
 	// A byte that has to be percent-encoded takes three.
-	needed := len(s.prefix) + 3*inPath + otherHeaders
+	needed := len(s.pathPrefix) + 3*inPath + otherHeaders
 	if needed <= limit {
 		return
 	}

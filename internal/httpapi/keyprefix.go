@@ -112,10 +112,10 @@ func varyOf(keyPrefix string) string {
 	return strings.Join(names, ", ")
 }
 
-// prefixOf returns what key_prefix puts before every key of a request. The
+// keyPrefixOf returns what key_prefix puts before every key of a request. The
 // errors are *statusErrors: a request without its whole prefix must not get to
 // see the keys of others.
-func (s *Server) prefixOf(r *http.Request) (string, error) {
+func (s *Server) keyPrefixOf(r *http.Request) (string, error) {
 	if s.config.KeyPrefix == "" {
 		return "", nil
 	}
@@ -133,11 +133,11 @@ func (s *Server) prefixOf(r *http.Request) (string, error) {
 }
 
 // checkFullKey says what is wrong with a key, or with it and its prefix.
-func (s *Server) checkFullKey(prefix, key string) error {
-	if err := keypath.Check(key, s.config.MaxKeySize); err != nil || prefix == "" {
+func (s *Server) checkFullKey(keyPrefix, key string) error {
+	if err := keypath.CheckKey(key, s.config.MaxKeySize); err != nil || keyPrefix == "" {
 		return err
 	}
-	if err := keypath.Check(prefix+key, s.config.MaxKeySize); err != nil {
+	if err := keypath.CheckKey(keyPrefix+key, s.config.MaxKeySize); err != nil {
 		return fmt.Errorf("with what key_prefix puts before the key: %w", err)
 	}
 	return nil
@@ -146,9 +146,9 @@ func (s *Server) checkFullKey(prefix, key string) error {
 // withoutPrefix returns an envelope with the key as the client knows it. The
 // escapes of a JSON string are those of its characters, so that the escaped
 // prefix begins the escaped key.
-func (r *representation) withoutPrefix(prefix string) *representation {
+func (r *representation) withoutPrefix(keyPrefix string) *representation {
 	short := *r
-	cut := content.QuotedLen(prefix) - len(`""`)
+	cut := content.QuotedLen(keyPrefix) - len(`""`)
 	short.body = make([]byte, 0, len(r.body)-cut)
 	short.body = append(short.body, r.body[:len(envelopeKey)+1]...)
 	short.body = append(short.body, r.body[len(envelopeKey)+1+cut:]...)

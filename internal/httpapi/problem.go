@@ -94,7 +94,7 @@ func (s *Server) failEngine(x *exchange, err error) error {
 func (s *Server) failKey(x *exchange, err error) error {
 	detail := err.Error()
 	if err == keypath.ErrEmpty {
-		detail += "; name one in the path, " + s.prefix + "/{key}, or leave the last slash out to create an entry whose key is in the body"
+		detail += "; name one in the path, " + s.pathPrefix + "/{key}, or leave the last slash out to create an entry whose key is in the body"
 	}
 	return s.fail(x, http.StatusBadRequest, detail)
 }

@@ -14,13 +14,13 @@ const countedByServer = 2000
 // serveRead answers GET and HEAD. It is the hot path: for an entry in the local
 // tier it formats nothing, and allocates little more than the header values.
 func (s *Server) serveRead(x *exchange) error {
-	if err := s.checkFullKey(x.prefix, x.key); err != nil {
+	if err := s.checkFullKey(x.keyPrefix, x.key); err != nil {
 		return s.failKey(x, err)
 	}
 	x.rec.key = x.key
 	read := s.readOptions(x.r.Header["Cache-Control"])
 	x.rec.noCache = read.NoCache
-	answer, err := s.config.Cache.Engine.Get(x.r.Context(), x.prefix+x.key, read)
+	answer, err := s.config.Cache.Engine.Get(x.r.Context(), x.keyPrefix+x.key, read)
 	if err != nil {
 		return s.failEngine(x, err)
 	}
@@ -40,8 +40,8 @@ func (s *Server) serveRead(x *exchange) error {
 	if x.r.URL.RawQuery != "" && wantsRaw(x.r.URL.RawQuery) {
 		body = &v.raw
 	}
-	if x.prefix != "" && !body.isRaw {
-		body = body.withoutPrefix(x.prefix)
+	if x.keyPrefix != "" && !body.isRaw {
+		body = body.withoutPrefix(x.keyPrefix)
 	}
 
 	// Two look-ups tell that nothing is conditional: without a time of

@@ -36,14 +36,14 @@ type Config struct {
 
 // Server answers the requests of one handler.
 type Server struct {
-	config Config
-	prefix string // PathPrefix without the slash of a mere "/"
-	vary   string // request headers that KeyPrefix depends on
+	config     Config
+	pathPrefix string // PathPrefix without the slash of a mere "/"
+	vary       string // request headers that KeyPrefix depends on
 }
 
 // New returns a server whose configuration was checked.
 func New(c Config) *Server {
-	return &Server{config: c, prefix: strings.TrimSuffix(c.PathPrefix, "/"), vary: varyOf(c.KeyPrefix)}
+	return &Server{config: c, pathPrefix: strings.TrimSuffix(c.PathPrefix, "/"), vary: varyOf(c.KeyPrefix)}
 }
 
 // Locate finds the key that the path of a request names, if the path is ours.
@@ -51,9 +51,9 @@ func (s *Server) Locate(r *http.Request) (key string, where keypath.Place) {
 	return s.pathOf(r).Locate()
 }
 
-// ServeHTTP answers a request whose path is ours: Locate found the key, and the place
+// Serve answers a request whose path is ours: Locate found the key, and the place
 // is not keypath.Outside. An error is one for Caddy to answer.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, key string, where keypath.Place) error {
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, key string, where keypath.Place) error {
 	x := exchange{w: w, r: r, where: where, key: key}
 	if s.config.Placeholders {
 		x.rec.request = r
@@ -70,7 +70,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, key string, w
 
 // pathOf returns the path of a request as it was sent, and as we get it.
 func (s *Server) pathOf(r *http.Request) keypath.Request {
-	return keypath.Request{Sent: SentURL(r), Current: r.URL, Prefix: s.prefix}
+	return keypath.Request{Sent: SentURL(r), Current: r.URL, Prefix: s.pathPrefix}
 }
 
 // SentURL returns the URL as the client sent it, before handlers in front of us
@@ -103,7 +103,7 @@ func (s *Server) serve(x *exchange) error {
 			x.w.Header().Add("Vary", s.vary)
 		}
 		var err error
-		if x.prefix, err = s.prefixOf(x.r); err != nil {
+		if x.keyPrefix, err = s.keyPrefixOf(x.r); err != nil {
 			return s.failMistake(x, err)
 		}
 		switch {
@@ -124,7 +124,7 @@ func (s *Server) serve(x *exchange) error {
 	detail := x.r.Method + " is not supported; use a method that Allow lists"
 	switch {
 	case s.config.Methods.has(method):
-		detail = x.r.Method + " needs a key: " + s.prefix + "/{key}"
+		detail = x.r.Method + " needs a key: " + s.pathPrefix + "/{key}"
 	case method != 0:
 		detail = x.r.Method + " is switched off; `methods` in the configuration of redis_proxy switches it on"
 	}

@@ -16,7 +16,7 @@ func (s *Server) serveWrite(x *exchange, method Methods) error {
 		return s.fail(x, http.StatusForbidden, err.Error()+"; `trusted_origins` in the configuration of redis_proxy allows other origins")
 	}
 	if x.where == keypath.Item {
-		if err := s.checkFullKey(x.prefix, x.key); err != nil {
+		if err := s.checkFullKey(x.keyPrefix, x.key); err != nil {
 			return s.failKey(x, err)
 		}
 		x.rec.key = x.key
@@ -35,7 +35,7 @@ func (s *Server) serveWrite(x *exchange, method Methods) error {
 
 	var result store.Result
 	if method == methodDelete {
-		result, err = s.config.Cache.Engine.Delete(x.r.Context(), x.prefix+x.key, match, noneMatch)
+		result, err = s.config.Cache.Engine.Delete(x.r.Context(), x.keyPrefix+x.key, match, noneMatch)
 	} else {
 		var room room
 		defer room.leave()
@@ -52,9 +52,9 @@ func (s *Server) serveWrite(x *exchange, method Methods) error {
 		}
 		x.rec.key = x.key
 		if method == methodPost {
-			result, err = s.config.Cache.Engine.Create(x.r.Context(), x.prefix+x.key, value, match, noneMatch)
+			result, err = s.config.Cache.Engine.Create(x.r.Context(), x.keyPrefix+x.key, value, match, noneMatch)
 		} else {
-			result, err = s.config.Cache.Engine.Put(x.r.Context(), x.prefix+x.key, value, match, noneMatch)
+			result, err = s.config.Cache.Engine.Put(x.r.Context(), x.keyPrefix+x.key, value, match, noneMatch)
 		}
 	}
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Server) readWrite(x *exchange, room *room) (string, store.Value, error)
 	case !c.HasKey:
 		return "", store.Value{}, badRequest("the body has no field key, and the path names none either")
 	}
-	if err := s.checkFullKey(x.prefix, c.Key); err != nil {
+	if err := s.checkFullKey(x.keyPrefix, c.Key); err != nil {
 		return "", store.Value{}, badRequest("%v", err)
 	}
 	return c.Key, c.Value, nil

@@ -11,14 +11,14 @@ import (
 	"unicode/utf8"
 )
 
-// MaxSize is the largest max_key_size that can be configured.
-const MaxSize = 64 << 10
+// MaxKeySize is the largest max_key_size that can be configured.
+const MaxKeySize = 64 << 10
 
 // ErrEmpty is returned for a key without a character.
 var ErrEmpty = errors.New("the key is empty")
 
-// Check says what is wrong with a key that may have so many bytes.
-func Check(key string, maxSize int) error {
+// CheckKey says what is wrong with a key that may have so many bytes.
+func CheckKey(key string, maxSize int) error {
 	switch {
 	case key == "":
 		return ErrEmpty
@@ -58,9 +58,9 @@ func HasDotSegment(path string) bool {
 	return false
 }
 
-// CheckPrefix says what is wrong with a path_prefix. It demands one that reads the same in every escaped path,
+// CheckPathPrefix says what is wrong with a path_prefix. It demands one that reads the same in every escaped path,
 // so that comparing it is comparing bytes.
-func CheckPrefix(prefix string) error {
+func CheckPathPrefix(prefix string) error {
 	switch {
 	case !strings.HasPrefix(prefix, "/"):
 		return fmt.Errorf("%q does not begin with a slash; write a path such as /cache", prefix)

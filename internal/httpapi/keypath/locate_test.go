@@ -24,7 +24,7 @@ func FuzzKey(f *testing.F) {
 		if where != Item || err != nil || key != want {
 			t.Fatalf("%q: got %q, %d, want %q", escaped, key, where, want)
 		}
-		if Check(key, most) == nil && (key == "" || len(key) > most || !utf8.ValidString(key)) {
+		if CheckKey(key, most) == nil && (key == "" || len(key) > most || !utf8.ValidString(key)) {
 			t.Fatalf("%q was taken", key)
 		}
 	})
