@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-
-	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 func init() {
@@ -42,12 +40,6 @@ func (API) Routes() []caddy.AdminRoute {
 // that run by then.
 type handler struct{ base string }
 
-// mostListed is the largest number of keys in one answer.
-const (
-	mostListed    = store.MaxBatch
-	defaultListed = 100
-)
-
 // ServeHTTP implements caddy.AdminHandler. Its errors are caddy.APIErrors, and
 // nothing has been written then.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
@@ -58,81 +50,48 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return notFound("nothing is here")
 	}
-	if file, ok := dashboardFiles[path]; ok {
-		return answer(w, r, byMethod{http.MethodGet: file.serve})
-	}
-	// NOTE: a GET here is also one of redis_proxy_dashboard, on a site that may be public.
-	switch path {
-	case "live":
-		return answer(w, r, byMethod{http.MethodGet: serveLive})
-	case "ready":
-		return answer(w, r, byMethod{http.MethodGet: serveReady})
-	case "caches":
-		return answer(w, r, byMethod{http.MethodGet: serveCaches})
-	}
-	path, ok = strings.CutPrefix(path, "caches/")
-	if !ok {
-		return notFound("nothing is here; the caches are at " + h.base + "/caches")
-	}
-	return h.serveCache(w, r, path)
-}
-
-// serveCache answers what lies below caches/.
-func (h *handler) serveCache(w http.ResponseWriter, r *http.Request, path string) error {
-	id, path, _ := strings.Cut(path, "/")
-	c, err := findCache(id)
+	pattern, t, err := h.find(path)
 	if err != nil {
 		return err
 	}
-	resource, key, hasKey := strings.Cut(path, "/")
-	if hasKey {
-		if key, err = url.PathUnescape(key); err != nil || key == "" {
-			return badAdminRequest("name a key after %s/, percent-encoded", resource)
-		}
-	}
-	switch {
-	case path == "":
-		return answer(w, r, byMethod{http.MethodGet: c.serve})
-	case resource == "keys" && !hasKey:
-		return answer(w, r, byMethod{http.MethodGet: c.serveKeys, http.MethodDelete: c.deleteKeys})
-	case resource == "keys":
-		return answer(w, r, byMethod{http.MethodGet: c.serveKey(key), http.MethodDelete: c.deleteKey(key)})
-	case resource == "local" && !hasKey:
-		return answer(w, r, byMethod{http.MethodDelete: c.dropAllLocal})
-	case resource == "local":
-		return answer(w, r, byMethod{http.MethodDelete: c.dropLocal(key)})
-	}
-	return notFound("a cache has keys and local, and not " + resource)
+	return serve(w, r, pattern, t)
 }
 
-// byMethod is what a path answers.
-type byMethod map[string]func(http.ResponseWriter, *http.Request) error
-
-// answer serves the methods that a path has, HEAD where it has GET, and OPTIONS.
-func answer(w http.ResponseWriter, r *http.Request, by byMethod) error {
-	method := r.Method
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
-	if serve, ok := by[method]; ok {
-		return serve(w, r)
-	}
-	var allow []string
-	for _, name := range []string{http.MethodGet, http.MethodDelete} {
-		if by[name] == nil {
-			continue
+// find returns the pattern in routes that a path matches, and the things that it names.
+func (h *handler) find(path string) (pattern string, t target, err error) {
+	if file, ok := dashboardFiles[path]; ok {
+		t.file = file
+		if path == "" {
+			return "", t, nil
 		}
-		allow = append(allow, name)
-		if name == http.MethodGet {
-			allow = append(allow, http.MethodHead)
+		return "{file}", t, nil
+	}
+	path, isOfCache := strings.CutPrefix(path, "caches/")
+	if !isOfCache {
+		if !hasRoute(path) {
+			return "", t, notFound("nothing is here; the caches are at " + h.base + "/caches")
+		}
+		return path, t, nil
+	}
+	id, path, _ := strings.Cut(path, "/")
+	if t.cache, err = findCache(id); err != nil {
+		return "", t, err
+	}
+	if path == "" {
+		return "caches/{id}", t, nil
+	}
+	resource, key, hasKey := strings.Cut(path, "/")
+	pattern = "caches/{id}/" + resource
+	if hasKey {
+		pattern += "/{key}"
+		if t.key, err = url.PathUnescape(key); err != nil || t.key == "" {
+			return "", t, badAdminRequest("name a key after %s/, percent-encoded", resource)
 		}
 	}
-	w.Header().Set("Allow", strings.Join(append(allow, http.MethodOptions), ", "))
-	if method == http.MethodOptions {
-		w.WriteHeader(http.StatusNoContent)
-		return nil
+	if !hasRoute(pattern) {
+		return "", t, notFound("a cache has keys and local, and not " + resource)
 	}
-	return apiError(http.StatusMethodNotAllowed, r.Method+" is not supported here; use a method that Allow lists")
+	return pattern, t, nil
 }
 
 // Interface guards

@@ -41,17 +41,23 @@ func eachCache[T any](f func(c cache) T) []T {
 	return results
 }
 
-func serveCaches(w http.ResponseWriter, r *http.Request) error {
+func serveCaches(w http.ResponseWriter, r *http.Request, _ target) error {
 	views := eachCache(func(c cache) cacheView { return c.view(r.Context()) })
 	return writeJSON(w, http.StatusOK, map[string]any{"caches": views})
 }
 
-func (c cache) serve(w http.ResponseWriter, r *http.Request) error {
-	return writeJSON(w, http.StatusOK, c.view(r.Context()))
+func serveCache(w http.ResponseWriter, r *http.Request, t target) error {
+	return writeJSON(w, http.StatusOK, t.cache.view(r.Context()))
 }
 
+// mostListed is the largest number of keys in one answer.
+const (
+	mostListed    = store.MaxBatch
+	defaultListed = 100
+)
+
 // serveKeys lists a page of keys.
-func (c cache) serveKeys(w http.ResponseWriter, r *http.Request) error {
+func serveKeys(w http.ResponseWriter, r *http.Request, t target) error {
 	query, err := parseQuery(r, "order", "limit", "cursor")
 	if err != nil {
 		return err
@@ -70,7 +76,7 @@ func (c cache) serveKeys(w http.ResponseWriter, r *http.Request) error {
 			return badAdminRequest("limit is %q; expected 1 to %d", text, mostListed)
 		}
 	}
-	page, err := c.running.Engine.Page(r.Context(), store.Cursor(query["cursor"]), limit, order)
+	page, err := t.cache.running.Engine.Page(r.Context(), store.Cursor(query["cursor"]), limit, order)
 	if errors.Is(err, store.ErrCursor) {
 		return badAdminRequest("cursor is not one that an answer had")
 	}
@@ -84,45 +90,41 @@ func (c cache) serveKeys(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, listed)
 }
 
-func (c cache) serveKey(key string) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		query, err := parseQuery(r, "value_limit")
-		if err != nil {
-			return err
-		}
-		limit := math.MaxInt
-		if text, ok := query["value_limit"]; ok {
-			if limit, err = strconv.Atoi(text); err != nil || limit < 0 {
-				return badAdminRequest("value_limit is %q; expected a number of bytes", text)
-			}
-		}
-		listed, err := c.running.Engine.Look(r.Context(), key)
-		if err != nil {
-			return engineError(w, err, "")
-		}
-		if listed == nil {
-			return notFound("no entry has this key")
-		}
-		return writeJSON(w, http.StatusOK, c.viewKey(listed, limit))
+func serveKey(w http.ResponseWriter, r *http.Request, t target) error {
+	query, err := parseQuery(r, "value_limit")
+	if err != nil {
+		return err
 	}
+	limit := math.MaxInt
+	if text, ok := query["value_limit"]; ok {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 0 {
+			return badAdminRequest("value_limit is %q; expected a number of bytes", text)
+		}
+	}
+	listed, err := t.cache.running.Engine.Look(r.Context(), t.key)
+	if err != nil {
+		return engineError(w, err, "")
+	}
+	if listed == nil {
+		return notFound("no entry has this key")
+	}
+	return writeJSON(w, http.StatusOK, t.cache.viewKey(listed, limit))
 }
 
-func (c cache) deleteKey(key string) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		result, err := c.running.Engine.Delete(r.Context(), key, "", "")
-		if err != nil {
-			return engineError(w, err, "")
-		}
-		if result.Outcome != store.Deleted {
-			return notFound("no entry has this key, nothing was deleted")
-		}
-		return writeJSON(w, http.StatusOK, deletedView{1})
+func deleteKey(w http.ResponseWriter, r *http.Request, t target) error {
+	result, err := t.cache.running.Engine.Delete(r.Context(), t.key, "", "")
+	if err != nil {
+		return engineError(w, err, "")
 	}
+	if result.Outcome != store.Deleted {
+		return notFound("no entry has this key, nothing was deleted")
+	}
+	return writeJSON(w, http.StatusOK, deletedView{1})
 }
 
 // deleteKeys deletes by prefix, or all. An empty prefix is not taken for all: a
 // script whose variable is empty would send that.
-func (c cache) deleteKeys(w http.ResponseWriter, r *http.Request) error {
+func deleteKeys(w http.ResponseWriter, r *http.Request, t target) error {
 	query, err := parseQuery(r, "prefix", "confirm")
 	if err != nil {
 		return err
@@ -133,26 +135,24 @@ func (c cache) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 		return badAdminRequest("prefix and confirm exclude each other")
 	case prefix == "" && confirm == "":
 		return badAdminRequest("say what to delete: prefix=… for the keys that begin with it, confirm=… with the namespace for all")
-	case prefix == "" && confirm != c.running.Namespace():
+	case prefix == "" && confirm != t.cache.running.Namespace():
 		return badAdminRequest("confirm is not the namespace of this cache, nothing was deleted")
 	}
-	deleted, err := c.running.Engine.DeletePrefix(r.Context(), prefix)
+	deleted, err := t.cache.running.Engine.DeletePrefix(r.Context(), prefix)
 	if err != nil {
 		return engineError(w, err, fmt.Sprintf("%d were deleted until then; repeat the request to go on", deleted))
 	}
 	return writeJSON(w, http.StatusOK, deletedView{deleted})
 }
 
-func (c cache) dropAllLocal(w http.ResponseWriter, _ *http.Request) error {
-	c.running.Engine.DropAllLocal()
+func dropAllLocal(w http.ResponseWriter, _ *http.Request, t target) error {
+	t.cache.running.Engine.DropAllLocal()
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-func (c cache) dropLocal(key string) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, _ *http.Request) error {
-		c.running.Engine.DropLocal(key)
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
+func dropLocal(w http.ResponseWriter, _ *http.Request, t target) error {
+	t.cache.running.Engine.DropLocal(t.key)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }

@@ -59,17 +59,16 @@ func readDashboard() map[string]dashboardFile {
 	return files
 }
 
-// serve answers GET and HEAD.
-func (f dashboardFile) serve(w http.ResponseWriter, r *http.Request) error {
+func serveFile(w http.ResponseWriter, r *http.Request, t target) error {
 	header := w.Header()
-	header.Set("Content-Type", f.contentType)
+	header.Set("Content-Type", t.file.contentType)
 	header.Set("Content-Security-Policy", dashboardPolicy)
 	header.Set("X-Content-Type-Options", "nosniff")
 	// Not no-referrer: Caddy's admin endpoint asks browsers where a request
 	// comes from, and a GET of one's own origin has no Origin header.
 	header.Set("Referrer-Policy", "same-origin")
 	header.Set("Cache-Control", "no-cache")
-	header.Set("Etag", f.etag)
-	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(f.content))
+	header.Set("Etag", t.file.etag)
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(t.file.content))
 	return nil
 }

@@ -15,7 +15,7 @@ func getDashboard(t *testing.T, name string, headers ...string) *http.Response {
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	if err := dashboardFiles[name].serve(w, r); err != nil {
+	if err := serveFile(w, r, target{file: dashboardFiles[name]}); err != nil {
 		t.Fatal(err)
 	}
 	return w.Result()

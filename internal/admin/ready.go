@@ -2,7 +2,7 @@ package admin
 
 import "net/http"
 
-func serveLive(w http.ResponseWriter, _ *http.Request) error {
+func serveLive(w http.ResponseWriter, _ *http.Request, _ target) error {
 	return writeJSON(w, http.StatusOK, map[string]bool{"live": true})
 }
 
@@ -10,7 +10,7 @@ func serveLive(w http.ResponseWriter, _ *http.Request) error {
 // would log each time that somebody looks. A store that takes no writes is ready
 // all the same: else a full one would take every node out of service, which can
 // still read.
-func serveReady(w http.ResponseWriter, r *http.Request) error {
+func serveReady(w http.ResponseWriter, r *http.Request, _ target) error {
 	ready := readyView{Ready: true, Writes: true, Caches: eachCache(func(c cache) cacheReadyView {
 		return viewReady(c.running.ID(), c.running.Engine.Probe(r.Context()))
 	})}
