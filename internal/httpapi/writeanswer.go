@@ -1,0 +1,53 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// answerWrite answers a write with the decision of the store, which may also be that it
+// stored nothing.
+func (s *Server) answerWrite(x *exchange, result store.Result) error {
+	x.rec.end(writeOutcome(result.Outcome))
+	header := headerValues{x.w.Header(), make([]string, 0, 3)}
+	if tag := ETag(result.Version); tag != "" && result.Outcome != store.Deleted {
+		header.set("Etag", tag)
+	}
+	switch result.Outcome {
+	case store.Created:
+		if location := s.pathOf(x.r).Location(x.key, x.where); location != "" {
+			header.set("Location", location)
+		}
+		x.w.WriteHeader(http.StatusCreated)
+	case store.Replaced:
+		// As on every 200, though there is nothing to sniff, and little to keep.
+		header.set("X-Content-Type-Options", "nosniff")
+		if s.config.CacheControl != "" {
+			header.set("Cache-Control", s.config.CacheControl)
+		}
+		x.w.WriteHeader(http.StatusOK)
+	case store.Deleted:
+		x.w.WriteHeader(http.StatusNoContent)
+	case store.Conflict:
+		detail := "the key exists, its value was left as it is; PUT replaces it"
+		if !s.config.Methods.has(methodPut) {
+			detail = "the key exists, its value was left as it is; PUT would replace it, which `methods` in the configuration of redis_proxy switches on"
+		}
+		return s.answerProblem(x, problem{Status: http.StatusConflict, Detail: detail, SameValue: &result.SameValue})
+	case store.Absent:
+		return s.fail(x, http.StatusNotFound, "no entry has this key, nothing was deleted")
+	case store.PreconditionFailed:
+		detail := "the entry has another version than the request allows, nothing was changed; its ETag is in this answer"
+		switch {
+		case result.Version.Number == 0:
+			detail = "no entry has the version that If-Match asks for, nothing was changed"
+		case failsWeakly(x.r.Header, result.Version):
+			detail = "nothing was changed: " + detailWeakMatch
+		}
+		return s.fail(x, http.StatusPreconditionFailed, detail)
+	case store.TooLarge:
+		return s.fail(x, http.StatusRequestEntityTooLarge, "key and value are larger than all entries together may be, which is what max_bytes says")
+	}
+	return nil
+}
