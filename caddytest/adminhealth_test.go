@@ -53,13 +53,13 @@ func TestAdminSaysSoWhenRedisIsDown(t *testing.T) {
 	redis.Resume()
 	redis.Kill()
 	down()
-	// Each answer says once what is wrong and what to do.
+	// Each answer says once what is wrong, and gives advice.
 	for _, what := range []string{"GET ready", "GET " + cache, "GET " + cache + "/keys", "DELETE " + cache + "/keys/k"} {
 		method, path, _ := strings.Cut(what, " ")
 		eventually(t, what+" tells of the open breaker", func() bool {
 			text := do(t, s.plain, request{method, "http://" + s.admin + "/redis_proxy/" + path, "", nil}).body
 			return strings.Contains(text, "store unavailable: the circuit breaker is open, since Redis does not answer: dial tcp") &&
-				strings.Contains(text, "; see whether it runs, and can be reached from here") && strings.Count(text, "store unavailable") == 1
+				strings.Contains(text, "; check that it runs and that this host can reach it") && strings.Count(text, "store unavailable") == 1
 		})
 	}
 	if err := redis.Restart(); err != nil {

@@ -18,7 +18,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	w.WriteHeader(status)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(v) // that the client has left is no error of ours
+	_ = encoder.Encode(v) // it fails only if the client has disconnected
 	return nil
 }
 
@@ -32,7 +32,8 @@ func badAdminRequest(format string, args ...any) error {
 	return apiError(http.StatusBadRequest, fmt.Sprintf(format, args...))
 }
 
-// engineError says what the engine could not do, and what it did before.
+// engineError returns an error of the engine as an API error. done, if not empty, says which
+// part of the request was done before.
 func engineError(w http.ResponseWriter, err error, done string) error {
 	status := httpapi.StatusOf(err)
 	if status == http.StatusServiceUnavailable {
@@ -45,15 +46,15 @@ func engineError(w http.ResponseWriter, err error, done string) error {
 	return apiError(status, detail)
 }
 
-// errorText says what is wrong, and what to do, which an error whose cause is known
-// says itself; nothing of no error.
+// errorText returns the text of an error with advice, or "" for nil. An error with a known
+// cause has its advice already.
 func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
 	text := err.Error()
 	if engine.KindOf(err) == engine.KindUnavailable && store.CauseOf(err) == "" {
-		text += "; see whether it runs, and can be reached from here"
+		text += "; check that it runs and that this host can reach it"
 	}
 	return text
 }

@@ -1,5 +1,5 @@
-// Package admin shows the running caches and deletes their keys: on the admin endpoint of
-// Caddy, and on a page of a site.
+// Package admin has the admin API, which shows the running caches and deletes their keys, and
+// the dashboard, which shows the caches on a site.
 package admin
 
 import (
@@ -36,16 +36,16 @@ func (API) Routes() []caddy.AdminRoute {
 }
 
 // handler serves the admin API below a base path. It keeps no state: Caddy makes it
-// before it provisions the handlers, so that every request looks for the caches
-// that run by then.
+// before it provisions the handlers. So every request looks up the caches that run at that
+// time.
 type handler struct{ base string }
 
-// ServeHTTP implements caddy.AdminHandler. Its errors are caddy.APIErrors, and
-// nothing has been written then.
+// ServeHTTP implements caddy.AdminHandler. Its errors are caddy.APIErrors. If there is an
+// error, the answer has not begun.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	// Escaped, so that a slash in a key may be told from one of the path.
+	// The escaped path tells a slash in a key (%2F) from one between segments.
 	path, ok := strings.CutPrefix(r.URL.EscapedPath(), h.base+"/")
 	if !ok {
 		return notFound("nothing is here")

@@ -13,7 +13,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
-// cache is a running one as the API serves it.
+// cache is a running cache as the API serves it.
 type cache struct{ running *running.Cache }
 
 func findCache(escapedID string) (cache, error) {
@@ -29,7 +29,7 @@ func findCache(escapedID string) (cache, error) {
 	return cache{}, notFound("no cache has this id; caches lists those that run")
 }
 
-// eachCache calls f for all at once, since each may wait for a store of its own.
+// eachCache calls f for all caches at the same time, because each may wait for another store.
 func eachCache[T any](f func(c cache) T) []T {
 	all := running.Caches()
 	results := make([]T, len(all))
@@ -78,7 +78,7 @@ func serveKeys(w http.ResponseWriter, r *http.Request, t target) error {
 	}
 	page, err := t.cache.running.Engine.Page(r.Context(), store.Cursor(query["cursor"]), limit, order)
 	if errors.Is(err, store.ErrCursor) {
-		return badAdminRequest("cursor is not one that an answer had")
+		return badAdminRequest("cursor does not come from an answer")
 	}
 	if err != nil {
 		return engineError(w, err, "")
@@ -122,8 +122,8 @@ func deleteKey(w http.ResponseWriter, r *http.Request, t target) error {
 	return writeJSON(w, http.StatusOK, deletedView{1})
 }
 
-// deleteKeys deletes by prefix, or all. An empty prefix is not taken for all: a
-// script whose variable is empty would send that.
+// deleteKeys deletes the keys with a prefix, or all keys. An empty prefix does not mean all
+// keys: a script with an empty variable would send one.
 func deleteKeys(w http.ResponseWriter, r *http.Request, t target) error {
 	query, err := parseQuery(r, "prefix", "confirm")
 	if err != nil {
@@ -132,7 +132,7 @@ func deleteKeys(w http.ResponseWriter, r *http.Request, t target) error {
 	prefix, confirm := query["prefix"], query["confirm"]
 	switch {
 	case prefix != "" && confirm != "":
-		return badAdminRequest("prefix and confirm exclude each other")
+		return badAdminRequest("prefix and confirm cannot be combined; give one of them")
 	case prefix == "" && confirm == "":
 		return badAdminRequest("say what to delete: prefix=… for the keys that begin with it, confirm=… with the namespace for all")
 	case prefix == "" && confirm != t.cache.running.Namespace():
@@ -140,7 +140,7 @@ func deleteKeys(w http.ResponseWriter, r *http.Request, t target) error {
 	}
 	deleted, err := t.cache.running.Engine.DeletePrefix(r.Context(), prefix)
 	if err != nil {
-		return engineError(w, err, fmt.Sprintf("%d were deleted until then; repeat the request to go on", deleted))
+		return engineError(w, err, fmt.Sprintf("%d keys were deleted; repeat the request to go on", deleted))
 	}
 	return writeJSON(w, http.StatusOK, deletedView{deleted})
 }

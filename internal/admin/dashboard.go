@@ -15,18 +15,18 @@ import (
 
 func init() { caddy.RegisterModule(Dashboard{}) }
 
-// Dashboard serves a page with what the caches of this Caddy do, and the
-// figures and keys that it shows as JSON. It only reads: methods other than GET
-// and HEAD are answered with 405.
+// Dashboard serves a page that shows the caches of this Caddy process, and the
+// same figures and keys as JSON. It only reads: methods other than GET and HEAD
+// are answered with 405.
 //
-// Whoever may open it can read all keys and values, so put it behind the
+// Anyone who can open it can read all keys and values, so put it behind the
 // site's authentication. Requests outside `path_prefix` go to the next handler.
 type Dashboard struct {
-	// The path below which the page lies, literal and case-sensitive. Default:
-	// `/`, or the path of an inline matcher in a Caddyfile.
+	// The path of the page, literal and case-sensitive. Default: `/`, or the path of
+	// an inline matcher in a Caddyfile.
 	PathPrefix string `json:"path_prefix,omitempty"`
 
-	prefix string // PathPrefix without the slash of a mere "/"
+	prefix string // PathPrefix, or "" for "/"
 	api    *handler
 }
 
@@ -65,25 +65,26 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddy
 		}
 		return next.ServeHTTP(w, r)
 	}
-	// A matcher that protects this path sees it without dot segments, where it
-	// may be another one. No file and no key has any.
+	// A matcher that protects this path sees it without dot segments, and may take it
+	// for another path. No file and no key has such segments.
 	if keypath.HasDotSegment(r.URL.Path) {
-		return caddyhttp.Error(http.StatusNotFound, errors.New("nothing of the dashboard has . or .. segments"))
+		return caddyhttp.Error(http.StatusNotFound, errors.New("paths of the dashboard have no . or .. segments"))
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		return caddyhttp.Error(http.StatusMethodNotAllowed, errors.New("the dashboard of a site only reads"))
+		return caddyhttp.Error(http.StatusMethodNotAllowed, errors.New("the dashboard on a site only reads; use GET or HEAD"))
 	}
 	if outer := httpapi.SentURL(r).EscapedPath(); name == "" && !strings.HasSuffix(outer, "/") {
-		// Relative, as only the client knows what may be stripped before Caddy;
-		// and with ./, since a segment may look like a scheme.
+		// The target is relative, because a proxy before Caddy may have stripped a prefix
+		// that only the client knows. It begins with ./, because a segment may look like a
+		// scheme.
 		w.Header().Set("Location", "./"+outer[strings.LastIndexByte(outer, '/')+1:]+"/")
 		w.WriteHeader(http.StatusPermanentRedirect)
 		return nil
 	}
 	err := d.api.ServeHTTP(w, r)
 	if failed, ok := errors.AsType[caddy.APIError](err); ok {
-		// As the admin endpoint does: the page shows the reason.
+		// Caddy's admin endpoint answers errors like this. The page shows the text.
 		return writeJSON(w, failed.HTTPStatus, map[string]string{"error": failed.Error()})
 	}
 	return err

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// The page asks for everything relative to its own address, so that it works
-// below any path.
+// The page requests everything by paths relative to its own address. So it works below any
+// path.
 //
 //go:embed dashboard
 var embedded embed.FS
 
-// dashboardPolicy lets the page load its own files and ask its own server, and
-// nothing else: keys and values come from anyone.
+// dashboardPolicy lets the page load its own files and send requests to its own server, and
+// nothing else: the keys and values that it shows may come from anyone.
 const dashboardPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 	"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -34,8 +34,8 @@ type dashboardFile struct {
 var dashboardFiles = readDashboard()
 
 func readDashboard() map[string]dashboardFile {
-	// What the host's MIME table says may be anything, and with nosniff a wrong
-	// type stops the page.
+	// The MIME table of the host may have other types. Because of nosniff, a browser ignores
+	// a file with a wrong type.
 	types := map[string]string{
 		".html": "text/html; charset=utf-8",
 		".css":  "text/css; charset=utf-8",
@@ -64,8 +64,8 @@ func serveFile(w http.ResponseWriter, r *http.Request, t target) error {
 	header.Set("Content-Type", t.file.contentType)
 	header.Set("Content-Security-Policy", dashboardPolicy)
 	header.Set("X-Content-Type-Options", "nosniff")
-	// Not no-referrer: Caddy's admin endpoint asks browsers where a request
-	// comes from, and a GET of one's own origin has no Origin header.
+	// Caddy's admin endpoint checks the origin of requests. A GET of the same origin has no
+	// Origin header, so the endpoint reads Referer, which no-referrer would remove.
 	header.Set("Referrer-Policy", "same-origin")
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Etag", t.file.etag)

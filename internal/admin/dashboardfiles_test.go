@@ -56,8 +56,8 @@ func TestDashboardFilesAreServedSafely(t *testing.T) {
 	}
 }
 
-// TestDashboardHasNothingFromElsewhere also keeps out what could run what a
-// key or a value says.
+// TestDashboardHasNothingFromElsewhere also keeps out code that could run a key or a value as
+// HTML or as a script.
 func TestDashboardHasNothingFromElsewhere(t *testing.T) {
 	bad := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacent|document\.write|DOMParser|\beval\b|\bFunction\(|@import|<style|<script>| style=| on[a-z]+=`)
 	address := regexp.MustCompile(`(?:https?:)?//[a-z0-9.-]+\.[a-z]+`)

@@ -9,8 +9,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
-// parseQuery reads parameters that may be there once. A parameter that nobody
-// knows is an error: a mistyped name must not make another request of it.
+// parseQuery reads query parameters, each at most once. An unknown parameter is an error,
+// because a typo in its name must not change the meaning of a request.
 func parseQuery(r *http.Request, known ...string) (map[string]string, error) {
 	query := make(map[string]string)
 	for name, value := range content.FormFields(r.URL.RawQuery) {

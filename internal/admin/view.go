@@ -30,7 +30,7 @@ type cacheView struct {
 	History      historyView      `json:"history"`
 }
 
-// settingsView has the names of the directive; durations are written as there.
+// settingsView has the names of the directive, and durations as text such as 1m30s.
 type settingsView []running.Setting
 
 func (v settingsView) MarshalJSON() ([]byte, error) {
@@ -55,9 +55,9 @@ func (v settingsView) MarshalJSON() ([]byte, error) {
 	return append(text, '}'), nil
 }
 
-// storeStateView is what the store says of itself. It is reachable if it answers,
-// be it that it refuses. What it does not tell is null; limits are then those of
-// this node.
+// storeStateView has the answers of the store. It is reachable if it answers at all, even with
+// an error. Keys and Bytes are null if the store does not tell them. The limits are then those
+// of this node.
 type storeStateView struct {
 	Reachable bool        `json:"reachable"`
 	Ready     bool        `json:"ready"`
@@ -72,9 +72,9 @@ type storeStateView struct {
 	Eviction  string      `json:"eviction"`
 }
 
-// subscriptionView says who hears of writes. Nodes may be fewer than Count, the
-// number of all who subscribe: where Redis does not tell names, or others than
-// nodes listen.
+// subscriptionView lists the nodes that subscribe to the events of writes. Count is the number
+// of all subscriptions. It is larger than the number of Nodes if Redis does not tell names, or
+// if other programs subscribe.
 type subscriptionView struct {
 	Subscribed bool       `json:"subscribed"`
 	Count      int        `json:"count"`
@@ -125,9 +125,9 @@ type listedView struct {
 	ETag        string  `json:"etag,omitempty"`
 }
 
-// keyView has the value as JSON, or, where it is none, its bytes. Of one that is
-// cut it has the head: of a string in Value, of other JSON in Text, since half
-// of that is no JSON.
+// keyView has the value as JSON or, if it is not JSON, its bytes in Base64. If the value is
+// cut, it has the first bytes: of a string in Value, of other JSON in Text, because a part of
+// it is not JSON.
 type keyView struct {
 	listedView                 // flat, as in figuresView
 	ValueBytes int             `json:"value_bytes"`
@@ -146,15 +146,14 @@ type deletedView struct {
 	Deleted int `json:"deleted"`
 }
 
-// readyView is ready where every store answers reads. Whether they all take writes
-// stands beside it.
+// readyView is Ready if every store answers reads. Writes is true if every store takes writes.
 type readyView struct {
 	Ready  bool             `json:"ready"`
 	Writes bool             `json:"writes"`
 	Caches []cacheReadyView `json:"caches"`
 }
 
-// cacheReadyView has why reads are refused, or else why writes are.
+// cacheReadyView has the error of reads or, if there is none, the error of writes.
 type cacheReadyView struct {
 	ID     string      `json:"id"`
 	Ready  bool        `json:"ready"`
@@ -171,11 +170,11 @@ func viewReady(id string, health store.Health) cacheReadyView {
 	}
 }
 
-// lookTimeout bounds how long a view of a cache waits for its store, however
-// long clients may wait: who looks asks again, and has a patience of its own.
+// lookTimeout bounds how long a view of a cache waits for its store, even if redis_timeout is
+// longer: the dashboard waits 8 seconds for an answer.
 const lookTimeout = 2 * time.Second
 
-// view asks the store, within redis_timeout and lookTimeout.
+// view asks the store, and waits for redis_timeout or lookTimeout, whichever is shorter.
 func (c cache) view(ctx context.Context) cacheView {
 	s, stats := c.running.SharedSettings(), c.running.Stats()
 	v := cacheView{
@@ -215,7 +214,7 @@ func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
 	return v
 }
 
-// viewSubscription shows the nodes that hear of each other's writes.
+// viewSubscription shows the nodes that receive the events of each other's writes.
 func (c cache) viewSubscription(subscribed bool) subscriptionView {
 	nodes, count := c.running.Nodes(subscribed)
 	v := subscriptionView{Subscribed: subscribed, Count: count, Nodes: []nodeView{}}
@@ -238,11 +237,11 @@ func viewListed(l *store.Listed) listedView {
 	return v
 }
 
-// viewKey shows no more of the value than limit bytes.
+// viewKey shows at most limit bytes of the value.
 func (c cache) viewKey(l *store.Listed, limit int) keyView {
 	data := l.Entry.Data
 	v := keyView{listedView: viewListed(l), ValueBytes: len(data), Cut: len(data) > limit}
-	// Somebody else may have written what is not what its kind says.
+	// Another program may have written a value that does not fit its kind.
 	isText := l.Entry.Kind != store.Raw && utf8.Valid(data)
 	if v.Cut {
 		for isText && !utf8.RuneStart(data[limit]) {

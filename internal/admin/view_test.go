@@ -26,7 +26,7 @@ func TestSettingsAreShownWithoutSecrets(t *testing.T) {
 	}
 }
 
-// Other programs read these names.
+// Other programs read these names, and expect them side by side.
 func TestFiguresAreFlat(t *testing.T) {
 	got, err := json.Marshal(viewFigures(&running.Stats{
 		Requests:        map[string]map[string]uint64{"get": {"local": 1}},
@@ -55,7 +55,7 @@ func TestFiguresAreFlat(t *testing.T) {
 	}
 }
 
-// Somebody else may write to the store what is no content type.
+// Another program may write an invalid content type to the store.
 func TestAContentTypeThatIsNoneIsNotShown(t *testing.T) {
 	for _, contentType := range []string{"", "text/html\r\nSet-Cookie: a=b", "text/html, text/plain\x00"} {
 		entry := &store.Entry{Value: store.Value{Kind: store.Raw, ContentType: contentType}, Version: store.Version{Number: 7}}
