@@ -28,7 +28,7 @@ var errAnswerCut = errors.New("the answer was cut")
 func (s *Server) serveBatch(x *exchange) error {
 	keys, err := s.batchKeys(x.r.URL.RawQuery, x.keyPrefix)
 	if err != nil {
-		return s.failMistake(x, err)
+		return s.fail(x, err)
 	}
 	read := s.readOptions(x.r.Header["Cache-Control"])
 	x.rec.noCache = read.NoCache
@@ -36,14 +36,14 @@ func (s *Server) serveBatch(x *exchange) error {
 	steps.room.Enough = s.config.MaxAnswerBytes
 	answers, err := steps.next(x.r.Context(), s.config.Cache.Engine, read)
 	if err != nil {
-		return s.failEngine(x, err)
+		return s.fail(x, err)
 	}
 
 	status, outcome := batchCacheStatus(answers, read, len(answers) < len(keys)), batchOutcome(answers)
 	if x.r.Method == http.MethodHead {
 		for len(answers) > 0 {
 			if answers, err = steps.next(x.r.Context(), s.config.Cache.Engine, read); err != nil {
-				return s.failEngine(x, err)
+				return s.fail(x, err)
 			}
 		}
 	}

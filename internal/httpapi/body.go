@@ -1,28 +1,13 @@
 package httpapi
 
 import (
-	"fmt"
-	"net/http"
-
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
-// statusError is a mistake of the client.
-type statusError struct {
-	status int
-	detail string
-}
-
-func (e *statusError) Error() string { return e.detail }
-
-func badRequest(format string, args ...any) error {
-	return &statusError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
-}
-
-// readContent reads the body and says what it stores. An error is a
-// *statusError, one of the engine's, or one to return to Caddy as it is.
+// readContent reads the body and says what it stores. An error is one that
+// fail takes.
 func (s *Server) readContent(x *exchange, room *room) (content.Content, error) {
 	raw := x.r.URL.RawQuery != "" && wantsRaw(x.r.URL.RawQuery)
 	contentType, err := sentContentType(x.r.Header)
@@ -31,10 +16,7 @@ func (s *Server) readContent(x *exchange, room *room) (content.Content, error) {
 	}
 	if isEncoded(x.r.Header["Content-Encoding"]) {
 		x.w.Header().Set("Accept-Encoding", "identity")
-		return content.Content{}, &statusError{
-			http.StatusUnsupportedMediaType,
-			"Content-Encoding is not supported; send the body as it is",
-		}
+		return content.Content{}, unsupportedType.because("Content-Encoding is not supported; send the body as it is")
 	}
 	media := mediaType(contentType)
 	if !raw {
@@ -44,10 +26,7 @@ func (s *Server) readContent(x *exchange, room *room) (content.Content, error) {
 	}
 	isFields := media == typeJSON || media == typeForm
 	if x.where == keypath.Collection && (raw || !isFields) {
-		return content.Content{}, &statusError{
-			http.StatusUnsupportedMediaType,
-			"without a key in the path the body has to name one: send application/json with the fields key and value, or a form with both; any other value goes to " + s.pathPrefix + "/{key}",
-		}
+		return content.Content{}, unsupportedType.because("without a key in the path the body has to name one: send application/json with the fields key and value, or a form with both; any other value goes to " + s.pathPrefix + "/{key}")
 	}
 
 	body, err := s.readBody(x.w, x.r, room)

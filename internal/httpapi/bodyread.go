@@ -130,23 +130,20 @@ func readDeadline(r *http.Request) time.Time {
 }
 
 func (s *Server) tooLarge() error {
-	return &statusError{
-		http.StatusRequestEntityTooLarge,
-		fmt.Sprintf("the body has more than %d bytes, which is what max_value_size allows", s.config.MaxValueSize),
-	}
+	return tooLarge.because(fmt.Sprintf("the body has more than %d bytes, which is what max_value_size allows", s.config.MaxValueSize))
 }
 
 func readError(r *http.Request, err error) error {
 	_, isHandlerError := errors.AsType[caddyhttp.HandlerError](err)
 	_, isMaxBytes := errors.AsType[*http.MaxBytesError](err)
 	switch {
-	case isHandlerError || isMaxBytes:
-		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
+	case isHandlerError || isMaxBytes: // another handler bounds the body, such as request_body
+		return tooLarge.passOn(err)
 	// First, since net/http ends the context with any error on the connection.
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &statusError{http.StatusRequestTimeout, "the body did not arrive in time; repeat the request"}
+		return slowBody.because("the body did not arrive in time; repeat the request")
 	case errors.Is(err, io.ErrUnexpectedEOF) || r.Context().Err() != nil:
-		return caddyhttp.Error(statusClientGone, err)
+		return clientGone.passOn(err)
 	default:
 		return badRequest("the body cannot be read: %v", err)
 	}

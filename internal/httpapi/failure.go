@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
@@ -9,47 +10,86 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
-// failure is how an error is answered and counted. Without a detail it goes to
-// Caddy as it is.
-type failure struct {
+// refusal is the status of an error, and the outcome that counts the request.
+type refusal struct {
 	status  int
 	outcome running.Outcome
-	detail  string
 }
 
-// failures are those of the engine. A write that the store decided against, as by a 409
-// or 412, is no failure: see answerWrite.
-var failures = map[engine.Kind]failure{
+// These refusals come before the engine is asked. 404, 409 and 412 are not among them:
+// such an answer tells a decision of the store. readOutcome and writeOutcome count those.
+var (
+	wrongRequest    = refusal{http.StatusBadRequest, running.OutcomeBadRequest}
+	garbledPath     = refusal{http.StatusBadRequest, running.OutcomeBadPath}
+	nearMiss        = refusal{http.StatusNotFound, running.OutcomeBadPath}
+	forbidden       = refusal{http.StatusForbidden, running.OutcomeForbidden}
+	notAllowed      = refusal{http.StatusMethodNotAllowed, running.OutcomeNotAllowed}
+	slowBody        = refusal{http.StatusRequestTimeout, running.OutcomeSlowBody}
+	tooLarge        = refusal{http.StatusRequestEntityTooLarge, running.OutcomeTooLarge}
+	unsupportedType = refusal{http.StatusUnsupportedMediaType, running.OutcomeUnsupportedType}
+	clientGone      = refusal{statusClientGone, running.OutcomeClientGone}
+)
+
+// failure is how an error is answered and counted.
+type failure struct {
+	refusal
+	detail string // for the client
+	err    error  // for Caddy, if there is no detail
+}
+
+func (f *failure) Error() string {
+	if f.detail == "" {
+		return f.err.Error()
+	}
+	return f.detail
+}
+
+// because returns an error with a detail for the client.
+func (r refusal) because(detail string) error { return &failure{r, detail, nil} }
+
+// passOn returns an error that Caddy answers.
+func (r refusal) passOn(err error) error { return &failure{r, "", err} }
+
+func badRequest(format string, args ...any) error {
+	return wrongRequest.because(fmt.Sprintf(format, args...))
+}
+
+// engineFailures says how an error of the engine is answered, by its kind. Caddy answers
+// an error without a detail.
+var engineFailures = map[engine.Kind]struct {
+	refusal
+	detail string
+}{
 	engine.KindNotLocal: {
-		http.StatusGatewayTimeout, running.OutcomeNotLocal,
+		refusal{http.StatusGatewayTimeout, running.OutcomeNotLocal},
 		"no fresh value is held locally, and only-if-cached forbids to ask the store; repeat the request without it",
 	},
 	engine.KindQueueFull: {
-		http.StatusServiceUnavailable, running.OutcomeQueueFull,
+		refusal{http.StatusServiceUnavailable, running.OutcomeQueueFull},
 		"too many writes are waiting, nothing was changed; repeat the request later",
 	},
 	engine.KindUnknown: {
-		http.StatusServiceUnavailable, running.OutcomeUnknown,
+		refusal{http.StatusServiceUnavailable, running.OutcomeUnknown},
 		"the store did not answer in time" + mayBeApplied,
 	},
 	engine.KindClosed: {
-		http.StatusServiceUnavailable, running.OutcomeClosed,
+		refusal{http.StatusServiceUnavailable, running.OutcomeClosed},
 		"this configuration is closing down, nothing was changed; repeat the request",
 	},
 	engine.KindTimeout: {
-		http.StatusServiceUnavailable, running.OutcomeTimedOut,
+		refusal{http.StatusServiceUnavailable, running.OutcomeTimedOut},
 		"the store did not get to the request in time, nothing was changed; repeat it later",
 	},
 	engine.KindRefused: {
-		http.StatusServiceUnavailable, running.OutcomeRefused,
+		refusal{http.StatusServiceUnavailable, running.OutcomeRefused},
 		"the store answers with an error, nothing was changed; the log of this server tells which",
 	},
 	engine.KindUnavailable: {
-		http.StatusServiceUnavailable, running.OutcomeUnavailable,
+		refusal{http.StatusServiceUnavailable, running.OutcomeUnavailable},
 		"the store cannot be reached, nothing was changed; repeat the request later",
 	},
-	engine.KindCanceled: {statusClientGone, running.OutcomeClientGone, ""},
-	engine.KindFailed:   {http.StatusInternalServerError, running.OutcomeFailed, ""},
+	engine.KindCanceled: {clientGone, ""},
+	engine.KindFailed:   {refusal{http.StatusInternalServerError, running.OutcomeFailed}, ""},
 }
 
 const mayBeApplied = ": the write may have been applied, or may still be; read the key before you repeat it"
@@ -84,9 +124,9 @@ var causeDetails = map[store.Cause]string{
 }
 
 // failureOf returns how an error of the engine is answered.
-func failureOf(err error) failure {
+func failureOf(err error) *failure {
 	kind := engine.KindOf(err)
-	f := failures[kind]
+	f := &failure{engineFailures[kind].refusal, engineFailures[kind].detail, err}
 	if cause := causeDetails[store.CauseOf(err)]; cause != "" {
 		switch {
 		case kind == engine.KindUnknown:
@@ -106,15 +146,3 @@ func failureOf(err error) failure {
 
 // StatusOf returns the status with which an error of the engine is answered.
 func StatusOf(err error) int { return failureOf(err).status }
-
-// statusOutcomes are the outcomes of requests that are refused before they get to
-// the engine. Their details are their own.
-var statusOutcomes = map[int]running.Outcome{
-	http.StatusBadRequest:            running.OutcomeBadRequest,
-	http.StatusForbidden:             running.OutcomeForbidden,
-	http.StatusMethodNotAllowed:      running.OutcomeNotAllowed,
-	http.StatusRequestTimeout:        running.OutcomeSlowBody,
-	http.StatusRequestEntityTooLarge: running.OutcomeTooLarge,
-	http.StatusUnsupportedMediaType:  running.OutcomeUnsupportedType,
-	statusClientGone:                 running.OutcomeClientGone,
-}

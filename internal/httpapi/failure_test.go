@@ -43,7 +43,7 @@ func TestEngineErrors(t *testing.T) {
 	} {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/cache/k", nil).WithContext(c.ctx)
-		err := s.failEngine(&exchange{w: w, r: r}, c.err)
+		err := s.fail(&exchange{w: w, r: r}, c.err)
 		if c.passed {
 			herr, ok := err.(caddyhttp.HandlerError)
 			if !ok || herr.StatusCode != c.status || !errors.Is(herr, c.err) {
@@ -69,7 +69,7 @@ func caused(err error, cause store.Cause) error {
 
 func TestEveryKindOfFailureHasAnAnswer(t *testing.T) {
 	for _, kind := range engine.Kinds {
-		if f, ok := failures[kind]; !ok || f.status < 499 || running.OutcomeNames[f.outcome] != string(kind) && kind != engine.KindCanceled {
+		if f, ok := engineFailures[kind]; !ok || f.status < 499 || running.OutcomeNames[f.outcome] != string(kind) && kind != engine.KindCanceled {
 			t.Errorf("%s: %+v", kind, f)
 		}
 	}

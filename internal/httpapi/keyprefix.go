@@ -113,7 +113,7 @@ func varyOf(keyPrefix string) string {
 }
 
 // keyPrefixOf returns what key_prefix puts before every key of a request. The
-// errors are *statusErrors: a request without its whole prefix must not get to
+// errors are those of badRequest: a request without its whole prefix must not get to
 // see the keys of others.
 func (s *Server) keyPrefixOf(r *http.Request) (string, error) {
 	if s.config.KeyPrefix == "" {

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"fmt"
 	"iter"
 	"net/http"
 	"strings"
@@ -56,7 +55,7 @@ func versions(header http.Header, name string, weakMatches bool) (store.VersionS
 		}
 	}
 	if members == 0 || isBroken {
-		return "", fmt.Errorf(`%s is neither * nor a list of ETags such as "1a2b3c"`, name)
+		return "", badRequest(`%s is neither * nor a list of ETags such as "1a2b3c"`, name)
 	}
 	return store.NewVersionSet(matching...), nil
 }

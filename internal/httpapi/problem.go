@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
@@ -34,22 +33,35 @@ type problem struct {
 	SameValue *bool `json:"same_value,omitempty"`
 }
 
-// fail answers an error with a detail for the client.
-func (s *Server) fail(x *exchange, status int, detail string) error {
-	return s.answerProblem(x, problem{Status: status, Detail: detail})
-}
-
-// failMistake answers a *statusError.
-func (s *Server) failMistake(x *exchange, err error) error {
-	mistake, ok := errors.AsType[*statusError](err)
-	if !ok {
-		return err
+// fail counts and answers an error: a *failure, or one of the engine's.
+func (s *Server) fail(x *exchange, err error) error {
+	f, isRefused := errors.AsType[*failure](err)
+	if !isRefused {
+		f = s.failureOfEngine(x, err)
 	}
-	return s.fail(x, mistake.status, mistake.detail)
+	x.rec.end(f.outcome)
+	if f.detail == "" {
+		return caddyhttp.Error(f.status, f.err)
+	}
+	return s.answerProblem(x, problem{Status: f.status, Detail: f.detail})
 }
 
+// failureOfEngine is failureOf for an error that stopped a request.
+func (s *Server) failureOfEngine(x *exchange, err error) *failure {
+	if x.r.Context().Err() == context.Canceled {
+		return &failure{clientGone, "", err}
+	}
+	f := failureOf(err)
+	if f.detail != "" {
+		if c := s.config.Logger.Check(zapcore.DebugLevel, "request not served"); c != nil {
+			c.Write(zap.Int("status", f.status), zap.Error(err))
+		}
+	}
+	return f
+}
+
+// answerProblem answers a problem. The request must be counted before.
 func (s *Server) answerProblem(x *exchange, p problem) error {
-	x.rec.end(statusOutcomes[p.Status])
 	header := x.w.Header()
 	if p.Status == http.StatusServiceUnavailable {
 		header.Set("Retry-After", RetryAfter)
@@ -75,26 +87,10 @@ func (s *Server) answerProblem(x *exchange, p problem) error {
 	return nil
 }
 
-// failEngine answers what the engine could not do.
-func (s *Server) failEngine(x *exchange, err error) error {
-	f := failureOf(err)
-	if x.r.Context().Err() == context.Canceled {
-		f = failures[engine.KindCanceled]
-	}
-	x.rec.end(f.outcome)
-	if f.detail == "" {
-		return caddyhttp.Error(f.status, err)
-	}
-	if c := s.config.Logger.Check(zapcore.DebugLevel, "request not served"); c != nil {
-		c.Write(zap.Int("status", f.status), zap.Error(err))
-	}
-	return s.fail(x, f.status, f.detail)
-}
-
 func (s *Server) failKey(x *exchange, err error) error {
 	detail := err.Error()
 	if err == keypath.ErrEmpty {
 		detail += "; name one in the path, " + s.pathPrefix + "/{key}, or leave the last slash out to create an entry whose key is in the body"
 	}
-	return s.fail(x, http.StatusBadRequest, detail)
+	return s.fail(x, badRequest("%s", detail))
 }

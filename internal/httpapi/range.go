@@ -25,7 +25,10 @@ func (s *Server) serveRange(x *exchange, v *representations, body *representatio
 	x.w.Header().Del("Content-Security-Policy")
 	// http.ServeContent sets it only where it could read the range.
 	x.w.Header().Set("Content-Range", "bytes */"+body.length)
-	return s.fail(x, http.StatusRequestedRangeNotSatisfiable, "the value has "+body.length+" bytes, and none of them is in the range")
+	return s.answerProblem(x, problem{
+		Status: http.StatusRequestedRangeNotSatisfiable,
+		Detail: "the value has " + body.length + " bytes, and none of them is in the range",
+	})
 }
 
 // hasByteRange reports whether a request asks for bytes; other units are as good

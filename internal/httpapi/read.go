@@ -22,7 +22,7 @@ func (s *Server) serveRead(x *exchange) error {
 	x.rec.noCache = read.NoCache
 	answer, err := s.config.Cache.Engine.Get(x.r.Context(), x.keyPrefix+x.key, read)
 	if err != nil {
-		return s.failEngine(x, err)
+		return s.fail(x, err)
 	}
 	x.rec.endRead(answer)
 	status := cacheStatus(answer, read)
@@ -32,7 +32,7 @@ func (s *Server) serveRead(x *exchange) error {
 		if s.config.Methods.has(methodPost) {
 			detail += "; POST creates one"
 		}
-		return s.fail(x, http.StatusNotFound, detail)
+		return s.answerProblem(x, problem{Status: http.StatusNotFound, Detail: detail})
 	}
 
 	v := answer.Entry.Prepared.(*representations)
@@ -72,7 +72,7 @@ func (s *Server) checkConditions(x *exchange, version store.Version, v *represen
 	header := x.w.Header()
 	ifMatch, err := ifMatch(x.r.Header)
 	if err != nil {
-		return true, s.fail(x, http.StatusBadRequest, err.Error())
+		return true, s.answerProblem(x, problem{Status: http.StatusBadRequest, Detail: err.Error()})
 	}
 	if ifMatch != "" && !ifMatch.Has(version) {
 		s.addCacheStatus(header, status)
@@ -86,7 +86,7 @@ func (s *Server) checkConditions(x *exchange, version store.Version, v *represen
 		case failsWeakly(x.r.Header, version):
 			detail = detailWeakMatch
 		}
-		return true, s.fail(x, http.StatusPreconditionFailed, detail)
+		return true, s.answerProblem(x, problem{Status: http.StatusPreconditionFailed, Detail: detail})
 	}
 	// Whole answers are never wrong, so a broken If-None-Match may go.
 	ifNoneMatch, err := ifNoneMatch(x.r.Header)

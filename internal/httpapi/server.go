@@ -86,11 +86,9 @@ func SentURL(r *http.Request) *url.URL {
 func (s *Server) serve(x *exchange) error {
 	switch x.where {
 	case keypath.NearMiss:
-		x.rec.end(running.OutcomeBadPath)
-		return s.fail(x, http.StatusNotFound, "the path prefix is taken literally; write "+s.config.PathPrefix+" as it is, without repeated slashes, dot segments or escapes")
+		return s.fail(x, nearMiss.because("the path prefix is taken literally; write "+s.config.PathPrefix+" as it is, without repeated slashes, dot segments or escapes"))
 	case keypath.Garbled:
-		x.rec.end(running.OutcomeBadPath)
-		return s.fail(x, http.StatusBadRequest, "the path was rewritten before redis_proxy got it, and lost repeated slashes, dot segments or an escaped %, ? or #, so that the key as it was sent cannot be told; send a path without them, or let the site pass paths on unchanged")
+		return s.fail(x, garbledPath.because("the path was rewritten before redis_proxy got it, and lost repeated slashes, dot segments or an escaped %, ? or #, so that the key as it was sent cannot be told; send a path without them, or let the site pass paths on unchanged"))
 	}
 	allowed := s.config.Methods
 	if x.where == keypath.Collection {
@@ -104,7 +102,7 @@ func (s *Server) serve(x *exchange) error {
 		}
 		var err error
 		if x.keyPrefix, err = s.keyPrefixOf(x.r); err != nil {
-			return s.failMistake(x, err)
+			return s.fail(x, err)
 		}
 		switch {
 		case method&(methodGet|methodHead) == 0:
@@ -128,5 +126,5 @@ func (s *Server) serve(x *exchange) error {
 	case method != 0:
 		detail = x.r.Method + " is switched off; `methods` in the configuration of redis_proxy switches it on"
 	}
-	return s.fail(x, http.StatusMethodNotAllowed, detail)
+	return s.fail(x, notAllowed.because(detail))
 }

@@ -1,11 +1,6 @@
 package httpapi
 
 import (
-	"errors"
-	"net/http"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
@@ -13,7 +8,7 @@ import (
 // serveWrite answers POST, PUT and DELETE.
 func (s *Server) serveWrite(x *exchange, method Methods) error {
 	if err := s.config.CrossOrigin.Check(x.r); err != nil {
-		return s.fail(x, http.StatusForbidden, err.Error()+"; `trusted_origins` in the configuration of redis_proxy allows other origins")
+		return s.fail(x, forbidden.because(err.Error()+"; `trusted_origins` in the configuration of redis_proxy allows other origins"))
 	}
 	if x.where == keypath.Item {
 		if err := s.checkFullKey(x.keyPrefix, x.key); err != nil {
@@ -22,15 +17,15 @@ func (s *Server) serveWrite(x *exchange, method Methods) error {
 		x.rec.key = x.key
 	}
 	if err := checkWriteHead(x.r); err != nil {
-		return s.failMistake(x, err)
+		return s.fail(x, err)
 	}
 	match, err := ifMatch(x.r.Header)
 	if err != nil {
-		return s.fail(x, http.StatusBadRequest, err.Error())
+		return s.fail(x, err)
 	}
 	noneMatch, err := ifNoneMatch(x.r.Header)
 	if err != nil {
-		return s.fail(x, http.StatusBadRequest, err.Error())
+		return s.fail(x, err)
 	}
 
 	var result store.Result
@@ -41,14 +36,7 @@ func (s *Server) serveWrite(x *exchange, method Methods) error {
 		defer room.leave()
 		var value store.Value
 		if x.key, value, err = s.readWrite(x, &room); err != nil {
-			if _, ok := errors.AsType[*statusError](err); ok {
-				return s.failMistake(x, err)
-			}
-			if passed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
-				x.rec.end(statusOutcomes[passed.StatusCode])
-				return err
-			}
-			return s.failEngine(x, err)
+			return s.fail(x, err)
 		}
 		x.rec.key = x.key
 		if method == methodPost {
@@ -58,7 +46,7 @@ func (s *Server) serveWrite(x *exchange, method Methods) error {
 		}
 	}
 	if err != nil {
-		return s.failEngine(x, err)
+		return s.fail(x, err)
 	}
 	return s.answerWrite(x, result)
 }

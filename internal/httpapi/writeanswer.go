@@ -36,7 +36,7 @@ func (s *Server) answerWrite(x *exchange, result store.Result) error {
 		}
 		return s.answerProblem(x, problem{Status: http.StatusConflict, Detail: detail, SameValue: &result.SameValue})
 	case store.Absent:
-		return s.fail(x, http.StatusNotFound, "no entry has this key, nothing was deleted")
+		return s.answerProblem(x, problem{Status: http.StatusNotFound, Detail: "no entry has this key, nothing was deleted"})
 	case store.PreconditionFailed:
 		detail := "the entry has another version than the request allows, nothing was changed; its ETag is in this answer"
 		switch {
@@ -45,9 +45,9 @@ func (s *Server) answerWrite(x *exchange, result store.Result) error {
 		case failsWeakly(x.r.Header, result.Version):
 			detail = "nothing was changed: " + detailWeakMatch
 		}
-		return s.fail(x, http.StatusPreconditionFailed, detail)
+		return s.answerProblem(x, problem{Status: http.StatusPreconditionFailed, Detail: detail})
 	case store.TooLarge:
-		return s.fail(x, http.StatusRequestEntityTooLarge, "key and value are larger than all entries together may be, which is what max_bytes says")
+		return s.answerProblem(x, problem{Status: http.StatusRequestEntityTooLarge, Detail: "key and value are larger than all entries together may be, which is what max_bytes says"})
 	}
 	return nil
 }
