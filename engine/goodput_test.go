@@ -288,8 +288,12 @@ func TestAWriteThatIsRefusedInTheMomentOfItsTimeoutWasNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := settings()
 		s.MaxQueueJobs = 1000
-		e := engine.New(&distant{Store: memstore.New(), until: time.Now().Add(time.Hour)}, s, engine.Options{})
+		st := &distant{Store: memstore.New()}
+		e := engine.New(st, s, engine.Options{})
 		defer e.Close()
+		// The batch that sets the limits may go without a write, so let it be over.
+		create(t, e, "first", "v")
+		st.until = time.Now().Add(time.Hour)
 		sent := createLater(e, "sent", "v")
 		var waiting []<-chan answer
 		for i := range 200 {
