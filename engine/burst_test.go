@@ -16,6 +16,7 @@ import (
 )
 
 func TestABurstThatTakesLongerThanItsTimeIsNotTakenForAnOutage(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	s := patient()
 	s.Timeout = time.Second

@@ -17,6 +17,7 @@ import (
 )
 
 func TestThreeEnginesUnderFaultsAreLinearizable(t *testing.T) {
+	t.Parallel()
 	rounds(t, linearRound)
 }
 

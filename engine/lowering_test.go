@@ -14,6 +14,7 @@ import (
 )
 
 func TestALoweredCapacityIsWorkedOffInSmallStepsUnderLoadAndTheLowestRanksGo(t *testing.T) {
+	t.Parallel()
 	const many, few, step = 100_000, 1_000, 400
 	server := redistest.Start(t)
 	st, logger, _ := redisAt(t, server.URL())

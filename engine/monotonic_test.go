@@ -20,6 +20,7 @@ import (
 // without a word. What one reader got, all later ones get, or something newer;
 // and whenever the subscription is back, what was acknowledged before it was.
 func TestANodeNeverServesAnOldValueAfterANewOneWhateverBecomesOfItsSubscription(t *testing.T) {
+	t.Parallel()
 	rounds(t, func(t *testing.T, seed uint64) {
 		const keys, readers = 3, 8
 		server := redistest.Start(t)

@@ -246,6 +246,7 @@ func TestANodeThatSawNoWriteNoticesAFlushByItsFirstEvent(t *testing.T) {
 }
 
 func TestCloseDoesNotWaitForTheFirstSubscription(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	s := patient()
 	s.Timeout, s.DrainTimeout = time.Hour, time.Millisecond
@@ -318,6 +319,7 @@ func TestASubscriptionThatWasCutComesBack(t *testing.T) {
 // A server that accepts and then says nothing, as one does that is reached
 // through TLS on one side only.
 func TestCloseDoesNotWaitForAHandshake(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

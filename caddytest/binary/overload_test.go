@@ -31,7 +31,7 @@ func TestOverloadIsRefusedAndWhatIsAcceptedIsStored(t *testing.T) {
 		// connection, and a client that still sends may not see the answer.
 		answersGetLost bool
 	}{
-		{"many small writes", "max_queue_jobs 20", 300, cannotEvict, 5, 30 * time.Second, false},
+		{"many small writes", "max_queue_jobs 20", 300, cannotEvict, 5, usually(3*time.Second, 30*time.Second), false},
 		// All clients have one address, and so a quarter of the room for bodies. The others
 		// wait unread, for at most body_timeout.
 		{"bodies of 1 MiB", "max_queue_bytes 8MiB\nmax_value_size 1200KiB\nbody_timeout 2s", mebi, evicts, 2, usually(3*time.Second, 30*time.Second), true},
