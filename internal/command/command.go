@@ -49,11 +49,11 @@ func Register(settings Settings) {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "redis-proxy",
 		Usage: "<export|import>",
-		Short: "Exports and imports what redis_proxy keeps in Redis",
+		Short: "Exports and imports the entries of redis_proxy in Redis",
 		Long: `
-Writes the entries of a redis_proxy namespace to a file, and reads them back, so
-that the restored cache evicts as the old one would have. It talks to Redis, not
-to a running Caddy. docs/export.md describes the file.`,
+Writes the entries of a redis_proxy namespace to a file, and restores them from
+it. The restored cache evicts in the same order as the old one. The commands talk
+to Redis, not to a running Caddy. docs/export.md describes the file.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(exportCommand(&settings), importCommand(&settings))
 			// The subcommands use this function too.
@@ -85,24 +85,25 @@ func flagError(cmd *cobra.Command, err error) error {
 		near := suggest.Nearest(name, known)
 		switch {
 		case !isLong:
-			return fmt.Errorf("there is no flag%s; --help lists them, and long ones have two hyphens", suggest.Quoted("-"+name))
+			return fmt.Errorf("there is no flag%s; --help lists all flags; long flags begin with two hyphens", suggest.Quoted("-"+name))
 		case near == "":
 			return fmt.Errorf("there is no flag%s; --help lists them", suggest.Quoted("--"+name))
 		}
 		return fmt.Errorf("there is no flag%s; did you mean --%s?", suggest.Quoted("--"+name), near)
 	}
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		return fmt.Errorf("--%s: its value is of another kind; write %s", invalid.GetFlag().Name, invalid.GetFlag().Value.Type())
+		return fmt.Errorf("--%s: the value is not valid; expected %s", invalid.GetFlag().Name, invalid.GetFlag().Value.Type())
 	}
 	if missing, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
-		return fmt.Errorf("--%s: the value is missing; write it behind the flag", missing.GetFlag().Name)
+		return fmt.Errorf("--%s: the value is missing; write it after the flag", missing.GetFlag().Name)
 	}
 	return errors.New("a flag cannot be read; --help lists them")
 }
 
 const exitCodes = `
-Exit codes: 0 all was done. 1 it failed or was interrupted; the output says what
-was done. 2 the arguments or the input are wrong; nothing was changed.`
+Exit codes: 0: everything was done. 1: the command failed or was interrupted; the
+output says how far it came. 2: the arguments or the input are wrong; nothing was
+changed.`
 
 // exiting returns run with the exit codes that the help describes.
 func exiting(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
@@ -130,7 +131,7 @@ func exitCode(err error) int {
 }
 
 // logWarningsOnly is for --quiet. Caddy logs some lines for each configuration that it
-// reads, and a cron job would mail them every time.
+// reads, and cron would send them by mail at each run.
 func logWarningsOnly() {
 	_, logger, _ := caddy.BufferedLog()
 	caddy.UnbufferDefaultLogger(logger.WithOptions(zap.IncreaseLevel(zap.WarnLevel)))
@@ -145,7 +146,7 @@ func newCommand(name, short, long string, run func(context.Context, *cobra.Comma
 		Long:  long + "\n" + exitCodes,
 		RunE: exiting(func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("it takes no argument%s; put values behind flags, such as --store", suggest.Quoted(args[0]))}
+				return usageError{fmt.Errorf("the command takes no argument%s; write values after flags, such as --store", suggest.Quoted(args[0]))}
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()

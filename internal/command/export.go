@@ -81,7 +81,7 @@ func (e *exporting) run(ctx context.Context, stdout io.Writer) (err error) {
 	case info.Mode().IsRegular():
 		return e.toFile(ctx, x, file, info.Size())
 	case e.resume:
-		return usageError{fmt.Errorf("--resume needs a file, which %s is not", e.output)}
+		return usageError{fmt.Errorf("--resume needs a regular file, and %s is not one", e.output)}
 	}
 	counts, err := x.Run(ctx, file) // a device or a pipe
 	e.progress.end(counts)

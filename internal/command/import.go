@@ -19,7 +19,7 @@ func importCommand(settings *Settings) *cobra.Command {
 	limits := limitFlags{settings: settings}
 	var input, from, keyPrefix string
 	var original, partial, quiet bool
-	cmd := newCommand("import", "Puts the entries of a file, or of the original, into a namespace", `
+	cmd := newCommand("import", "Restores the entries of a file, or of the original, into a namespace", `
 Restores the entries of an export with their places in the eviction order. It
 reads the whole file before it changes anything. Keys that exist keep their
 values and are counted. So an interrupted import can simply be run again. If
@@ -52,13 +52,13 @@ the file for flags that are not given.
 			i := importing{to: found, limits: &limits, keyPrefix: keyPrefix, progress: newProgress(cmd.ErrOrStderr(), quiet)}
 			switch {
 			case original && (cmd.Flags().Changed("input") || partial):
-				return usageError{errors.New("--original reads a Redis, and --input and --partial are for a file: give one of both")}
+				return usageError{errors.New("--original reads from Redis, and --input and --partial are for a file; give one or the other")}
 			case original && found.KeyPrefix != "" && !cmd.Flags().Changed("key-prefix"):
-				return usageError{fmt.Errorf("redis_proxy puts %s before every key (key_prefix): say with --key-prefix what that is for the keys of the original", found.KeyPrefix)}
+				return usageError{fmt.Errorf("redis_proxy puts %s before every key (key_prefix); give the text for the keys of the original with --key-prefix", found.KeyPrefix)}
 			case original:
 				return i.original(ctx, from)
 			case from != "":
-				return usageError{errors.New("--from is for --original: it says where the original is")}
+				return usageError{errors.New("--from is the URL of the original, and needs --original")}
 			}
 			return i.file(ctx, input, partial, cmd.InOrStdin())
 		})
@@ -94,7 +94,7 @@ func (i *importing) file(ctx context.Context, input string, partial bool, stdin 
 		return err
 	}
 	if !contents.Contents.IsWhole && !partial {
-		return fmt.Errorf("%w: `export --resume` would complete it, and --partial takes the %d entries that are there", dump.ErrCutOff, contents.Contents.Entries)
+		return fmt.Errorf("%w: `export --resume` completes it; --partial imports the %d entries that it has", dump.ErrCutOff, contents.Contents.Entries)
 	}
 	limits := i.limits.over(i.to.Limits, contents.Limits())
 	if err := store.CheckPolicy(limits.Eviction); err != nil {
@@ -153,7 +153,7 @@ func openInput(name string, stdin io.Reader) (*os.File, int64, error) {
 
 func again(err error) error {
 	if err != nil {
-		return fmt.Errorf("%w (repeat the command to go on: restored entries stay)", err)
+		return fmt.Errorf("%w (repeat the command to go on; restored entries stay)", err)
 	}
 	return nil
 }

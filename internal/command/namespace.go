@@ -24,10 +24,10 @@ type storeFlags struct{ config, adapter, store, namespace string }
 
 func (f *storeFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVarP(&f.config, "config", "c", "", "the configuration with the redis_proxy whose entries are meant; default: ./Caddyfile")
-	flags.StringVarP(&f.adapter, "adapter", "a", "", "the config adapter, if the name of the file does not tell it")
-	flags.StringVarP(&f.store, "store", "s", "", "instead of --config: the URL of the Redis; '{env.REDIS_URL}' keeps a password out of the list of processes")
-	flags.StringVarP(&f.namespace, "namespace", "n", "", "the namespace; with --config needed only if that has several; default: cache")
+	flags.StringVarP(&f.config, "config", "c", "", "use the redis_proxy in this configuration; default: ./Caddyfile")
+	flags.StringVarP(&f.adapter, "adapter", "a", "", "the config adapter, as for caddy run")
+	flags.StringVarP(&f.store, "store", "s", "", "instead of --config: the URL of Redis; '{env.REDIS_URL}' keeps a password out of the list of processes")
+	flags.StringVarP(&f.namespace, "namespace", "n", "", "the namespace; with --config needed only if the configuration has several; with --store the default is cache")
 }
 
 // checkStoredKey returns an error for a key that no request can name, whatever
@@ -55,7 +55,7 @@ func (f *storeFlags) find(settings *Settings) (Cache, error) {
 	var err error
 	switch {
 	case f.store != "" && (f.config != "" || f.adapter != ""):
-		err = errors.New("--config and --store both say where the entries are; give one of them")
+		err = errors.New("--config and --store cannot be combined; give one of them")
 	case f.store != "":
 		found, err = f.findByURL(settings)
 	default:

@@ -254,7 +254,7 @@ func (b *Body) End() {
 	a.admitWaiting()
 }
 
-// Configure changes how much room there is. A lower bound drops no admitted body.
+// Configure changes how much room there is. A lower limit drops no admitted body.
 func (a *Bodies) Configure(max int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

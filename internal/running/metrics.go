@@ -52,16 +52,16 @@ func newCollector(s *SharedSettings, read func() snapshot) *collector {
 	c.noCache = desc("caddy_redis_proxy_no_cache_requests_total", "Reads that skipped the local tier because the client asked for it.")
 
 	c.queueJobs = desc("caddy_redis_proxy_queue_jobs", "Writes that are not answered yet.")
-	c.maxQueueJobs = desc("caddy_redis_proxy_max_queue_jobs", "The most writes that may wait.")
+	c.maxQueueJobs = desc("caddy_redis_proxy_max_queue_jobs", "The most writes that may be unanswered (max_queue_jobs).")
 	c.queueBytes = desc("caddy_redis_proxy_queue_bytes", "Bytes of writes that are not answered yet.")
-	c.maxQueueBytes = desc("caddy_redis_proxy_max_queue_bytes", "The most bytes of writes that may wait.")
+	c.maxQueueBytes = desc("caddy_redis_proxy_max_queue_bytes", "The most bytes of unanswered writes (max_queue_bytes).")
 	c.queueWait = desc("caddy_redis_proxy_queue_wait_seconds", "How long writes waited for the worker.")
 
-	c.bodyBytes = desc("caddy_redis_proxy_body_bytes", "Bytes kept for arriving request bodies, until their writes are answered.")
-	c.maxBodyBytes = desc("caddy_redis_proxy_max_body_bytes", "The most bytes that may be kept for request bodies.")
-	c.bodiesWaiting = desc("caddy_redis_proxy_bodies_waiting", "Request bodies that wait, unread, for room.")
+	c.bodyBytes = desc("caddy_redis_proxy_body_bytes", "Bytes reserved for arriving request bodies until their writes are answered.")
+	c.maxBodyBytes = desc("caddy_redis_proxy_max_body_bytes", "The most bytes that may be reserved for request bodies (max_queue_bytes).")
+	c.bodiesWaiting = desc("caddy_redis_proxy_bodies_waiting", "Request bodies that wait for room and are not read yet.")
 
-	c.storeDuration = desc("caddy_redis_proxy_store_call_duration_seconds", "How long calls to the store took, failed ones too.", "call")
+	c.storeDuration = desc("caddy_redis_proxy_store_call_duration_seconds", "How long calls to the store took, including failed calls.", "call")
 	c.storeErrors = desc("caddy_redis_proxy_store_errors_total", "Calls to the store that failed.", "call", "kind")
 	c.batchSize = desc("caddy_redis_proxy_batch_size", "Keys or writes in a call to the store.", "call")
 	c.joined = desc("caddy_redis_proxy_joined_fetches_total", "Reads that joined the fetch of another read of the same key (single flight).")
@@ -72,25 +72,25 @@ func newCollector(s *SharedSettings, read func() snapshot) *collector {
 	c.maxKeys = desc("caddy_redis_proxy_max_keys", "The most entries that the store may have.")
 	c.bytes = desc("caddy_redis_proxy_bytes", "Bytes in the store, keys and values.")
 	c.maxBytes = desc("caddy_redis_proxy_max_bytes", "The most bytes that the store may have; 0 is no limit.")
-	c.evictions = desc("caddy_redis_proxy_evictions_total", "Entries that writes of this process evicted.")
-	c.evictionsUnread = desc("caddy_redis_proxy_evictions_unread_total", "Evicted entries that were never read.")
+	c.evictions = desc("caddy_redis_proxy_evictions_total", "Entries that writes or limits of this process evicted from the store.")
+	c.evictionsUnread = desc("caddy_redis_proxy_evictions_unread_total", "Evicted entries that were never read from the store.")
 	c.lostRaises = desc("caddy_redis_proxy_lost_raises_total", "Reads that the store answered without counting them for eviction.")
 
 	c.localEntries = desc("caddy_redis_proxy_local_entries", "Entries in the local tier.")
 	c.localBytes = desc("caddy_redis_proxy_local_bytes", "Bytes that the local tier takes.")
 	c.localMaxBytes = desc("caddy_redis_proxy_local_max_bytes", "The most bytes that the local tier may take.")
-	c.localEvictions = desc("caddy_redis_proxy_local_evictions_total", "Entries that the local tier evicted.")
+	c.localEvictions = desc("caddy_redis_proxy_local_evictions_total", "Entries that the local tier evicted to make room.")
 
 	// These metrics are for Redis only. They are described for the embedded store too,
 	// since a collector need not collect all metrics that it describes.
 	c.subscribed = desc("caddy_redis_proxy_subscribed", "Whether this process is known to receive events of other processes' writes.")
 	c.events = desc("caddy_redis_proxy_events_total", "Events received from the store.")
 	c.subscriptionsLost = desc("caddy_redis_proxy_subscriptions_lost_total", "How often the subscription to the store's events was lost.")
-	c.eventGaps = desc("caddy_redis_proxy_event_gaps_total", "How often events were missed, and all local entries dropped.")
-	c.breaker = desc("caddy_redis_proxy_breaker_state", "1 for the state that the circuit breaker is in.", "state")
+	c.eventGaps = desc("caddy_redis_proxy_event_gaps_total", "How often events were missing, and all local entries were dropped.")
+	c.breaker = desc("caddy_redis_proxy_breaker_state", "1 for the current state of the circuit breaker, else 0.", "state")
 	c.retries = desc("caddy_redis_proxy_store_retries_total", "Calls to Redis that were sent again.", "kind")
 	c.clientRenewals = desc("caddy_redis_proxy_client_renewals_total", "How often all connections to Redis were replaced.")
-	c.repairs = desc("caddy_redis_proxy_repairs_total", "Disagreements between the structures in Redis that were repaired.")
+	c.repairs = desc("caddy_redis_proxy_repairs_total", "Repaired disagreements between values, meta, ranks and state in Redis.")
 	return c
 }
 

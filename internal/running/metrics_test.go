@@ -106,8 +106,8 @@ func gathered(t *testing.T, r snapshot) map[string]float64 {
 	return all
 }
 
-// TestEverySeriesHasItsOwnValue gives the collector a different number for each counter:
-// a series that shows the wrong one is found.
+// TestEverySeriesHasItsOwnValue gives the collector a different number for each counter. So it
+// finds a series that shows the number of another one.
 func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	var f filler
 	r := snapshot{requests: new(RequestCounts), redis: new(redisstore.Stats)}

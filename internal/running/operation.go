@@ -4,7 +4,7 @@ package running
 type Operation uint8
 
 const (
-	OpOther Operation = iota // OPTIONS, unknown methods, and paths that name no key for certain
+	OpOther Operation = iota // OPTIONS, unknown methods, and paths that miss the prefix only in case, slashes, dots or escapes
 	OpGet                    // GET and HEAD
 	OpBatchGet
 	OpPost

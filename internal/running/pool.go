@@ -87,7 +87,7 @@ func (c *Cache) register(r Registration) error {
 	return nil
 }
 
-// unregister counts one handler less. If that was the last handler of the configuration in
+// unregister removes one handler from the count. If that was the last handler of the configuration in
 // effect, the next configuration takes effect.
 func (c *Cache) unregister(configuration any) {
 	c.mu.Lock()
