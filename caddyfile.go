@@ -45,7 +45,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	h.Reset()
 	h.Next() // for the line in errors
 	if inlinePath != "" {
-		if matcherSet["path"], err = matchPrefix(&handler.PathPrefix, inlinePath); err != nil {
+		if matcherSet["path"], err = matchPrefix(&handler.PathPrefix, inlinePath, "keys"); err != nil {
 			return nil, h.WrapErr(err)
 		}
 	}
@@ -70,11 +70,14 @@ func peekInlinePath(h httpcaddyfile.Helper) string {
 }
 
 // matchPrefix takes the prefix from an inline path matcher unless it is set,
-// and returns the matcher to use. That of /kv/* is /kv*, which also matches
-// /kv, where entries are created whose key is in the body; the handler passes
-// on what else it matches. (A matcher of two paths would cost the route its
-// place: Caddy puts longer paths first only where each has one.)
-func matchPrefix(pathPrefix *string, pattern string) (json.RawMessage, error) {
+// and returns the matcher to use. Errors call the paths below the prefix by the
+// name below.
+//
+// For /kv/* the matcher is /kv*. It also matches /kv, where clients create entries
+// with the key in the body. The handler passes on other paths, such as /kvx. A
+// matcher of two paths would cost the route its place: Caddy puts longer paths
+// first only if each matcher has one path.
+func matchPrefix(pathPrefix *string, pattern, below string) (json.RawMessage, error) {
 	prefix, isTree := strings.CutSuffix(pattern, "/*")
 	isPrefix := isTree
 	if !isPrefix {
@@ -85,7 +88,7 @@ func matchPrefix(pathPrefix *string, pattern string) (json.RawMessage, error) {
 	}
 	if *pathPrefix == "" {
 		if !isPrefix {
-			return nil, fmt.Errorf("the matcher %s meets no key: write %s/*, or set path_prefix", pattern, strings.TrimSuffix(pattern, "/"))
+			return nil, fmt.Errorf("the matcher %s matches this path alone, and %s are below it: write %s/*, or set path_prefix", pattern, below, strings.TrimSuffix(pattern, "/"))
 		}
 		if err := keypath.CheckPathPrefix(prefix); err != nil {
 			return nil, fmt.Errorf("the matcher %s cannot give the path prefix, set path_prefix: %w", pattern, err)
@@ -111,7 +114,7 @@ func checkReach(prefix string, matcher json.RawMessage) error {
 	if slices.ContainsFunc(patterns, func(p string) bool { return canMeet(p, prefix) }) {
 		return nil
 	}
-	return fmt.Errorf("path_prefix %s can never be met by the matcher %s", prefix, strings.Join(patterns, " "))
+	return fmt.Errorf("path_prefix %s is never matched by the matcher %s", prefix, strings.Join(patterns, " "))
 }
 
 // canMeet reports whether a path pattern can match prefix or a path below it;
@@ -238,7 +241,7 @@ func parseDashboard(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	h.Reset()
 	h.Next() // for the line in errors
 	if inlinePath != "" {
-		if matcherSet["path"], err = matchPrefix(&d.PathPrefix, inlinePath); err != nil {
+		if matcherSet["path"], err = matchPrefix(&d.PathPrefix, inlinePath, "the files and figures of the dashboard"); err != nil {
 			return nil, h.WrapErr(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,7 +36,7 @@ func (h *Handler) checkTogether() error {
 	if least := httpapi.LeastPrefixSize(h.KeyPrefix); least >= *h.MaxKeySize {
 		return &conflictError{
 			[]string{"key_prefix", "max_key_size"},
-			fmt.Sprintf("it has %d bytes and leaves no room for a key, since both together may have %d, which is what max_key_size says; write a shorter one, or a larger max_key_size",
+			fmt.Sprintf("it has %d bytes and leaves no room for a key, because max_key_size allows %d for both together; write a shorter prefix, or a larger max_key_size",
 				least, *h.MaxKeySize),
 		}
 	}
@@ -47,7 +48,8 @@ func (h *Handler) checkTogether() error {
 	if largest := int64(*h.MaxKeySize) + *h.MaxValueSize; *h.MaxQueueBytes < largest {
 		return &conflictError{
 			[]string{"max_queue_bytes", "max_value_size", "max_key_size"},
-			fmt.Sprintf("%d would never take the largest values; write at least %d, which is max_key_size and max_value_size together", *h.MaxQueueBytes, largest),
+			fmt.Sprintf("%s has no room for the largest entry; write at least %d, the sum of max_key_size (%s) and max_value_size (%s)",
+				sizeText(*h.MaxQueueBytes), largest, sizeText(int64(*h.MaxKeySize)), sizeText(*h.MaxValueSize)),
 		}
 	}
 	return nil
@@ -60,9 +62,23 @@ func checkNumber(value, least, most int64) error {
 	case value < least:
 		return errors.New("must be greater than 0; leave the line out for the default")
 	case value > most:
-		return fmt.Errorf("must be at most %d; write less", most)
+		return fmt.Errorf("must be at most %s (%d); write less", sizeText(most), most)
 	}
 	return nil
+}
+
+// sizeText writes a size as in a Caddyfile, with a unit if that is exact. The text of
+// package humanize is rounded.
+func sizeText(bytes int64) string {
+	for _, unit := range []struct {
+		name  string
+		bytes int64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if bytes > 0 && bytes%unit.bytes == 0 {
+			return strconv.FormatInt(bytes/unit.bytes, 10) + unit.name
+		}
+	}
+	return strconv.FormatInt(bytes, 10)
 }
 
 // zeroDuration says whether a duration may be 0.
