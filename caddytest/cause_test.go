@@ -29,11 +29,11 @@ func TestEachCauseIsToldToClientsAndHealthChecks(t *testing.T) {
 		{name: "a read that is forbidden", spoil: []any{"ACL", "SETUSER", "default", "-hmget"}, cause: "permission", detail: "lacks a right"},
 		{name: "a write that is forbidden", spoil: []any{"ACL", "SETUSER", "default", "-zpopmin"}, cause: "permission", detail: "lacks a right", reads: true},
 		{name: "a full Redis", spoil: []any{"CONFIG", "SET", "maxmemory", "1"}, cause: "full", detail: "the store is full, nothing was changed", reads: true},
-		{name: "a replica", spoil: []any{"REPLICAOF", "127.0.0.1", "1"}, cause: "read_only", detail: "can only be read, nothing was changed", reads: true},
+		{name: "a replica", spoil: []any{"REPLICAOF", "127.0.0.1", "1"}, cause: "read_only", detail: "the store is read-only, nothing was changed", reads: true},
 		{name: "too few replicas", spoil: []any{"CONFIG", "SET", "min-replicas-to-write", "1"}, cause: "too_few_replicas", detail: "too few replicas, nothing was changed", reads: true},
 		{name: "a wrong password", store: "redis://:wrong@REDIS", cause: "credentials", detail: "does not accept the user or the password of this server, nothing was changed"},
 		{name: "a database that is not there", store: "redis://REDIS/99", cause: "no_database", detail: "does not have the database"},
-		{name: "a plain port for TLS", store: "rediss://REDIS", cause: "tls", detail: "no secure connection to the store"},
+		{name: "a plain port for TLS", store: "rediss://REDIS", cause: "tls", detail: "the TLS connection to the store failed"},
 		{name: "nobody", store: "redis://" + web, detail: "the store cannot be reached, nothing was changed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -120,7 +120,7 @@ func (b *batchWriter) end(omitted []string) {
 	if len(omitted) > 0 {
 		b.write(`,"omitted":`)
 		b.list(omitted)
-		b.write(`,"hint":"the values of these keys have no room in this answer, of which max_answer_bytes is the bound; ask for them again without the others"`)
+		b.write(`,"hint":"this answer is full (max_answer_bytes); ask for these keys again, without the others"`)
 	}
 	_ = b.to.WriteByte(envelopeEnd)
 	_ = b.flush()

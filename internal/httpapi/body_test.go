@@ -76,10 +76,10 @@ func TestBadBodies(t *testing.T) {
 		{"bytes at the collection", "POST /cache\n\nv", sitetest.Problem(415, needsKey)},
 		{"raw at the collection", "POST /cache?raw\nContent-Type: application/json\n\n{}", sitetest.Problem(415, needsKey)},
 		{"a long content type", "POST /cache/k\nContent-Type: text/" + strings.Repeat("x", 251) + "\n\nv", bad("the content type has 256 bytes; at most 255 are allowed")},
-		{"too large, as announced", "POST /cache/k\n\n" + strings.Repeat("x", 65), sitetest.Problem(413, "the body has more than 64 bytes, which is what max_value_size allows")},
+		{"too large, as announced", "POST /cache/k\n\n" + strings.Repeat("x", 65), sitetest.Problem(413, "the body has more than 64 bytes, the limit that max_value_size sets")},
 		{
 			"too large, unannounced", "POST /cache/k\nTransfer-Encoding: chunked\n\n41\r\n" + strings.Repeat("x", 65) + "\r\n0\r\n\r\n",
-			sitetest.Problem(413, "the body has more than 64 bytes, which is what max_value_size allows"),
+			sitetest.Problem(413, "the body has more than 64 bytes, the limit that max_value_size sets"),
 		},
 		{"nothing was stored", "GET /cache/k", sitetest.Problem(404, detailAbsent, statusAbsent)},
 		{"just as large as allowed", "POST /cache/k\n\n" + strings.Repeat("x", 64), created + "k\n\n"},

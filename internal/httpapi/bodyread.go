@@ -130,7 +130,7 @@ func readDeadline(r *http.Request) time.Time {
 }
 
 func (s *Server) tooLarge() error {
-	return tooLarge.because(fmt.Sprintf("the body has more than %d bytes, which is what max_value_size allows", s.config.MaxValueSize))
+	return tooLarge.because(fmt.Sprintf("the body has more than %d bytes, the limit that max_value_size sets", s.config.MaxValueSize))
 }
 
 func readError(r *http.Request, err error) error {

@@ -78,7 +78,7 @@ var engineFailures = map[engine.Kind]struct {
 	},
 	engine.KindTimeout: {
 		refusal{http.StatusServiceUnavailable, running.OutcomeTimedOut},
-		"the store did not get to the request in time, nothing was changed; repeat it later",
+		"the request waited too long for the store, nothing was changed; repeat it later",
 	},
 	engine.KindRefused: {
 		refusal{http.StatusServiceUnavailable, running.OutcomeRefused},
@@ -99,9 +99,9 @@ var particulars = []struct {
 	err    error
 	detail string
 }{
-	{running.ErrShareFull, "the bodies that this client is sending leave no room for another large one, nothing was changed; let them end, and repeat the request later"},
+	{running.ErrShareFull, "this client is already sending as many large bodies as one client may, nothing was changed; wait until they end, and repeat the request"},
 	{running.ErrBodiesFull, "so many bodies are arriving that there is no room for another large one, nothing was changed; repeat the request later"},
-	{engine.ErrTooMuchAtOnce, "so many entries have to leave for this value, or for others written with it, that it takes several steps, of which this was one; repeat the request"},
+	{engine.ErrTooMuchAtOnce, "the store evicted as many entries as it may in one step, and this write needs more room; it was not applied, repeat the request"},
 }
 
 // causeDetails say to clients what is wrong with the store. What to do about it is
@@ -110,12 +110,12 @@ var causeDetails = map[store.Cause]string{
 	store.Credentials:     "the store does not accept the user or the password of this server",
 	store.Permission:      "the user of this server lacks a right in the store",
 	store.Full:            "the store is full",
-	store.ReadOnly:        "the store can only be read",
+	store.ReadOnly:        "the store is read-only",
 	store.NotSaved:        "the store takes no writes, since it cannot save them",
 	store.TooFewReplicas:  "the store takes no writes, since it has too few replicas",
 	store.Busy:            "the store is not ready for requests",
 	store.NoDatabase:      "the store does not have the database that this server is set up for",
-	store.TLS:             "no secure connection to the store comes about, or it expects one",
+	store.TLS:             "the TLS connection to the store failed, or the store expects TLS",
 	store.NotRedis:        "no Redis that runs scripts answers where the store should be",
 	store.Elsewhere:       "another node of the cluster has the entries",
 	store.UnknownLayout:   "another version of this server keeps the entries in another layout",

@@ -29,13 +29,13 @@ func TestEngineErrors(t *testing.T) {
 		passed bool
 	}{
 		{engine.ErrQueueFull, t.Context(), 503, "too many writes are waiting", false},
-		{engine.ErrTimeout, t.Context(), 503, "did not get to the request in time", false},
+		{engine.ErrTimeout, t.Context(), 503, "waited too long for the store, nothing was changed", false},
 		{engine.ErrUnavailable, t.Context(), 503, "cannot be reached", false},
 		{fmt.Errorf("%w: %s", engine.ErrRefused, "OOM of user secret"), t.Context(), 503, "\"the store answers with an error, nothing was changed; the log of this server tells which\"}", false},
 		{caused(engine.ErrRefused, store.Full), t.Context(), 503, "\"the store is full, nothing was changed; the log of this server tells what to do\"}", false},
-		{caused(engine.ErrUnavailable, store.TLS), t.Context(), 503, "secure connection", false},
+		{caused(engine.ErrUnavailable, store.TLS), t.Context(), 503, "the TLS connection to the store failed", false},
 		{caused(engine.ErrMayBeApplied, store.Permission), t.Context(), 503, "lacks a right in the store: the write may have been applied", false},
-		{engine.ErrTooMuchAtOnce, t.Context(), 503, "of which this was one; repeat the request", false},
+		{engine.ErrTooMuchAtOnce, t.Context(), 503, "it was not applied, repeat the request", false},
 		{engine.ErrMayBeApplied, t.Context(), 503, "may have been applied", false},
 		{engine.ErrNotLocal, t.Context(), 504, "only-if-cached", false},
 		{context.Canceled, gone, 499, "", true},

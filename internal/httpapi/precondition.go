@@ -16,7 +16,7 @@ func ifMatch(header http.Header) (store.VersionSet, error) {
 
 // detailWeakMatch is for a client whose If-Match failed, and has a weak tag:
 // mostly that of the entry, as a proxy on the way changed it.
-const detailWeakMatch = `If-Match compares strongly, so that a weak ETag (W/"…") never matches it; send the ETag that is in this answer, without W/`
+const detailWeakMatch = `a weak ETag (W/"…") never matches If-Match; send the ETag in this answer, without W/`
 
 // failsWeakly reports whether If-Match does not match v and has a weak tag.
 func failsWeakly(header http.Header, v store.Version) bool {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	detailWeakMatch = `If-Match compares strongly, so that a weak ETag (W/"…") never matches it; send the ETag that is in this answer, without W/`
+	detailWeakMatch = `a weak ETag (W/"…") never matches If-Match; send the ETag in this answer, without W/`
 	statusAbsent    = "Cache-Status: redis_proxy; fwd=uri-miss; detail=absent"
 	detailAbsent    = "no entry has this key; POST creates one"
 )

@@ -88,7 +88,7 @@ func (s *Server) serve(x *exchange) error {
 	case keypath.NearMiss:
 		return s.fail(x, nearMiss.because("the path prefix is taken literally; write "+s.config.PathPrefix+" as it is, without repeated slashes, dot segments or escapes"))
 	case keypath.Garbled:
-		return s.fail(x, garbledPath.because("the path was rewritten before redis_proxy got it, and lost repeated slashes, dot segments or an escaped %, ? or #, so that the key as it was sent cannot be told; send a path without them, or let the site pass paths on unchanged"))
+		return s.fail(x, garbledPath.because("a rewrite before redis_proxy removed repeated slashes, dot segments or an escaped %, ? or # from the path, so the key as sent is unknown; send a path without them, or let the site pass paths on unchanged"))
 	}
 	allowed := s.config.Methods
 	if x.where == keypath.Collection {

@@ -11,7 +11,7 @@ const (
 	created  = "201 Created\nContent-Length: 0\nEtag: \"<etag>\"\nLocation: /cache/"
 	replaced = "200 OK\nCache-Control: no-cache\nContent-Length: 0\nEtag: \"<etag>\"\nX-Content-Type-Options: nosniff\n\n"
 
-	detailConflictOff = "the key exists, its value was left as it is; PUT would replace it, which `methods` in the configuration of redis_proxy switches on"
+	detailConflictOff = "the key exists, its value was left as it is; PUT would replace it, but it is not in `methods` in the configuration of redis_proxy"
 	detailConflict    = "the key exists, its value was left as it is; PUT replaces it"
 	detailVersion     = "the entry has another version than the request allows, nothing was changed; its ETag is in this answer"
 	detailWeak        = "nothing was changed: " + detailWeakMatch
@@ -136,7 +136,7 @@ func TestLimitsOfTheStore(t *testing.T) {
 	run(t, sitetest.New(t, "max_bytes 10"), []step{
 		{
 			"larger than all entries may be", "POST /cache/k\n\n0123456789",
-			sitetest.Problem(413, "key and value are larger than all entries together may be, which is what max_bytes says"),
+			sitetest.Problem(413, "key and value together are larger than max_bytes, the limit for all entries"),
 		},
 		{"just as large", "POST /cache/k\n\n012345678", created + "k\n\n"},
 	})

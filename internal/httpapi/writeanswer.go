@@ -32,7 +32,7 @@ func (s *Server) answerWrite(x *exchange, result store.Result) error {
 	case store.Conflict:
 		detail := "the key exists, its value was left as it is; PUT replaces it"
 		if !s.config.Methods.has(methodPut) {
-			detail = "the key exists, its value was left as it is; PUT would replace it, which `methods` in the configuration of redis_proxy switches on"
+			detail = "the key exists, its value was left as it is; PUT would replace it, but it is not in `methods` in the configuration of redis_proxy"
 		}
 		return s.answerProblem(x, problem{Status: http.StatusConflict, Detail: detail, SameValue: &result.SameValue})
 	case store.Absent:
@@ -47,7 +47,7 @@ func (s *Server) answerWrite(x *exchange, result store.Result) error {
 		}
 		return s.answerProblem(x, problem{Status: http.StatusPreconditionFailed, Detail: detail})
 	case store.TooLarge:
-		return s.answerProblem(x, problem{Status: http.StatusRequestEntityTooLarge, Detail: "key and value are larger than all entries together may be, which is what max_bytes says"})
+		return s.answerProblem(x, problem{Status: http.StatusRequestEntityTooLarge, Detail: "key and value together are larger than max_bytes, the limit for all entries"})
 	}
 	return nil
 }
