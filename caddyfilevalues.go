@@ -48,11 +48,11 @@ func oneValue(d *caddyfile.Dispenser) (string, error) {
 	case 1:
 		return args[0], nil
 	}
-	return "", d.Errf("%s: takes one value, and there are %d; put one that has spaces in double quotes", name, len(args))
+	return "", d.Errf("%s: takes one value, and there are %d; put a value with spaces in double quotes", name, len(args))
 }
 
 func missingValue(d *caddyfile.Dispenser, name string) error {
-	return d.Errf("%s: its value is missing; a variable {$NAME} that is not set leaves none, and a # behind a space begins a comment", name)
+	return d.Errf("%s: its value is missing; a variable {$NAME} that is not set gives no value, and a # after a space begins a comment", name)
 }
 
 func unmarshalList(d *caddyfile.Dispenser, list *[]string, check func([]string) error) error {

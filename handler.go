@@ -16,7 +16,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	key, where := h.server.Locate(r)
 	if where == keypath.Outside {
 		if h.reach.passedOn() {
-			h.logger.Warn("this handler has passed on all requests so far, since none was for path_prefix or a path below it; if its keys are asked for, check path_prefix, the matcher, and the handle, handle_path and rewrite directives around it (docs/sites.md)",
+			h.logger.Warn("this handler has passed on all requests so far, because none was at or below path_prefix; if clients do ask for its keys, check path_prefix, the matcher, and the handle, handle_path and rewrite directives around it (docs/sites.md)",
 				zap.String("path_prefix", h.PathPrefix), zap.Int("passed_on", passedUntilWarned))
 		}
 		return next.ServeHTTP(w, r)

@@ -58,7 +58,7 @@ func TestProvisionErrors(t *testing.T) {
 		{`{"key_prefix": "abc", "max_key_size": 3}`, "key_prefix: it has 3 bytes and leaves no room for a key"},
 		{`{"key_prefix": "{http.request.host}/", "max_key_size": 2}`, "key_prefix: it has 2 bytes and leaves no room for a key"},
 		{`{"trusted_origins": ["https://*.example.com"]}`, `trusted_origins: "https://*.example.com" has a wildcard: `},
-		{`{"local_ttl": 30}`, `local_ttl: 30ns is shorter than a millisecond; write it with a unit, such as "30s": a bare number in JSON is one of nanoseconds`},
+		{`{"local_ttl": 30}`, `local_ttl: 30ns is shorter than a millisecond; write it with a unit, such as "30s": a bare number in JSON means nanoseconds`},
 		{`{"redis_timeout": 1}`, "redis_timeout: 1ns is shorter than a millisecond"},
 		{`{"drain_timeout": 5}`, "drain_timeout: 5ns is shorter than a millisecond"},
 		{`{"stale_if_error": 999999}`, "stale_if_error: 999.999µs is shorter than a millisecond"},

@@ -98,7 +98,7 @@ func checkDuration(d caddy.Duration, zero zeroDuration) error {
 	case d < 0 || d == 0 && zero == notZero:
 		return errors.New(`must be greater than 0; write a duration such as "1s"`)
 	case d > 0 && time.Duration(d) < time.Millisecond:
-		return fmt.Errorf(`%v is shorter than a millisecond; write it with a unit, such as "30s": a bare number in JSON is one of nanoseconds`, time.Duration(d))
+		return fmt.Errorf(`%v is shorter than a millisecond; write it with a unit, such as "30s": a bare number in JSON means nanoseconds`, time.Duration(d))
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (l *load) start(t testing.TB) func() {
 
 // noRoom has the words of the answers without room: in the queue, for bodies of one client,
 // for all bodies.
-var noRoom = []string{"too many writes are waiting", "bodies that this client is sending", "so many bodies are arriving"}
+var noRoom = []string{"too many writes are waiting", "this client is already sending", "too many large bodies are arriving"}
 
 func (l *load) step(w *writer) {
 	a := w.step()

@@ -63,7 +63,7 @@ func TestBatchReads(t *testing.T) {
 		{"too many", "GET /cache?" + strings.Repeat("key=a&", 101), 400, "the query names 101 keys" + hint},
 		{"a bad key", "GET /cache?key=a&key=..", 400, `"..": the key has a . or .. segment, which clients resolve before they send a path`},
 		{"not UTF-8", "GET /cache?key=%ff", 400, `"\\xff": the key is not valid UTF-8`},
-		{"not local", "GET /cache?key=text&key=x\nCache-Control: only-if-cached", 504, "no fresh value is held locally, and only-if-cached forbids to ask the store; repeat the request without it"},
+		{"not local", "GET /cache?key=text&key=x\nCache-Control: only-if-cached", 504, "the local tier has no fresh value, and only-if-cached forbids asking the store; repeat the request without only-if-cached"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got, want := s.Send(c.request), sitetest.Problem(c.status, c.detail); got != want {

@@ -139,7 +139,7 @@ func (b *batchWriter) list(keys []string) {
 
 // logCut says why an answer was cut. Nothing else can.
 func (s *Server) logCut(err error) {
-	if c := s.config.Logger.Check(zapcore.DebugLevel, "answer cut, since the store failed after its beginning was sent"); c != nil {
+	if c := s.config.Logger.Check(zapcore.DebugLevel, "the answer was cut because the store failed after the beginning was sent"); c != nil {
 		c.Write(zap.Error(err))
 	}
 }

@@ -40,9 +40,9 @@ func mediaType(contentType string) string {
 func checkMultipart(media string) error {
 	switch media {
 	case "multipart/form-data":
-		return unsupportedType.because("the body is multipart/form-data (curl -F, or FormData in a browser), whose fields are not read; send the fields as application/x-www-form-urlencoded or as JSON, or the value alone with its own type; ?raw behind a key stores the body as it is")
+		return unsupportedType.because("the body is multipart/form-data (curl -F, or FormData in a browser), whose fields are not read; send the fields as application/x-www-form-urlencoded or as JSON, or the value alone with its own type; ?raw after a key stores the body as it is")
 	case "multipart/byteranges":
-		return unsupportedType.because("the body is multipart/byteranges, which holds parts of a value, and values are stored as a whole; send the whole value; ?raw behind a key stores the body as it is")
+		return unsupportedType.because("the body is multipart/byteranges, which holds parts of a value, and values are stored as a whole; send the whole value; ?raw after a key stores the body as it is")
 	}
 	return nil
 }

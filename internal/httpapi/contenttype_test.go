@@ -35,8 +35,8 @@ func TestContentTypesThatAreNone(t *testing.T) {
 }
 
 func TestMultipartBodies(t *testing.T) {
-	const form = "the body is multipart/form-data (curl -F, or FormData in a browser), whose fields are not read; send the fields as application/x-www-form-urlencoded or as JSON, or the value alone with its own type; ?raw behind a key stores the body as it is"
-	const parts = "the body is multipart/byteranges, which holds parts of a value, and values are stored as a whole; send the whole value; ?raw behind a key stores the body as it is"
+	const form = "the body is multipart/form-data (curl -F, or FormData in a browser), whose fields are not read; send the fields as application/x-www-form-urlencoded or as JSON, or the value alone with its own type; ?raw after a key stores the body as it is"
+	const parts = "the body is multipart/byteranges, which holds parts of a value, and values are stored as a whole; send the whole value; ?raw after a key stores the body as it is"
 	const body = "--x\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\nv\r\n--x--\r\n"
 	s := sitetest.New(t, "")
 	run(t, s, []step{

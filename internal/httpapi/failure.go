@@ -62,7 +62,7 @@ var engineFailures = map[engine.Kind]struct {
 }{
 	engine.KindNotLocal: {
 		refusal{http.StatusGatewayTimeout, running.OutcomeNotLocal},
-		"no fresh value is held locally, and only-if-cached forbids to ask the store; repeat the request without it",
+		"the local tier has no fresh value, and only-if-cached forbids asking the store; repeat the request without only-if-cached",
 	},
 	engine.KindQueueFull: {
 		refusal{http.StatusServiceUnavailable, running.OutcomeQueueFull},
@@ -82,7 +82,7 @@ var engineFailures = map[engine.Kind]struct {
 	},
 	engine.KindRefused: {
 		refusal{http.StatusServiceUnavailable, running.OutcomeRefused},
-		"the store answers with an error, nothing was changed; the log of this server tells which",
+		"the store answered with an error, nothing was changed; the log of this server says which",
 	},
 	engine.KindUnavailable: {
 		refusal{http.StatusServiceUnavailable, running.OutcomeUnavailable},
@@ -100,7 +100,7 @@ var particulars = []struct {
 	detail string
 }{
 	{running.ErrShareFull, "this client is already sending as many large bodies as one client may, nothing was changed; wait until they end, and repeat the request"},
-	{running.ErrBodiesFull, "so many bodies are arriving that there is no room for another large one, nothing was changed; repeat the request later"},
+	{running.ErrBodiesFull, "too many large bodies are arriving, nothing was changed; repeat the request later"},
 	{engine.ErrTooMuchAtOnce, "the store evicted as many entries as it may in one step, and this write needs more room; it was not applied, repeat the request"},
 }
 
@@ -116,9 +116,9 @@ var causeDetails = map[store.Cause]string{
 	store.Busy:            "the store is not ready for requests",
 	store.NoDatabase:      "the store does not have the database that this server is set up for",
 	store.TLS:             "the TLS connection to the store failed, or the store expects TLS",
-	store.NotRedis:        "no Redis that runs scripts answers where the store should be",
+	store.NotRedis:        "the server at the address of the store is not a Redis that runs scripts",
 	store.Elsewhere:       "another node of the cluster has the entries",
-	store.UnknownLayout:   "another version of this server keeps the entries in another layout",
+	store.UnknownLayout:   "another version of this server wrote the entries in another layout",
 	store.UnknownEviction: "another version of this server set an eviction policy that this one does not know",
 	store.WrongType:       "another program uses the keys of this cache in the store",
 }
@@ -132,7 +132,7 @@ func failureOf(err error) *failure {
 		case kind == engine.KindUnknown:
 			f.detail = cause + mayBeApplied
 		case kind.HasCause():
-			f.detail = cause + ", nothing was changed; the log of this server tells what to do"
+			f.detail = cause + ", nothing was changed; the log of this server says what to do"
 		}
 		return f
 	}

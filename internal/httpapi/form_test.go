@@ -31,7 +31,7 @@ func TestForms(t *testing.T) {
 		}
 	}
 	// As ISO-8859-1 these bytes are another text.
-	want := sitetest.Problem(400, `the form says that its charset is "iso-8859-1"; forms are read as UTF-8, so encode it so, and leave the charset out`)
+	want := sitetest.Problem(400, `the form names the charset "iso-8859-1", but forms are read as UTF-8; encode it as UTF-8, and leave the charset out`)
 	if got := s.Send(post("latin", "; charset=ISO-8859-1", "value=%C3%A9")); got != want {
 		t.Error(got)
 	}

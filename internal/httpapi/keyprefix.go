@@ -32,9 +32,9 @@ func CheckKeyPrefix(prefix string) error {
 	case strings.Count(prefix, "{") != strings.Count(prefix, "}"):
 		return fmt.Errorf("%q has a placeholder without its other brace; write both", prefix)
 	case strings.Contains(prefix, "{") && !strings.HasSuffix(prefix, "/"):
-		return fmt.Errorf("%q has a placeholder and no slash at its end; write one, so that no value of it makes the prefix reach into another one's keys", prefix)
+		return fmt.Errorf("%q has a placeholder and no slash at its end; add a slash, or one value of the placeholder could give access to the keys of another value", prefix)
 	case twoPlaceholders.MatchString(prefix):
-		return fmt.Errorf("%q has two placeholders without a slash between them; write one, since other values of both could make the same prefix", prefix)
+		return fmt.Errorf("%q has two placeholders without a slash between them; add one, because different values could make the same prefix", prefix)
 	case !utf8.ValidString(prefix):
 		return errors.New("it is not valid UTF-8; save the file as UTF-8")
 	case keypath.HasControl(prefix):
@@ -59,7 +59,7 @@ func CheckTenantCaching(keyPrefix, cacheControl string) error {
 	}
 	for _, m := range placeholder.FindAllStringSubmatch(keyPrefix, -1) {
 		if !isOfURL(m[1]) {
-			return fmt.Errorf("%q lets a cache between answer one tenant with the value of another, since key_prefix has %s, which is not known to be a part of the URL; add private (for browsers alone), no-cache or no-store", cacheControl, m[0])
+			return fmt.Errorf("%q lets a shared cache answer one tenant with the value of another, because key_prefix has %s, which is not known to be part of the URL; add private (only browsers cache then), no-cache or no-store", cacheControl, m[0])
 		}
 	}
 	return nil
@@ -124,9 +124,9 @@ func (s *Server) keyPrefixOf(r *http.Request) (string, error) {
 		s := caddy.ToString(value)
 		switch {
 		case s == "":
-			return nil, badRequest("the request has nothing to put in the place of {%s}, which key_prefix in the configuration of redis_proxy asks for", name)
+			return nil, badRequest("the request has no value for {%s}, which key_prefix in the configuration of redis_proxy needs", name)
 		case strings.Contains(s, "/"):
-			return nil, badRequest("what stands for {%s}, which key_prefix in the configuration of redis_proxy asks for, must not contain a slash", name)
+			return nil, badRequest("the value of {%s}, which key_prefix in the configuration of redis_proxy needs, must not contain a slash", name)
 		}
 		return s, nil
 	})
@@ -138,7 +138,7 @@ func (s *Server) checkFullKey(keyPrefix, key string) error {
 		return err
 	}
 	if err := keypath.CheckKey(keyPrefix+key, s.config.MaxKeySize); err != nil {
-		return fmt.Errorf("with what key_prefix puts before the key: %w", err)
+		return fmt.Errorf("with the prefix that key_prefix adds: %w", err)
 	}
 	return nil
 }

@@ -109,9 +109,9 @@ func escapeAll(s string) string {
 func TestARequestWithoutItsWholePrefixIsRefused(t *testing.T) {
 	s := sitetest.New(t, "key_prefix {http.request.header.X-Tenant}/\nmax_key_size 10\nmethods GET POST PUT DELETE")
 	const vary = "Vary: X-Tenant"
-	missing := sitetest.Problem(400, "the request has nothing to put in the place of {http.request.header.X-Tenant}, which key_prefix in the configuration of redis_proxy asks for", vary)
-	slash := sitetest.Problem(400, "what stands for {http.request.header.X-Tenant}, which key_prefix in the configuration of redis_proxy asks for, must not contain a slash", vary)
-	const large = "with what key_prefix puts before the key: the key has 11 bytes; max_key_size allows 10"
+	missing := sitetest.Problem(400, "the request has no value for {http.request.header.X-Tenant}, which key_prefix in the configuration of redis_proxy needs", vary)
+	slash := sitetest.Problem(400, "the value of {http.request.header.X-Tenant}, which key_prefix in the configuration of redis_proxy needs, must not contain a slash", vary)
+	const large = "with the prefix that key_prefix adds: the key has 11 bytes; max_key_size allows 10"
 	run(t, s, []step{
 		{"GET", "GET /cache/k", missing},
 		{"POST", "POST /cache/k\n\nv", missing},
@@ -121,8 +121,8 @@ func TestARequestWithoutItsWholePrefixIsRefused(t *testing.T) {
 		{"empty", "GET /cache/k\nX-Tenant:", missing},
 		{"a key in the body", "POST /cache\nContent-Type: application/json\n\n{\"key\": \"k\", \"value\": 1}", missing},
 		{"a slash, which would reach into another one's keys", "GET /cache/k\nX-Tenant: a/b", slash},
-		{"a tenant that is a dot segment", "GET /cache/k\nX-Tenant: ..", sitetest.Problem(400, "with what key_prefix puts before the key: the key has a . or .. segment, which clients resolve before they send a path", vary)},
-		{"a tenant that is not UTF-8", "GET /cache/k\nX-Tenant: \xff", sitetest.Problem(400, "with what key_prefix puts before the key: the key is not valid UTF-8", vary)},
+		{"a tenant that is a dot segment", "GET /cache/k\nX-Tenant: ..", sitetest.Problem(400, "with the prefix that key_prefix adds: the key has a . or .. segment, which clients resolve before they send a path", vary)},
+		{"a tenant that is not UTF-8", "GET /cache/k\nX-Tenant: \xff", sitetest.Problem(400, "with the prefix that key_prefix adds: the key is not valid UTF-8", vary)},
 		{"no key", "GET /cache/\nX-Tenant: a", sitetest.Problem(400, "the key is empty; name one in the path, /cache/{key}, or leave the last slash out to create an entry whose key is in the body", vary)},
 		{"the largest key", "GET /cache/12345678\nX-Tenant: a", sitetest.Problem(404, "no entry has this key; POST creates one", "Cache-Status: redis_proxy; fwd=uri-miss; detail=absent", vary)},
 		{"a larger one", "GET /cache/123456789\nX-Tenant: a", sitetest.Problem(400, large, vary)},
@@ -168,7 +168,7 @@ func TestAnETagOfOneTenantIsNotThatOfAnother(t *testing.T) {
 }
 
 func TestCachesMustNotMixTenants(t *testing.T) {
-	const hint = ", which is not known to be a part of the URL; add private (for browsers alone), no-cache or no-store"
+	const hint = ", which is not known to be part of the URL; add private (only browsers cache then), no-cache or no-store"
 	for _, c := range []struct{ keyPrefix, cacheControl, refused string }{
 		{"{http.request.header.X-Tenant}/", "max-age=60", "{http.request.header.X-Tenant}"},
 		{"{http.request.header.X-Tenant}/", "public, s-maxage=60", "{http.request.header.X-Tenant}"},

@@ -82,7 +82,7 @@ func (s *Server) checkConditions(x *exchange, version store.Version, v *represen
 		detail := "the entry has another version than If-Match asks for; its ETag is in this answer"
 		switch {
 		case v.etag == "":
-			detail = "the entry has no ETag yet, since somebody else wrote it to the store; If-Match: * is all that matches it"
+			detail = "the entry has no ETag yet, because another program wrote it to the store; only If-Match: * matches it"
 		case failsWeakly(x.r.Header, version):
 			detail = detailWeakMatch
 		}

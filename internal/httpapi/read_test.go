@@ -109,7 +109,7 @@ X-Content-Type-Options: nosniff
 `},
 		{
 			"only-if-cached of another", "GET /cache/other\nCache-Control: only-if-cached",
-			sitetest.Problem(504, "no fresh value is held locally, and only-if-cached forbids to ask the store; repeat the request without it"),
+			sitetest.Problem(504, "the local tier has no fresh value, and only-if-cached forbids asking the store; repeat the request without only-if-cached"),
 		},
 		{
 			"no-cache of an absent key", "GET /cache/other\nCache-Control: no-cache",
@@ -255,8 +255,8 @@ func TestPassErrors(t *testing.T) {
 	s := sitetest.New(t, "pass_errors")
 	run(t, s, []step{
 		{"an absent key", "GET /cache/k", "404 Not Found\n" + statusAbsent + "\nContent-Length: 54\nContent-Type: text/plain\n\nhandle_errors: " + detailAbsent},
-		{"a method", "PUT /cache/k\n\nv", "405 Method Not Allowed\nAllow: GET, HEAD, POST, OPTIONS\nContent-Length: 96\nContent-Type: text/plain\n\n" +
-			"handle_errors: PUT is switched off; `methods` in the configuration of redis_proxy switches it on"},
+		{"a method", "PUT /cache/k\n\nv", "405 Method Not Allowed\nAllow: GET, HEAD, POST, OPTIONS\nContent-Length: 94\nContent-Type: text/plain\n\n" +
+			"handle_errors: PUT is switched off: it is not in `methods` in the configuration of redis_proxy"},
 	})
 }
 

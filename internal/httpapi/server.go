@@ -124,7 +124,7 @@ func (s *Server) serve(x *exchange) error {
 	case s.config.Methods.has(method):
 		detail = x.r.Method + " needs a key: " + s.pathPrefix + "/{key}"
 	case method != 0:
-		detail = x.r.Method + " is switched off; `methods` in the configuration of redis_proxy switches it on"
+		detail = x.r.Method + " is switched off: it is not in `methods` in the configuration of redis_proxy"
 	}
 	return s.fail(x, notAllowed.because(detail))
 }

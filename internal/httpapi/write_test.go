@@ -53,7 +53,7 @@ X-Content-Type-Options: nosniff
 
 func TestMethods(t *testing.T) {
 	off := func(method string) string {
-		return sitetest.Problem(405, method+" is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: GET, HEAD, POST, OPTIONS")
+		return sitetest.Problem(405, method+" is switched off: it is not in `methods` in the configuration of redis_proxy", "Allow: GET, HEAD, POST, OPTIONS")
 	}
 	s := sitetest.New(t, "")
 	run(t, s, []step{
@@ -65,14 +65,14 @@ func TestMethods(t *testing.T) {
 		},
 		{"OPTIONS", "OPTIONS /cache/k", "204 No Content\nAllow: GET, HEAD, POST, OPTIONS\n\n"},
 		{"OPTIONS of the collection", "OPTIONS /cache", "204 No Content\nAllow: GET, HEAD, POST, OPTIONS\n\n"},
-		{"PUT of the collection", "PUT /cache", sitetest.Problem(405, "PUT is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: GET, HEAD, POST, OPTIONS")},
+		{"PUT of the collection", "PUT /cache", sitetest.Problem(405, "PUT is switched off: it is not in `methods` in the configuration of redis_proxy", "Allow: GET, HEAD, POST, OPTIONS")},
 	})
 	run(t, sitetest.New(t, "methods GET"), []step{
 		{
 			"HEAD is off", "HEAD /cache/k",
-			strings.SplitAfter(sitetest.Problem(405, "HEAD is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: GET, OPTIONS"), "\n\n")[0],
+			strings.SplitAfter(sitetest.Problem(405, "HEAD is switched off: it is not in `methods` in the configuration of redis_proxy", "Allow: GET, OPTIONS"), "\n\n")[0],
 		},
-		{"POST is off", "POST /cache", sitetest.Problem(405, "POST is switched off; `methods` in the configuration of redis_proxy switches it on", "Allow: GET, OPTIONS")},
+		{"POST is off", "POST /cache", sitetest.Problem(405, "POST is switched off: it is not in `methods` in the configuration of redis_proxy", "Allow: GET, OPTIONS")},
 	})
 }
 

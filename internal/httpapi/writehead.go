@@ -30,7 +30,7 @@ func checkWriteHead(r *http.Request) error {
 		}
 	}
 	if slices.Contains(r.Header["Upload-Complete"], "?0") || slices.Contains(r.Header["Upload-Incomplete"], "?1") {
-		return badRequest("the request says that its body is the begin of an upload, and uploads cannot be resumed; send the whole value in one request")
+		return badRequest("the request says that its body is the beginning of an upload, and uploads cannot be resumed; send the whole value in one request")
 	}
 	for _, name := range methodHeaders {
 		for _, method := range r.Header[name] {
@@ -63,5 +63,5 @@ func checkMethod(r *http.Request, where, method string) error {
 	if strings.EqualFold(strings.TrimSpace(method), r.Method) {
 		return nil
 	}
-	return badRequest("%s asks for the method %q in a %s, and does not count; send the request with the method that it is for", where, method, r.Method)
+	return badRequest("%s asks for the method %q, but the request is a %s; send it with the method that you mean", where, method, r.Method)
 }

@@ -12,9 +12,9 @@ func TestWhatWouldMakeAnotherWriteIsRefused(t *testing.T) {
 	part := func(name string) string {
 		return bad(name + " says that the body is only a part of the value, and values are stored as a whole; send the whole value in one request, without " + name)
 	}
-	begun := bad("the request says that its body is the begin of an upload, and uploads cannot be resumed; send the whole value in one request")
+	begun := bad("the request says that its body is the beginning of an upload, and uploads cannot be resumed; send the whole value in one request")
 	method := func(where, asked, sent string) string {
-		return bad(fmt.Sprintf("%s asks for the method %q in a %s, and does not count; send the request with the method that it is for", where, asked, sent))
+		return bad(fmt.Sprintf("%s asks for the method %q, but the request is a %s; send it with the method that you mean", where, asked, sent))
 	}
 	s := sitetest.New(t, "methods GET POST PUT DELETE")
 	run(t, s, []step{

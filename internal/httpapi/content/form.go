@@ -100,7 +100,7 @@ func DecodeForm(body []byte, contentType string) (Content, error) {
 		return Content{}, fmt.Errorf("unknown field %q%s", unknown, hint)
 	case !isASCII && charset != "" && charset != "utf-8":
 		// Read as UTF-8 it would be another text.
-		return Content{}, fmt.Errorf("the form says that its charset is %q; forms are read as UTF-8, so encode it so, and leave the charset out", charset)
+		return Content{}, fmt.Errorf("the form names the charset %q, but forms are read as UTF-8; encode it as UTF-8, and leave the charset out", charset)
 	}
 	return c, nil
 }
