@@ -103,7 +103,7 @@ func TestAdminDeletesByPrefixWhileOthersWrite(t *testing.T) {
 		return get(t, s.plain, there+"drop/7").StatusCode == http.StatusNotFound
 	})
 
-	// An empty prefix does not delete everything. To confirm needs the right name.
+	// An empty prefix does not delete everything. confirm must be the namespace.
 	for _, query := range []string{"", "?prefix=", "?confirm=", "?confirm=other", "?prefix=a&confirm=cache", "?prefx=a"} {
 		s.ask(http.StatusBadRequest, "DELETE", cache+"/keys"+query)
 	}

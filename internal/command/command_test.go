@@ -20,7 +20,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// patience bounds waiting for what must happen; a machine may be busy.
+// patience bounds how long a test waits for an event, on a busy machine too.
 const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
@@ -69,7 +69,7 @@ func succeed(t testing.TB, args ...string) (stdout, stderr string) {
 	return stdout, stderr
 }
 
-// namespace is one that a test looks into.
+// namespace is a namespace in Redis whose entries a test reads.
 type namespace struct {
 	*redisstore.Store
 	t testing.TB

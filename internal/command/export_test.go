@@ -209,9 +209,8 @@ func TestAnExportIsNotContinuedFromACacheThatWasFilledAnew(t *testing.T) {
 	}
 }
 
-// kill starts a command, and sends it a signal as soon as it has done something.
-// From then on the proxy holds up what the command asks of Redis: it must not
-// end before.
+// kill starts a command, and sends it a signal as soon as it has done something. From then on
+// the proxy delays the command's calls to Redis, so the command cannot end earlier.
 func kill(t *testing.T, proxy *faultproxy.Proxy, signal os.Signal, hasDone func() bool, args ...string) (code int, errors string) {
 	t.Helper()
 	release := make(chan struct{})

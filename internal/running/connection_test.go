@@ -10,8 +10,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/sitetest"
 )
 
-// startWithUsers starts a Redis that demands one of these users, whose passwords
-// would have to be escaped in a URL.
+// startWithUsers starts a Redis that needs a login as one of these users. In a URL their
+// passwords would need escapes.
 func startWithUsers(t testing.TB, users ...string) *redistest.Server {
 	t.Helper()
 	server := redistest.Start(t)

@@ -48,8 +48,8 @@ func gather(t *testing.T, ctx caddy.Context) map[string]metricFamily {
 	return all
 }
 
-// allMetrics returns the metrics of a handler over Redis after some requests. There are
-// no others.
+// allMetrics returns the metrics of a handler over Redis after some requests. A handler has no
+// other metrics.
 func allMetrics(t *testing.T) map[string]metricFamily {
 	t.Helper()
 	ctx := sitetest.Context(t)
@@ -190,8 +190,8 @@ func value(t *testing.T, from prometheus.Gatherer, name string, want map[string]
 	return 0
 }
 
-// TestErrorsAreThereBeforeTheFirst: an alert on an increase would otherwise miss the
-// first error.
+// TestErrorsAreThereBeforeTheFirst checks that error counters begin at 0: otherwise an alert
+// on an increase would miss the first error.
 func TestErrorsAreThereBeforeTheFirst(t *testing.T) {
 	ofReads := []string{"failed", "timeout", "unavailable", "refused", "closed"}
 	ofWrites := append([]string{"queue_full", "unknown"}, ofReads...)

@@ -1,9 +1,9 @@
-// Requests to the server that the page comes from, and to no other.
+// Requests to the server that sent the page, and to no other server.
 
-/** How long an answer may take: more than redis_timeout usually is. */
+/** The longest time for an answer, in milliseconds: more than redis_timeout usually is. */
 const patience = 8000;
 
-/** What the server said instead of an answer. status 0: it said nothing. */
+/** An error that the server answered, or, with status 0, the lack of an answer. */
 export class Failure extends Error {
   constructor(status, message) {
     super(message);

@@ -1,5 +1,5 @@
-// The page: asks for figures every two seconds while somebody looks, and says
-// so plainly when there is no answer, or when Redis is down.
+// The page. It requests figures every two seconds while its tab is visible, and shows when
+// the server does not answer or Redis is down.
 
 import { Failure, readCache, readCaches, readKeys } from './api.js';
 import { byId, make, setText } from './dom.js';
@@ -33,7 +33,7 @@ let downSince = 0;
 let isSinceOpened = false; // it was down when the page first asked
 let listedAt = 0;
 let keysAt = 0;
-let full = null; // how full the store was when it was last known
+let full = null; // the last known size of the store
 const limits = { next: 10, valued: 10 };
 const asOf = { next: 0, valued: 0 }; // when an order was read last
 
@@ -65,13 +65,13 @@ async function poll() {
   }
   const pause = Math.min(slowest, interval * 2 ** Math.min(failures, 5) / (failures ? 2 : 1));
   nextTry = Date.now() + pause;
-  // Before anything is shown: whatever goes wrong there, it asks again.
+  // The timer is set before anything is shown. So an error there does not stop it.
   if (!document.hidden) timer = setTimeout(poll, isAskedAgain ? 0 : pause);
   showState();
   if (!silentSince) void readTables();
 }
 
-/** What went wrong. What is no Failure is an answer that the page cannot take. */
+/** The text of an error. An error that is no Failure comes from an answer of unknown form. */
 function reason(error) {
   if (!(error instanceof Failure)) return `this page does not understand the answer (${error.message}); reload it`;
   return error.status === 401 || error.status === 403 ? `the server refuses (${error.status}); reload the page to sign in` : error.message;
@@ -111,7 +111,7 @@ function choose(chosen) {
   clearTables(orders, 'Not read yet.');
 }
 
-/** Shows an answer, or keeps the one before it if this one cannot be shown. */
+/** Shows an answer. If that fails, the answer before it stays. */
 function take(answer) {
   const last = cache;
   try {
@@ -145,13 +145,13 @@ function show(answer, isFirst) {
   setText(byId('since'), `Counted since ${moment(cache.figures.since)}, by this node alone. Keys and bytes are those of the whole store.`);
 }
 
-/** The order of the keys, less often: each is a call to the store. */
+/** Reads the order of the keys. It does so less often, because each read is a call to the store. */
 async function readTables() {
   if (!cache?.store_state.ready || Date.now() - keysAt < keysInterval) return;
   const asked = id;
   keysAt = Date.now();
   try {
-    // One after the other: a page that watches a store should not crowd it.
+    // One after the other, to put less load on the store.
     for (const order of orders) {
       const { keys, cursor } = await readKeys(asked, order, limits[order]);
       if (asked !== id) return;
@@ -227,7 +227,7 @@ function showBanner(isSilent, isDown, name) {
   setText(byId('banner-title'), title);
   setText(byId('banner-text'), text);
 
-  // Spoken when it changes, not at every poll.
+  // A screen reader speaks this. So it changes with the state only, not at every poll.
   const state = isSilent ? 'silent' : isDown ? 'down' : cache ? 'up' : '';
   if (state !== told) {
     if (title) setText(byId('announce'), `${title} ${text}`);

@@ -1,5 +1,5 @@
-// One chart: lines, or areas upon each other, over the samples of the history.
-// A series is told by its line style, pattern and label, not by colour alone.
+// A chart with lines, or with stacked areas, over the samples of the history. Line style,
+// pattern and label tell series apart, not colour alone.
 
 import { draw, make, setText } from './dom.js';
 import { none } from './format.js';
@@ -30,8 +30,8 @@ export class Chart {
 
   /**
    * series: [{ name, label, value(sample, interval) }]; a value that is not a
-   * number leaves a gap. stacked: areas instead of lines. largest: where the
-   * axis ends, if not at the data.
+   * number makes a gap. stacked: areas instead of lines. largest: the end of the axis, if
+   * not that of the data.
    */
   constructor({ id, title, series, format, axis = format, stacked = false, largest }, onMove) {
     Object.assign(this, { id, title, series, format, axis, stacked, largest });
@@ -75,7 +75,7 @@ export class Chart {
     this.#draw();
   }
 
-  /** Shows the values of one sample, or with null those of the latest. */
+  /** Shows the values of one sample, or of the latest sample if index is null. */
   point(index) {
     this.#cursor = index;
     const plot = this.#plot;
@@ -112,8 +112,7 @@ export class Chart {
     return nearest;
   }
 
-  // The right edge is the latest sample, not this machine's clock: the two may
-  // differ.
+  // The right edge is the time of the latest sample: the clock of this machine may differ.
   #x(index) {
     const last = Date.parse(this.#samples.at(-1).at);
     const ago = (last - Date.parse(this.#samples[index].at)) / 1000;
@@ -157,7 +156,7 @@ export class Chart {
             plot.append(draw('polygon', { class: `area ${name}`, points }), ...pattern(name, width, height, this.id, points));
           }
         }
-        // Where a stacked series has nothing, its line would only hide another's.
+        // If a stacked series is 0, its line would hide that of another series.
         const has = (i) => !this.stacked || [i - 1, i, i + 1].some((j) => rows[j]?.[s] > 0);
         for (const run of this.#runs(values.map((v, i) => (has(i) ? v : NaN)))) {
           const points = run.map((i) => `${x[i].toFixed(1)},${y(values[i]).toFixed(1)}`);
@@ -167,7 +166,7 @@ export class Chart {
         }
         if (this.stacked) values.forEach((v, i) => { floor[i] = v; });
       });
-      // Where two lines are one, the dashes of the later one show both.
+      // If two lines overlap, the dashes of the later one show both.
       plot.append(...lines);
     }
     this.#svg.replaceChildren(plot);
@@ -175,7 +174,7 @@ export class Chart {
     this.point(this.#cursor);
   }
 
-  /** Runs of samples that follow one another and have a value. */
+  /** Runs of consecutive samples that have a value. */
   #runs(values) {
     const runs = [];
     let before = -Infinity;

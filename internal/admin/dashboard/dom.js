@@ -1,5 +1,5 @@
-// Elements. Keys and values come from anyone, so text is only ever set as
-// text: nothing here, or anywhere in this page, parses HTML.
+// Elements. Anyone may have written keys and values. So text is always set as text: nothing
+// in this page parses HTML.
 
 const svgNamespace = 'http://www.w3.org/2000/svg';
 
@@ -23,14 +23,14 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** Sets text only if it differs: else a screen reader may read it again. */
+/** Sets text only if it differs. Otherwise a screen reader may read it again. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
 /**
- * Replaces the rows of a table's body. The focus stays where it was: on the
- * control of the same key, or where that is gone, on that of the same row.
+ * Replaces the rows of a table's body. The focus stays on the button of the same key or, if
+ * that key is gone, moves to the button in the same row.
  */
 export function setRows(table, rows) {
   const body = table.tBodies[0];

@@ -1,12 +1,12 @@
-// What the counters say: shares, rates and percentiles. All counters only
-// grow, so that what happened is the difference of two readings.
+// Shares, rates and percentiles from the counters. Counters only grow. So the difference of
+// two readings is the number of events between them.
 
 const reads = ['local', 'store', 'absent', 'stale'];
 
-/** Outcomes that are the server's trouble, not an answer the client asked for. */
+/** Outcomes in which the server failed, not the client. */
 const troubles = new Set(['failed', 'queue_full', 'unavailable', 'timeout', 'refused', 'unknown', 'closed']);
 
-/** GETs of keys by where they were answered from, over the samples of a history. */
+/** GETs of keys by the source of their answers, over the samples of a history. */
 export function answers(samples) {
   const sum = { local: 0, store: 0, absent: 0, stale: 0 };
   for (const sample of samples) {
@@ -15,7 +15,7 @@ export function answers(samples) {
   return sum;
 }
 
-/** The same since the process counts. */
+/** The same since the counters began. */
 export function answersSinceStart(requests) {
   const sum = { local: 0, store: 0, absent: 0, stale: 0 };
   for (const name of reads) sum[name] = (requests?.get?.[name] ?? 0) + (requests?.batch_get?.[name] ?? 0);
@@ -27,7 +27,7 @@ export const total = (answered) => reads.reduce((sum, name) => sum + answered[na
 /** The share of GETs that found a value; NaN if there were none. */
 export const hitRatio = (answered) => 1 - answered.absent / total(answered);
 
-/** Requests of a reading: all, reads, writes, and those that met trouble. */
+/** Requests of a reading: all, reads, writes, and those that failed. */
 export function requestTotals(requests = {}) {
   const sum = { all: 0, reads: 0, writes: 0, troubles: 0 };
   for (const [operation, outcomes] of Object.entries(requests)) {
@@ -41,7 +41,7 @@ export function requestTotals(requests = {}) {
   return sum;
 }
 
-/** What a histogram counted since an earlier reading; all of it without one. */
+/** A histogram of the events since an earlier reading, or of all events without one. */
 export function since(histogram, earlier) {
   if (!earlier || earlier.counts?.length !== histogram.counts.length) return histogram;
   return {
@@ -62,8 +62,8 @@ export const size = (histogram) => (histogram?.counts ?? []).reduce((sum, n) => 
 export const mean = (histogram) => (histogram ? histogram.sum / size(histogram) : NaN);
 
 /**
- * The value below which a share of what was counted lies, interpolated in its
- * bucket. beyond: it is only known to be more than the value.
+ * The value below which a share of the counted values lies, interpolated in its bucket.
+ * beyond: the real value is larger than the returned one.
  */
 export function quantile(histogram, share) {
   const wanted = share * size(histogram);
@@ -82,8 +82,8 @@ export function quantile(histogram, share) {
 }
 
 /**
- * Readings of the last minute, to take differences from. Those of a process
- * that has started anew, or of another cache, count for nothing.
+ * Readings of the last minute, to take differences from. Readings from before a restart of
+ * the process, or of another cache, are dropped.
  */
 export class Readings {
   #all = [];
@@ -111,7 +111,7 @@ export class Readings {
     return this.#all.map((r) => value(r.figures));
   }
 
-  /** A value for each two readings that follow one another. */
+  /** A value for each pair of consecutive readings. */
   steps(value) {
     return this.#all.slice(1).map((r, i) => value(this.#all[i].figures, r.figures));
   }

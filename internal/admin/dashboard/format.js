@@ -29,7 +29,7 @@ export function rate(n) {
 export function percent(share) {
   if (!Number.isFinite(share)) return none;
   const p = share * 100;
-  // 99.96 % is not 100 %: the last misses are what one looks for.
+  // 99.96 % is not 100 %: the few misses matter.
   if (p < 100 && p > 99.9) return '> 99.9 %';
   if (p > 0 && p < 0.1) return '< 0.1 %';
   return p.toFixed(p === 0 || p === 100 ? 0 : 1) + ' %';

@@ -1,5 +1,5 @@
-// JSON as it was sent. JSON.parse would round long numbers and drop duplicate
-// names, and a page that shows a value must show that value.
+// JSON as it was sent. JSON.parse would round long numbers and drop duplicate names, but the
+// page must show the stored value.
 
 const space = /[ \t\r\n]*/y;
 const string = /"(?:[^"\\]|\\.)*"/y;
@@ -47,7 +47,7 @@ export function member(text, name) {
 export function pretty(text) {
   const out = [];
   let depth = 0;
-  // Of a thousand levels nobody sees the indentation, which grows with their square.
+  // Indentation stops at some depth: for deep nesting its size grows with the square.
   const line = () => out.push('\n', '  '.repeat(Math.min(Math.max(0, depth), 40)));
   const all = tokens(text);
   all.forEach((t, i) => {

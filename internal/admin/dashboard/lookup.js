@@ -5,9 +5,9 @@ import { byId, make } from './dom.js';
 import { bytes, count, decimal, none } from './format.js';
 import { member, pretty } from './json.js';
 
-/** More of a value than this would only slow the page down. In bytes. */
+/** The most bytes of a value on the page: more would slow it down. */
 const mostText = 64 * 1024;
-const mostRaw = 3 * 1024; // which are shown as a third more characters
+const mostRaw = 3 * 1024; // in base64, which has a third more characters
 
 export class Lookup {
   #cache = () => null;
@@ -16,7 +16,7 @@ export class Lookup {
   #input = byId('key');
   #found = byId('found');
 
-  /** cache returns the id of the cache to look in. */
+  /** cache returns the id of the cache to look the key up in. */
   constructor(cache) {
     this.#cache = cache;
     this.#form.addEventListener('submit', (event) => {
@@ -56,7 +56,7 @@ export class Lookup {
     } catch (error) {
       content = [refusal(key, error instanceof Failure ? error : new Failure(0, 'this page does not understand the answer'))];
     }
-    if (turn !== this.#latest) return; // another key was asked for meanwhile
+    if (turn !== this.#latest) return; // another look-up has begun meanwhile
     this.#found.hidden = false;
     this.#found.replaceChildren(...content);
   }
@@ -95,7 +95,7 @@ function result(text) {
   ];
 }
 
-/** What to show of a value: what it is, its text, and what was left out. */
+/** Returns a label for a value, its text, and a note if the value was cut. */
 function valueOf(entry, text) {
   const cut = (most) => (entry.value_bytes > most ? `: the first ${bytes(most)} of ${bytes(entry.value_bytes)}` : '');
   if (typeof entry.base64 === 'string') {
