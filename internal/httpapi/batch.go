@@ -12,19 +12,19 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
-// maxBatchKeys is how many keys one batch read may name.
+// maxBatchKeys is the largest number of keys in one batch read.
 const maxBatchKeys = 100
 
 const batchHint = "; name 1 to 100 keys, as in ?key=a&key=b"
 
-// errAnswerCut says that a request failed after the header of its answer was
-// sent. The connection, or the stream, has to end without a proper end of the
-// answer: a client must not take a part of it for the whole.
+// errAnswerCut says that a request failed after the header of its answer was sent. The
+// connection or stream must then break off, or the client would take a part of the
+// answer for the whole.
 var errAnswerCut = errors.New("the answer was cut")
 
-// serveBatch answers GET of the collection, which names keys in its query. The
-// answer is written as it is read, so that its size is not that of a buffer. HEAD
-// reads the same, and writes nothing.
+// serveBatch answers GET and HEAD of the collection. The query names the keys. It
+// writes the answer while it reads from the store, so no buffer has to hold the whole
+// answer. HEAD reads the same entries, and writes no body.
 func (s *Server) serveBatch(x *exchange) error {
 	keys, err := s.batchKeys(x.r.URL.RawQuery, x.keyPrefix)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Server) serveBatch(x *exchange) error {
 		}
 		keys = keys[len(answers):]
 		if to.flush() != nil {
-			return nil // the client has left, and no more is read for it
+			return nil // the client is gone
 		}
 		if answers, err = steps.next(x.r.Context(), s.config.Cache.Engine, read); err != nil {
 			x.rec.outcome = failureOf(err).outcome
@@ -81,7 +81,7 @@ func (s *Server) setBatchHeaders(header http.Header, status string) {
 	}
 }
 
-// batchKeys returns the keys that a query names, each once.
+// batchKeys returns the keys in a query, without duplicates.
 func (s *Server) batchKeys(query, keyPrefix string) ([]string, error) {
 	var keys []string
 	n := 0
@@ -106,7 +106,7 @@ func (s *Server) batchKeys(query, keyPrefix string) ([]string, error) {
 	return keys, nil
 }
 
-// quotedKey shows a key that may be anything.
+// quotedKey quotes a key that was not checked, for an error.
 func quotedKey(key string) string {
 	if !utf8.ValidString(key) {
 		return strconv.QuoteToASCII(key)
@@ -114,8 +114,9 @@ func quotedKey(key string) string {
 	return strconv.Quote(key)
 }
 
-// batchCacheStatus says that all came from the local tier, and for how long it
-// will, or that the store was asked, or will be for the rest.
+// batchCacheStatus returns the Cache-Status of a batch read. It is a hit if all answers
+// came from the local tier; the entry that expires first gives the ttl. isRest tells
+// that the store will be asked for more keys.
 func batchCacheStatus(answers []engine.Answer, read engine.Read, isRest bool) string {
 	least := answers[0]
 	for _, a := range answers {

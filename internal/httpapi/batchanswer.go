@@ -14,16 +14,16 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
-// batchSteps reads the keys of a batch read, as many at a time as the engine
-// takes, until their values have no more room in the answer.
+// batchSteps reads the keys of a batch read in steps. The engine decides how many keys
+// a step has. The steps end when the answer is full.
 type batchSteps struct {
-	keys      []string // that are not read yet
+	keys      []string // not read yet
 	keyPrefix string
 	room      store.Room
 }
 
-// next returns answers for the first of the keys that are left: none if there are
-// no more, or no more room.
+// next returns answers for the next keys, in their order. It returns none when all keys
+// are read or the answer is full.
 func (s *batchSteps) next(ctx context.Context, e *engine.Engine, read engine.Read) ([]engine.Answer, error) {
 	if len(s.keys) == 0 {
 		return nil, nil
@@ -44,19 +44,19 @@ func (s *batchSteps) next(ctx context.Context, e *engine.Engine, read engine.Rea
 		if a.Entry == nil {
 			continue
 		}
-		// Only the first value may have more than there is room.
+		// Only the first value may be larger than the room.
 		s.room.Enough = max(0, s.room.Enough-int64(len(a.Entry.Data)))
 		s.room.Most = s.room.Enough
 	}
 	return answers, nil
 }
 
-// batchBuffer is how much of an answer is written at once.
+// batchBuffer is the number of bytes that are written at once.
 const batchBuffer = 32 << 10
 
-// batchWriter writes the answer to a batch read: the entries in the order of the
-// keys, then the keys that have none, and those that have no room. The keys are
-// without the prefix with which the store knows them.
+// batchWriter writes the answer to a batch read: the entries in the order of the keys,
+// then the absent keys, then the omitted ones. The keys are without keyPrefix, which
+// the keys in the store begin with.
 type batchWriter struct {
 	to        *bufio.Writer
 	keyPrefix string
@@ -71,7 +71,7 @@ func newBatchWriter(w io.Writer, keyPrefix string) *batchWriter {
 	return b
 }
 
-// Errors are kept by the bufio.Writer, and returned by flush.
+// write ignores errors: the bufio.Writer keeps the first one, and flush returns it.
 func (b *batchWriter) write(s string) { _, _ = b.to.WriteString(s) }
 
 func (b *batchWriter) quote(s string) {
@@ -81,7 +81,7 @@ func (b *batchWriter) quote(s string) {
 
 func (b *batchWriter) flush() error { return b.to.Flush() }
 
-// add writes the envelope of a value with its etag; for one that has no envelope,
+// add writes an entry: its envelope and etag. A raw value has no envelope; add writes
 // its bytes in base64 and its content type.
 func (b *batchWriter) add(key string, a engine.Answer) {
 	if a.Entry == nil {
@@ -113,7 +113,7 @@ func (b *batchWriter) add(key string, a engine.Answer) {
 	_ = b.to.WriteByte(envelopeEnd)
 }
 
-// end writes what comes behind the entries.
+// end writes the lists after the entries.
 func (b *batchWriter) end(omitted []string) {
 	b.write(`],"absent":`)
 	b.list(b.absent)
@@ -137,7 +137,7 @@ func (b *batchWriter) list(keys []string) {
 	_ = b.to.WriteByte(']')
 }
 
-// logCut says why an answer was cut. Nothing else can.
+// logCut logs why an answer was cut. The answer itself cannot say it any more.
 func (s *Server) logCut(err error) {
 	if c := s.config.Logger.Check(zapcore.DebugLevel, "the answer was cut because the store failed after the beginning was sent"); c != nil {
 		c.Write(zap.Error(err))

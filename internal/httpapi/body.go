@@ -6,8 +6,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
-// readContent reads the body and says what it stores. An error is one that
-// fail takes.
+// readContent reads the body and returns the value and key in it. An error is one for
+// fail.
 func (s *Server) readContent(x *exchange, room *room) (content.Content, error) {
 	raw := x.r.URL.RawQuery != "" && wantsRaw(x.r.URL.RawQuery)
 	contentType, err := sentContentType(x.r.Header)

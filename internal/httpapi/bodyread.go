@@ -16,8 +16,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
-// readBody reads no further than one byte over the limit. The bytes belong to
-// the caller.
+// readBody reads the body, at most one byte more than max_value_size. The caller owns
+// the bytes.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, room *room) ([]byte, error) {
 	switch {
 	case r.ContentLength > s.config.MaxValueSize:
@@ -44,9 +44,9 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, room *room) ([
 	return body, nil
 }
 
-// readUnannounced reads a body without a length. One that turns out not to be
-// small gets room for the largest: were it to ask for more step by step, bodies
-// would wait for each other.
+// readUnannounced reads a body without Content-Length. If it is not small, it asks for
+// the room of the largest body at once. Bodies that asked for more room step by step
+// could wait for each other forever.
 func (s *Server) readUnannounced(w http.ResponseWriter, r *http.Request, room *room) ([]byte, error) {
 	source, done := s.withTimeout(w, r)
 	defer done()
@@ -68,8 +68,9 @@ func (s *Server) readUnannounced(w http.ResponseWriter, r *http.Request, room *r
 	return body, nil
 }
 
-// room is what a request has of arrivals until it is answered: a write that
-// was read finds room in the queue, since there are no more of its kind.
+// room is what a request holds in running.Bodies until it is answered. All bodies together
+// have as much room as the queue. So a large body that was read is not refused because
+// other large bodies fill the queue.
 type room struct{ body *running.Body }
 
 func (m *room) leave() {
@@ -84,7 +85,7 @@ func (s *Server) admit(r *http.Request, bytes int64, room *room) (err error) {
 	return err
 }
 
-// moving tells what comes of a body.
+// moving is a body that reports its progress.
 type moving struct {
 	io.Reader
 	body *running.Body
@@ -98,12 +99,11 @@ func (m moving) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// withTimeout returns the body as one that fails when nothing of it comes for
-// body_timeout. Done has to be called before the handler returns.
+// withTimeout returns a body that fails if no byte arrives for body_timeout. The caller
+// must call done before the handler returns.
 //
-// Caddy bounds such pauses itself: by its `read_body_idle`, within `read_body`,
-// with what HTTP/1.1 and HTTP/2 need to go on after it. So the shorter of the
-// two holds.
+// Caddy has its own bound on such pauses, `read_body_idle` within `read_body`, and
+// handles the connection afterwards. If it is on, the shorter of both timeouts holds.
 func (s *Server) withTimeout(w http.ResponseWriter, r *http.Request) (body io.Reader, done func()) {
 	if caddys, _ := caddyhttp.IdleTimeoutsFromContext(r.Context()); caddys != nil {
 		return r.Body, caddys.Override(min(s.config.BodyTimeout, caddys.Deadline.Timeout), caddys.Deadline.MinRate)
@@ -119,7 +119,8 @@ func (s *Server) withTimeout(w http.ResponseWriter, r *http.Request) (body io.Re
 	return reader, reader.HandlerDone
 }
 
-// readDeadline is when Caddy's `read_body` ends a request; zero without it.
+// readDeadline returns the time at which Caddy's `read_body` ends a request, or the zero
+// time if it is off.
 func readDeadline(r *http.Request) time.Time {
 	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	begin, _ := caddyhttp.GetVar(r.Context(), "start_time").(time.Time)
@@ -139,7 +140,7 @@ func readError(r *http.Request, err error) error {
 	switch {
 	case isHandlerError || isMaxBytes: // another handler bounds the body, such as request_body
 		return tooLarge.passOn(err)
-	// First, since net/http ends the context with any error on the connection.
+	// This case comes before the context's: net/http also cancels the context on this error.
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return slowBody.because("the body did not arrive in time; repeat the request")
 	case errors.Is(err, io.ErrUnexpectedEOF) || r.Context().Err() != nil:
@@ -149,8 +150,8 @@ func readError(r *http.Request, err error) error {
 	}
 }
 
-// clientOf tells clients apart by the address that Caddy takes for theirs, and
-// of IPv6 by the network: one customer has all addresses of a /64.
+// clientOf returns the address that tells clients apart. It is Caddy's client IP, and
+// for IPv6 the network: one customer has all addresses of a /64.
 func clientOf(r *http.Request) netip.Addr {
 	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	if ip == "" {
@@ -167,10 +168,9 @@ func clientOf(r *http.Request) netip.Addr {
 	return addr
 }
 
-// waitLimitsFor says for how long a body waits for room. All requests of an HTTP/2
-// or HTTP/3 connection share its window: a body that is not read soon stops the
-// others, those that were admitted among them, and has to give way before they
-// fail.
+// waitLimitsFor returns how long a body waits for room. All requests of an HTTP/2 or
+// HTTP/3 connection share its flow-control window. A body that nobody reads blocks the
+// other bodies, even admitted ones, and must give up before they time out.
 func (s *Server) waitLimitsFor(r *http.Request) running.BodyWait {
 	if r.ProtoMajor >= 2 {
 		return running.BodyWait{Idle: min(time.Second, s.config.BodyTimeout/2), Total: s.config.BodyTimeout / 2}

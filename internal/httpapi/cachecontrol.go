@@ -8,7 +8,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 )
 
-// readOptions reads the Cache-Control lines of a request.
+// readOptions parses the Cache-Control lines of a request.
 func (s *Server) readOptions(lines []string) engine.Read {
 	var read engine.Read
 	for _, line := range lines {
@@ -61,7 +61,7 @@ const (
 	tabledHitTTLs = 10 * 60
 )
 
-// hitStatus has the Cache-Status of hits by the seconds left.
+// hitStatus has the Cache-Status of a hit, by the seconds that the entry stays fresh.
 var hitStatus = func() (table [tabledHitTTLs + 1]string) {
 	for i := range table {
 		table[i] = statusHit + strconv.Itoa(i)
@@ -96,8 +96,8 @@ func forwardStatus(a engine.Answer, plain, stored, absent string) string {
 	}
 }
 
-// hitCacheStatus rounds up: an entry that is still fresh has more than 0 left,
-// and one just read all of its time.
+// hitCacheStatus rounds the ttl up: a fresh entry never shows 0, and an entry that was
+// just read shows its whole time.
 func hitCacheStatus(ttl time.Duration) string {
 	seconds := hitSeconds(ttl)
 	if seconds < int64(len(hitStatus)) {

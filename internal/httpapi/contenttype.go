@@ -7,8 +7,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// sentContentType returns the Content-Type of a write, which is stored with the
-// value, or what is wrong with it.
+// sentContentType returns the Content-Type of a write. The store keeps it with the value.
 func sentContentType(header http.Header) (string, error) {
 	lines := header["Content-Type"]
 	switch len(lines) {
@@ -22,7 +21,7 @@ func sentContentType(header http.Header) (string, error) {
 	if err := store.CheckContentType(contentType); err != nil {
 		return "", badRequest("the content type %v", err)
 	}
-	// Outside quotes a comma separates the lines that a proxy has joined.
+	// A comma outside quotes shows that a proxy has joined several lines.
 	if _, second := nextDirective(contentType); second != "" {
 		return "", badRequest("Content-Type has several types, with a comma between them, and a value has one; send one")
 	}
@@ -35,8 +34,8 @@ func mediaType(contentType string) string {
 	return strings.ToLower(strings.TrimSpace(media))
 }
 
-// checkMultipart refuses bodies that hold the value, or parts of it, in a form
-// which would be stored with its boundaries.
+// checkMultipart refuses multipart bodies: the store would keep their boundaries with
+// the value.
 func checkMultipart(media string) error {
 	switch media {
 	case "multipart/form-data":
@@ -59,9 +58,9 @@ func isEncoded(lines []string) bool {
 	return false
 }
 
-// ContentTypeOf returns the type with which the bytes of an entry are
-// answered: the one that they were sent with, unless somebody else wrote another
-// kind of value, or what is no type.
+// ContentTypeOf returns the content type in answers with the bytes of an entry. It is
+// the type that the client sent with them. If another program wrote another kind of
+// value or an invalid type, it is application/octet-stream.
 func ContentTypeOf(e *store.Entry) string {
 	if e.Kind != store.Raw || e.ContentType == "" || store.CheckContentType(e.ContentType) != nil {
 		return typeOctetStream

@@ -11,9 +11,8 @@ type exchange struct {
 	w   http.ResponseWriter
 	r   *http.Request
 	rec record
-	// where the path lies, and the key in it, without prefix: what key_prefix puts
-	// before the key in the store.
+
 	where     keypath.Place
-	key       string
-	keyPrefix string
+	key       string // without keyPrefix
+	keyPrefix string // key_prefix, with the placeholders replaced
 }

@@ -30,7 +30,7 @@ var (
 	clientGone      = refusal{statusClientGone, running.OutcomeClientGone}
 )
 
-// failure is how an error is answered and counted.
+// failure is an error with its answer and its outcome.
 type failure struct {
 	refusal
 	detail string // for the client
@@ -50,12 +50,13 @@ func (r refusal) because(detail string) error { return &failure{r, detail, nil} 
 // passOn returns an error that Caddy answers.
 func (r refusal) passOn(err error) error { return &failure{r, "", err} }
 
+// badRequest returns an error with the status 400.
 func badRequest(format string, args ...any) error {
 	return wrongRequest.because(fmt.Sprintf(format, args...))
 }
 
-// engineFailures says how an error of the engine is answered, by its kind. Caddy answers
-// an error without a detail.
+// engineFailures has the answer to each kind of error of the engine. Caddy answers an
+// error without a detail.
 var engineFailures = map[engine.Kind]struct {
 	refusal
 	detail string
@@ -94,7 +95,7 @@ var engineFailures = map[engine.Kind]struct {
 
 const mayBeApplied = ": the write may have been applied, or may still be; read the key before you repeat it"
 
-// particulars are the details of errors whose kind does not say it all.
+// particulars are more exact details for some errors than those of their kinds.
 var particulars = []struct {
 	err    error
 	detail string
@@ -104,8 +105,7 @@ var particulars = []struct {
 	{engine.ErrTooMuchAtOnce, "the store evicted as many entries as it may in one step, and this write needs more room; it was not applied, repeat the request"},
 }
 
-// causeDetails say to clients what is wrong with the store. What to do about it is
-// not theirs, and stands in the log.
+// causeDetails tell clients why the store fails. The log tells the operator what to do.
 var causeDetails = map[store.Cause]string{
 	store.Credentials:     "the store does not accept the user or the password of this server",
 	store.Permission:      "the user of this server lacks a right in the store",
@@ -123,7 +123,7 @@ var causeDetails = map[store.Cause]string{
 	store.WrongType:       "another program uses the keys of this cache in the store",
 }
 
-// failureOf returns how an error of the engine is answered.
+// failureOf returns the failure for an error of the engine.
 func failureOf(err error) *failure {
 	kind := engine.KindOf(err)
 	f := &failure{engineFailures[kind].refusal, engineFailures[kind].detail, err}
@@ -144,5 +144,5 @@ func failureOf(err error) *failure {
 	return f
 }
 
-// StatusOf returns the status with which an error of the engine is answered.
+// StatusOf returns the HTTP status for an error of the engine.
 func StatusOf(err error) int { return failureOf(err).status }

@@ -2,23 +2,23 @@ package httpapi
 
 import "net/http"
 
-// headerValues sets headers whose values share one array. Each gets its own
-// slice of it, with no room to grow into the next: Caddy's header directive
-// edits slices in place, so that responses must not share any.
+// headerValues sets headers whose values share one array, to allocate once. Every header
+// gets its own slice, with no capacity beyond its value: Caddy's header directive edits
+// slices in place. For the same reason, responses share no slices.
 type headerValues struct {
 	header http.Header
 	values []string
 }
 
-// set takes a canonical key.
+// set sets a header. The key must be canonical.
 func (v *headerValues) set(key, value string) {
 	n := len(v.values)
 	v.values = append(v.values, value)
 	v.header[key] = v.values[n : n+1 : n+1]
 }
 
-// setHeaders sets the headers of an answer with body; all but the length if
-// somebody else will set that.
+// setHeaders sets the headers of an answer with a body, and Content-Length if length is
+// true.
 func (s *Server) setHeaders(header http.Header, v *representations, body *representation, status string, length bool) {
 	set := headerValues{header, make([]string, 0, 8)}
 	if len(header["Cache-Status"]) == 0 {
@@ -38,17 +38,18 @@ func (s *Server) setHeaders(header http.Header, v *representations, body *repres
 		set.set("Cache-Control", s.config.CacheControl)
 	}
 	if body.isRaw && len(body.body) > countedByServer {
-		// Nobody asks for a part of a small value, though it would get it.
+		// Small values have no header for this, though ranges work for them too: nobody
+		// asks for a part of them.
 		set.set("Accept-Ranges", "bytes")
 	}
 	if body.mayAct {
-		// A page that a client stored must not act as the site's own.
+		// A stored page must not act as a page of the site.
 		set.set("Content-Security-Policy", "default-src 'none'; sandbox")
 	}
 }
 
-// addCacheStatus adds a member to the list: caches before us have their own
-// (RFC 9211, section 2).
+// addCacheStatus appends a member to Cache-Status. A cache in front of this handler may
+// have set its own (RFC 9211, section 2).
 func (s *Server) addCacheStatus(header http.Header, status string) {
 	if others := header["Cache-Status"]; len(others) > 0 {
 		header["Cache-Status"] = append(others[:len(others):len(others)], status)

@@ -11,17 +11,18 @@ import (
 const (
 	// defaultMaxHeaderSize is Caddy's max_header_size.
 	defaultMaxHeaderSize = 16 << 10
-	// http1Slack is what net/http reads beyond it, on HTTP/1 alone.
+	// http1Slack is how many more bytes net/http reads, on HTTP/1 only.
 	http1Slack = 4 << 10
-	// otherHeaders is about what a request has beside its path.
+	// otherHeaders is an estimate of the bytes of a request without its path.
 	otherHeaders = 1 << 10
 )
 
-// WarnOfLongKeys warns if a key of max_key_size in a path exceeds what the server
-// takes as request line and headers. It would answer 431, before any handler.
+// WarnOfLongKeys warns if a path with a key of max_key_size does not fit into the
+// server's limit for the request line and headers. The server answers such a request
+// with 431, before any handler runs.
 func (s *Server) WarnOfLongKeys(ctx context.Context) {
 	limit := defaultMaxHeaderSize
-	// While Caddy provisions a server, its context has it.
+	// The context holds the server while Caddy provisions it.
 	server, isKnown := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if isKnown {
 		limit = cmp.Or(server.MaxHeaderBytes, limit)

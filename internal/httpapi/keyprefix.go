@@ -16,17 +16,17 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
-// twoPlaceholders finds the end of a placeholder and the begin of another one in
-// one segment of a path.
+// twoPlaceholders finds two placeholders in one segment of a path.
 var twoPlaceholders = regexp.MustCompile(`\}[^/{}]*\{`)
 
-// CheckKeyPrefix looks at a key_prefix whose placeholders are not replaced yet.
+// CheckKeyPrefix checks a key_prefix whose placeholders are not replaced yet.
 //
-// Of two prefixes made from one template none may begin the other, or one
-// tenant could name the keys of another. With a slash at the end, and none in
-// what placeholders stand for, both have equally many slashes and end with one.
-// With one placeholder at most between two slashes, other values never make the
-// same prefix.
+// Different values of the placeholders must give different prefixes, and no such prefix
+// may begin with another one: otherwise one tenant could name the keys of another. The
+// prefix must therefore end with a slash. Values contain no slash, so all prefixes of
+// a template have equally many slashes, and none begins with another one. And at most
+// one placeholder may stand between two slashes, so different values give different
+// prefixes.
 func CheckKeyPrefix(prefix string) error {
 	switch {
 	case strings.Count(prefix, "{") != strings.Count(prefix, "}"):
@@ -45,14 +45,15 @@ func CheckKeyPrefix(prefix string) error {
 	return nil
 }
 
-// LeastPrefixSize returns how many bytes a key_prefix has at least, since each of its
-// placeholders stands for one at least.
+// LeastPrefixSize returns the least number of bytes of a key_prefix after its
+// placeholders are replaced. A value has at least one byte.
 func LeastPrefixSize(prefix string) int { return len(placeholder.ReplaceAllString(prefix, "x")) }
 
 var placeholder = regexp.MustCompile(`\{([^{}]+)\}`)
 
-// CheckTenantCaching refuses to let a cache between clients and us mix tenants.
-// It tells answers apart by their URL, and by Vary where it heeds that at all.
+// CheckTenantCaching refuses a cache_control with which a shared cache could answer one
+// tenant with the value of another. Such a cache tells answers apart by their URL, and
+// not always by Vary.
 func CheckTenantCaching(keyPrefix, cacheControl string) error {
 	if cacheControl == "" || forbidsSharing(cacheControl) {
 		return nil
@@ -65,9 +66,9 @@ func CheckTenantCaching(keyPrefix, cacheControl string) error {
 	return nil
 }
 
-// forbidsSharing reports whether a Cache-Control keeps shared caches from
-// answering without asking us. With a list of fields, as in private="Set-Cookie",
-// it keeps them from nothing else.
+// forbidsSharing reports whether a Cache-Control keeps shared caches from answering
+// without asking this server. A directive with a list of fields, such as
+// private="Set-Cookie", is only about these fields.
 func forbidsSharing(cacheControl string) bool {
 	for cacheControl != "" {
 		var name string
@@ -84,8 +85,7 @@ func forbidsSharing(cacheControl string) bool {
 	return false
 }
 
-// isOfURL reports whether a placeholder stands for the same in all requests for
-// one URL.
+// isOfURL reports whether a placeholder has the same value in all requests for one URL.
 func isOfURL(name string) bool {
 	switch name {
 	case "http.request.scheme", "http.request.host", "http.request.hostport", "http.request.port",
@@ -97,7 +97,8 @@ func isOfURL(name string) bool {
 	}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// varyOf names the request headers that a key_prefix takes something from.
+// varyOf returns the value of Vary: the request headers in the placeholders of a
+// key_prefix.
 func varyOf(keyPrefix string) string {
 	var names []string
 	for _, m := range placeholder.FindAllStringSubmatch(keyPrefix, -1) {
@@ -112,9 +113,9 @@ func varyOf(keyPrefix string) string {
 	return strings.Join(names, ", ")
 }
 
-// keyPrefixOf returns what key_prefix puts before every key of a request. The
-// errors are those of badRequest: a request without its whole prefix must not get to
-// see the keys of others.
+// keyPrefixOf returns the key_prefix of a request, with its placeholders replaced. If one
+// has no value, the request is refused: without its whole prefix it could read the keys
+// of other tenants.
 func (s *Server) keyPrefixOf(r *http.Request) (string, error) {
 	if s.config.KeyPrefix == "" {
 		return "", nil
@@ -132,7 +133,7 @@ func (s *Server) keyPrefixOf(r *http.Request) (string, error) {
 	})
 }
 
-// checkFullKey says what is wrong with a key, or with it and its prefix.
+// checkFullKey checks a key, and then the key with its prefix.
 func (s *Server) checkFullKey(keyPrefix, key string) error {
 	if err := keypath.CheckKey(key, s.config.MaxKeySize); err != nil || keyPrefix == "" {
 		return err
@@ -143,9 +144,8 @@ func (s *Server) checkFullKey(keyPrefix, key string) error {
 	return nil
 }
 
-// withoutPrefix returns an envelope with the key as the client knows it. The
-// escapes of a JSON string are those of its characters, so that the escaped
-// prefix begins the escaped key.
+// withoutPrefix returns an envelope whose key has no prefix, as clients know it. JSON
+// escapes every character by itself, so the quoted key begins with the quoted prefix.
 func (r *representation) withoutPrefix(keyPrefix string) *representation {
 	short := *r
 	cut := content.QuotedLen(keyPrefix) - len(`""`)

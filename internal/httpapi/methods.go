@@ -21,7 +21,7 @@ const (
 // methodNames are in the order of the bits, which is the order in Allow.
 var methodNames = [...]string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete}
 
-// methodOf returns the bit of a method, or 0 for one that nothing switches on.
+// methodOf returns the bit of a method, or 0 if `methods` cannot have it.
 func methodOf(name string) Methods {
 	switch name {
 	case http.MethodGet:

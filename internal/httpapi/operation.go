@@ -7,7 +7,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
-// operationOf returns what a request asks for.
+// operationOf returns the operation of a request.
 func operationOf(method string, where keypath.Place) running.Operation {
 	if where < keypath.Collection {
 		return running.OpOther
@@ -28,7 +28,7 @@ func operationOf(method string, where keypath.Place) running.Operation {
 	return running.OpOther
 }
 
-// OperationsOf returns what can be asked for where these methods are answered.
+// OperationsOf returns the operations that these methods allow.
 func OperationsOf(methods Methods) (set running.OperationSet) {
 	for _, name := range methodNames {
 		if methods.has(methodOf(name)) {

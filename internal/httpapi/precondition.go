@@ -8,14 +8,14 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// ifMatch returns the versions that If-Match names. It compares strongly
-// (RFC 9110, section 13.1.1): a weak tag matches nothing.
+// ifMatch returns the versions in If-Match. The comparison is strong: a weak tag matches
+// nothing (RFC 9110, section 13.1.1).
 func ifMatch(header http.Header) (store.VersionSet, error) {
 	return versions(header, "If-Match", false)
 }
 
-// detailWeakMatch is for a client whose If-Match failed, and has a weak tag:
-// mostly that of the entry, as a proxy on the way changed it.
+// detailWeakMatch is for an If-Match that failed and has a weak tag. Mostly it is the
+// tag of the entry, which a proxy has made weak.
 const detailWeakMatch = `a weak ETag (W/"…") never matches If-Match; send the ETag in this answer, without W/`
 
 // failsWeakly reports whether If-Match does not match v and has a weak tag.
@@ -31,8 +31,8 @@ func failsWeakly(header http.Header, v store.Version) bool {
 	return false
 }
 
-// ifNoneMatch returns the versions that If-None-Match names, weak or not
-// (RFC 9110, section 13.1.2).
+// ifNoneMatch returns the versions in If-None-Match. The comparison is weak (RFC 9110,
+// section 13.1.2).
 func ifNoneMatch(header http.Header) (store.VersionSet, error) {
 	return versions(header, "If-None-Match", true)
 }
@@ -60,11 +60,12 @@ func versions(header http.Header, name string, weakMatches bool) (store.VersionS
 	return store.NewVersionSet(matching...), nil
 }
 
-// brokenTag is what tags ends with where a list is not one. No tag has quotes.
+// brokenTag is the last tag that tags yields if the list is not valid. No real tag
+// contains a quote.
 const brokenTag = `"`
 
-// tags returns the tags of a list over several lines, without their quotes, and
-// whether they are weak.
+// tags yields the tags in the lines of a header, without their quotes, and whether each
+// is weak.
 func tags(lines []string) iter.Seq2[string, bool] {
 	return func(yield func(string, bool) bool) {
 		list := strings.Join(lines, ",")
@@ -86,8 +87,8 @@ func tags(lines []string) iter.Seq2[string, bool] {
 	}
 }
 
-// cutTag cuts an opaque tag off a list, without its quotes, and what separates
-// it from the next.
+// cutTag returns the opaque tag at the begin of a list, without its quotes, and the rest
+// of the list, which is empty or begins with a comma.
 func cutTag(list string) (tag, rest string, ok bool) {
 	list, ok = strings.CutPrefix(list, `"`)
 	if !ok {
@@ -101,8 +102,8 @@ func cutTag(list string) (tag, rest string, ok bool) {
 	return tag, rest, rest == "" || rest[0] == ','
 }
 
-// plainTag takes away what Caddy's encode directive adds to the tags of answers
-// that it compresses; of requests it mends only If-None-Match.
+// plainTag removes the suffix that Caddy's encode directive adds to the tags of answers
+// that it compresses. The directive itself removes it only in If-None-Match.
 func plainTag(tag string) string {
 	for _, encoding := range [...]string{"-gzip", "-zstd", "-br"} {
 		if plain, ok := strings.CutSuffix(tag, encoding); ok {

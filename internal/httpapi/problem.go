@@ -15,21 +15,20 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
-// statusClientGone is what Caddy records for a request whose client has left.
+// statusClientGone is the status that Caddy logs if the client is gone.
 const statusClientGone = 499
 
-// RetryAfter is in seconds: queues drain and connections come back sooner than
-// that, or not soon.
+// RetryAfter is the value of Retry-After, in seconds. Most queues drain and most
+// connections come back within a second. For the others no number is right.
 const RetryAfter = "1"
 
-// problem is an error for the client, in the form of RFC 9457. It has no type:
-// the status says what it is, the detail what to do.
+// problem is the body of an error, as RFC 9457 defines it. It has no type: the status
+// says what is wrong, and the detail says what to do.
 type problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
-	// SameValue answers a POST of an existing key: is the stored value the
-	// same?
+	// SameValue says whether the stored value equals that of a POST which got 409.
 	SameValue *bool `json:"same_value,omitempty"`
 }
 
@@ -46,7 +45,7 @@ func (s *Server) fail(x *exchange, err error) error {
 	return s.answerProblem(x, problem{Status: f.status, Detail: f.detail})
 }
 
-// failureOfEngine is failureOf for an error that stopped a request.
+// failureOfEngine returns and logs the failure for an error of the engine.
 func (s *Server) failureOfEngine(x *exchange, err error) *failure {
 	if x.r.Context().Err() == context.Canceled {
 		return &failure{clientGone, "", err}
@@ -77,7 +76,7 @@ func (s *Server) answerProblem(x *exchange, p problem) error {
 	if err := encoder.Encode(p); err != nil {
 		return err
 	}
-	// Some caches keep a 404 for minutes when nothing tells them not to.
+	// Some caches keep a 404 for minutes if no header forbids it.
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Type", "application/problem+json")
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -87,6 +86,7 @@ func (s *Server) answerProblem(x *exchange, p problem) error {
 	return nil
 }
 
+// failKey answers a request whose key is not valid.
 func (s *Server) failKey(x *exchange, err error) error {
 	detail := err.Error()
 	if err == keypath.ErrEmpty {

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// serveRange answers a part of a value. The conditions have been looked at, so
-// http.ServeContent gets to see the range alone.
+// serveRange answers a part of a value. The preconditions are already checked, so
+// http.ServeContent gets only the range headers.
 func (s *Server) serveRange(x *exchange, v *representations, body *representation, status string) error {
 	s.setHeaders(x.w.Header(), v, body, status, false)
-	x.w.Header().Set("Accept-Ranges", "bytes") // also with a part that is not there
+	x.w.Header().Set("Accept-Ranges", "bytes") // also if the range is not satisfiable
 	part := &http.Request{Method: http.MethodGet, Header: http.Header{
 		"Range":    {withoutEmptySuffixes(x.r.Header["Range"][0])},
 		"If-Range": x.r.Header["If-Range"],
@@ -23,7 +23,7 @@ func (s *Server) serveRange(x *exchange, v *representations, body *representatio
 		return nil
 	}
 	x.w.Header().Del("Content-Security-Policy")
-	// http.ServeContent sets it only where it could read the range.
+	// http.ServeContent does not set it if it cannot parse the range.
 	x.w.Header().Set("Content-Range", "bytes */"+body.length)
 	return s.answerProblem(x, problem{
 		Status: http.StatusRequestedRangeNotSatisfiable,
@@ -31,17 +31,17 @@ func (s *Server) serveRange(x *exchange, v *representations, body *representatio
 	})
 }
 
-// hasByteRange reports whether a request asks for bytes; other units are as good
-// as no header (RFC 9110, section 14.2). With several If-Range lines nobody can
-// tell of which version the client has the rest, and the whole is never wrong.
+// hasByteRange reports whether a request asks for a range of bytes. Other units are
+// ignored (RFC 9110, section 14.2). Several If-Range lines do not tell which version the
+// client has a part of; the whole value is then never wrong.
 func hasByteRange(header http.Header) bool {
 	lines := header["Range"]
 	return len(lines) == 1 && len(lines[0]) > 6 && strings.EqualFold(lines[0][:6], "bytes=") && len(header["If-Range"]) <= 1
 }
 
-// withoutEmptySuffixes takes the ranges out that ask for the last 0 bytes, which
-// http.ServeContent would answer with a range that ends before it begins. It
-// finds what is left without any unsatisfiable.
+// withoutEmptySuffixes removes the ranges of the last 0 bytes. http.ServeContent would
+// answer them with a range that ends before it begins. If no range is left, the result
+// is one that http.ServeContent calls unsatisfiable.
 func withoutEmptySuffixes(ranges string) string {
 	parts := strings.Split(ranges[len("bytes="):], ",")
 	parts = slices.DeleteFunc(parts, func(part string) bool {

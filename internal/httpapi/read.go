@@ -8,10 +8,10 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
-// countedByServer is the size up to which net/http sets Content-Length.
+// countedByServer is the largest size of a body for which net/http sets Content-Length.
 const countedByServer = 2000
 
-// serveRead answers GET and HEAD. It is the hot path: for an entry in the local
+// serveRead answers GET and HEAD of a key. It is the hot path: for an entry in the local
 // tier it formats nothing, and allocates little more than the header values.
 func (s *Server) serveRead(x *exchange) error {
 	if err := s.checkFullKey(x.keyPrefix, x.key); err != nil {
@@ -44,8 +44,8 @@ func (s *Server) serveRead(x *exchange) error {
 		body = body.withoutPrefix(x.keyPrefix)
 	}
 
-	// Two look-ups tell that nothing is conditional: without a time of
-	// modification, If-Modified-Since and If-Unmodified-Since do not count.
+	// Entries have no time of modification, so If-Modified-Since and
+	// If-Unmodified-Since do not count.
 	if x.r.Header["If-Match"] != nil || x.r.Header["If-None-Match"] != nil {
 		failed, err := s.checkConditions(x, answer.Entry.Version, v, status)
 		if failed {
@@ -55,8 +55,8 @@ func (s *Server) serveRead(x *exchange) error {
 	if x.r.Method == http.MethodGet && body.isRaw && len(body.body) > 0 && hasByteRange(x.r.Header) {
 		return s.serveRange(x, v, body, status)
 	}
-	// net/http counts a small body itself, and a header less is worth more than
-	// one would think: a Go map grows at the ninth.
+	// net/http sets Content-Length for a small body. One header less matters: a Go map
+	// grows at the ninth.
 	isCounted := x.r.Method == http.MethodGet && len(body.body) <= countedByServer
 	s.setHeaders(x.w.Header(), v, body, status, !isCounted)
 	x.w.WriteHeader(http.StatusOK)
@@ -66,8 +66,8 @@ func (s *Server) serveRead(x *exchange) error {
 	return nil
 }
 
-// checkConditions answers a conditional read that gets no value (RFC 9110,
-// section 13.2.2), and says whether it did.
+// checkConditions checks the preconditions of a read (RFC 9110, section 13.2.2). If one
+// fails, it answers the request and returns true.
 func (s *Server) checkConditions(x *exchange, version store.Version, v *representations, status string) (answered bool, err error) {
 	header := x.w.Header()
 	ifMatch, err := ifMatch(x.r.Header)
@@ -88,7 +88,7 @@ func (s *Server) checkConditions(x *exchange, version store.Version, v *represen
 		}
 		return true, s.answerProblem(x, problem{Status: http.StatusPreconditionFailed, Detail: detail})
 	}
-	// Whole answers are never wrong, so a broken If-None-Match may go.
+	// A broken If-None-Match is ignored: an answer with the value is never wrong.
 	ifNoneMatch, err := ifNoneMatch(x.r.Header)
 	if err != nil || ifNoneMatch == "" || !ifNoneMatch.Has(version) {
 		return false, nil

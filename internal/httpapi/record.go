@@ -13,17 +13,18 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
-// record is what is noted of one request, to count it and for `placeholders`.
+// record collects the facts of one request, for the counters and `placeholders`.
 type record struct {
 	request *http.Request // nil without placeholders
-	key     string        // once it is known to be one
+	key     string        // empty until it is known to be valid
 	outcome running.Outcome
 	isEnded bool
-	noCache bool // read from the store since the client asked for it
+	noCache bool // the client asked to read from the store
 }
 
-// end notes how the request is answered, before it is: header directives may
-// use the placeholders. Only the first call counts.
+// end records the outcome of the request. It must be called before the answer is
+// written, because header directives may use the placeholders. Only the first call
+// counts.
 func (r *record) end(o running.Outcome) {
 	if r.isEnded {
 		return
@@ -34,9 +35,8 @@ func (r *record) end(o running.Outcome) {
 	}
 }
 
-// endRead is end for a read that found an entry, or that none is there. It
-// counts by where the entry came from, however much of it is then sent: also a
-// 304, 412 or 416.
+// endRead is end for a read that the engine answered. The outcome says where the answer
+// came from, even if the response is then a 304, 404, 412 or 416.
 func (r *record) endRead(a engine.Answer) {
 	r.outcome, r.isEnded = readOutcome(a), true
 	if r.request != nil {
@@ -86,7 +86,8 @@ func readOutcome(a engine.Answer) running.Outcome {
 	}
 }
 
-// batchOutcome is that of the answer that was hardest to get.
+// batchOutcome returns the outcome of a batch read: stale if one answer is stale, else
+// store if one came from the store, else local.
 func batchOutcome(answers []engine.Answer) running.Outcome {
 	worst := running.OutcomeLocal
 	for _, a := range answers {

@@ -18,8 +18,8 @@ const (
 	typeOctetStream = "application/octet-stream"
 )
 
-// representations are an entry as HTTP answers it, made when the entry is fetched,
-// so that an answer formats nothing.
+// representations are the ready answers for an entry. They are made when the entry is
+// fetched, so a hit formats nothing.
 type representations struct {
 	etag string // with its quotes; empty for an entry without a version
 	// plain is the answer to GET: the envelope, or the value of a raw entry.
@@ -50,15 +50,15 @@ func mayAct(contentType string) bool {
 	return !inertTypes[mediaType(contentType)] || strings.Contains(contentType, ",")
 }
 
-// Prepare is the engine's Options.Prepare. The body of the envelope and the
-// value share their bytes where they can.
+// Prepare is the engine's Options.Prepare: it returns the ready answers for an entry, and
+// their size. The envelope and the value share bytes if they can.
 func Prepare(key string, e *store.Entry) (any, int) {
 	v := &representations{etag: ETag(e.Version)}
 	size := int(unsafe.Sizeof(*v)) + len(v.etag)
 
 	switch {
-	// Somebody else may have written what is not what its kind says. Its
-	// bytes are still answered, as such.
+	// Another program may have written bytes that do not fit the kind. The answer then
+	// has the bytes as they are.
 	case e.Kind == store.String && utf8.Valid(e.Data):
 		body, value, shared := stringEnvelope(key, e.Data)
 		size += len(body)
@@ -91,6 +91,7 @@ func newRepresentation(body []byte, contentType string) representation {
 	return representation{body: body, length: strconv.Itoa(len(body)), contentType: contentType}
 }
 
+// ETag returns the strong ETag of a version, or "" if the entry has no version.
 func ETag(v store.Version) string {
 	if v.Number == 0 {
 		return ""
@@ -106,7 +107,8 @@ const (
 	envelopeEnd   = '}'
 )
 
-// jsonEnvelope returns the envelope of a JSON value, and the value within it.
+// jsonEnvelope returns the envelope of a JSON value, and the part of it that is the
+// value.
 func jsonEnvelope(key string, data []byte) (body, value []byte) {
 	body = make([]byte, 0, len(envelopeKey)+content.QuotedLen(key)+len(envelopeValue)+len(data)+1)
 	body = append(body, envelopeKey...)
@@ -118,8 +120,8 @@ func jsonEnvelope(key string, data []byte) (body, value []byte) {
 	return append(body, envelopeEnd), body[start:end:end]
 }
 
-// stringEnvelope returns the envelope of a string, and, if no character had to
-// be escaped, the string within it.
+// stringEnvelope returns the envelope of a string, and the part of it between the quotes.
+// If no character is escaped, that part is the string, and shared is true.
 func stringEnvelope(key string, data []byte) (body, value []byte, shared bool) {
 	quoted := content.QuotedLen(data)
 	body = make([]byte, 0, len(envelopeKey)+content.QuotedLen(key)+len(envelopeValue)+quoted+1)

@@ -1,5 +1,5 @@
-// Package httpapi translates between HTTP and the engine: it reads requests, and
-// writes their answers.
+// Package httpapi translates between HTTP and the engine: it reads requests and writes
+// the answers.
 package httpapi
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
-// Config is how a handler answers.
+// Config has the settings of a handler that concern HTTP.
 type Config struct {
 	PathPrefix     string // as configured: / for the root
 	KeyPrefix      string // may have placeholders
@@ -37,22 +37,22 @@ type Config struct {
 // Server answers the requests of one handler.
 type Server struct {
 	config     Config
-	pathPrefix string // PathPrefix without the slash of a mere "/"
+	pathPrefix string // PathPrefix, or "" for "/"
 	vary       string // request headers that KeyPrefix depends on
 }
 
-// New returns a server whose configuration was checked.
+// New returns a server. The configuration must be valid.
 func New(c Config) *Server {
 	return &Server{config: c, pathPrefix: strings.TrimSuffix(c.PathPrefix, "/"), vary: varyOf(c.KeyPrefix)}
 }
 
-// Locate finds the key that the path of a request names, if the path is ours.
+// Locate returns the key that the path of a request names, and where the path lies.
 func (s *Server) Locate(r *http.Request) (key string, where keypath.Place) {
 	return s.pathOf(r).Locate()
 }
 
-// Serve answers a request whose path is ours: Locate found the key, and the place
-// is not keypath.Outside. An error is one for Caddy to answer.
+// Serve answers a request. The key and the place are those that Locate returned; the
+// place must not be keypath.Outside. Caddy answers an error that Serve returns.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request, key string, where keypath.Place) error {
 	x := exchange{w: w, r: r, where: where, key: key}
 	if s.config.Placeholders {
@@ -63,18 +63,17 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, key string, where
 	err := s.serve(&x)
 	counters.Add(operationOf(r.Method, where), x.rec.outcome, x.rec.noCache, counters.Elapsed()-begin)
 	if err == errAnswerCut {
-		panic(http.ErrAbortHandler) // which is how net/http wants it said
+		panic(http.ErrAbortHandler) // net/http then cuts the connection or the stream
 	}
 	return err
 }
 
-// pathOf returns the path of a request as it was sent, and as we get it.
+// pathOf returns the path of a request, as the client sent it and as it arrived here.
 func (s *Server) pathOf(r *http.Request) keypath.Request {
 	return keypath.Request{Sent: SentURL(r), Current: r.URL, Prefix: s.pathPrefix}
 }
 
-// SentURL returns the URL as the client sent it, before handlers in front of us
-// rewrote it.
+// SentURL returns the URL as the client sent it, before other handlers rewrote it.
 func SentURL(r *http.Request) *url.URL {
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		return original.URL
@@ -82,7 +81,7 @@ func SentURL(r *http.Request) *url.URL {
 	return r.URL
 }
 
-// serve answers a request that is not for the next handler.
+// serve is Serve without counting.
 func (s *Server) serve(x *exchange) error {
 	switch x.where {
 	case keypath.NearMiss:

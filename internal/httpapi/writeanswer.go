@@ -6,8 +6,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// answerWrite answers a write with the decision of the store, which may also be that it
-// stored nothing.
+// answerWrite answers a write with the decision of the store: also 404, 409, 412 and 413,
+// after which nothing was changed.
 func (s *Server) answerWrite(x *exchange, result store.Result) error {
 	x.rec.end(writeOutcome(result.Outcome))
 	header := headerValues{x.w.Header(), make([]string, 0, 3)}
@@ -21,7 +21,7 @@ func (s *Server) answerWrite(x *exchange, result store.Result) error {
 		}
 		x.w.WriteHeader(http.StatusCreated)
 	case store.Replaced:
-		// As on every 200, though there is nothing to sniff, and little to keep.
+		// Every 200 has these headers, even this one without a body.
 		header.set("X-Content-Type-Options", "nosniff")
 		if s.config.CacheControl != "" {
 			header.set("Cache-Control", s.config.CacheControl)

@@ -8,20 +8,18 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
-// partHeaders say that the body of a write is a part of the value, or the begin
-// of an upload that goes on later.
+// partHeaders say that the body of a write is a part of the value, or the first part of
+// an upload that will go on later.
 var partHeaders = [...]string{"Content-Range", "Upload-Offset", "Tus-Resumable"}
 
-// methodHeaders and methodParameter replace the method, for servers that heed
-// them.
+// methodHeaders and methodParameter replace the method of a request on some servers.
 var methodHeaders = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
 
 const methodParameter = "_method"
 
-// checkWriteHead refuses a write whose headers or query make of it another one
-// than it would be carried out as. Ignored, they would be a wrong answer that
-// nobody notices. Parameters that nobody knows are left to other handlers, and to
-// key_prefix.
+// checkWriteHead refuses a write whose headers or query ask for another write than this
+// server would carry out. If it ignored them, nobody would notice the mistake. It does
+// not refuse unknown parameters: other handlers and key_prefix may use them.
 func checkWriteHead(r *http.Request) error {
 	for _, name := range partHeaders {
 		if r.Header[name] != nil {
@@ -58,7 +56,7 @@ func checkWriteHead(r *http.Request) error {
 	return nil
 }
 
-// checkMethod refuses another method than that of the request.
+// checkMethod refuses a method that is not the method of the request.
 func checkMethod(r *http.Request, where, method string) error {
 	if strings.EqualFold(strings.TrimSpace(method), r.Method) {
 		return nil
