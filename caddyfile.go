@@ -19,17 +19,17 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterDirective("redis_proxy", parseCaddyfile)
-	// After respond, as a terminal handler: else a site's `respond @private 401`
+	// After respond, like other handlers that answer. Otherwise `respond @private 401`
 	// would not protect the cache.
 	httpcaddyfile.RegisterDirectiveOrder("redis_proxy", httpcaddyfile.Before, "reverse_proxy")
 
 	httpcaddyfile.RegisterDirective("redis_proxy_dashboard", parseDashboard)
-	// As redis_proxy: what protects the site protects the page.
+	// Like redis_proxy: directives that protect the site then protect the page too.
 	httpcaddyfile.RegisterDirectiveOrder("redis_proxy_dashboard", httpcaddyfile.Before, "reverse_proxy")
 }
 
-// parseCaddyfile makes a route of the directive. It is no handler directive,
-// which would not get to see the matcher.
+// parseCaddyfile makes a route of the directive. The directive is not registered as a
+// handler directive, because such a directive does not see its matcher.
 func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // consume directive name
 	inlinePath := peekInlinePath(h)
@@ -57,7 +57,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	return h.NewRoute(matcherSet, handler), nil
 }
 
-// peekInlinePath returns the path that is the directive's matcher, if it is one.
+// peekInlinePath returns the directive's matcher if it is a path, and otherwise "".
 func peekInlinePath(h httpcaddyfile.Helper) string {
 	if !h.NextArg() {
 		return ""
@@ -101,15 +101,15 @@ func matchPrefix(pathPrefix *string, pattern, below string) (json.RawMessage, er
 	return caddyconfig.JSON(caddyhttp.MatchPath{pattern}, nil), nil
 }
 
-// checkReach refuses a path prefix that a path matcher can never meet: Caddy
-// would answer every request with an empty 200.
+// checkReach refuses a path prefix that the path matcher never matches. Caddy would
+// answer every request with an empty 200.
 func checkReach(prefix string, matcher json.RawMessage) error {
 	if matcher == nil {
 		return nil
 	}
 	var patterns caddyhttp.MatchPath
 	if err := json.Unmarshal(matcher, &patterns); err != nil {
-		return nil // not ours to judge
+		return nil // Caddy reports it
 	}
 	if slices.ContainsFunc(patterns, func(p string) bool { return canMeet(p, prefix) }) {
 		return nil
@@ -117,15 +117,15 @@ func checkReach(prefix string, matcher json.RawMessage) error {
 	return fmt.Errorf("path_prefix %s is never matched by the matcher %s", prefix, strings.Join(patterns, " "))
 }
 
-// canMeet reports whether a path pattern can match prefix or a path below it;
-// true where that cannot be told. Like the matcher it ignores case.
+// canMeet reports whether a path pattern can match the prefix or a path below it. It
+// returns true if it cannot tell. Like the matcher, it ignores case.
 func canMeet(pattern, prefix string) bool {
 	if strings.Contains(prefix+pattern, "{") || strings.Contains(pattern, "%") {
 		return true
 	}
 	pattern, below := strings.ToLower(pattern), strings.TrimSuffix(strings.ToLower(prefix), "/")+"/"
 	if strings.Contains(pattern, "//") {
-		return true // also matches what is no longer clean
+		return true // such a pattern also matches paths with empty segments
 	}
 	start, rest, isWild := strings.Cut(pattern, "*")
 	if !isWild {
@@ -196,8 +196,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return h.checkWithLines(lines)
 }
 
-// checkWithLines checks what settings demand of each other, and reports the line
-// of the first one that is there.
+// checkWithLines checks that the settings fit together. An error names the line of the
+// first of these settings that has one.
 func (h *Handler) checkWithLines(lines map[string]caddyfile.Token) error {
 	complete := *h
 	complete.setDefaults()
@@ -225,8 +225,8 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 	return d.Err(suggest.Unknown("subdirective", name, settingNames()))
 }
 
-// parseDashboard makes a route of the directive, which takes its prefix from an
-// inline path matcher as redis_proxy does.
+// parseDashboard makes a route of the directive. Like redis_proxy, the directive takes its
+// prefix from an inline path matcher.
 func parseDashboard(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // consume directive name
 	inlinePath := peekInlinePath(h)

@@ -13,7 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// unmarshalString checks what has no placeholder.
+// unmarshalString reads a string. It checks a string without placeholders.
 func unmarshalString(d *caddyfile.Dispenser, s *string, check func(string) error) error {
 	return unmarshalTemplate(d, s, func(s string) error {
 		if hasPlaceholder(s) {
@@ -23,7 +23,7 @@ func unmarshalString(d *caddyfile.Dispenser, s *string, check func(string) error
 	})
 }
 
-// unmarshalTemplate checks a string with its placeholders.
+// unmarshalTemplate reads a string, and checks it with its placeholders.
 func unmarshalTemplate(d *caddyfile.Dispenser, s *string, check func(string) error) error {
 	name := d.Val()
 	value, err := oneValue(d)
@@ -37,8 +37,8 @@ func unmarshalTemplate(d *caddyfile.Dispenser, s *string, check func(string) err
 	return nil
 }
 
-// oneValue returns the only argument of a subdirective. Errors repeat none of
-// several, as Caddy's own would: they may be parts of a password.
+// oneValue returns the only argument of a subdirective. If there are several, the error
+// does not repeat them, as Caddy's own error would: they may be parts of a password.
 func oneValue(d *caddyfile.Dispenser) (string, error) {
 	name := d.Val()
 	args := d.RemainingArgs()
@@ -92,7 +92,8 @@ func unmarshalNumber[T any](d *caddyfile.Dispenser, n **T, parse func(string) (T
 	return nil
 }
 
-// noPlaceholder says why a number has none: in JSON it is a number, not a string.
+// noPlaceholder explains that a number takes no placeholder. In JSON it is a number, and
+// only strings have placeholders.
 func noPlaceholder(s string) error {
 	instead := "{$NAME}"
 	if variable, ok := strings.CutPrefix(strings.TrimSuffix(s, "}"), "{env."); ok {

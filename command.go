@@ -37,7 +37,7 @@ func parseTarget(value string) (*redisstore.Target, error) {
 	return redisstore.Parse(value)
 }
 
-// setLimit reads one of the settings that are limits, as its row of the table says.
+// setLimit sets one of the limits. The row of its setting says how to parse and check it.
 func setLimit(limits *store.Limits, name, value string) error {
 	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
 	if i < 0 {
@@ -69,8 +69,7 @@ func set[T any](to *T, value string, parse func(string) (T, error), valid func(T
 	return valid(n)
 }
 
-// cachesIn returns the cache of each redis_proxy in a configuration, wherever it
-// stands.
+// cachesIn returns the cache of every redis_proxy in a configuration.
 func cachesIn(config []byte) ([]command.Cache, error) {
 	var tree any
 	if err := json.Unmarshal(config, &tree); err != nil {

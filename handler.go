@@ -26,16 +26,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 const (
-	// passedUntilWarned is how many requests a handler passes on, and answers
-	// none, before it says so: Caddy answers what nobody takes with an empty 200.
+	// passedUntilWarned is the number of requests after which a handler warns that it
+	// has passed on all of them. The mistake is hard to see: Caddy answers a request
+	// that no handler takes with an empty 200.
 	passedUntilWarned = 100
 
-	// isSettled is so far below 0 that late additions do not reach it.
+	// isSettled is so far below 0 that late additions do not make it positive.
 	isSettled = math.MinInt32 / 2
 )
 
-// reach notices a handler that its requests never reach. Once that is known, or
-// known not to be so, noticing costs no more than reading a number.
+// reach finds out whether requests for its keys reach a handler. Once that is known, it
+// costs no more than reading a number.
 type reach struct {
 	passed atomic.Int32 // negative when there is nothing more to notice
 }
@@ -46,7 +47,8 @@ func (r *reach) answered() {
 	}
 }
 
-// passedOn reports whether it is time to warn, which it is once at most.
+// passedOn counts a request that was passed on. It returns true at most once, when it is
+// time to warn.
 func (r *reach) passedOn() bool {
 	if r.passed.Load() < 0 || r.passed.Add(1) != passedUntilWarned {
 		return false

@@ -220,8 +220,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.setDefaults()
-	// Caddy validates after provisioning, but an engine must not get to see
-	// settings that are wrong.
+	// Caddy validates after provisioning, but an engine must not start with wrong
+	// settings.
 	if err := h.Validate(); err != nil {
 		return err
 	}
@@ -236,9 +236,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	// Every configuration that Caddy loads has a registry of its own, and all
-	// its modules get the same one: nothing else that a module can see tells
-	// which configuration it belongs to.
+	// The registry identifies the configuration: Caddy makes one for each configuration,
+	// and all modules of the configuration get the same one. A module sees nothing else
+	// that tells configurations apart.
 	h.configuration = ctx.GetMetricsRegistry()
 	registration := running.Registration{Configuration: h.configuration, Shared: shared, Logger: h.logger}
 	if h.cache, err = running.Acquire(ctx, registration, httpapi.Prepare); err != nil {
@@ -265,9 +265,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return h.cache.RegisterMetrics(ctx.GetMetricsRegistry(), httpapi.OperationsOf(methods))
 }
 
-// Cleanup leaves the engine; the last handler to leave closes it. Requests in
-// progress may still use it and are then told that it is closed, so the
-// handler keeps its fields.
+// Cleanup releases the engine. The last handler that releases it closes it. Requests in
+// progress may still use the engine, and then get an error that says so. So the handler
+// keeps its fields.
 func (h *Handler) Cleanup() error {
 	if h.cache == nil {
 		return nil // Provision failed before it joined

@@ -16,8 +16,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
-// conflictError is about settings that do not fit together. Its text begins with
-// the first of them.
+// conflictError says that settings do not fit together. Its text begins with the first
+// one.
 type conflictError struct {
 	settings []string
 	text     string
@@ -25,8 +25,8 @@ type conflictError struct {
 
 func (e *conflictError) Error() string { return e.settings[0] + ": " + e.text }
 
-// checkTogether checks what settings demand of each other, as far as they have no
-// placeholders yet. All must be set.
+// checkTogether checks that the settings fit together. It skips settings that still have
+// placeholders. All settings must be set.
 func (h *Handler) checkTogether() error {
 	if !hasPlaceholder(h.Store + h.RedisUsername + h.RedisPassword) {
 		if _, err := targetOf(h.connection()); err != nil {
@@ -89,8 +89,8 @@ const (
 	orZero  zeroDuration = true
 )
 
-// checkDuration refuses what is shorter than a millisecond: in JSON that is
-// a number whose author thought of another unit.
+// checkDuration also refuses durations below a millisecond. In JSON such a duration is a
+// bare number, and its author thought of another unit than nanoseconds.
 func checkDuration(d caddy.Duration, zero zeroDuration) error {
 	switch {
 	case d < 0 && zero == orZero:
@@ -148,7 +148,7 @@ func checkHeaderValue(value string) error {
 	return nil
 }
 
-// targetOf returns nil for the embedded store.
+// targetOf returns the Redis server of a connection; nil for the embedded store.
 func targetOf(c running.Connection) (*redisstore.Target, error) {
 	credentials := "redis_password"
 	if c.Password == "" {
@@ -183,12 +183,12 @@ func checkNotEmpty(s string) error {
 	return nil
 }
 
-// globalPlaceholder finds what is surely meant as a placeholder.
+// globalPlaceholder matches text that is certainly meant as a placeholder.
 var globalPlaceholder = regexp.MustCompile(`\{(env|file|system)\.[\w./:\\-]+\}`)
 
-// resolveSecret replaces the placeholders in a string of which no part may be
-// shown. Caddy's errors repeat whatever stands between braces, which in a password
-// is a part of it.
+// resolveSecret replaces the placeholders in a secret. Its errors show no part of the
+// secret. Caddy's own errors repeat the text between braces, which may be a part of a
+// password.
 func resolveSecret(repl *caddy.Replacer, s string) (string, error) {
 	value, err := repl.ReplaceOrErr(s, true, true)
 	switch {

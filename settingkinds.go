@@ -18,8 +18,8 @@ import (
 // Handler (field) and, if it belongs to the engine, where it stands there (shared).
 // Errors of unmarshal name the setting; those of the other methods do not.
 type kind interface {
-	// unmarshal reads the line of a Caddyfile. It checks what has no placeholder
-	// at once: the mistake is then shown with its line.
+	// unmarshal reads a line of a Caddyfile. It checks a value without placeholders at
+	// once, so the error has the line.
 	unmarshal(h *Handler, d *caddyfile.Dispenser) error
 	// resolve replaces placeholders.
 	resolve(h *Handler, repl *caddy.Replacer) error
@@ -74,7 +74,8 @@ func (t textSetting) share(h *Handler, s *engine.Settings) any {
 	return share(s, t.shared, *t.field(h))
 }
 
-// clearableSetting is a string of which an empty one is another value than the default.
+// clearableSetting is a string that may be set to the empty string. Then it does not have
+// its default.
 type clearableSetting struct {
 	field     func(h *Handler) **string
 	valid     func(string) error
@@ -99,8 +100,8 @@ func (c clearableSetting) check(h *Handler) error { return c.valid(**c.field(h))
 
 func (clearableSetting) share(*Handler, *engine.Settings) any { return nil }
 
-// secretSetting is a string that no error and no view may repeat. All of them belong to
-// the connection, which the handlers of a cache share.
+// secretSetting is a string that no error and no view may show. Secrets belong to the
+// connection, which the handlers of a cache share.
 type secretSetting struct {
 	field     func(h *Handler) *string
 	valid     func(string) error
@@ -158,7 +159,7 @@ func (l listSetting) check(h *Handler) error { return l.valid(*l.field(h)) }
 
 func (listSetting) share(*Handler, *engine.Settings) any { return nil }
 
-// countSetting is how many of something there may be, at least 1.
+// countSetting is a limit on a number of things, at least 1.
 type countSetting struct {
 	field     func(h *Handler) **int
 	byDefault int
@@ -218,7 +219,7 @@ func (s sizeSetting[T]) share(h *Handler, to *engine.Settings) any {
 	return share(to, s.shared, **s.field(h))
 }
 
-// durationSetting is at least a millisecond, or 0 if that has a meaning.
+// durationSetting is a duration of at least a millisecond, or 0 if 0 has a meaning.
 type durationSetting struct {
 	field     func(h *Handler) **caddy.Duration
 	zero      zeroDuration
@@ -241,7 +242,7 @@ func (d durationSetting) share(h *Handler, s *engine.Settings) any {
 	return share(s, d.shared, time.Duration(**d.field(h)))
 }
 
-// flagSetting is on where its name stands, and off by default.
+// flagSetting is off by default. Its name alone on a line switches it on.
 type flagSetting struct {
 	field  func(h *Handler) *bool
 	shared func(s *engine.Settings) *bool
@@ -281,8 +282,8 @@ func resolveString(repl *caddy.Replacer, s *string) error {
 	return nil
 }
 
-// share puts the value to where the engine has it; it is nil for a setting that
-// does not belong to the engine.
+// share copies a value to the engine's settings, and returns it. to is nil for a setting
+// that does not belong to the engine; share then returns nil.
 func share[T any](s *engine.Settings, to func(*engine.Settings) *T, value T) any {
 	if to == nil {
 		return nil

@@ -38,9 +38,9 @@ type setting struct {
 	kind kind
 }
 
-// settings are all of the directive, in the order of the fields of Handler. What
-// reads, checks, compares or shows settings goes by this table. A new one is a field
-// of Handler, a row here, and its documentation.
+// settings lists all settings of the directive, in the order of the fields of Handler.
+// The code that reads, checks, compares or shows settings uses this table. A new setting
+// is a field of Handler, a row here, and its documentation.
 var settings = []setting{
 	{"store", secretSetting{
 		field:     func(h *Handler) *string { return &h.Store },
@@ -82,7 +82,7 @@ var settings = []setting{
 	}},
 	{"max_bytes", sizeSetting[int64]{
 		field: func(h *Handler) **int64 { return &h.MaxBytes },
-		// Nothing else would keep it from filling the memory of the process.
+		// Without a default, the store could fill the memory of the process.
 		ifEmbedded: 256 << 20,
 		shared:     func(s *engine.Settings) *int64 { return &s.Limits.MaxBytes },
 	}},
@@ -187,7 +187,7 @@ func settingNames() []string {
 	return names
 }
 
-// resolve replaces the placeholders in all strings that have global ones.
+// resolve replaces the global placeholders in all settings that are strings.
 func (h *Handler) resolve(repl *caddy.Replacer) error {
 	for _, s := range settings {
 		if err := s.kind.resolve(h, repl); err != nil {
@@ -203,7 +203,7 @@ func (h *Handler) setDefaults() {
 	}
 }
 
-// Validate checks all settings, which must have been provisioned.
+// Validate checks all settings. Provision must have set the defaults.
 func (h *Handler) Validate() error {
 	for _, s := range settings {
 		if err := s.kind.check(h); err != nil {
@@ -213,7 +213,7 @@ func (h *Handler) Validate() error {
 	return h.checkTogether()
 }
 
-// sharedSettings returns what all handlers of the same cache have in common.
+// sharedSettings returns the settings that all handlers of a cache share.
 func (h *Handler) sharedSettings() (running.SharedSettings, error) {
 	s := running.SharedSettings{Connection: h.connection(), Namespace: h.Namespace}
 	for _, row := range settings {
@@ -229,13 +229,13 @@ func (h *Handler) sharedSettings() (running.SharedSettings, error) {
 	return s, nil
 }
 
-// connection says where the store is.
+// connection returns the address of the store and the credentials.
 func (h *Handler) connection() running.Connection {
 	return running.Connection{Store: h.Store, Username: h.RedisUsername, Password: h.RedisPassword}
 }
 
-// UnmarshalJSON is as strict as Caddy is with modules that have none, and says
-// of a mistake what to write instead.
+// UnmarshalJSON is as strict as Caddy is with other modules. Its errors also say what to
+// write instead.
 func (h *Handler) UnmarshalJSON(data []byte) error {
 	type plain Handler // without this method
 	decoder := json.NewDecoder(bytes.NewReader(data))
@@ -271,8 +271,8 @@ func kindOf(t reflect.Type) string {
 	}
 }
 
-// checkDurationsIn names the first setting that is no duration, which Caddy's own
-// error does not.
+// checkDurationsIn returns an error with the name of the first setting that should be a
+// duration and is not. Caddy's own error does not name it.
 func checkDurationsIn(data []byte) error {
 	var values map[string]json.RawMessage
 	if err := json.Unmarshal(data, &values); err != nil {

@@ -12,11 +12,10 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// FormFields returns the names and values of a form or of a query, in their
-// order, as application/x-www-form-urlencoded is parsed by the URL standard of
-// the WHATWG: only & separates, + is a space, and a % that begins no escape stays
-// as it is. Bytes that are not valid UTF-8 stay too, so that callers can refuse
-// them.
+// FormFields yields the names and values of a form or a query, in their order. It
+// parses application/x-www-form-urlencoded as the URL standard of the WHATWG does: only
+// & separates, + is a space, and a % without two hex digits stays as it is. Bytes that
+// are not valid UTF-8 stay too, and callers can refuse them.
 func FormFields(encoded string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		for pair := range strings.SplitSeq(encoded, "&") {
@@ -55,7 +54,7 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// fromHex returns what a digit for which isHex holds stands for.
+// fromHex returns the value of a hex digit.
 func fromHex(c byte) byte {
 	if c >= 'A' {
 		return c&^0x20 - 'A' + 10
@@ -63,7 +62,7 @@ func fromHex(c byte) byte {
 	return c - '0'
 }
 
-// DecodeForm reads value=X, with or without key=K.
+// DecodeForm decodes a form with value=X, and key=K or no key.
 func DecodeForm(body []byte, contentType string) (Content, error) {
 	const hint = `; expected a form value=…, or key=…&value=… without a key in the path (to store the body itself, send another Content-Type such as text/plain, or add ?raw)`
 	var c Content
@@ -99,7 +98,7 @@ func DecodeForm(body []byte, contentType string) (Content, error) {
 	case hasUnknown:
 		return Content{}, fmt.Errorf("unknown field %q%s", unknown, hint)
 	case !isASCII && charset != "" && charset != "utf-8":
-		// Read as UTF-8 it would be another text.
+		// As UTF-8, the same bytes would be another text.
 		return Content{}, fmt.Errorf("the form names the charset %q, but forms are read as UTF-8; encode it as UTF-8, and leave the charset out", charset)
 	}
 	return c, nil

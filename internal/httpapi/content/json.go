@@ -1,5 +1,5 @@
-// Package content reads what the body of a write stores. It knows nothing of Caddy, so
-// that its fuzz target is fast.
+// Package content decodes the values in JSON and form bodies. It does not import Caddy,
+// which keeps its fuzz target fast.
 package content
 
 import (
@@ -14,17 +14,18 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// Content is what a request wants to store.
+// Content is the value in a request body, and the key if the body has one.
 type Content struct {
 	Value store.Value
-	// Key is in JSON and form bodies; HasKey tells it from an empty one.
+	// Key is the field key of a JSON or form body. HasKey is false if there is no such
+	// field.
 	Key    string
 	HasKey bool
 }
 
-// DecodeJSON reads {"value": X}, with or without "key". It cuts the object
-// apart itself: decoding into a struct would match names without regard to
-// case, and let the last of several win.
+// DecodeJSON decodes {"value": X}, with or without "key". It does not decode into a
+// struct: encoding/json would ignore the case of names, and take the last one of two
+// equal names.
 func DecodeJSON(body []byte) (Content, error) {
 	const hint = `; expected {"value": …}, or {"key": …, "value": …} without a key in the path`
 	if !utf8.Valid(body) || !json.Valid(body) {
@@ -79,13 +80,14 @@ func DecodeJSON(body []byte) (Content, error) {
 		return Content{}, fmt.Errorf("the body has no field value%s", hint)
 	}
 	if 2*len(c.Value.Data) < len(body) {
-		// A small part would keep all of the body, which nobody counts any more.
+		// Without the copy, a small value would keep the memory of the whole body, which
+		// nothing counts any more.
 		c.Value.Data = bytes.Clone(c.Value.Data)
 	}
 	return c, nil
 }
 
-// notJSON says what is wrong with a body that is not JSON.
+// notJSON explains why a body is not JSON.
 func notJSON(body []byte) string {
 	advice := sniff.Advice(body)
 	switch {
@@ -102,7 +104,7 @@ func notJSON(body []byte) string {
 	return fmt.Sprint(json.Unmarshal(body, &raw))
 }
 
-// formStart is what forms with the fields of a value begin with.
+// formStart matches the begin of a form.
 var formStart = regexp.MustCompile(`^(key|value)=`)
 
 func skipSpace(b []byte) []byte {
@@ -112,11 +114,11 @@ func skipSpace(b []byte) []byte {
 	return b
 }
 
-// cutJSON cuts the value off that valid JSON begins with.
+// cutJSON splits valid JSON after its first value.
 func cutJSON(b []byte) (value, rest []byte) {
 	depth := 0
 	for i := 0; i < len(b); i++ {
-		ends := false // the value at the least depth ends with this byte
+		ends := false // a value ends with this byte
 		switch b[i] {
 		case '"':
 			for i++; b[i] != '"'; i++ {
@@ -144,8 +146,7 @@ func cutJSON(b []byte) (value, rest []byte) {
 	return b, nil
 }
 
-// decodeString decodes a JSON string that is known to be well-formed. What it
-// returns may be a part of it.
+// decodeString decodes a well-formed JSON string. The result may share its bytes.
 func decodeString(quoted []byte) ([]byte, error) {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1 : len(quoted)-1], nil
@@ -163,7 +164,7 @@ func decodeString(quoted []byte) ([]byte, error) {
 // hasLoneSurrogate reports whether a well-formed JSON string escapes half of a
 // surrogate pair. encoding/json replaces such halves silently.
 func hasLoneSurrogate(quoted []byte) bool {
-	unit := func(i int) uint16 { // of \uXXXX at i, else 0
+	unit := func(i int) uint16 { // the code unit of \uXXXX at i, or 0
 		if i+6 > len(quoted) || quoted[i] != '\\' || quoted[i+1] != 'u' {
 			return 0
 		}

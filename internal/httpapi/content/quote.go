@@ -1,7 +1,7 @@
 package content
 
-// escapes has what stands in a JSON string for the characters that RFC 8259 demands to
-// be escaped. It is empty for all others: encoding/json would also escape < and >.
+// escapes has the JSON escapes of the characters that RFC 8259 requires to be escaped. It
+// is empty for all others, also for < and >, which encoding/json escapes.
 var escapes = func() (table [256]string) {
 	const hex = "0123456789abcdef"
 	for c := range byte(' ') {
@@ -12,7 +12,7 @@ var escapes = func() (table [256]string) {
 	return table
 }()
 
-// QuotedLen returns how many bytes AppendQuoted appends.
+// QuotedLen returns the number of bytes that AppendQuoted appends.
 func QuotedLen[T string | []byte](s T) int {
 	n := len(s) + len(`""`)
 	for i := range len(s) {
@@ -23,7 +23,7 @@ func QuotedLen[T string | []byte](s T) int {
 	return n
 }
 
-// AppendQuoted appends s, valid UTF-8, as a JSON string.
+// AppendQuoted appends s as a JSON string. s must be valid UTF-8.
 func AppendQuoted[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	from := 0

@@ -1,5 +1,5 @@
-// Package keypath tells which key the path of a request names. It knows nothing of
-// Caddy, so that its fuzz target is fast.
+// Package keypath finds the key in the path of a request. It does not import Caddy, which
+// keeps its fuzz target fast.
 package keypath
 
 import (
@@ -14,10 +14,10 @@ import (
 // MaxKeySize is the largest max_key_size that can be configured.
 const MaxKeySize = 64 << 10
 
-// ErrEmpty is returned for a key without a character.
+// ErrEmpty says that a key is empty.
 var ErrEmpty = errors.New("the key is empty")
 
-// CheckKey says what is wrong with a key that may have so many bytes.
+// CheckKey returns an error if a key is not valid or has more than maxSize bytes.
 func CheckKey(key string, maxSize int) error {
 	switch {
 	case key == "":
@@ -34,8 +34,8 @@ func CheckKey(key string, maxSize int) error {
 	return nil
 }
 
-// HasControl reports whether s, valid UTF-8, has a character of Unicode
-// category Cc.
+// HasControl reports whether s has a control character (Unicode category Cc). s must be
+// valid UTF-8.
 func HasControl(s string) bool {
 	for _, c := range s {
 		if unicode.IsControl(c) {
@@ -45,7 +45,7 @@ func HasControl(s string) bool {
 	return false
 }
 
-// HasDotSegment reports whether a path has a segment that clients resolve.
+// HasDotSegment reports whether a path has a segment . or .., which clients resolve.
 func HasDotSegment(path string) bool {
 	if strings.IndexByte(path, '.') < 0 {
 		return false
@@ -58,8 +58,8 @@ func HasDotSegment(path string) bool {
 	return false
 }
 
-// CheckPathPrefix says what is wrong with a path_prefix. It demands one that reads the same in every escaped path,
-// so that comparing it is comparing bytes.
+// CheckPathPrefix returns an error if a path_prefix is not valid. A valid one needs no
+// escaping, so it can be compared with an escaped path byte by byte.
 func CheckPathPrefix(prefix string) error {
 	switch {
 	case !strings.HasPrefix(prefix, "/"):

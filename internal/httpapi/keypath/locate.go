@@ -11,31 +11,31 @@ type Place byte
 
 const (
 	Outside    Place = iota // not below the prefix
-	NearMiss                // not below it, though Caddy's matchers say so
-	Garbled                 // below it, but the key as sent cannot be told
+	NearMiss                // not below it, but Caddy's matchers match it
+	Garbled                 // below it, but the key as sent is unknown
 	Collection              // the prefix itself
 	Item                    // a key below it
 )
 
-// Request is what tells where a request's path lies.
+// Request is the path of a request, with the prefix that it may lie below.
 type Request struct {
 	Sent    *url.URL // as the client sent it
-	Current *url.URL // as handlers before us have rewritten it
-	Prefix  string   // the path prefix, which is empty for a mere slash
+	Current *url.URL // as other handlers have rewritten it
+	Prefix  string   // the path prefix, or "" for "/"
 }
 
-// Locate finds the key that the path names, as the client sent it.
+// Locate returns the key in the path as the client sent it, and where the path lies.
 //
-// The prefix is compared with the escaped path. Since it holds nothing that
-// needs escaping, where it matches it has the same length in the decoded
-// path, and the key, percent-decoded once, can be cut out of that one.
+// Locate compares the prefix with the escaped path. The prefix has no character that
+// needs escaping. If it matches, it has the same length in the decoded path, so the rest
+// of the decoded path is the key, percent-decoded once.
 func (r Request) Locate() (key string, where Place) {
 	if isSamePath(r.Sent, r.Current) {
 		return cutOrMiss(r.Current, r.Prefix)
 	}
 	if base, ok := r.strippedBase(); ok {
-		// handle_path cleans what it strips, so that a//b would become a/b; the
-		// path as sent has the key as it was sent.
+		// handle_path also cleans the path that it strips: a//b becomes a/b. So the key
+		// is taken from the path as sent.
 		if key, where = Cut(r.Sent, base); where == Outside || !strings.HasSuffix(base, r.Prefix) {
 			return "", NearMiss
 		}
@@ -48,7 +48,7 @@ func (r Request) Locate() (key string, where Place) {
 	return key, where
 }
 
-// cutOrMiss is Cut that tells near misses from what is outside.
+// cutOrMiss is Cut, and also finds near misses.
 func cutOrMiss(u *url.URL, prefix string) (key string, where Place) {
 	key, where = Cut(u, prefix)
 	if where == Outside && IsNearMiss(u, prefix) {
@@ -57,8 +57,8 @@ func cutOrMiss(u *url.URL, prefix string) (key string, where Place) {
 	return key, where
 }
 
-// Cut returns what follows the prefix in u's path. It finds neither near misses nor
-// rewrites.
+// Cut returns the part of u's path after the prefix and a slash. It knows neither near
+// misses nor rewrites.
 func Cut(u *url.URL, prefix string) (key string, where Place) {
 	sent := u.Path
 	if u.RawPath != "" && !hasPathPrefix(u.EscapedPath(), prefix) || !hasPathPrefix(sent, prefix) {
@@ -70,10 +70,10 @@ func Cut(u *url.URL, prefix string) (key string, where Place) {
 	return sent[len(prefix)+1:], Item
 }
 
-// IsNearMiss reports whether a path that is Outside would be below the prefix
-// if case, repeated slashes, dot segments and escapes were ignored. Caddy's
-// path matchers ignore them: passed on, such a request would mostly meet no
-// other handler, and Caddy would answer it with an empty 200.
+// IsNearMiss reports whether a path that is Outside would be below the prefix without
+// its repeated slashes, dot segments, escapes and differences of case. Caddy's path
+// matchers ignore these. If the handler passed such a request on, mostly no other handler
+// would take it, and Caddy would answer with an empty 200.
 func IsNearMiss(u *url.URL, prefix string) bool {
 	if prefix == "" {
 		return false
@@ -90,8 +90,8 @@ func hasPathPrefix(path, prefix string) bool {
 	return strings.HasPrefix(path, prefix) && (len(path) == len(prefix) || path[len(prefix)] == '/')
 }
 
-// clean is how Caddy cleans a path that it strips a prefix from, or compares with one
-// of a matcher.
+// clean cleans a path as Caddy does before it strips a prefix or compares the path with a
+// matcher.
 func clean(p string) string {
 	cleaned := path.Clean(p)
 	if cleaned != "/" && strings.HasSuffix(p, "/") {

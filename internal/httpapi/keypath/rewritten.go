@@ -7,17 +7,16 @@ import (
 
 func isSamePath(a, b *url.URL) bool { return a.Path == b.Path && a.RawPath == b.RawPath }
 
-// strippedBase returns the begin of the sent path up to the end of the prefix,
-// if a handler such as that of handle_path took it away, with or without a
-// prefix of its own before ours. Like that handler it ignores case, repeated
-// slashes and dot segments.
+// strippedBase returns the sent path up to the end of the prefix, if a handler such as
+// handle_path stripped it. The handler may have stripped more in front of the prefix.
+// Like that handler, strippedBase ignores case, repeated slashes and dot segments.
 func (r Request) strippedBase() (base string, ok bool) {
 	if r.Prefix == "" || len(r.Current.Path) >= len(r.Sent.Path) {
 		return "", false
 	}
 	from, rest := clean(r.Sent.Path), clean(r.Current.Path)
 	if rest == "/" && !strings.HasSuffix(from, "/") {
-		rest = "" // of the prefix alone a slash is left
+		rest = "" // stripping the prefix from itself leaves a slash
 	}
 	base, ok = strings.CutSuffix(from, rest)
 	if !ok || len(base) < len(r.Prefix) || !strings.EqualFold(base[len(base)-len(r.Prefix):], r.Prefix) {
@@ -26,16 +25,16 @@ func (r Request) strippedBase() (base string, ok bool) {
 	return base, true
 }
 
-// isKept reports whether a rewrite kept what of a path it may lose. Caddy's
-// strips and replacements clean the whole path, and a placeholder such as {re.1}
-// is decoded a second time: other keys would be read and overwritten.
+// isKept reports whether a rewrite kept the fragile part of a path. Caddy's strips and
+// replacements clean the whole path, and decode a placeholder such as {re.1} a second
+// time. Without this check, a request could read or overwrite another key.
 func isKept(sent, current string) bool {
 	i := fragile(sent)
 	return i < 0 || strings.HasSuffix(current, sent[i:])
 }
 
-// fragile returns where in a decoded path there first is what cleaning it or
-// decoding it again would change or end it at, or -1.
+// fragile returns the first index in a decoded path that a rewrite may change, or -1. A
+// rewrite may clean the path, decode it again, or end it at a ? or #.
 func fragile(path string) int {
 	for i := range len(path) {
 		switch path[i] {
@@ -52,8 +51,8 @@ func fragile(path string) int {
 	return -1
 }
 
-// Location returns the path of a new entry as the client sees it, or "" where a
-// rewrite before us leaves open which path leads back to the entry.
+// Location returns the path of a new entry as clients send it, or "" if a rewrite makes
+// it unknown which path leads to the entry.
 func (r Request) Location(key string, where Place) string {
 	if !isSamePath(r.Sent, r.Current) {
 		_, isStripped := r.strippedBase()
@@ -70,7 +69,7 @@ func (r Request) Location(key string, where Place) string {
 		path = strings.TrimSuffix(path, "/") + (&url.URL{Path: "/" + key}).EscapedPath()
 	}
 	if strings.HasPrefix(path, "//") {
-		// Else it would name a host (RFC 3986, section 4.2).
+		// A path that begins with // would name a host (RFC 3986, section 4.2).
 		path = "/." + path
 	}
 	return path
