@@ -169,7 +169,7 @@ func TestBadCaddyfiles(t *testing.T) {
 	}
 }
 
-// What is said of a mistake repeats nothing that may be part of a password.
+// Errors must not repeat text that may be part of a password.
 func TestErrorsInCaddyfilesTellNoSecrets(t *testing.T) {
 	for _, settings := range []string{
 		"store redis://:pa ss-secret@host",

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What CONTRIBUTING.md says of where things are must not lead a reader astray.
+// The paths in CONTRIBUTING.md must exist.
 func TestContributingNamesPathsThatExist(t *testing.T) {
 	paths := regexp.MustCompile("`([a-z_.]+/[\\w./]*)`").FindAllStringSubmatch(readFile(t, "CONTRIBUTING.md"), -1)
 	if len(paths) < 30 {

@@ -14,9 +14,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
-// documented is what a page says of a setting when it is left out.
+// documented is the default that a page gives for a setting.
 type documented struct {
-	value   string // as in a Caddyfile; "" if it is off, or there is none
+	value   string // as in a Caddyfile; "" if the setting is off or has no default
 	comment string
 }
 
@@ -28,8 +28,8 @@ var (
 	noneByItself = regexp.MustCompile(`\b(off|none) by default`)
 )
 
-// The defaults in the documentation are those in force: written down, they
-// change nothing.
+// The documented defaults must be those in force: a configuration that writes them out
+// equals the empty one.
 func TestDocumentedDefaultsAreTheDefaults(t *testing.T) {
 	read := func(page string) string {
 		text, err := os.ReadFile(page)
@@ -75,7 +75,7 @@ func TestDocumentedDefaultsAreTheDefaults(t *testing.T) {
 				if noneByItself.MatchString(m[4]) {
 					value = ""
 				}
-				if _, isThere := settings[m[1]]; !isThere { // further ones are alternatives
+				if _, isThere := settings[m[1]]; !isThere { // the other matches are alternatives
 					settings[m[1]] = documented{strings.TrimSuffix(strings.TrimPrefix(value, "{$REDIS_URL:"), "}"), m[4]}
 				}
 			}

@@ -12,15 +12,15 @@ import (
 
 const caddyModule = "github.com/caddyserver/caddy/v2"
 
-// testLibraries are small and need nothing else. Tests that need more are in the
-// module caddytest.
+// testLibraries are small and have no dependencies. Tests that need other libraries are
+// in the module caddytest.
 var testLibraries = []string{
 	"github.com/anishathalye/porcupine",
 	"go.uber.org/goleak",
 	"pgregory.net/rapid",
 }
 
-// goMod is what `go mod edit -json` says.
+// goMod is the output of `go mod edit -json`.
 type goMod struct {
 	Go      string
 	Require []struct {
@@ -51,9 +51,8 @@ func goCommand(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// What go.mod requires counts in every Caddy that this module is built into, beside
-// other plugins: a library that only tests import could keep one of them from
-// being built.
+// The requirements in go.mod count in every Caddy with this module. A library that only
+// tests import could make such a Caddy fail to build with another plugin.
 func TestGoModRequiresWhatThePluginImports(t *testing.T) {
 	all := readGoMod(t, "go.mod").Require
 	isImported := make(map[string]bool)
@@ -77,11 +76,10 @@ func TestGoModRequiresWhatThePluginImports(t *testing.T) {
 	}
 }
 
-// reason is what is written beside a line of go.mod.
+// reason finds the comment beside a line of go.mod.
 var reason = regexp.MustCompile(`(?m)^\s*(\S+) v?[\d.]\S*[ \t]*// (?:indirect; )?(.+)$`)
 
-// A version that is above Caddy's own changes Caddy itself, and what other plugins
-// are built with.
+// A version above Caddy's own also changes Caddy and other plugins.
 func TestGoModRaisesNothingThatCaddyRequires(t *testing.T) {
 	caddys := readGoMod(t, goCommand(t, "list", "-m", "-f", "{{.GoMod}}", caddyModule))
 	wanted := map[string]string{"go": caddys.Go}

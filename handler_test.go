@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// watched returns a handler whose own log lines can be looked at, and what sends
-// n requests for a path to it.
+// watched returns the log of a handler, and a function that sends n requests for a path to
+// the handler.
 func watched(t *testing.T, settings string) (send func(n int, path string), logged func() []observer.LoggedEntry) {
 	h := parse(t, "namespace watched\n"+settings)
 	provision(t, h)

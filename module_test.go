@@ -72,7 +72,7 @@ func TestProvisionErrors(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", c.json, err, c.want)
 		}
-		// Caddy cleans up what it could not provision.
+		// Caddy also cleans up a module whose Provision failed.
 		if err := h.Cleanup(); err != nil {
 			t.Errorf("%s: %v", c.json, err)
 		}

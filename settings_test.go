@@ -15,7 +15,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// exampleLines returns a line of each setting, with another value than the default.
+// exampleLines has a line for each setting, with a value that is not the default.
 func exampleLines(t *testing.T) map[string]string {
 	lines := make(map[string]string)
 	for _, m := range regexp.MustCompile(`(?m)^\t\t\t(([a-z_]+).*)$`).FindAllStringSubmatch(readFile(t, "testdata/all.Caddyfile"), -1) {
@@ -33,7 +33,7 @@ func readFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// jsonName is the name of a field in JSON, or empty for one that is not there.
+// jsonName returns the name of a field in JSON; "" if JSON does not have the field.
 func jsonName(field reflect.StructField) string {
 	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 	return name
@@ -76,9 +76,8 @@ func TestEverySettingSetsItsField(t *testing.T) {
 	}
 }
 
-// Each setting that the engine has is put where the engine has it, compared between
-// the handlers of a cache, and shown; and nothing that the engine has comes from
-// elsewhere.
+// Each setting of the engine must be copied to the engine's settings, compared between
+// the handlers of a cache, and shown. The engine must have no other settings.
 func TestSettingsOfTheEngine(t *testing.T) {
 	lines := exampleLines(t)
 	unset := make(map[string]bool)
@@ -131,7 +130,7 @@ func TestSettingsOfTheEngine(t *testing.T) {
 	}
 }
 
-// leaves returns the fields of a struct, and of structs in it, by their path.
+// leaves returns the fields of a struct and of its nested structs, by their path.
 func leaves(v reflect.Value, prefix string) map[string]any {
 	all := make(map[string]any)
 	for field, value := range v.Fields() {
@@ -146,7 +145,7 @@ func leaves(v reflect.Value, prefix string) map[string]any {
 	return all
 }
 
-// sharedNames are the settings in which handlers of one cache must agree.
+// sharedNames returns the settings that must be equal in all handlers of a cache.
 func sharedNames(t *testing.T) (all, shown []string) {
 	t.Helper()
 	var h Handler
@@ -164,7 +163,7 @@ func sharedNames(t *testing.T) (all, shown []string) {
 	return all, shown
 }
 
-// What lists the settings beside the table has all of them, and no others.
+// Every list of the settings must have exactly those in the table.
 func TestListsOfSettings(t *testing.T) {
 	all := settingNames()
 	shared, shown := sharedNames(t)
@@ -248,7 +247,7 @@ func TestDocumentedLimitsAreTheLimits(t *testing.T) {
 	}
 }
 
-// checkNames says which names are missing, and which should not be there.
+// checkNames reports missing and superfluous names.
 func checkNames(t *testing.T, got, want []string) {
 	t.Helper()
 	for _, name := range want {
@@ -266,7 +265,7 @@ func checkNames(t *testing.T, got, want []string) {
 	}
 }
 
-// Policies are named where users choose one.
+// The pages on which users choose a policy must name all policies.
 func TestPoliciesAreDocumented(t *testing.T) {
 	var names []string
 	for _, p := range store.Policies {

@@ -28,7 +28,7 @@ type batchAnswer struct {
 	Hint            string
 }
 
-// keys lists those of the entries.
+// keys returns the keys of the entries.
 func (a *batchAnswer) keys() string {
 	var keys []string
 	for _, e := range a.Entries {
@@ -51,7 +51,7 @@ func batch(t *testing.T, s *sitetest.Site, keys ...string) (a batchAnswer) {
 	return a
 }
 
-// fill creates entries of so many bytes, k0 and on.
+// fill creates entries k0, k1 and so on, with values of so many bytes.
 func fill(t *testing.T, h *redisproxy.Handler, n, size int) (keys []string) {
 	t.Helper()
 	for i := range n {
@@ -94,7 +94,7 @@ func TestABatchReadAnswersWhatHasRoomAndSaysWhatHasNot(t *testing.T) {
 				{[]string{"k0", "large", "k1"}, "k0", "", "large k1"},
 				{[]string{"k0", "k0", "k0", "k0", "k0"}, "k0", "", ""},
 			} {
-				// Twice, so that what was read is local where that is on.
+				// The second read is local if the local tier is on.
 				for range 2 {
 					a := batch(t, s, tt.keys...)
 					if a.keys() != tt.entries || strings.Join(a.Absent, " ") != tt.absent || strings.Join(a.Omitted, " ") != tt.omitted || (a.Hint != "") != (tt.omitted != "") {
@@ -129,7 +129,7 @@ func TestWhatABatchReadOmitsIsNoUse(t *testing.T) {
 	}
 }
 
-// TestALargeBatchIsReadInParts asks for what was omitted until nothing is.
+// TestALargeBatchIsReadInParts asks for the omitted keys until none is omitted.
 func TestALargeBatchIsReadInParts(t *testing.T) {
 	server := redistest.Start(t)
 	h := sitetest.Handler(t, "redis_timeout 1m\nmax_queue_bytes 256MiB\nstore "+server.URL())
@@ -154,9 +154,10 @@ func TestALargeBatchIsReadInParts(t *testing.T) {
 	}
 }
 
-// TestAnAnswerThatCannotBeFinishedIsNoWholeAnswer takes all rights away while a
-// client reads an answer that is larger than what connections buffer. Redis then
-// refuses at once; one that is gone would be waited for until redis_timeout.
+// TestAnAnswerThatCannotBeFinishedIsNoWholeAnswer takes away all rights in Redis while a
+// client reads an answer that is larger than the buffers of a connection. Redis then
+// refuses at once. For a Redis that is gone, the test would have to wait for
+// redis_timeout.
 func TestAnAnswerThatCannotBeFinishedIsNoWholeAnswer(t *testing.T) {
 	server := redistest.Start(t)
 	h := sitetest.Handler(t, "max_answer_bytes 1GiB\nmax_queue_bytes 256MiB\nlocal_ttl 0\nredis_timeout 2m\nstore "+server.URL())

@@ -212,8 +212,8 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
-// TestABodyThatPausesGets408 is without Caddy's own bound on pauses, which may be
-// switched off.
+// TestABodyThatPausesGets408 runs without Caddy's own bound on pauses, because that bound
+// may be switched off.
 func TestABodyThatPausesGets408(t *testing.T) {
 	for name, c := range map[string]struct {
 		settings  string
@@ -274,7 +274,7 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// TestReadsNoFurtherThanTheLimit gives a body without an end.
+// TestReadsNoFurtherThanTheLimit sends a body that never ends.
 func TestReadsNoFurtherThanTheLimit(t *testing.T) {
 	h := sitetest.Handler(t, "max_value_size 1000")
 	body := &endless{}

@@ -61,8 +61,8 @@ func TestContentEncodings(t *testing.T) {
 	})
 }
 
-// TestAContentTypeThatSomebodyElseWrote is of an entry that an older version may
-// have stored too.
+// TestAContentTypeThatSomebodyElseWrote reads an entry that another program or an older
+// version may have stored.
 func TestAContentTypeThatSomebodyElseWrote(t *testing.T) {
 	redis := redistest.Start(t)
 	h := sitetest.Handler(t, "store "+redis.URL()+"\nnamespace cache\nlocal_ttl 0")

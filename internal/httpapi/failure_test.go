@@ -61,8 +61,8 @@ func TestEngineErrors(t *testing.T) {
 	}
 }
 
-// caused is an error of the engine with a cause, and with words that are not for
-// clients.
+// caused returns an error of the engine with a cause, and with text that clients must not
+// see.
 func caused(err error, cause store.Cause) error {
 	return fmt.Errorf("%w: %w", err, &store.CausedError{Cause: cause, Err: errors.New("said by 10.0.0.1"), Advice: "check the password"})
 }

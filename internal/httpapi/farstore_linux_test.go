@@ -22,11 +22,11 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/farstore"
 )
 
-// farCallers is how many requests are under way at once in the benchmarks.
+// farCallers is the number of concurrent requests in the benchmarks.
 const farCallers = 256
 
-// BenchmarkFarGet and BenchmarkFarPost answer requests from a store that takes 200 µs
-// to answer, but no core. Run them with -test.cpu 1,2.
+// BenchmarkFarGet and BenchmarkFarPost answer requests from a store that needs 200 µs for
+// an answer, but no CPU. Run them with -test.cpu 1,2.
 func BenchmarkFarGet(b *testing.B) {
 	askFar(b, http.StatusOK, func(key string) *http.Request {
 		return &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/cache/" + key}, Header: http.Header{}}
@@ -93,7 +93,7 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// answer is a response that nobody reads.
+// answer is a response whose body is discarded.
 type answer struct {
 	header http.Header
 	status int
@@ -103,5 +103,5 @@ func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) WriteHeader(status int)      { a.status = status }
 func (a *answer) Write(b []byte) (int, error) { return len(b), nil }
 
-// SetReadDeadline is for body_timeout.
+// SetReadDeadline exists because body_timeout needs it.
 func (a *answer) SetReadDeadline(time.Time) error { return nil }

@@ -30,7 +30,7 @@ func TestForms(t *testing.T) {
 			t.Errorf("%q: %s", c.body, got)
 		}
 	}
-	// As ISO-8859-1 these bytes are another text.
+	// In ISO-8859-1, these bytes are another text.
 	want := sitetest.Problem(400, `the form names the charset "iso-8859-1", but forms are read as UTF-8; encode it as UTF-8, and leave the charset out`)
 	if got := s.Send(post("latin", "; charset=ISO-8859-1", "value=%C3%A9")); got != want {
 		t.Error(got)

@@ -10,8 +10,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/sitetest"
 )
 
-// BenchmarkHitInParallel shows whether requests on several cores get in each
-// other's way.
+// BenchmarkHitInParallel shows whether requests on several cores slow each other down.
 func BenchmarkHitInParallel(b *testing.B) {
 	h := sitetest.Handler(b, "")
 	value := store.Value{Data: []byte("value"), Kind: store.String}

@@ -99,7 +99,7 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-// request returns a request as Caddy's server makes it of a path.
+// request returns a request for a path, as Caddy's server makes it.
 func request(t testing.TB, path string) *http.Request {
 	t.Helper()
 	u, err := url.ParseRequestURI(path)

@@ -11,7 +11,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/sitetest"
 )
 
-// ok is the answer to a GET or HEAD of an entry with an envelope.
+// ok returns the answer to a GET or HEAD of an entry with an envelope.
 func ok(status, body string) string {
 	return "200 OK\nCache-Control: no-cache\nCache-Status: redis_proxy; " + status +
 		fmt.Sprintf("\nContent-Length: %d\nContent-Type: application/json\nEtag: \"<etag>\"\nX-Content-Type-Options: nosniff\n\n%s", len(body), body)
@@ -144,13 +144,13 @@ func TestPrefixesThatAreTaken(t *testing.T) {
 	}
 }
 
-// A cache that may keep an answer asks with its ETag, maybe for another tenant.
+// A cache that keeps an answer asks again with its ETag, maybe for another tenant.
 func TestAnETagOfOneTenantIsNotThatOfAnother(t *testing.T) {
 	s := sitetest.New(t, "key_prefix {http.request.header.X-Tenant}/\nmethods GET HEAD POST PUT")
 	for _, tenant := range []string{"a", "b"} {
 		s.Send("PUT /cache/k\nX-Tenant: " + tenant + "\n\nthe same")
 	}
-	s.Send("GET /cache/k\nX-Tenant: a") // whose ETag the next one sends
+	s.Send("GET /cache/k\nX-Tenant: a") // the next request sends its ETag
 	if got := s.Send("GET /cache/k\nX-Tenant: b\nIf-None-Match: {etag}"); !strings.HasPrefix(got, "200 OK\n") {
 		t.Error(got)
 	}

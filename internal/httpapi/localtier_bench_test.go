@@ -12,9 +12,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// BenchmarkLocalTierHeap fills a local tier with about twice what it may hold, and
-// reports the live heap that it takes, divided by its limit. Time does not
-// matter here: run it with -benchtime 1x.
+// BenchmarkLocalTierHeap fills a local tier with about twice as many entries as it may
+// hold. It reports the live heap of the tier, divided by its limit. Time does not matter
+// here: run it with -benchtime 1x.
 func BenchmarkLocalTierHeap(b *testing.B) {
 	for _, size := range []struct {
 		name  string
@@ -40,7 +40,7 @@ func measureLocalTier(b *testing.B, valueSize int) {
 		DrainTimeout:  time.Second,
 	}, engine.Options{Prepare: Prepare})
 
-	inserted := 2 * limit / (valueSize + 500) // about what an entry takes
+	inserted := 2 * limit / (valueSize + 500) // an estimate of the size of an entry
 	for i := range inserted {
 		// The handler's key is a part of the request's path too.
 		path := fmt.Sprintf("/cache/key-%016d", i)
@@ -66,8 +66,8 @@ func measureLocalTier(b *testing.B, valueSize int) {
 	b.ReportMetric(live/float64(kept), "B/entry")
 }
 
-// liveHeap returns the bytes in use after all garbage is gone. What the local
-// tier does in the background is over after a moment.
+// liveHeap returns the bytes in use after all garbage is collected. It first waits a
+// moment for the background work of the local tier.
 func liveHeap() uint64 {
 	time.Sleep(100 * time.Millisecond)
 	runtime.GC()
@@ -77,8 +77,7 @@ func liveHeap() uint64 {
 	return m.HeapAlloc
 }
 
-// anyKey is a store that has every key, and makes up the value. Nobody looks
-// for more than that.
+// anyKey is a store that has every key, and makes up the value.
 type anyKey struct {
 	store.Store
 	size int

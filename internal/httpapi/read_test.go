@@ -260,7 +260,7 @@ func TestPassErrors(t *testing.T) {
 	})
 }
 
-// others puts members of Cache-Status and headers into an answer beforehand.
+// others sets a member of Cache-Status before the handler runs.
 type others struct{ *redisproxy.Handler }
 
 func (o others) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {

@@ -18,7 +18,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/sitetest"
 )
 
-// counted sends a request, and returns as JSON what its cache counts more then.
+// counted sends a request, and returns as JSON by how much the counters of its cache grew.
 func counted(t *testing.T, cache *running.Cache, s *sitetest.Site, request string) string {
 	t.Helper()
 	before := cache.Stats().Requests
@@ -153,8 +153,8 @@ func TestNoCacheRequestsAreCounted(t *testing.T) {
 	}
 }
 
-// exposed sends a request, and returns its placeholders, afterwards and as a
-// deferred header sees them.
+// exposed sends a request. It returns the placeholders after the request, and as a
+// deferred header directive sees them.
 func exposed(t *testing.T, h *redisproxy.Handler, r *http.Request) (after, deferred string) {
 	t.Helper()
 	repl := caddy.NewReplacer()
@@ -168,7 +168,7 @@ func exposed(t *testing.T, h *redisproxy.Handler, r *http.Request) (after, defer
 	return w.seen(), w.deferred
 }
 
-// deferredHeader looks at the placeholders when the answer begins.
+// deferredHeader reads the placeholders when the answer begins.
 type deferredHeader struct {
 	*httptest.ResponseRecorder
 	seen     func() string

@@ -26,7 +26,7 @@ func TestView(t *testing.T) {
 		{"bytes", store.Value{Data: []byte("\xff"), Kind: store.Raw, ContentType: "image/png"}, "\xff", "image/png", "image/png", false, false},
 		{"a picture that can have scripts", store.Value{Data: []byte("<svg/>"), Kind: store.Raw, ContentType: "image/svg+xml"}, "<svg/>", "image/svg+xml", "image/svg+xml", false, true},
 		{"a page behind a text", store.Value{Data: []byte("x"), Kind: store.Raw, ContentType: "text/plain; a=b, text/html"}, "x", "text/plain; a=b, text/html", "text/plain; a=b, text/html", false, true},
-		// What others may write past us:
+		// Other programs may write these to the store:
 		{"bytes without a type", store.Value{Data: []byte("x"), Kind: store.Raw}, "x", typeOctetStream, typeOctetStream, false, false},
 		{"bytes with a bad type", store.Value{Data: []byte("x"), Kind: store.Raw, ContentType: "a\r\nb: c"}, "x", typeOctetStream, typeOctetStream, false, false},
 		{"bytes with a type that is not UTF-8", store.Value{Data: []byte("x"), Kind: store.Raw, ContentType: "text/\xff"}, "x", typeOctetStream, typeOctetStream, false, false},

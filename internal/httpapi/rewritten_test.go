@@ -95,8 +95,8 @@ func TestRewrites(t *testing.T) {
 	}
 }
 
-// TestLocationBehindAStrip has keys in bodies: paths that name them come through
-// the same strip.
+// TestLocationBehindAStrip creates entries with the key in the body. The path in Location
+// must lead to the key through the same strip.
 func TestLocationBehindAStrip(t *testing.T) {
 	for _, c := range []struct{ strip, path, key, want string }{
 		{"/cache", "/cache", "k", "/cache/k"},
@@ -130,7 +130,7 @@ func TestLocationBehindAStrip(t *testing.T) {
 	}
 }
 
-// FuzzStripped lets what Caddy makes of a path never name another key quietly.
+// FuzzStripped checks that a path which Caddy has changed never names another key.
 func FuzzStripped(f *testing.F) {
 	for _, seed := range []string{"a", "a//b", "/a", "x/../a", "%2e%2e/a", "a%2F%2Fb//c", "%2541", "cache/a", "..//cache/a", "a/"} {
 		f.Add("/api/cache/" + seed)

@@ -36,6 +36,6 @@ func TestFormFields(t *testing.T) {
 		}
 	}
 	for range FormFields("a=1&b=2") {
-		break // which must end it
+		break // must end the iteration
 	}
 }

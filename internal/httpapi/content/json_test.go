@@ -21,8 +21,8 @@ func TestASmallValueKeepsNoLargeBody(t *testing.T) {
 	}
 }
 
-// FuzzDecodeJSON lets a value that is taken be the one that was sent: byte for byte,
-// or an equal string.
+// FuzzDecodeJSON checks that a decoded value is the value that was sent: byte for byte, or
+// an equal string.
 func FuzzDecodeJSON(f *testing.F) {
 	for _, seed := range []string{`{"value":1}`, `{"key":"k","value":"\ud83d\ude00"}`, `{"value":"\ud800"}`, `{"value":{}}x`, ` { "value" : [ ] } `} {
 		f.Add([]byte(seed))
