@@ -68,9 +68,9 @@ func (s *Server) readUnannounced(w http.ResponseWriter, r *http.Request, room *r
 	return body, nil
 }
 
-// room is what a request holds in running.Bodies until it is answered. All bodies together
-// have as much room as the queue. So a large body that was read is not refused because
-// other large bodies fill the queue.
+// room is the part of running.Bodies that a request holds until it is answered. All
+// bodies together have as much room as the queue. So a body that was read rarely meets a
+// queue that other bodies fill.
 type room struct{ body *running.Body }
 
 func (m *room) leave() {

@@ -69,7 +69,7 @@ var hitStatus = func() (table [tabledHitTTLs + 1]string) {
 	return table
 }()
 
-// cacheStatus returns our member of Cache-Status (RFC 9211).
+// cacheStatus returns the member of Cache-Status for an answer (RFC 9211).
 func cacheStatus(a engine.Answer, read engine.Read) string {
 	switch {
 	case a.StaleIfError:

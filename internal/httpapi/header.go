@@ -38,8 +38,7 @@ func (s *Server) setHeaders(header http.Header, v *representations, body *repres
 		set.set("Cache-Control", s.config.CacheControl)
 	}
 	if body.isRaw && len(body.body) > countedByServer {
-		// Small values have no header for this, though ranges work for them too: nobody
-		// asks for a part of them.
+		// Ranges work for small values too, but clients hardly ask for a part of them.
 		set.set("Accept-Ranges", "bytes")
 	}
 	if body.mayAct {

@@ -87,8 +87,8 @@ func tags(lines []string) iter.Seq2[string, bool] {
 	}
 }
 
-// cutTag returns the opaque tag at the begin of a list, without its quotes, and the rest
-// of the list, which is empty or begins with a comma.
+// cutTag returns the opaque tag at the beginning of a list, without its quotes. The rest
+// of the list is empty or begins with a comma.
 func cutTag(list string) (tag, rest string, ok bool) {
 	list, ok = strings.CutPrefix(list, `"`)
 	if !ok {

@@ -302,7 +302,7 @@ func TestResponsesShareNoHeaderValues(t *testing.T) {
 	}
 }
 
-// TestHitAllocations bounds what a hit allocates: the array of header values.
+// TestHitAllocations bounds the allocations of a hit: only the array of header values.
 func TestHitAllocations(t *testing.T) {
 	h := sitetest.Handler(t, "")
 	s := sitetest.Serve(t, h)

@@ -40,7 +40,7 @@ func DecodeJSON(body []byte) (Content, error) {
 	for rest = skipSpace(rest[1:]); rest[0] != '}'; {
 		var quoted, field []byte
 		quoted, rest = cutJSON(rest)
-		field, rest = cutJSON(skipSpace(skipSpace(rest)[1:])) // behind the colon
+		field, rest = cutJSON(skipSpace(skipSpace(rest)[1:])) // after the colon
 		if rest = skipSpace(rest); rest[0] == ',' {
 			rest = skipSpace(rest[1:])
 		}
@@ -104,7 +104,7 @@ func notJSON(body []byte) string {
 	return fmt.Sprint(json.Unmarshal(body, &raw))
 }
 
-// formStart matches the begin of a form.
+// formStart matches the beginning of a form.
 var formStart = regexp.MustCompile(`^(key|value)=`)
 
 func skipSpace(b []byte) []byte {
@@ -132,7 +132,7 @@ func cutJSON(b []byte) (value, rest []byte) {
 			continue
 		case '}', ']', ',', ' ', '\t', '\n', '\r':
 			if depth == 0 {
-				return b[:i], b[i:] // behind a number, true, false or null
+				return b[:i], b[i:] // after a number, true, false or null
 			}
 			if b[i] == '}' || b[i] == ']' {
 				depth--

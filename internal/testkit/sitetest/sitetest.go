@@ -104,7 +104,7 @@ func New(t testing.TB, settings string) *Site {
 	return Serve(t, Handler(t, settings))
 }
 
-// Serve serves a handler, with a next handler behind it.
+// Serve serves a handler, with a next handler after it.
 func Serve(t testing.TB, h caddyhttp.MiddlewareHandler) *Site {
 	t.Helper()
 	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
