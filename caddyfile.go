@@ -174,7 +174,7 @@ func canMeet(pattern, prefix string) bool {
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume directive name
 	if d.NextArg() {
-		return d.Errf("redis_proxy takes no argument%s beside a matcher; write settings into a block, each on a line of its own", suggest.Quoted(d.Val()))
+		return d.Errf("redis_proxy takes no argument%s except a matcher; write settings into a block, each on a line of its own", suggest.Quoted(d.Val()))
 	}
 	lines := make(map[string]caddyfile.Token)
 	for d.NextBlock(0) {
@@ -263,7 +263,7 @@ func parseDashboard(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 func unmarshalDashboard(disp *caddyfile.Dispenser, d *admin.Dashboard) error {
 	disp.Next() // consume directive name
 	if disp.NextArg() {
-		return disp.Errf("redis_proxy_dashboard takes no argument%s beside a matcher; put path_prefix into a block", suggest.Quoted(disp.Val()))
+		return disp.Errf("redis_proxy_dashboard takes no argument%s except a matcher; put path_prefix into a block", suggest.Quoted(disp.Val()))
 	}
 	for disp.NextBlock(0) {
 		if disp.Val() != "path_prefix" {

@@ -107,8 +107,8 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"path_prefix, a wildcard", "path_prefix /cache/*", `path_prefix: "/cache/*" must not contain a wildcard; leave it out, it is a prefix by itself, at Caddyfile:4`},
 		{"path_prefix, empty segments", "path_prefix /a//b", `path_prefix: "/a//b" must not have empty, . or .. segments; write the path as clients send it, at Caddyfile:4`},
 		{"path_prefix, dots", "path_prefix /a/../b", `path_prefix: "/a/../b" must not have empty, . or .. segments; write the path as clients send it, at Caddyfile:4`},
-		{"path_prefix, escapes", "path_prefix /c%61che", `path_prefix: "/c%61che" must not contain characters that a URL has to percent-encode; write others, at Caddyfile:4`},
-		{"path_prefix, to escape", "path_prefix /käse", `path_prefix: "/käse" must not contain characters that a URL has to percent-encode; write others, at Caddyfile:4`},
+		{"path_prefix, escapes", "path_prefix /c%61che", `path_prefix: "/c%61che" must not contain characters that a URL has to percent-encode; use other characters, at Caddyfile:4`},
+		{"path_prefix, to escape", "path_prefix /käse", `path_prefix: "/käse" must not contain characters that a URL has to percent-encode; use other characters, at Caddyfile:4`},
 		{"namespace, a brace", "namespace a}b", `namespace: "a}b" is no namespace; write 1 to 64 of A-Z a-z 0-9 _ . : -, at Caddyfile:4`},
 		{"namespace, too long", "namespace " + strings.Repeat("n", 65), `namespace: "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" is no namespace; write 1 to 64 of A-Z a-z 0-9 _ . : -, at Caddyfile:4`},
 		{"key_prefix, no slash behind a placeholder", "key_prefix {host}", `key_prefix: "{http.request.host}" has a placeholder and no slash at its end; add a slash, or one value of the placeholder could give access to the keys of another value, at Caddyfile:4`},
@@ -199,8 +199,8 @@ func TestNoArgumentIsRepeatedThatMayBeAURL(t *testing.T) {
 
 func TestMatchersInCaddyfiles(t *testing.T) {
 	for _, c := range []struct{ name, site, want string }{
-		{"an argument", "redis_proxy cache", `redis_proxy takes no argument 'cache' beside a matcher; write settings into a block, each on a line of its own, at Caddyfile:2`},
-		{"two matchers", "redis_proxy /a/* /b/*", `redis_proxy takes no argument '/b/*' beside a matcher; write settings into a block, each on a line of its own, at Caddyfile:2`},
+		{"an argument", "redis_proxy cache", `redis_proxy takes no argument 'cache' except a matcher; write settings into a block, each on a line of its own, at Caddyfile:2`},
+		{"two matchers", "redis_proxy /a/* /b/*", `redis_proxy takes no argument '/b/*' except a matcher; write settings into a block, each on a line of its own, at Caddyfile:2`},
 		{"an unknown matcher", "redis_proxy @foo", "unrecognized matcher name: @foo"},
 		{"one path", "redis_proxy /kv", "the matcher /kv matches this path alone, and keys are below it: write /kv/*, or set path_prefix, at Caddyfile:2"},
 		{"a wildcard inside", "redis_proxy /a/*/b/*", `the matcher /a/*/b/* cannot give the path prefix, set path_prefix: "/a/*/b" must not contain a wildcard`},
@@ -283,7 +283,7 @@ func TestTheExampleIsFormatted(t *testing.T) {
 
 func TestBadDashboards(t *testing.T) {
 	for _, c := range []struct{ name, directive, want string }{
-		{"an argument", "redis_proxy_dashboard now", `redis_proxy_dashboard takes no argument 'now' beside a matcher; put path_prefix into a block, at Caddyfile:2`},
+		{"an argument", "redis_proxy_dashboard now", `redis_proxy_dashboard takes no argument 'now' except a matcher; put path_prefix into a block, at Caddyfile:2`},
 		{"unknown", "redis_proxy_dashboard {\n\tnamespace a\n}", `there is no subdirective 'namespace'; known: path_prefix, at Caddyfile:3`},
 		{"twice", "redis_proxy_dashboard {\n\tpath_prefix /a\n\tpath_prefix /a\n}", "path_prefix: it is already specified; write it once, at Caddyfile:4"},
 		{"no path", "redis_proxy_dashboard {\n\tpath_prefix\n}", "path_prefix: its value is missing; "},

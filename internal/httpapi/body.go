@@ -26,7 +26,7 @@ func (s *Server) readContent(x *exchange, room *room) (content.Content, error) {
 	}
 	isFields := media == typeJSON || media == typeForm
 	if x.where == keypath.Collection && (raw || !isFields) {
-		return content.Content{}, unsupportedType.because("without a key in the path the body has to name one: send application/json with the fields key and value, or a form with both; any other value goes to " + s.pathPrefix + "/{key}")
+		return content.Content{}, unsupportedType.because("the path names no key, so the body must name one: send application/json with the fields key and value, or a form with both; send any other value to " + s.pathPrefix + "/{key}")
 	}
 
 	body, err := s.readBody(x.w, x.r, room)

@@ -71,7 +71,7 @@ func CheckPathPrefix(prefix string) error {
 	case strings.Contains(prefix, "//") || HasDotSegment(prefix):
 		return fmt.Errorf("%q must not have empty, . or .. segments; write the path as clients send it", prefix)
 	case (&url.URL{Path: prefix}).EscapedPath() != prefix:
-		return fmt.Errorf("%q must not contain characters that a URL has to percent-encode; write others", prefix)
+		return fmt.Errorf("%q must not contain characters that a URL has to percent-encode; use other characters", prefix)
 	}
 	return nil
 }
