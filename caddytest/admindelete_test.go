@@ -39,7 +39,7 @@ func TestAdminDropsFromTheLocalTier(t *testing.T) {
 func TestAdminDeletesByPrefixWhileOthersWrite(t *testing.T) {
 	redis := redistest.Start(t)
 	client := redis.Client()
-	const many = 10_000
+	const many = 3_000
 	s := startAdmin(t, `
 	redis_proxy {
 		store `+redis.URL()+`

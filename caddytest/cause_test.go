@@ -21,6 +21,8 @@ func TestEachCauseIsToldToClientsAndHealthChecks(t *testing.T) {
 		// detail is in the answers to clients.
 		detail string
 		reads  bool
+		// settings are others than all have.
+		settings string
 	}{
 		{name: "nothing is wrong", reads: true},
 		{name: "another type", spoil: []any{"SET", "{cache}:ranks", "mine"}, cause: "wrong_type", detail: "another program uses the keys of this cache"},
@@ -33,7 +35,8 @@ func TestEachCauseIsToldToClientsAndHealthChecks(t *testing.T) {
 		{name: "too few replicas", spoil: []any{"CONFIG", "SET", "min-replicas-to-write", "1"}, cause: "too_few_replicas", detail: "too few replicas, nothing was changed", reads: true},
 		{name: "a wrong password", store: "redis://:wrong@REDIS", cause: "credentials", detail: "does not accept the user or the password of this server, nothing was changed"},
 		{name: "a database that is not there", store: "redis://REDIS/99", cause: "no_database", detail: "does not have the database"},
-		{name: "a plain port for TLS", store: "rediss://REDIS", cause: "tls", detail: "the TLS connection to the store failed"},
+		{name: "a plain port for TLS", store: "rediss://REDIS", cause: "tls", settings: "redis_timeout 500ms", // all calls take that long
+			detail: "the TLS connection to the store failed"},
 		{name: "nobody", store: "redis://" + web, detail: "the store cannot be reached, nothing was changed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -48,7 +51,7 @@ func TestEachCauseIsToldToClientsAndHealthChecks(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s := startAdmin(t, "redis_proxy {\nstore "+address+"\nlocal_ttl 0\nmax_keys 1\n}")
+			s := startAdmin(t, "redis_proxy {\nstore "+address+"\nlocal_ttl 0\nmax_keys 1\n"+c.settings+"\n}")
 			if c.store == "" {
 				post(t, s.plain, "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
 			}
