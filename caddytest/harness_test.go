@@ -341,7 +341,7 @@ func ranks(t testing.TB, client *redis.Client, namespace string) string {
 	}
 	var all []string
 	for _, m := range members {
-		all = append(all, fmt.Sprintf("%s=%g", m.Member.(string)[16:], m.Score))
+		all = append(all, fmt.Sprintf("%s=%g", m.Member.(string)[6:], m.Score))
 	}
 	return strings.Join(all, " ")
 }

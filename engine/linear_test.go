@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -118,7 +119,11 @@ func linearRound(t *testing.T, seed uint64) {
 	}
 	client, ctx := server.Client(), context.Background()
 	eventually(t, "all events came", func() bool {
-		number, _ := client.HGet(ctx, "{cache}:state", "number").Uint64()
+		head := client.HGet(ctx, "{cache}:state", "head").Val()
+		if len(head) < 6 {
+			return false
+		}
+		number := binary.BigEndian.Uint64([]byte("\x00\x00" + head[:6]))
 		return number == reported.lastNumber()
 	})
 	var calls []*call

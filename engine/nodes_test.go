@@ -143,7 +143,7 @@ func TestTwoNodesNeverExceedTheCapacityTogether(t *testing.T) {
 		t.Fatalf("%d values, %d meta, %d ranks; want %d each", len(values), len(metas), len(ranks), capacity)
 	}
 	for _, member := range ranks {
-		key := member[16:]
+		key := member[6:]
 		if _, ok := values[key]; !ok || metas[key] == "" || created[key] == 0 {
 			t.Errorf("%q: value %v, meta %q, created %d times", key, ok, metas[key], created[key])
 		}

@@ -2,9 +2,8 @@ package binary
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -66,7 +65,8 @@ func (i *inspector) awaitAlone() {
 	})
 }
 
-var metaPattern = regexp.MustCompile(`^([0-9a-f]+) ([0-9a-f]+) ([0-9a-f]{8}) [a-z] .*$`)
+// number6 reads a number of 6 bytes.
+func number6(s string) uint64 { return binary.BigEndian.Uint64([]byte("\x00\x00" + s[:6])) }
 
 // look reads all data in Redis. It fails the test if values, meta, ranks and state disagree.
 func (i *inspector) look() snapshot {
@@ -84,7 +84,10 @@ func (i *inspector) look() snapshot {
 	}
 
 	s := snapshot{entries: make(map[string]stored, len(values.Val()))}
-	s.number, _ = strconv.ParseUint(state.Val()["number"], 10, 64)
+	counted := uint64(0)
+	if head := state.Val()["head"]; head != "" {
+		s.number, counted = number6(head), number6(head[20:])
+	}
 	if len(values.Val()) != len(metas.Val()) || len(values.Val()) != len(ranks.Val()) {
 		i.t.Errorf("Redis holds %d values, %d metas and %d ranks", len(values.Val()), len(metas.Val()), len(ranks.Val()))
 	}
@@ -109,8 +112,8 @@ func (i *inspector) look() snapshot {
 		}
 		s.entries[key] = e
 	}
-	if state.Val()["bytes"] != strconv.Itoa(bytes) && len(values.Val()) > 0 {
-		i.t.Errorf("state counts %s bytes, the entries have %d", state.Val()["bytes"], bytes)
+	if counted != uint64(bytes) && len(values.Val()) > 0 {
+		i.t.Errorf("state counts %d bytes, the entries have %d", counted, bytes)
 	}
 	return s
 }
@@ -118,23 +121,26 @@ func (i *inspector) look() snapshot {
 // entryOf returns the entry of a member of ranks.
 func entryOf(z redis.Z, values, metas map[string]string) (stored, string, error) {
 	member := z.Member.(string)
-	if len(member) < 17 {
+	if len(member) < 7 {
 		return stored{}, "", fmt.Errorf("ranks has the member %q", member)
 	}
-	key := member[16:]
+	key := member[6:]
 	value, ok := values[key]
 	if !ok {
 		return stored{}, key, fmt.Errorf("%q has a rank and no value", key)
 	}
-	meta := metaPattern.FindStringSubmatch(metas[key])
-	if meta == nil {
-		return stored{}, key, fmt.Errorf("%q has the meta %q", key, metas[key])
+	// Form, size, insertion number, tag, and the number of the last write if that is another.
+	meta := metas[key]
+	if len(meta) < 14 || meta[0] < 0x80 {
+		return stored{}, key, fmt.Errorf("%q has the meta %q", key, meta)
 	}
-	e := stored{value: value, rank: int(z.Score), etag: `"` + meta[2] + meta[3] + `"`}
-	e.insertion, _ = strconv.ParseUint(meta[1], 16, 64)
-	e.number, _ = strconv.ParseUint(meta[2], 16, 64)
-	if want := fmt.Sprintf("%016x", e.insertion); member[:16] != want {
-		return e, key, fmt.Errorf("%q is in ranks as inserted by %s, in meta by %s", key, member[:16], want)
+	e := stored{value: value, rank: int(z.Score), insertion: number6(meta[4:]), number: number6(meta[4:])}
+	if meta[0] >= 0xc0 {
+		e.number = number6(meta[14:])
+	}
+	e.etag = fmt.Sprintf(`"%x%x"`, e.number, meta[10:14])
+	if member[:6] != meta[4:10] {
+		return e, key, fmt.Errorf("%q is in ranks as inserted by %x, in meta by %x", key, member[:6], meta[4:10])
 	}
 	return e, key, nil
 }

@@ -2,10 +2,10 @@ package redisstore
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 
 	"go.uber.org/zap"
 
@@ -28,7 +28,7 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 	if err != nil {
 		return store.Applied{}, fmt.Errorf("applying %d writes: %w", len(b.Writes), err)
 	}
-	applied, err := s.readApplied(reply, w, len(b.Writes))
+	applied, err := s.readApplied(reply, w, len(b.Writes), tag)
 	if err != nil {
 		return store.Applied{}, fmt.Errorf("%w: reading the answer to a batch: %w", store.ErrFateUnknown, err)
 	}
@@ -37,19 +37,20 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 
 func (s *Store) applyArgs(b store.Batch, tag uint32) []any {
 	args := make([]any, applyHead, applyHead+applyStride*len(b.Writes))
-	copy(args[2:], []any{store.Version{Tag: tag}.String()[1:], s.keys.events(), b.Limits.MaxKeys, b.Limits.MaxBytes, b.Limits.Eviction, b.SetLimits})
+	copy(args[2:], []any{binary.BigEndian.AppendUint32(nil, tag), s.keys.events(), b.Limits.MaxKeys, b.Limits.MaxBytes, b.Limits.Eviction, b.SetLimits})
 	for i := range b.Writes {
 		w := &b.Writes[i]
+		attrs := ""
+		if w.Op != store.Delete {
+			attrs = attrsOf(&w.Value)
+		}
 		// Strings by pointer: an interface then holds them without an allocation.
-		args = append(args, opArg(w), &w.Key, w.Value.Data, attrsArg(w), (*string)(&w.IfMatch), (*string)(&w.IfNoneMatch))
+		args = append(args, opArg(w), &w.Key, w.Value.Data, &attrs, (*string)(&w.IfMatch), (*string)(&w.IfNoneMatch))
 	}
 	return args
 }
 
-var (
-	createOp, putOp, deleteOp       = string(store.Create), string(store.Put), string(store.Delete)
-	noAttrs, stringAttrs, jsonAttrs = "", string(store.String) + " ", string(store.JSON) + " "
-)
+var createOp, putOp, deleteOp = string(store.Create), string(store.Put), string(store.Delete)
 
 func opArg(w *store.Write) any {
 	switch w.Op {
@@ -64,28 +65,16 @@ func opArg(w *store.Write) any {
 	}
 }
 
-// attrsArg is what meta says of a value beside its numbers.
-func attrsArg(w *store.Write) any {
-	switch {
-	case w.Op == store.Delete:
-		return &noAttrs
-	case w.Value.ContentType == "" && w.Value.Kind == store.String:
-		return &stringAttrs
-	case w.Value.ContentType == "" && w.Value.Kind == store.JSON:
-		return &jsonAttrs
-	default:
-		return string(w.Value.Kind) + " " + w.Value.ContentType
-	}
-}
-
-func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, error) {
+func (s *Store) readApplied(reply []any, w *writer, writes int, tag uint32) (store.Applied, error) {
 	r := reader{reply: reply}
-	a := store.Applied{Number: uint64(r.int()), Epoch: r.string(), LastEvent: parseVersion(r.string()), Keys: int(r.int()), Bytes: r.int()}
+	head := decodeHead(r.string())
+	before := uint64(r.int())
+	a := store.Applied{Number: head.number, Epoch: head.epoch, LastEvent: head.event, Keys: head.keys, Bytes: head.bytes}
 	unfinished := r.int()
 	a.Over, a.Converting = unfinished&1 != 0, unfinished&2 != 0
 	mended := r.int()
 	a.Limits = store.Limits{MaxKeys: int(r.int()), MaxBytes: r.int(), Eviction: r.string()}
-	answers := r.string()
+	answers := answers{rest: r.string(), version: store.Version{Number: before, Tag: tag}}
 	a.Evicted = r.strings()
 	a.EvictedUnread = int(r.int())
 	unpublished := r.string()
@@ -99,8 +88,8 @@ func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, 
 	}
 	a.Results = make([]store.Result, 0, writes)
 	changed := false
-	for answer := range strings.Lines(answers) {
-		result, err := readResult(strings.TrimSuffix(answer, "\n"))
+	for answers.rest != "" {
+		result, err := answers.next()
 		if err != nil {
 			return a, err
 		}
@@ -119,41 +108,4 @@ func (s *Store) readApplied(reply []any, w *writer, writes int) (store.Applied, 
 		s.published(unpublished)
 	}
 	return a, nil
-}
-
-var outcomes = map[string]store.Outcome{
-	"created": store.Created, "replaced": store.Replaced, "deleted": store.Deleted,
-	"conflict": store.Conflict, "absent": store.Absent, "failed": store.PreconditionFailed,
-	"large": store.TooLarge, "refused": store.Refused, "slow": store.TooMuchAtOnce,
-}
-
-// readResult reads an answer of apply.lua: an outcome, mostly with a version.
-func readResult(answer string) (store.Result, error) {
-	name, rest, _ := strings.Cut(answer, " ")
-	r := store.Result{Outcome: outcomes[name]}
-	switch r.Outcome {
-	case 0:
-		return r, fmt.Errorf("unknown outcome %q", name)
-	case store.Refused:
-		r.Reason = rest
-		return r, nil
-	}
-	version, same, _ := strings.Cut(rest, " ")
-	r.SameValue = same != ""
-	r.Version = parseVersion(version)
-	return r, nil
-}
-
-// parseVersion reads Version.String, and returns the zero Version for
-// anything else.
-func parseVersion(s string) store.Version {
-	if len(s) <= 8 {
-		return store.Version{}
-	}
-	number, err := strconv.ParseUint(s[:len(s)-8], 16, 64)
-	tag, tagErr := strconv.ParseUint(s[len(s)-8:], 16, 32)
-	if err != nil || tagErr != nil {
-		return store.Version{}
-	}
-	return store.Version{Number: number, Tag: uint32(tag)}
 }

@@ -1,422 +1,195 @@
 -- Runs a batch of writes in order, each with the evictions it needs.
--- ARGV: batch number, what the writer knows, tag of the batch, channel,
---   max_keys, max_bytes, eviction, '1' to put these limits in force,
---   then for each write: op (with 'r' the score behind it), key, value, kind and
---   content type, the versions it must match, those it must not.
--- Returns {write number, epoch, last event, keys, bytes, 1 if a limit is exceeded or nothing
---   can be converted plus 2 if not all is converted, mended, max_keys, max_bytes,
---   eviction, answers, one a line, {evicted keys}, how many of them were never
---   fetched, why the event was not published, 1 if the batch was recorded}.
+-- ARGV: batch number, what the writer knows (1 if an earlier batch was recorded, plus 2
+--   if this batch was sent before), tag of the batch, channel, max_keys, max_bytes,
+--   eviction, '1' to put these limits in force, then for each write: op (with 'r' the
+--   score behind it), key, value, what meta says of the value, the versions it must
+--   match, those it must not.
+-- Returns {head, write number before the writes, 1 if a limit is exceeded or nothing can
+--   be converted plus 2 if not all is converted, mended, max_keys, max_bytes, eviction,
+--   answers, {evicted keys}, how many of them were never fetched, why the event was not
+--   published, 1 if the batch was recorded}.
 --
 -- A script has no way back, so everything that can fail comes before the first
 -- write: the reads below touch every key and so check its type, and the first
--- write itself is tried by begin.
+-- write itself is tried by try.
 
 local FIRST_WRITE, STRIDE = 9, 6
-local MAX_EVICTIONS = 1000 -- of one batch, which holds up everyone else
+local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
+local RECOUNT_STEP = 1000
 
-local repeated, refusal, remembered = recall()
-if refusal then return redis.error_reply(refusal) end
-if repeated then return cmsgpack.unpack(remembered) end
+-- The record of the writer says of this batch: run it, or it ran already, or it must
+-- not run any more.
+local batch_number, knows = tonumber(ARGV[1]), tonumber(ARGV[2])
+local record = redis.call('GET', WRITER)
+if record then
+  local last = struct.unpack('>I6', record)
+  if batch_number < last then return redis.error_reply('REFUSED a later batch of this writer ran already') end
+  if batch_number == last then return cmsgpack.unpack(string.sub(record, layout.InsertionSize + 1)) end
+elseif knows % 2 == 1 then
+  return redis.error_reply('REFUSED the record of this writer is gone')
+end
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'epoch', 'clock', 'window', 'former', 'low', 'event', 'largest')
+local state = redis.call('HMGET', STATE, 'layout', 'head', 'max_keys', 'max_bytes', 'eviction')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
+local policy_before, unknown, policy_lost = policy_in_force(state[5])
+if unknown then return redis.error_reply(unknown) end
 
 local keys = redis.call('HLEN', VALUES)
-local torn = keys ~= redis.call('HLEN', META)
-torn = redis.call('ZCARD', RANKS) ~= keys or torn
+b.keys = keys
+b.torn = keys ~= redis.call('HLEN', META)
+b.torn = redis.call('ZCARD', RANKS) ~= keys or b.torn
 
 -- The state too may have been lost, or written by somebody else. mended counts
 -- what had to be found out anew.
-local mended = 0
-local function mend(what)
-  mended = mended + 1
-  return what
-end
-
--- The tag of the first batch tells a namespace from one that was emptied.
-local epoch = state[7] and string.match(state[7], '^%x+$') or ARGV[3]
-local number = whole_of(state[2]) or keys == 0 and 0
-if not number then
-  -- Later than any write can have had: tenths of a millisecond since 1970. With
-  -- another epoch, nobody compares it with what was before.
-  local time = redis.call('TIME')
-  number, epoch = mend(time[1] * 10000 + math.floor(time[2] / 100)), ARGV[3]
-end
-
-local bytes, largest = whole_of(state[3]), whole_of(state[13])
-if keys == 0 then bytes, largest = 0, 0 end
-if not bytes or not largest then
-  bytes, largest = mend(0), 0
-  for first = 0, keys - 1, 1000 do
-    for _, m in ipairs(redis.call('ZRANGE', RANKS, first, first + 999)) do
-      local key = string.sub(m, 17)
-      local size = redis.call('HSTRLEN', VALUES, key)
-      bytes, largest = bytes + #key + size, math.max(largest, size)
+local head = head_of(state[2])
+local tag = struct.unpack('>I4', TAG)
+if head then
+  b.number, b.bytes, b.largest, b.epoch = head.number, head.bytes, head.largest, head.epoch
+  if keys == 0 then b.bytes, b.largest = 0, 0 end
+else
+  b.epoch = tag -- tells a namespace from one that was emptied
+  if keys > 0 then
+    b.mended = b.mended + 1
+    -- Later than any write can have had: tenths of a millisecond since 1970. With
+    -- another epoch, nobody compares it with what was before.
+    local time = redis.call('TIME')
+    b.number = time[1] * 10000 + math.floor(time[2] / 100)
+    for first = 0, keys - 1, RECOUNT_STEP do
+      for _, m in ipairs(redis.call('ZRANGE', RANKS, first, first + RECOUNT_STEP - 1)) do
+        local key = string.sub(m, layout.KeyAt)
+        local size = redis.call('HSTRLEN', VALUES, key)
+        b.bytes, b.largest = b.bytes + #key + size, math.max(b.largest, size)
+      end
     end
   end
 end
-local largest_kept = whole_of(state[13])
+b.event_number, b.event_tag = b.number, tag -- until this batch ends, one that nobody hears of
+local last_event = ''
+if head and head.event_number > 0 then
+  last_event = string.format('%x%08x', head.event_number, head.event_tag)
+end
 
-local eviction_before = policy_name_of(state[6])
-local set_before = whole_of(state[4]) and whole_of(state[5]) and eviction_before
+-- Mostly the limits in force are those of the batch, and need no reading.
+local max_keys = state[3] == ARGV[5] and tonumber(ARGV[5]) or limit_of(state[3])
+local max_bytes = state[4] == ARGV[6] and tonumber(ARGV[6]) or limit_of(state[4])
+local set_before = max_keys and max_bytes and not policy_lost
 local sets_limits = ARGV[8] == '1' or not set_before
-local max_keys = tonumber(sets_limits and ARGV[5] or state[4])
-local max_bytes = tonumber(sets_limits and ARGV[6] or state[5])
-local eviction = sets_limits and ARGV[7] or eviction_before
-if not set_before and keys > 0 then mend() end
-local policy, unknown = policy_named(eviction)
-if unknown then return redis.error_reply(unknown) end
-local before = eviction_before or DEFAULT_POLICY -- if there was none, or its name was lost
-local policy_before
-policy_before, unknown = policy_named(before)
-if unknown then return redis.error_reply(unknown) end
-local is_clock_lost = state[8] and not finite_of(state[8])
-if is_clock_lost then mend() end
-local order = order_of(before, keys, clock_of(state[8], before), state[9], state[10], state[11])
-
--- Until one write went through, a write may be refused: READONLY always, OOM
--- for commands that need memory. Redis looks for OOM only before the first
--- write of a script, so that a write that needs memory is always tried first.
-local writing = false
-local function try(...)
-  local result = redis.pcall(...)
-  if not writing and type(result) == 'table' and result.err then
-    return (string.gsub(result.err, '[\r\n]+$', '')) -- with which Redis 6.2 ends it, as a line of answers does
-  end
-  writing = true
+if not set_before and keys > 0 then b.mended = b.mended + 1 end
+b.max_keys, b.max_bytes = max_keys, max_bytes
+local policy = policy_before
+if sets_limits then
+  b.max_keys, b.max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
+  policy, unknown = policy_named(ARGV[7])
+  if not policy then return redis.error_reply('POLICY this version does not know the eviction policy ' .. ARGV[7]) end
 end
 
--- The last event. From the first write on the state names one that nobody hears
--- of, so that a batch which fails half-way shows as a gap between events.
-local last_event = event_of(state[12])
-local unheard = hex(number) .. ARGV[3]
-local marked = false
-
--- begin_growing comes before writes that need memory, and returns the refusal.
-local grew, too_full = false, nil
-local function begin_growing()
-  if not grew then
-    grew = true
-    too_full = try('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'event', unheard)
-    marked = not too_full
-  end
-  return too_full
-end
-
-local grows = false
-for i = FIRST_WRITE, #ARGV, STRIDE do grows = grows or ARGV[i] ~= 'd' end
-
--- begin runs a write that needs no memory, and returns the refusal. It must change
--- nothing that is read.
-local function begin(...)
-  if grows then begin_growing() end
-  local err = try(...)
-  if not err and not marked then
-    marked = true
-    redis.call('HSET', STATE, 'event', unheard)
-  end
-  return err
-end
+for i = FIRST_WRITE, #ARGV, STRIDE do b.grows = b.grows or ARGV[i] ~= 'd' end
 
 -- What was ordered by another policy is converted, a step with every batch.
-if sets_limits and before ~= eviction then
-  if begin_growing() then
-    policy = policy_before
-  else
-    hand_over(order, eviction)
+local order = order_in(head, policy_before)
+order.keys = keys
+b.order = order
+if sets_limits and policy_before.name ~= policy.name then
+  if not begin_growing() then
+    hand_over(order, policy)
     redis.pcall('UNLINK', GHOSTS, SHADOW)
   end
 end
-if order.former and not begin_growing() then convert(order) end
-local turn = policy.begin(order)
-
--- Values and meta are written at the end, all at once. Until then these
--- tables say what has become of a key: its new meta and value, or false.
-local metas, values = {}, {}
-
-local function meta_of(key)
-  local meta = metas[key]
-  if meta == nil then
-    meta = redis.call('HGET', META, key)
-    metas[key] = meta
+if order.conversion and not begin_growing() then convert(order) end
+order.expect = function(list)
+  local found = list[1] and redis.call('HMGET', META, unpack(list)) or {}
+  for i, key in ipairs(list) do
+    if metas[key] == nil then metas[key] = found[i] end
   end
-  return meta
 end
-local function value_of(key)
-  return values[key] or redis.call('HGET', VALUES, key)
-end
-local function size_of(key)
-  local value = values[key]
-  return #key + (value and #value or redis.call('HSTRLEN', VALUES, key))
-end
-
-local function write_back()
-  local gone, new_values, new_metas = {}, {}, {}
-  for key, value in pairs(values) do
-    if value then
-      new_values[#new_values + 1], new_values[#new_values + 2] = key, value
-      new_metas[#new_metas + 1], new_metas[#new_metas + 2] = key, metas[key]
-    else
-      gone[#gone + 1] = key
-    end
-  end
-  in_chunks(gone, 1, function(...)
-    redis.call('HDEL', VALUES, ...)
-    redis.call('HDEL', META, ...)
-  end)
-  in_chunks(new_values, 2, function(...) redis.call('HSET', VALUES, ...) end)
-  in_chunks(new_metas, 2, function(...) redis.call('HSET', META, ...) end)
-  metas, values = {}, {}
-end
-
-local changes, evicted, unread = {}, {}, 0
-local function changed(what, key)
-  changes[#changes + 1] = { what, key, number }
-end
-
-local function forget(key)
-  bytes = math.max(bytes - size_of(key), 0)
-  keys = keys - 1
-  metas[key], values[key] = false, false
-end
-
-local function settle()
-  if turn.settle then turn.settle() end
-end
-local function enter(key, insertion, score)
-  local m = member(insertion, key)
-  if score then
-    settle()
-  else
-    score = turn.enter(key, m)
-  end
-  if score then redis.call('ZADD', RANKS, score, m) end
-end
-
--- Where the three structures disagree, the order may name what is gone, or
--- miss what is there.
-local spared -- a key that must stay
-local function leaves_torn()
-  write_back()
-  settle()
-  for _ = 1, store.TrimStep do
-    local m = redis.call('ZPOPMIN', RANKS)[1]
-    if not m then break end
-    local key = string.sub(m, 17)
-    if key ~= spared and redis.call('HEXISTS', VALUES, key) == 1 then return key end
-  end
-  local any = redis.call('HRANDFIELD', VALUES, 2)
-  return any[1] ~= spared and any[1] or any[2]
-end
-
-local function leaves()
-  if torn then return leaves_torn() end
-  local key, score
-  if turn.leaves then
-    key, score = turn.leaves()
-  else
-    local lowest = redis.call('ZPOPMIN', RANKS)
-    key, score = lowest[1] and string.sub(lowest[1], 17), tonumber(lowest[2])
-  end
-  if key and unread_score(order, score) then unread = unread + 1 end
-  return key
-end
-
-local function evict()
-  local key = leaves()
-  if not key then return false end
-  forget(key)
-  evicted[#evicted + 1] = key
-  changed('evicted', key)
-  return true
-end
+local turn = begin(order)
+b.turn = turn
+if not turn.leaves then lowest_first(order, turn) end
 
 -- A lowered limit is worked off by store.TrimStep entries a batch. Until that is
 -- done, a write frees as much as it adds.
-local trimmed = 0
-local function over()
-  return keys > max_keys or (max_bytes > 0 and bytes > max_bytes)
-end
-if over() and not begin('ZREM', RANKS, '') then -- needs no memory, as trimming must not
-  number = number + 1
+if over() and not begin_shrinking() then
+  b.number = b.number + 1
   order.coming = store.TrimStep
+  local trimmed = 0
   while over() and trimmed < store.TrimStep and evict() do trimmed = trimmed + 1 end
 end
-if torn and not begin_growing() then
+if b.torn and not begin_growing() then
   write_back()
-  settle()
-  mended = mended + repair(function(key, insertion)
-    largest = math.max(largest, redis.call('HSTRLEN', VALUES, key))
-    if not insertion then
-      number = number + 1
-      insertion = hex(number)
-      redis.call('HSET', META, key, insertion .. ' ' .. insertion .. ' ' .. ARGV[3] .. ' r ')
+  turn.settle()
+  b.mended = b.mended + repair(function(key, meta)
+    local size = redis.call('HSTRLEN', VALUES, key)
+    b.largest = math.max(b.largest, size)
+    if not meta then
+      b.number = b.number + 1
+      meta = struct.pack('>BI3I6', layout.Foreign, math.min(size, layout.MostSize), b.number) .. TAG
+      redis.call('HSET', META, key, meta)
     end
-    enter(key, insertion)
+    enter(key, member_of(meta, key))
   end)
 end
 
-local function etag_of(meta)
-  local _, n, tag = parse(meta)
-  return n and n .. tag or ''
+local first_keys, n = {}, 0
+for i = FIRST_WRITE + 1, #ARGV, STRIDE do
+  n = n + 1
+  first_keys[n] = ARGV[i]
 end
-
-local function among(etag, versions)
-  return versions == '*' or string.find(versions, ' ' .. etag .. ' ', 1, true) ~= nil
-end
-
--- RFC 9110, section 13.1; meta is false for an absent key.
-local function allowed(meta, match, none_match)
-  if match ~= '' and not (meta and among(etag_of(meta), match)) then return false end
-  return none_match == '' or not meta or not among(etag_of(meta), none_match)
-end
-
--- make_room evicts until so much more fits, and returns a refusal if that takes
--- longer than others may be held up: what was evicted is gone, and a later try
--- finds the rest of the way shorter.
-local function make_room(more_keys, more_bytes)
-  local most_keys = math.max(max_keys, keys)
-  local most_bytes = max_bytes > 0 and math.max(max_bytes, bytes) or math.huge
-  while keys + more_keys > most_keys or bytes + more_bytes > most_bytes do
-    if #evicted >= MAX_EVICTIONS then
-      return 'slow'
-    end
-    if not evict() then return end
-  end
-end
-
-local function insert(key, value, attrs, score)
-  local err = begin_growing()
-  if err then return 'refused ' .. err end
-  number = number + 1
-  local slow = make_room(1, #key + #value)
-  if slow then return slow end
-  local insertion = hex(number)
-  enter(key, insertion, score and above(order, order.clock + score))
-  values[key], metas[key] = value, insertion .. ' ' .. insertion .. ' ' .. ARGV[3] .. ' ' .. attrs
-  keys, bytes, largest = keys + 1, bytes + #key + #value, math.max(largest, #value)
-  changed('created', key)
-  return 'created ' .. insertion .. ARGV[3]
-end
-
-local function replace(key, value, attrs, meta)
-  local err = begin_growing()
-  if err then return 'refused ' .. err end
-  number = number + 1
-  local growth = #key + #value - size_of(key)
-  local insertion = parse(meta)
-  if growth > 0 and max_bytes > 0 and bytes + growth > max_bytes then
-    -- Out of the order meanwhile, so that it is not evicted to make its own room.
-    settle()
-    local m = insertion and member(insertion, key)
-    local score = m and redis.call('ZSCORE', RANKS, m)
-    if score then redis.call('ZREM', RANKS, m) end
-    spared = key
-    local slow = make_room(0, growth)
-    spared = nil
-    if score then enter(key, insertion, score) end
-    if slow then return slow end
-  end
-  if not insertion then
-    insertion = hex(number)
-    enter(key, insertion)
-  end
-  bytes, largest = math.max(bytes + growth, 0), math.max(largest, #value)
-  values[key], metas[key] = value, insertion .. ' ' .. hex(number) .. ' ' .. ARGV[3] .. ' ' .. attrs
-  changed('replaced', key)
-  return 'replaced ' .. hex(number) .. ARGV[3]
-end
-
-local function remove(key, meta)
-  local insertion = parse(meta)
-  settle()
-  local err = begin('ZREM', RANKS, insertion and member(insertion, key) or key)
-  if err then return 'refused ' .. err end
-  number = number + 1
-  forget(key)
-  if turn.forget then turn.forget(key) end
-  changed('deleted', key)
-  return 'deleted ' .. hex(number) .. ARGV[3]
-end
-
-local function conflict(key, value, attrs, meta)
-  local _, _, _, stored = parse(meta)
-  local same = stored == attrs and value_of(key) == value
-  return 'conflict ' .. etag_of(meta) .. (same and ' same' or '')
-end
-
-local function run(op, key, value, attrs, match, none_match)
-  local meta = meta_of(key)
-  if not meta and torn and values[key] == nil and redis.call('HEXISTS', VALUES, key) == 1 then
-    meta = '' -- a value that nobody gave meta yet
-  end
-  if meta and op ~= 'p' and op ~= 'd' then return conflict(key, value, attrs, meta) end
-  if op == 'd' and not meta then return 'absent' end
-  if op ~= 'd' and max_bytes > 0 and #key + #value > max_bytes then return 'large' end
-  if not allowed(meta, match, none_match) then
-    return 'failed ' .. (meta and etag_of(meta) or '')
-  end
-  if op == 'd' then return remove(key, meta) end
-  if meta then return replace(key, value, attrs, meta) end
-  return insert(key, value, attrs, tonumber(string.sub(op, 2)))
-end
-
-local first_keys = {}
-for i = FIRST_WRITE, #ARGV, STRIDE do first_keys[#first_keys + 1] = ARGV[i + 1] end
-in_chunks(first_keys, 1, function(...)
-  local found = redis.call('HMGET', META, ...)
-  for i, key in ipairs({ ... }) do
-    if metas[key] == nil then metas[key] = found[i] end
-  end
-end)
+order.expect(first_keys)
 for i = FIRST_WRITE, #ARGV, STRIDE do
   if ARGV[i] ~= 'd' and not metas[ARGV[i + 1]] then order.coming = order.coming + 1 end
 end
 
+local number_before = b.number
 local answers = {}
+n = 0
 for i = FIRST_WRITE, #ARGV, STRIDE do
-  answers[#answers + 1] = run(unpack(ARGV, i, i + STRIDE - 1))
+  n = n + 1
+  answers[n] = run(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
 end
 
-if sets_limits then
-  if begin_growing() then
-    max_keys, max_bytes, eviction = whole_of(state[4]) or 0, whole_of(state[5]) or 0, eviction_before or ''
-  else
-    redis.call('HSET', STATE, 'max_keys', max_keys, 'max_bytes', ARGV[6], 'eviction', eviction)
-  end
+local limits = sets_limits
+if sets_limits and begin_growing() then
+  limits = false
+  b.max_keys, b.max_bytes, policy = limit_of(state[3]) or 0, limit_of(state[4]) or 0, policy_lost and { name = '' } or policy_before
 end
 
-local unfinished = order.former and 2 or 0
-if over() or order.former and too_full then unfinished = unfinished + 1 end
-local event = #changes > 0 and hex(number) .. ARGV[3] or last_event
-local reply = { number, epoch, event, keys, bytes, unfinished, writing and mended or 0, max_keys, max_bytes, eviction, table.concat(answers, '\n'), evicted, unread, '', 0 }
-if not writing then
+local unfinished = order.conversion and 2 or 0
+if over() or order.conversion and b.too_full then unfinished = unfinished + 1 end
+if changes[1] then
+  b.event_number, b.event_tag = b.number, tag
+else
+  b.event_number, b.event_tag = head and head.event_number or 0, head and head.event_tag or 0
+end
+if b.writing then
+  order.keys = b.keys
+  turn.finish()
+end
+local text = head_text(b, order)
+local reply = { text, number_before, unfinished, b.writing and b.mended or 0, b.max_keys, b.max_bytes, policy.name,
+  table.concat(answers), evicted, b.unread, '', 0 }
+if not b.writing then
   -- An earlier try may come yet, when the writes would change something: it
   -- must meet this answer.
-  if not tried_before() then return reply end
-  local err = try('HSET', WRITER, 'number', ARGV[1])
+  if knows < 2 then return reply end
+  local err = try('HSET', STATE, 'layout', LAYOUT)
   if err then return redis.error_reply(err) end
 else
-  write_back()
-  if turn.finish then
-    order.keys = keys
-    turn.finish()
-    redis.call('HSET', STATE, kept(order, { 'layout', LAYOUT, 'epoch', epoch, 'event', event, 'number', number, 'bytes', bytes, 'held', keys }))
+  -- Before the values, so that a batch that fails half-way shows as a gap between events.
+  if limits then
+    redis.call('HSET', STATE, 'head', text, 'max_keys', ARGV[5], 'max_bytes', ARGV[6], 'eviction', policy.name)
   else
-    redis.call('HSET', STATE, 'layout', LAYOUT, 'epoch', epoch, 'event', event, 'number', number, 'bytes', bytes)
-    if is_clock_lost then redis.call('HSET', STATE, 'clock', exact(order.clock)) end
+    redis.call('HSET', STATE, 'head', text)
   end
-  if largest ~= largest_kept then redis.call('HSET', STATE, 'largest', largest) end
+  b.marked = true
+  write_back()
 end
-reply[15] = 1
-redis.call('HSET', WRITER, 'number', ARGV[1], 'answers', cmsgpack.pack(reply))
-redis.call('PEXPIRE', WRITER, WRITER_TTL)
-if #changes > 0 then
-  local message = '{"version":2,"number":' .. string.format('%.0f', number) .. ',"tag":"' .. ARGV[3] ..
-    '","previous":"' .. last_event .. '","epoch":"' .. epoch .. '","changes":' .. cjson.encode(changes) .. '}'
+reply[12] = 1
+redis.call('SET', WRITER, struct.pack('>I6', batch_number) .. cmsgpack.pack(reply), 'PX', WRITER_TTL)
+if changes[1] then
+  local message = '{"version":2,"number":' .. string.format('%d', b.number) .. string.format(',"tag":"%08x","previous":"', tag) .. last_event ..
+    string.format('","epoch":"%08x","changes":[', b.epoch) .. string.sub(table.concat(changes), 2) .. ']}'
   local published = redis.pcall('PUBLISH', ARGV[4], message)
-  if type(published) == 'table' and published.err then reply[14] = published.err end
+  if type(published) == 'table' and published.err then reply[11] = published.err end
 end
 return reply

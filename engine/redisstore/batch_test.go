@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -30,11 +31,11 @@ func TestABatchThatComesAgainIsAnsweredAsBeforeAndChangesNothing(t *testing.T) {
 	if after := f.dump(); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
-	a, err := f.store.readApplied(first, w, 5)
+	a, err := f.store.readApplied(first, w, 5, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := f.store.readApplied(second, w, 5)
+	b, err := f.store.readApplied(second, w, 5, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,16 +52,14 @@ func TestABatchThatComesAgainIsAnsweredAsBeforeAndChangesNothing(t *testing.T) {
 func TestAFetchThatComesAgainReadsAgainAndRaisesNothing(t *testing.T) {
 	f := newFixture(t)
 	f.apply(create("a", "1"))
-	w := newWriter()
-	args := []any{nil, nil, 1, store.MaxFetchBytes, store.MaxFetchBytes, "a", 5, "a"}
-	for range 2 {
-		reply, err := f.store.call(f.ctx(), fetchScript, w, args)
-		if err != nil || reply[6] != "1" {
+	for _, sent := range []bool{false, true, true} {
+		args := []any{sent, store.MaxFetchBytes, store.MaxFetchBytes, 1, "a", "a", 5}
+		reply, err := fetchScript.Run(f.ctx(), f.redis, f.store.keys.fetches(), args...).Slice()
+		if err != nil || fmt.Sprint(reply[3]) != "[1]" {
 			t.Fatalf("%v, %v", reply, err)
 		}
-		w.number--
 	}
-	if score := f.redis.ZScore(f.ctx(), "{cache}:ranks", "0000000000000001a").Val(); score != 6 {
+	if score := f.rank("a"); score != 6 {
 		t.Fatalf("rank %v, want 6", score)
 	}
 }
@@ -136,12 +135,12 @@ func TestARetryWhoseRecordIsGoneIsNotRunAgain(t *testing.T) {
 	w := newWriter()
 	w.recorded, w.used = true, time.Now()
 	s.writers.put(w)
-	f.do("HSET", "{cache}:writer:"+w.id, "number", "0")
+	f.do("SET", "{cache}:writer:"+w.id, make([]byte, insertionSize))
 	_, err := s.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("k", "v"), remove("k"), create("k", "v")}})
 	if !errors.Is(err, store.ErrFateUnknown) {
 		t.Errorf("got %v", err)
 	}
-	if n := f.do("HGET", "{cache}:state", "number"); n != "4" {
+	if n := f.head().number; n != 4 {
 		t.Errorf("%v writes, want the 4 that were asked for once", n)
 	}
 }

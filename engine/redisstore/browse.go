@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -100,11 +99,10 @@ func readPage(reply []any, order store.Order) (store.Page, error) {
 
 // cutMember splits a member of the ranks into insertion number and key.
 func cutMember(member string) (insertion uint64, key string, ok bool) {
-	if len(member) < 16 {
+	if len(member) < insertionSize {
 		return 0, "", false
 	}
-	insertion, err := strconv.ParseUint(member[:16], 16, 64)
-	return insertion, member[16:], err == nil
+	return number6(member), member[insertionSize:], true
 }
 
 // age returns the age of an entry; 0 if another program wrote impossible numbers.
@@ -127,18 +125,17 @@ func (s *Store) Look(ctx context.Context, key string) (*store.Listed, error) {
 	r := reader{reply: reply}
 	number := uint64(r.int())
 	value, found := r.optional()
-	meta, _ := r.optional()
+	text, _ := r.optional()
 	rank, isRanked := r.optional()
 	if err := r.failure(); err != nil || !found {
 		return nil, err
 	}
-	e := decodeEntry(value, meta)
-	if !isRanked || e.Version.Number == 0 {
+	e := decodeEntry(value, text)
+	m, ok := decodeMeta(text)
+	if !isRanked || !ok {
 		return newListed(key, "0", e, 0) // it has no place yet
 	}
-	first, _, _ := strings.Cut(meta, " ")
-	insertion, _ := strconv.ParseUint(first, 16, 64) // decodeEntry has read it
-	return newListed(key, rank, e, age(number, insertion))
+	return newListed(key, rank, e, age(number, m.insertion))
 }
 
 // Scan implements store.Store.

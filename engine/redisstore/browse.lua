@@ -3,12 +3,13 @@
 
 local SCAN_STEP = 500
 
-local state = redis.call('HMGET', STATE, 'layout', 'number', 'bytes', 'max_keys', 'max_bytes', 'eviction', 'clock', 'former', 'epoch')
+local state = redis.call('HMGET', STATE, 'layout', 'eviction', 'head', 'max_keys', 'max_bytes')
 local foreign = check_layout(state[1])
 if foreign then return redis.error_reply(foreign) end
-local number, epoch = whole_of(state[2]) or 0, state[9] or ''
-local eviction = policy_name_of(state[6])
-local order = order_of(eviction or DEFAULT_POLICY, 0, clock_of(state[7], eviction), 0, state[8])
+local head = head_of(state[3])
+local number, epoch = head and head.number or 0, head and string.format('%08x', head.epoch) or ''
+-- A policy of another version shows scores as they are.
+local order = order_in(head, policy_named(state[2]) or policy_named(DEFAULT_POLICY))
 local clock = order.clock
 
 -- What a score is shown as: its distance from the clock. As text, since a
@@ -20,13 +21,13 @@ local asked = {}
 -- Returns {write number, epoch, keys, bytes, max_keys, max_bytes, eviction}.
 function asked.size()
   local keys = redis.call('HLEN', VALUES)
-  local bytes = keys > 0 and whole_of(state[3]) or 0
-  return { number, epoch, keys, bytes, whole_of(state[4]) or 0, whole_of(state[5]) or 0, eviction or '' }
+  local bytes = keys > 0 and head and head.bytes or 0
+  return { number, epoch, keys, bytes, limit_of(state[4]) or 0, limit_of(state[5]) or 0, name_of(state[2]) or '' }
 end
 
 -- Numbers of members, so that a script does not compare strings, which it
 -- would do by the locale of the server.
-local function insertion_of(m) return tonumber(string.sub(m, 1, 16), 16) or 0 end
+local function insertion_of(m) return #m >= layout.InsertionSize and struct.unpack('>I6', m) or 0 end
 
 -- How many members of RANKS come before a place; with through also one at it.
 -- Scores alone would not do: many members may have the same.
@@ -66,7 +67,7 @@ function asked.page()
 
   local found = redis.call('ZRANGE', RANKS, first, last, 'WITHSCORES')
   local keys = {}
-  for i = 1, #found, 2 do keys[#keys + 1] = string.sub(found[i], 17) end
+  for i = 1, #found, 2 do keys[#keys + 1] = string.sub(found[i], layout.KeyAt) end
   if #keys == 0 then return reply end
   local metas = redis.call('HMGET', META, unpack(keys))
   for i, key in ipairs(keys) do
@@ -82,8 +83,7 @@ end
 function asked.look()
   local key = ARGV[2]
   local value, meta = redis.call('HGET', VALUES, key), redis.call('HGET', META, key)
-  local insertion = meta and parse(meta)
-  local score = insertion and redis.call('ZSCORE', RANKS, member(insertion, key))
+  local score = is_meta(meta) and redis.call('ZSCORE', RANKS, member_of(meta, key))
   return { number, value, meta, score and shown(score) or false }
 end
 

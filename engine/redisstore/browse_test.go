@@ -69,7 +69,7 @@ func TestBrowsingWorksWhereNothingCanBeWritten(t *testing.T) {
 func TestBrowsingPassesOverWhatSomebodyElseWrote(t *testing.T) {
 	f := newFixture(t)
 	f.apply(create("a", "1"), create("b", "2"))
-	f.do("ZADD", "{cache}:ranks", "-5", "short", "-4", "0000000000000009gone")
+	f.do("ZADD", "{cache}:ranks", "-5", "short", "-4", memberOf(9, "gone"))
 	f.do("HSET", "{cache}:values", "foreign", "v")
 	page, err := f.store.Page(f.ctx(), "", 3, store.Next)
 	if err != nil || len(page.Entries) != 1 || page.Entries[0].Key != "a" || page.Next == "" {

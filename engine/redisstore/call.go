@@ -22,11 +22,14 @@ const (
 
 // call runs a script as the next batch of w, until Redis answers or ctx ends. It fills in
 // args[0], the sequence number of the batch, and args[1], the facts that w knows (see
-// entry.lua).
+// apply.lua).
 //
 // If the answer to a batch was lost, call sends the batch again under the same sequence
 // number. Redis then repeats its first answer and changes nothing. So a batch is applied
 // at most once (idempotency).
+//
+// A fetch has no writer. Instead args[0] says whether it was sent before. It is then run
+// again, but raises no rank: so it raises each at most once.
 func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args []any) ([]any, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -36,7 +39,11 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 	if script == fetchScript {
 		work = fetching
 	}
-	w.number++
+	keys := s.keys.fetches()
+	if w != nil {
+		w.number++
+		keys = s.keys.scripts(w.id)
+	}
 	sent := false // some try may have reached Redis
 	backoff := firstBackoff
 	patience := firstTry
@@ -44,17 +51,21 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		if err := ctx.Err(); err != nil {
 			return nil, failure(sent, err)
 		}
-		args[0], args[1] = w.number, w.knows(sent)
+		if w == nil {
+			args[0] = sent
+		} else {
+			args[0], args[1] = w.number, w.knows(sent)
+		}
 		// A try gets at most half of the time left. After a lost answer, there is time to
 		// ask again.
-		reply, err := s.try(ctx, min(patience, time.Until(deadline)/2), script, s.keys.scripts(w.id), args)
+		reply, err := s.try(ctx, min(patience, time.Until(deadline)/2), script, keys, args)
 		patience *= 2
 		if err == nil {
 			s.goesWell(work)
 			return reply, nil
 		}
 		switch {
-		case isForgotten(err):
+		case w != nil && isForgotten(err):
 			if sent {
 				// Redis forgot this writer between two tries. The first try may have been
 				// applied.
@@ -63,6 +74,7 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 			}
 			*w = *newWriter()
 			w.number++
+			keys = s.keys.scripts(w.id)
 		case isOpen(err):
 			// Only a batch of unknown fate is worth waiting for. Any other has failed.
 			if !sent {

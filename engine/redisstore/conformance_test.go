@@ -90,8 +90,8 @@ func inspect(ctx context.Context, client *redis.Client, namespace string) ([]sto
 		rows = append(rows, r)
 		size += len(r.Key) + len(r.Entry.Data)
 	}
-	if counted := state.Val()["bytes"]; len(rows) > 0 && counted != strconv.Itoa(size) {
-		return nil, fmt.Errorf("%d bytes, counted as %q", size, counted)
+	if counted := redisstore.Counted(state.Val()["head"]); len(rows) > 0 && counted != int64(size) {
+		return nil, fmt.Errorf("%d bytes, counted as %d", size, counted)
 	}
 	return rows, nil
 }
@@ -111,7 +111,7 @@ func kept(ctx context.Context, client *redis.Client, namespace string) (k storet
 		return k, err
 	}
 	for field, to := range map[string]*float64{
-		"clock": &k.State.Clock, "window": &k.State.Window, "start": &k.State.Start, "shift": &k.State.Shift,
+		"start": &k.State.Start, "shift": &k.State.Shift,
 	} {
 		if value, found := state.Val()[field]; found {
 			if *to, err = strconv.ParseFloat(value, 64); err != nil {
@@ -119,6 +119,7 @@ func kept(ctx context.Context, client *redis.Client, namespace string) (k storet
 			}
 		}
 	}
+	k.State.Clock, k.State.Window = redisstore.Turned(state.Val()["head"])
 	for fields := strings.Fields(state.Val()["former"]); len(fields) > 0; fields = fields[6:] {
 		f := store.Former{Policy: fields[0]}
 		for i, to := range []*float64{&f.Clock, &f.Base, &f.Start, &f.Half, &f.Shift} {
@@ -143,35 +144,20 @@ func notes(all []redis.Z) map[string]float64 {
 // row puts together what the three structures have of an entry.
 func row(z redis.Z, values, metas map[string]string) (storetest.Ranked, error) {
 	member, _ := z.Member.(string)
-	if len(member) <= 16 {
+	key := redisstore.KeyOf(member)
+	if key == "" {
 		return storetest.Ranked{}, fmt.Errorf("no key in the member")
 	}
-	key := member[16:]
 	value, found := values[key]
 	if !found {
 		return storetest.Ranked{}, fmt.Errorf("a rank without a value")
 	}
-	meta := metas[key]
-	fields := strings.SplitN(meta, " ", 5)
-	if len(fields) != 5 || len(fields[2]) != 8 || len(fields[3]) != 1 {
-		return storetest.Ranked{}, fmt.Errorf("meta is %q", meta)
+	entry, insertion, size := redisstore.EntryOf(value, metas[key])
+	if want := redisstore.MemberOf(insertion, key); member != want {
+		return storetest.Ranked{}, fmt.Errorf("member %q, and the meta wants %q", member, want)
 	}
-	var numbers [3]uint64
-	for i := range numbers {
-		var err error
-		if numbers[i], err = strconv.ParseUint(fields[i], 16, 64); err != nil {
-			return storetest.Ranked{}, fmt.Errorf("meta is %q: %w", meta, err)
-		}
+	if size != len(value) {
+		return storetest.Ranked{}, fmt.Errorf("%d bytes, and %d by the meta", len(value), size)
 	}
-	insertion, number, tag := numbers[0], numbers[1], numbers[2]
-	if want := fmt.Sprintf("%016x", insertion); member[:16] != want {
-		return storetest.Ranked{}, fmt.Errorf("meta says insertion %s", want)
-	}
-	return storetest.Ranked{
-		Key: key, Score: z.Score, Insertion: insertion,
-		Entry: store.Entry{
-			Value:   store.Value{Data: []byte(value), Kind: store.Kind(fields[3][0]), ContentType: fields[4]},
-			Version: store.Version{Number: number, Tag: uint32(tag)},
-		},
-	}, nil
+	return storetest.Ranked{Key: key, Score: z.Score, Insertion: insertion, Entry: *entry}, nil
 }

@@ -67,6 +67,20 @@ func parseTag(s string) uint32 {
 	return uint32(tag)
 }
 
+// parseVersion reads Version.String, and returns the zero Version for
+// anything else.
+func parseVersion(s string) store.Version {
+	if len(s) <= 8 {
+		return store.Version{}
+	}
+	number, err := strconv.ParseUint(s[:len(s)-8], 16, 64)
+	tag, tagErr := strconv.ParseUint(s[len(s)-8:], 16, 32)
+	if err != nil || tagErr != nil {
+		return store.Version{}
+	}
+	return store.Version{Number: number, Tag: uint32(tag)}
+}
+
 // cutEvent reads an event fast, if it looks exactly as apply.lua writes it and has no
 // escaped characters. A node receives an event for every batch, its own too, and
 // encoding/json would take longer than all further work.

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"testing"
 	"time"
@@ -104,7 +105,7 @@ func (f *fixture) outcomes(a store.Applied, want ...store.Outcome) {
 }
 
 // consistent fails the test unless values, meta and ranks name the same keys,
-// in the forms that entry.lua describes.
+// in the forms that layout.go describes.
 func (f *fixture) consistent() {
 	f.Helper()
 	values := f.redis.HGetAll(f.ctx(), "{cache}:values").Val()
@@ -119,10 +120,27 @@ func (f *fixture) consistent() {
 		}
 	}
 	for _, member := range ranks {
-		if _, ok := values[member[16:]]; !ok {
+		if _, ok := values[member[insertionSize:]]; !ok {
 			f.Errorf("member %q has no value", member)
 		}
 	}
+}
+
+// head is the head of the state.
+func (f *fixture) head() head {
+	f.Helper()
+	return decodeHead(f.redis.HGet(f.ctx(), "{cache}:state", "head").Val())
+}
+
+// rank is the score of an entry.
+func (f *fixture) rank(key string) float64 {
+	f.Helper()
+	m, _ := decodeMeta(f.redis.HGet(f.ctx(), "{cache}:meta", key).Val())
+	return f.redis.ZScore(f.ctx(), "{cache}:ranks", memberOf(m.insertion, key)).Val()
+}
+
+func memberOf(insertion uint64, key string) string {
+	return string(binary.BigEndian.AppendUint64(nil, insertion)[8-insertionSize:]) + key
 }
 
 func create(key, v string) store.Write {

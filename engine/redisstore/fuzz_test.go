@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,11 +10,11 @@ import (
 )
 
 func FuzzDecodeEntry(f *testing.F) {
+	const numbers = "\x00\x00\x01\x00\x00\x00\x00\x00\x07tagX"
 	for _, meta := range []string{
-		"", " ", "1 1 00000000 r ", "1 2a deadbeef s ", "ff 100 00000001 j ", "1 2 0000000a r text/plain; charset=utf-8",
-		"1 2 0000000a r a b  c ", "1 2 0000000a r \xff", "1 0 00000001 r ", "1 2 0000000A r x", "1 2 000000a r x", "1 2 0000000a rr x", "1 2 0000000a x x",
-		"x 2 0000000a r x", " 2 0000000a r x", "11111111111111111 2 0000000a r x", "1 11111111111111111 0000000a r x",
-		"1 -2 0000000a r x", "1 +2 0000000a r x", "1 2 0x00000a r x", "1 2 0000000a r", "1\t2\t0000000a\tr\tx", "\xff 2 0000000a r \x00",
+		"", " ", "\x81" + numbers, "\x82" + numbers, "\x80" + numbers + "text/x; charset=utf-8", "\x80" + numbers + "\xff",
+		"\xc1" + numbers + "\x00\x00\x00\x00\x00\x09", "\xc1" + numbers, "\x01" + numbers, "\xbf" + numbers, "1 1 00000000 r x",
+		"\xc0" + numbers + "\x00\x00\x00\x00\x00\x00x", "\xc0" + numbers + "\x00\x00\x00\x00\x00\x01x", "\x85" + numbers[1:],
 	} {
 		f.Add("value", meta)
 	}
@@ -30,43 +29,45 @@ func FuzzDecodeEntry(f *testing.F) {
 			}
 			return
 		}
-		// Meta that was understood has the form in which scripts read it.
-		insertion, rest, _ := strings.Cut(meta, " ")
-		if insertion == "" || len(insertion) > 16 || strings.Trim(insertion, "0123456789abcdefABCDEF") != "" {
-			t.Fatalf("insertion number %q was taken", insertion)
+		// Meta that was understood begins as we would write it.
+		m, _ := decodeMeta(meta)
+		if store.CheckContentType(m.contentType) != nil && e.ContentType != "" {
+			t.Fatalf("the content type %q became %q", m.contentType, e.ContentType)
 		}
-		number, _, _ := strings.Cut(rest, " ")
-		again := fmt.Sprintf("%0*x %08x %c ", len(number), e.Version.Number, e.Version.Tag, e.Kind)
-		if len(rest) < len(again) || !strings.EqualFold(again, rest[:len(again)]) {
-			t.Fatalf("%q became %q", rest, again)
+		form, rest := formOf(&store.Value{Kind: m.kind, ContentType: m.contentType})
+		isOther := meta[0]&^(formMark|formReplaced) == otherForm
+		if !isOther && (form != meta[0]&^formReplaced || rest != "") || isOther && !strings.HasSuffix(meta, m.contentType) {
+			t.Fatalf("%q became %+v", meta, m)
 		}
-		contentType := rest[len(again):]
-		if isNone := store.CheckContentType(contentType) != nil; isNone && e.ContentType != "" || !isNone && e.ContentType != contentType {
-			t.Fatalf("the content type %q became %q", contentType, e.ContentType)
+		if !strings.HasPrefix(meta[1+sizeSize:], memberOf(m.insertion, "")) {
+			t.Fatalf("%q became %+v", meta, m)
 		}
 	})
 }
 
-func FuzzReadResult(f *testing.F) {
-	for _, answer := range []string{
-		"", "created 1deadbeef", "replaced 2a0000000f", "deleted 100000000f", "conflict 1deadbeef same", "conflict 1deadbeef", "conflict ",
-		"conflict  same", "absent", "failed ", "failed 1deadbeef", "large", "refused OOM command not allowed", "refused", "created", "created x", "Created 1",
-	} {
-		f.Add(answer)
+func FuzzAnswers(f *testing.F) {
+	for _, text := range []string{"", "c", "cpds", "k0123456789c", "K012345678", "f0123456789a", "rOOM command not allowed\x00c", "r", "x", "lal"} {
+		f.Add(text)
 	}
-	f.Fuzz(func(t *testing.T, answer string) {
-		r, err := readResult(answer)
-		name, rest, _ := strings.Cut(answer, " ")
-		if _, known := outcomes[name]; known != (err == nil) || known != (r.Outcome != 0) {
-			t.Fatalf("%+v, %v", r, err)
-		}
-		if r.Outcome == store.Refused && r.Reason != rest {
-			t.Fatalf("reason %q", r.Reason)
-		}
-		if r.Version.Number != 0 {
-			version, _, _ := strings.Cut(rest, " ")
-			if got := r.Version.String(); !strings.EqualFold(got, strings.TrimLeft(version[:len(version)-8], "0")+version[len(version)-8:]) {
-				t.Fatalf("version %s", got)
+	f.Fuzz(func(t *testing.T, text string) {
+		a := answers{rest: text, version: store.Version{Number: 7, Tag: 1}}
+		changed := uint64(7)
+		for a.rest != "" {
+			before := len(a.rest)
+			r, err := a.next()
+			if err != nil {
+				return
+			}
+			if len(a.rest) >= before || r.Outcome == 0 {
+				t.Fatalf("%+v, %d bytes after %d", r, len(a.rest), before)
+			}
+			switch r.Outcome {
+			case store.Created, store.Replaced, store.Deleted:
+				if changed++; r.Version != (store.Version{Number: changed, Tag: 1}) {
+					t.Fatalf("%+v at %d", r, changed)
+				}
+			case store.TooMuchAtOnce:
+				changed++
 			}
 		}
 	})

@@ -3,19 +3,23 @@
 -- begin_scale makes the scores that there are, up to top, those of a former order,
 -- below all that a policy of another scale makes.
 local function begin_scale(order, to, top)
-  local from, all = order.policy, order.former or {}
+  local from, all = order.policy, order.conversion and order.conversion.all or {}
   local past = redis.call('HMGET', STATE, 'start', 'shift')
+  local function past_of(i)
+    local n = tonumber(past[i] or nil)
+    return is_finite(n) and n or 0
+  end
   local start, shift = 0, 0
   if top then
     local half = store.half * math.max(order.keys, 1)
     local f = {
-      name = order.eviction, policy = from, clock = order.clock, base = math.max(order.clock, math.ceil(tonumber(top))) + 1,
+      name = from.name, policy = from, clock = order.clock, base = math.max(order.clock, math.ceil(tonumber(top))) + 1,
       half = half, shift = 0,
     }
     local room = store.roomy * half
     if to.scale == store.Counts then
       room = 0
-      f.shift = math.max((finite_of(past[2]) or 0) - (order.clock - (finite_of(past[1]) or 0)) / half, 0)
+      f.shift = math.max(past_of(2) - (order.clock - past_of(1)) / half, 0)
     elseif from.scale == store.Counts and to.scale == store.Times then
       room = math.max(room, math.min(f.base - f.clock, store.spread))
     elseif from.scale == store.Counts then
@@ -32,43 +36,38 @@ local function begin_scale(order, to, top)
   else
     all = {}
   end
-  order.clock, order.former = start, all[1] and all
-  redis.call('HSET', STATE, 'clock', start, 'start', start, 'shift', shift)
-  local text = {}
-  for i, f in ipairs(all) do
-    text[i] = table.concat({ f.name, exact(f.clock), exact(f.base), exact(f.start), exact(f.half), exact(f.shift) }, ' ')
-  end
+  order.clock = start
+  redis.call('HSET', STATE, 'start', start, 'shift', shift)
   if all[1] then
-    redis.call('HSET', STATE, 'former', table.concat(text, ' '))
+    local former = former_text(all)
+    order.conversion = conversion_of(former)
+    redis.call('HSET', STATE, 'former', former)
   else
+    order.conversion = nil
     redis.call('HDEL', STATE, 'former')
   end
 end
 
 -- hand_over gives an order to another policy. One whose scores mean the same goes
 -- on with those that there are.
-local function hand_over(order, eviction)
-  local from, to = order.policy, policies[eviction]
+local function hand_over(order, to)
+  local from = order.policy
   local top = redis.call('ZRANGE', RANKS, -1, -1, 'WITHSCORES')[2]
   if not top or from.scale ~= to.scale or from.window ~= to.window then begin_scale(order, to, top) end
-  order.eviction, order.policy = eviction, to
-  order.window, order.window_kept, order.low, order.low_kept = 0, 0, nil, nil
-  redis.call('HSET', STATE, 'window', 0)
-  redis.call('HDEL', STATE, 'low')
+  order.policy, order.window, order.low = to, 0, nil
 end
 
 -- convert gives a step of entries scores of the policy's own making.
 local function convert(order)
   local lowest = order.policy.window and store.Edge or '-inf'
-  local base = order.former[#order.former].base
-  local found = redis.call('ZRANGE', RANKS, '(' .. exact(base), lowest, 'BYSCORE', 'REV', 'LIMIT', 0, store.convertStep, 'WITHSCORES')
+  local found = redis.call('ZRANGE', RANKS, '(' .. exact(order.conversion.base), lowest, 'BYSCORE', 'REV', 'LIMIT', 0, store.convertStep, 'WITHSCORES')
   local moves = {}
   for i = 1, #found, 2 do
     moves[i], moves[i + 1] = own(order, tonumber(found[i + 1])), found[i]
   end
   if #moves > 0 then redis.call('ZADD', RANKS, unpack(moves)) end
   if #moves < 2 * store.convertStep then
-    order.former = nil
+    order.conversion = nil
     redis.call('HDEL', STATE, 'former')
   end
 end

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -96,12 +97,13 @@ func TestStructuresThatDisagreeAreRepairedUnderEveryPolicy(t *testing.T) {
 			"state":    func(f *fixture) { f.do("DEL", "{cache}:state") },
 			"one rank": func(f *fixture) { f.do("ZPOPMIN", "{cache}:ranks") },
 			"clock": func(f *fixture) {
-				f.do("HSET", "{cache}:state", "clock", "noon", "window", "wide", "held", "all", "low", "deep")
+				head := f.redis.HGet(f.ctx(), "{cache}:state", "head").Val()
+				f.do("HSET", "{cache}:state", "head", head[:clockAt]+strings.Repeat("\xff", headSize-clockAt)) // not numbers
 			},
 			"former": func(f *fixture) {
 				f.do("HSET", "{cache}:state", "former", "rank e e e e e lru 1 9 -1 0 0 adaptive nan 1 2 inf 4")
 			},
-			"order gone": func(f *fixture) { f.do("HDEL", "{cache}:state", "clock", "window", "held") },
+			"order gone": func(f *fixture) { f.do("HDEL", "{cache}:state", "head") },
 		} {
 			t.Run(policy.Name+" without "+name, func(t *testing.T) {
 				f := newFixture(t)

@@ -7,7 +7,7 @@
 local unset = WRITER
 
 local reads = {
-  { 'HMGET', STATE, '' }, { 'HMGET', VALUES, '' }, { 'HMGET', META, '' }, { 'HMGET', unset, '' },
+  { 'HMGET', STATE, '' }, { 'HMGET', VALUES, '' }, { 'HMGET', META, '' }, { 'GET', unset },
   { 'HGET', META, '' }, { 'HLEN', VALUES }, { 'HLEN', META }, { 'HEXISTS', VALUES, '' }, { 'HSTRLEN', VALUES, '' },
   { 'HSCAN', unset, 0 }, { 'HRANDFIELD', VALUES, 0 },
   { 'ZMSCORE', RANKS, '' }, { 'ZSCORE', RANKS, '' }, { 'ZCARD', RANKS }, { 'ZRANGE', RANKS, 0, 0 },
@@ -16,7 +16,7 @@ local reads = {
 local writes = {
   { 'HSET', unset, '', '', '' }, -- a field without a value, which is refused in the end
   { 'HDEL', unset, '' }, { 'ZREM', unset, '' }, { 'ZPOPMIN', unset }, { 'ZREMRANGEBYRANK', unset, 0, 0 },
-  { 'PEXPIRE', unset, 1 }, { 'UNLINK', unset },
+  { 'SET', unset, '', 'PX', 0 }, { 'UNLINK', unset }, -- no life at all is refused in the end, too
 }
 
 -- For each command that the user has no right to: the words that said so.
@@ -48,14 +48,13 @@ local unread = missing.HMGET
 if not unread then
   local state = not broken and redis.call('HMGET', STATE, 'layout', 'eviction')
   unread = broken or check_layout(state[1])
-  local eviction = not unread and policy_name_of(state[2])
-  if eviction then
-    local _, unknown = policy_named(eviction)
+  if not unread then
+    local _, unknown = policy_in_force(state[2])
     unread = unknown
   end
 end
--- A fetch that cannot raise answers all the same. One that can notes that it did.
+-- A fetch that cannot raise answers all the same.
 unread = unread or missing.ZMSCORE
-if not missing.ZADD and not full then unread = unread or missing.HSET or missing.PEXPIRE end
+if not missing.ZADD and not full then unread = unread or missing.HSET end
 local unwritten = unread or names[1] and missing[string.upper(names[1])] or full
 return { unread or '', unwritten or '', table.concat(names, ' ') }

@@ -68,9 +68,9 @@ func TestAProbeAnswersAsTrafficDoes(t *testing.T) {
 		{"an unknown policy", func(f *fixture) { f.do("HSET", "{cache}:state", "eviction", "of-tomorrow") }, store.UnknownEviction, store.UnknownEviction},
 		{"another layout", func(f *fixture) { f.do("HSET", "{cache}:state", "layout", "99") }, store.UnknownLayout, store.UnknownLayout},
 		{"a read that is forbidden", func(f *fixture) { f.do("ACL", "SETUSER", "default", "-hmget") }, store.Permission, store.Permission},
-		{"a note of a raise that is forbidden", func(f *fixture) { f.do("ACL", "SETUSER", "default", "-pexpire") }, store.Permission, store.Permission},
-		{"a raise that is forbidden", func(f *fixture) { f.do("ACL", "SETUSER", "default", "-zadd", "-pexpire") }, sound, store.Permission},
-		{"an eviction that is forbidden", func(f *fixture) { f.do("ACL", "SETUSER", "default", "-zpopmin") }, sound, store.Permission},
+		{"a record that is forbidden", func(f *fixture) { f.do("ACL", "SETUSER", "default", "-set") }, sound, store.Permission},
+		{"a raise that is forbidden", func(f *fixture) { f.do("ACL", "SETUSER", "default", "-zadd") }, sound, store.Permission},
+		{"an eviction that is forbidden", func(f *fixture) { f.do("ACL", "SETUSER", "default", "-zremrangebyrank") }, sound, store.Permission},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFixture(t)
@@ -96,7 +96,7 @@ func TestNumbersThatOthersWroteBreakNoLook(t *testing.T) {
 		t.Run(garbage, func(t *testing.T) {
 			f := newFixture(t)
 			f.apply(create("a", "1"))
-			for _, field := range []string{"number", "bytes", "max_keys", "max_bytes", "clock"} {
+			for _, field := range []string{"head", "max_keys", "max_bytes"} {
 				f.do("HSET", "{cache}:state", field, garbage)
 			}
 			size, err := f.store.Size(f.ctx())

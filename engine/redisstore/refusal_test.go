@@ -176,12 +176,12 @@ func TestCheckWarnsOfPoliciesUnderWhichEntriesAreLost(t *testing.T) {
 func TestAScriptThatFailsHalfWayIsOfUnknownFate(t *testing.T) {
 	f := newFixture(t)
 	f.apply(create("a", "1"))
-	f.do("ACL", "SETUSER", "default", "-pexpire")
+	f.do("ACL", "SETUSER", "default", "-set")
 	_, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("b", "1")}})
 	if !errors.Is(err, store.ErrFateUnknown) || errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
-	f.do("ACL", "SETUSER", "default", "+pexpire")
+	f.do("ACL", "SETUSER", "default", "+set")
 	f.settle()
 	if n := f.logs.FilterMessageSnippet("answers with an error").Len(); n != 1 {
 		t.Errorf("%d warnings: %v", n, f.logs.All())

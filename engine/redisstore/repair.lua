@@ -5,43 +5,43 @@
 --
 -- adopt(key, meta) gives a value a place in the order, and new meta unless
 -- the meta is good. Returns how many disagreements were mended.
-
-local REPAIR_STEP = 200
-
-local function has_value(key) return redis.call('HEXISTS', VALUES, key) == 1 end
-
-local repair_parts = {
-  { field = 'repair_values', scan = 'HSCAN', from = VALUES, mend = function(key, _, adopt)
-    local meta = redis.call('HGET', META, key)
-    local insertion = meta and parse(meta)
-    if insertion and redis.call('ZSCORE', RANKS, member(insertion, key)) then return 0 end
-    adopt(key, insertion)
-    return 1
-  end },
-  { field = 'repair_meta', scan = 'HSCAN', from = META, mend = function(key)
-    if has_value(key) then return 0 end
-    redis.call('HDEL', META, key)
-    return 1
-  end },
-  { field = 'repair_ranks', scan = 'ZSCAN', from = RANKS, mend = function(m)
-    local key = string.sub(m, 17)
-    local meta = has_value(key) and redis.call('HGET', META, key)
-    local insertion = meta and parse(meta)
-    if insertion and member(insertion, key) == m then return 0 end
-    redis.call('ZREM', RANKS, m)
-    return 1
-  end },
-}
-
 local function repair(adopt)
+  local REPAIR_STEP = 200
+  local function has_value(key) return redis.call('HEXISTS', VALUES, key) == 1 end
+  local function good_meta(key)
+    local meta = redis.call('HGET', META, key)
+    return is_meta(meta) and meta
+  end
+
+  local parts = {
+    { field = 'repair_values', scan = 'HSCAN', from = VALUES, mend = function(key)
+      local meta = good_meta(key)
+      if meta and redis.call('ZSCORE', RANKS, member_of(meta, key)) then return 0 end
+      adopt(key, meta)
+      return 1
+    end },
+    { field = 'repair_meta', scan = 'HSCAN', from = META, mend = function(key)
+      if has_value(key) then return 0 end
+      redis.call('HDEL', META, key)
+      return 1
+    end },
+    { field = 'repair_ranks', scan = 'ZSCAN', from = RANKS, mend = function(m)
+      local key = string.sub(m, layout.KeyAt)
+      local meta = has_value(key) and good_meta(key)
+      if meta and member_of(meta, key) == m then return 0 end
+      redis.call('ZREM', RANKS, m)
+      return 1
+    end },
+  }
+
   local mended = 0
-  for _, part in ipairs(repair_parts) do
+  for _, part in ipairs(parts) do
     local cursor = redis.call('HGET', STATE, part.field) or '0'
     local page = redis.pcall(part.scan, part.from, cursor, 'COUNT', REPAIR_STEP)
     if page.err then page = redis.call(part.scan, part.from, 0, 'COUNT', REPAIR_STEP) end -- not one of ours
     redis.call('HSET', STATE, part.field, page[1])
     for i = 1, #page[2], 2 do
-      mended = mended + part.mend(page[2][i], page[2][i + 1], adopt)
+      mended = mended + part.mend(page[2][i])
     end
   end
   return mended

@@ -26,13 +26,13 @@ func TestStructuresThatDisagreeAreRepaired(t *testing.T) {
 		"a value that somebody removed":  func(f *fixture) { f.do("HDEL", "{cache}:values", "k7") },
 		"meta that somebody removed":     func(f *fixture) { f.do("HDEL", "{cache}:meta", "k7") },
 		"a rank that somebody removed":   func(f *fixture) { f.do("ZPOPMIN", "{cache}:ranks") },
-		"a rank that somebody added":     func(f *fixture) { f.do("ZADD", "{cache}:ranks", 5, "0000000000000001other") },
+		"a rank that somebody added":     func(f *fixture) { f.do("ZADD", "{cache}:ranks", 5, memberOf(1, "other")) },
 		"all ranks evicted by Redis":     func(f *fixture) { f.do("DEL", "{cache}:ranks") },
 		"all meta evicted by Redis":      func(f *fixture) { f.do("DEL", "{cache}:meta") },
 		"all values evicted by Redis":    func(f *fixture) { f.do("DEL", "{cache}:values") },
 		"values and meta evicted":        func(f *fixture) { f.do("DEL", "{cache}:values", "{cache}:meta") },
 		"the state evicted by Redis":     func(f *fixture) { f.do("DEL", "{cache}:state") },
-		"a member of a wrong insertion":  func(f *fixture) { f.do("ZADD", "{cache}:ranks", 0, "00000000000000ffk7") },
+		"a member of a wrong insertion":  func(f *fixture) { f.do("ZADD", "{cache}:ranks", 0, memberOf(0xff, "k7")) },
 		"meta and rank, not of one key":  func(f *fixture) { f.do("HDEL", "{cache}:meta", "k7"); f.do("ZPOPMIN", "{cache}:ranks") },
 		"an empty value without a meta":  func(f *fixture) { f.do("HSET", "{cache}:values", "foreign", "") },
 		"a member shorter than a number": func(f *fixture) { f.do("ZADD", "{cache}:ranks", 0, "x") },
@@ -74,7 +74,7 @@ func TestAValueWithoutMetaIsFetchedAsBytesAndNotOverwritten(t *testing.T) {
 }
 
 func TestMetaThatSomebodyWroteIsNotBelieved(t *testing.T) {
-	for _, meta := range []string{"", " ", "x", "1 1 00000000 s", "1 1 0000000 s ", "zz 1 00000000 s ", "1 1 00000000 ss ", "11111111111111111 1 00000000 s "} {
+	for _, meta := range []string{"", " ", "x", "1 1 00000000 s", "1 1 0000000 s ", "zz 1 00000000 s ", "1 1 00000000 ss ", "11111111111111111 1 00000000 s ", "\x81short", "\xc1\x00\x00\x01\x00\x00\x00\x00\x00\x01tagX", "\xbf\x00\x00\x01\x00\x00\x00\x00\x00\x01tagX"} {
 		t.Run(meta, func(t *testing.T) {
 			f := newFixture(t)
 			f.apply(create("a", "1"))

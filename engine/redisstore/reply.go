@@ -2,8 +2,6 @@ package redisstore
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -68,13 +66,17 @@ func (r *reader) optional() (string, bool) {
 	return s, ok
 }
 
-func (r *reader) strings() []string {
+func (r *reader) list() []any {
 	list, ok := r.element().([]any)
 	if !ok {
 		r.fail("a list")
 	}
-	inner := reader{reply: list}
-	s := make([]string, len(list))
+	return list
+}
+
+func (r *reader) strings() []string {
+	inner := reader{reply: r.list()}
+	s := make([]string, len(inner.reply))
 	for i := range s {
 		s[i] = inner.string()
 	}
@@ -82,29 +84,4 @@ func (r *reader) strings() []string {
 		r.err = inner.err
 	}
 	return s
-}
-
-// decodeEntry makes an entry of a value and its meta, which has the form that
-// entry.lua describes. Under a meta of any other form, which somebody else
-// wrote, the value is raw bytes without a version. A content type that cannot
-// stand in headers and JSON is as good as none.
-func decodeEntry(value, meta string) *store.Entry {
-	e := &store.Entry{Value: store.Value{Data: []byte(value), Kind: store.Raw}}
-	fields := strings.SplitN(meta, " ", 5)
-	if len(fields) != 5 || len(fields[2]) != 8 || len(fields[3]) != 1 {
-		return e
-	}
-	version := parseVersion(fields[1] + fields[2])
-	_, err := strconv.ParseUint(fields[0], 16, 64) // the insertion number
-	if version.Number == 0 || err != nil || len(fields[0]) > 16 {
-		return e
-	}
-	switch kind := store.Kind(fields[3][0]); kind {
-	case store.Raw, store.String, store.JSON:
-		e.Kind, e.Version = kind, version
-		if store.CheckContentType(fields[4]) == nil {
-			e.ContentType = fields[4]
-		}
-	}
-	return e
 }

@@ -19,18 +19,15 @@ var fetchScript, applyScript, browseScript, probeScript = newScripts(store.Polic
 
 // newScripts puts the scripts together, with the part in Lua of each policy.
 func newScripts(policies []store.Policy, fragment func(policy string) string) (fetch, apply, browse, probe *redis.Script) {
-	head := prelude(policies)
-	var begins strings.Builder
-	for _, p := range policies {
-		begins.WriteString(fragment(p.Name))
-	}
 	script := func(parts ...string) *redis.Script {
-		return redis.NewScript(head + withConstants(strings.Join(parts, "")))
+		return redis.NewScript(prelude(policies) + withConstants(strings.Join(parts, "")))
 	}
-	entry, convert := luaFile("entry.lua"), luaFile("convert.lua")
-	fetch = script(entry, convert, begins.String(), luaFile("fetch.lua"))
-	apply = script(entry, convert, luaFile("handover.lua"), begins.String(), luaFile("repair.lua"), luaFile("apply.lua"))
-	browse = script(entry, convert, luaFile("browse.lua"))
+	entry, begin := luaFile("entry.lua"), begin(policies, fragment)
+	order := luaFile("order.lua") + luaFile("convert.lua")
+	fetch = script(entry, order, begin, luaFile("fetch.lua"))
+	apply = script(entry, order, luaFile("head.lua"), luaFile("handover.lua"), begin, luaFile("repair.lua"),
+		luaFile("batch.lua"), luaFile("lowest.lua"), luaFile("writes.lua"), luaFile("apply.lua"))
+	browse = script(entry, order, luaFile("head.lua"), luaFile("browse.lua"))
 	probe = script(entry, luaFile("probe.lua"))
 	return fetch, apply, browse, probe
 }
@@ -46,24 +43,40 @@ func luaFile(name string) string {
 	return string(text)
 }
 
-// prelude has what Lua knows of the policies without their fragments. The tables
-// have room for begin, which a fragment sets: they are made with every call.
+// prelude has what Lua knows of the policies without their fragments. It makes the table
+// of a policy only when it is asked for: each call of a script runs this anew.
 func prelude(policies []store.Policy) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "local DEFAULT_POLICY = '%s'\nlocal policies = {\n", policies[0].Name)
+	fmt.Fprintf(&b, "local DEFAULT_POLICY = '%s'\nlocal function policy_named(name)\n", policies[0].Name)
 	for _, p := range policies {
-		fmt.Fprintf(&b, "  %s = { scale = %d, window = %t, begin = false },\n", p.Name, p.Scale, p.Window)
+		fmt.Fprintf(&b, "  if name == '%s' then return { name = name, scale = %d, window = %t } end\n", p.Name, p.Scale, p.Window)
 	}
-	b.WriteString("}\n")
+	b.WriteString("end\n")
 	return b.String()
 }
 
-var constantName = regexp.MustCompile(`\bstore\.\w+`)
+// begin is the function in Lua that opens the policy of an order. Only the fragment of
+// this policy runs.
+func begin(policies []store.Policy, fragment func(policy string) string) string {
+	var b strings.Builder
+	b.WriteString("local function begin(order)\n")
+	for _, p := range policies {
+		fmt.Fprintf(&b, "if order.policy.name == '%s' then\n%send\n", p.Name, fragment(p.Name))
+	}
+	b.WriteString("end\n")
+	return b.String()
+}
 
-// withConstants puts numbers in place of the names of store.Constants. A local
-// variable of Lua would cost as much as an allocation in each function that has it.
+var constantName = regexp.MustCompile(`\bstore\.\w+|\blayout\.[A-Z]\w+`)
+
+// withConstants puts numbers in place of the names of store.Constants and
+// layoutConstants. A local variable of Lua would cost as much as an allocation in each
+// function that has it.
 func withConstants(lua string) string {
 	return constantName.ReplaceAllStringFunc(lua, func(name string) string {
+		if constant, ok := layoutConstants[strings.TrimPrefix(name, "layout.")]; ok {
+			return constant
+		}
 		number, ok := store.Constants[strings.TrimPrefix(name, "store.")]
 		if !ok {
 			panic("no constant " + name)

@@ -62,8 +62,9 @@ func TestLuaReadsAndConvertsScoresAsGoDoes(t *testing.T) {
 						former = append(former, formatScore(n))
 					}
 				}
-				script := prelude(store.Policies) + withConstants(luaFile("entry.lua")+luaFile("convert.lua")) + fmt.Sprintf(`
-local order = order_of('%s', %d, '%s', '0', %q)
+				script := prelude(store.Policies) + withConstants(luaFile("entry.lua")+luaFile("order.lua")+luaFile("convert.lua")) + fmt.Sprintf(`
+local order = order_of(policy_named('%s'), %d, %s, 0)
+order.conversion = conversion_of(%q)
 local reply = {}
 for i, score in ipairs(ARGV) do
   reply[i] = exact(own(order, tonumber(score))) .. ' ' .. tostring(unread_score(order, tonumber(score)))

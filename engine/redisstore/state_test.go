@@ -15,8 +15,7 @@ func TestAStateThatSomebodyWroteIsRepairedAndKeepsNobodyFromReading(t *testing.T
 		f := newFixture(t)
 		f.limits = store.Limits{MaxKeys: 20, MaxBytes: 1000, Eviction: policy.Name}
 		for _, field := range []string{
-			"number", "bytes", "max_keys", "max_bytes", "epoch", "clock", "window", "low", "held", "former",
-			"start", "shift", "event", "largest", "repair_values", "repair_meta", "repair_ranks",
+			"head", "max_keys", "max_bytes", "former", "start", "shift", "repair_values", "repair_meta", "repair_ranks",
 		} {
 			for _, value := range []string{"nan", "inf", "-1", "abc", "", "1e300", "0x10", "1.5", "99999999999999999999", "\"}{", "1 2 3"} {
 				t.Run(fmt.Sprintf("%s %s %q", policy.Name, field, value), func(t *testing.T) {
@@ -84,8 +83,8 @@ func (f *fixture) harmState(field, value string) {
 
 func TestWriteNumbersThatWereLostGoOnAboveAllThatWereGiven(t *testing.T) {
 	for _, harm := range [][]any{
-		{"HSET", "{cache}:state", "number", "nan"},
-		{"HDEL", "{cache}:state", "number"},
+		{"HSET", "{cache}:state", "head", "nan"},
+		{"HDEL", "{cache}:state", "head"},
 		{"DEL", "{cache}:state"},
 	} {
 		f := newFixture(t)

@@ -23,7 +23,7 @@ const writerIdle = 5 * time.Minute
 func newWriter() *writer { return &writer{id: rand.Text()} }
 
 // knows returns the facts that a script must know of w: whether Redis has a record, and
-// whether this batch was sent before; see entry.lua.
+// whether this batch was sent before; see apply.lua.
 func (w *writer) knows(sent bool) int {
 	n := 0
 	if w.recorded {

@@ -50,9 +50,9 @@ func (refusedError) Unwrap() error { return ErrUnavailable }
 // ErrFateUnknown or ErrClosed.
 type Store interface {
 	// Fetch reads the entries of keys, at most MaxBatch. It tells the eviction policy of
-	// each entry found, exactly once, however many tries it needs. If the store can read
-	// but not write, Fetch still returns the entries, and Fetched.LostRaises counts the
-	// uses that the policy was not told of.
+	// each entry found, once; after a fault on the way, at most once. If the store can
+	// read but not write, Fetch still returns the entries, and Fetched.LostRaises counts
+	// the uses that the policy was not told of.
 	//
 	// Fetch goes through the keys in order while room has room for the values, and
 	// returns the entries of those keys only. The policy is not told of the other keys.

@@ -68,9 +68,9 @@ func TestAContentTypeThatSomebodyElseWrote(t *testing.T) {
 	h := sitetest.Handler(t, "store "+redis.URL()+"\nnamespace cache\nlocal_ttl 0")
 	s := sitetest.Serve(t, h)
 	for _, contentType := range []string{"text/\xff", "a/b\nc: d", strings.Repeat("x", 256), "text/\u0085"} {
-		s.Send("POST /cache/k\nContent-Type: text/plain\n\nv")
+		s.Send("POST /cache/k\nContent-Type: text/x-own\n\nv")
 		meta := redis.Client().HGet(t.Context(), "{cache}:meta", "k").Val()
-		forged, _ := strings.CutSuffix(meta, "text/plain")
+		forged, _ := strings.CutSuffix(meta, "text/x-own")
 		redis.Client().HSet(t.Context(), "{cache}:meta", "k", forged+contentType)
 
 		if got := s.Send("GET /cache/k"); !sitetest.HasBody(got, "v") || !strings.Contains(got, "\nContent-Type: application/octet-stream\n") {

@@ -4,271 +4,269 @@
 --
 -- Ghosts and shadow only advise. If Redis refuses them, because somebody else
 -- wrote to their keys, the advice is lost and nothing else.
-policies.adaptive.begin = function(order)
-  local half = store.half * math.max(order.keys, 1)
-  local grain = math.max(1, math.floor(order.keys / store.grains))
+local half = store.half * math.max(order.keys, 1)
+local grain = math.max(1, math.floor(order.keys / store.grains))
 
-  local function fold(a, b)
-    local d = (a - b) / half
-    if d < 0 then a, d = b, -d end
-    if d >= store.faded then return a end
-    local y = d * store.ln2by32
-    local x = 1 - y * (1 - 0.5 * y)
-    x = x * x
-    x = x * x
-    x = x * x
-    x = x * x
-    x = x * x
-    return a + math.floor(half * (x * (store.plus1 - x * (store.plus2 - store.plus3 * x))))
+local function fold(a, b)
+  local d = (a - b) / half
+  if d < 0 then a, d = b, -d end
+  if d >= store.faded then return a end
+  local y = d * store.ln2by32
+  local x = 1 - y * (1 - 0.5 * y)
+  x = x * x
+  x = x * x
+  x = x * x
+  x = x * x
+  x = x * x
+  return a + math.floor(half * (x * (store.plus1 - x * (store.plus2 - store.plus3 * x))))
+end
+
+-- Numbers go to Redis as text, since it writes them slowly.
+local function whole(n) return string.format('%d', n) end
+
+-- Of a list of numbers and names, as ZADD takes it.
+local function add(name, list)
+  local added = 0
+  for i = 1, #list, 1000 do
+    local new = redis.pcall('ZADD', name, unpack(list, i, math.min(i + 999, #list)))
+    if type(new) == 'number' then added = added + new end
   end
+  return added
+end
 
-  -- Numbers go to Redis as text, since it writes them slowly.
-  local function whole(n) return string.format('%.0f', n) end
+local function trim(name, keep, most)
+  local n = redis.pcall('ZCARD', name)
+  if type(n) ~= 'number' then return end
+  n = math.min(n - math.max(keep, 0), most)
+  if n > 0 then redis.pcall('ZREMRANGEBYRANK', name, 0, n - 1) end
+end
 
-  -- Of a list of numbers and names, as ZADD takes it.
-  local function add(name, list)
-    local added = 0
-    for i = 1, #list, 1000 do
-      local new = redis.pcall('ZADD', name, unpack(list, i, math.min(i + 999, #list)))
-      if type(new) == 'number' then added = added + new end
-    end
-    return added
+-- judge adds what was used to the shadow. Of the keys, so many had been absent.
+local function judge(had, used, moved, out)
+  local added = add(SHADOW, used)
+  if moved or added > 0 then trim(SHADOW, order.keys, store.slack + added + out) end
+  if had == 0 and added == 0 then return end
+  local c = math.max(order.keys, 1)
+  local w = order.window + store.step * (had - added)
+  w = w - store.leak * added * order.window / c
+  w = math.min(math.max(w, 1, store.least * c), c)
+  order.window = math.floor(w * store.windowParts) / store.windowParts
+end
+
+local used, n = {}, 0
+local stamp, stamp_ends = nil, -1
+local function use(now, key)
+  if now >= stamp_ends then
+    local start = now - now % grain
+    stamp, stamp_ends = whole(start), start + grain
   end
+  used[n + 1], used[n + 2] = stamp, key
+  n = n + 2
+end
 
-  local function trim(name, keep, most)
-    local n = redis.pcall('ZCARD', name)
-    if type(n) ~= 'number' then return end
-    n = math.min(n - math.max(keep, 0), most)
-    if n > 0 then redis.pcall('ZREMRANGEBYRANK', name, 0, n - 1) end
-  end
-
-  -- judge adds what was used to the shadow. Of the keys, so many had been absent.
-  local function judge(had, used, moved, out)
-    local added = add(SHADOW, used)
-    if moved or added > 0 then trim(SHADOW, order.keys, store.slack + added + out) end
-    if had == 0 and added == 0 then return end
-    local c = math.max(order.keys, 1)
-    local w = order.window + store.step * (had - added)
-    w = w - store.leak * added * order.window / c
-    w = math.min(math.max(w, 1, store.least * c), c)
-    order.window = math.floor(w * store.windowParts) / store.windowParts
-  end
-
-  local used, n = {}, 0
-  local stamp, stamp_ends = nil, -1
-  local function use(now, key)
-    if now >= stamp_ends then
-      local start = now - now % grain
-      stamp, stamp_ends = whole(start), start + grain
-    end
-    used[n + 1], used[n + 2] = stamp, key
-    n = n + 2
-  end
-
-  if order.fetching then
-    local clock = order.clock
-    return {
-      fetch = function(score, m, times)
-        clock = clock + 1
-        use(clock, string.sub(m, 17))
-        if score < store.Edge then return whole(clock + store.Apart) end
-        score = score - score % 1
-        local now = clock
-        while times > 1 do
-          if times % 2 == 1 then score = fold(score, now) end
-          times = math.floor(times / 2)
-          now = fold(now, now)
-        end
-        return whole(fold(score, now))
-      end,
-      finish = function()
-        order.clock = clock
-        judge(0, used, false, 0)
-      end,
-    }
-  end
-
-  -- The window is a queue, of which each part goes on with the next: popped are
-  -- entries that were taken out of RANKS, several at a time, as members and
-  -- scores, with their keys and ghosts; then those that are there; then fresh ones
-  -- that are not there yet, as scores and members. moves are for the rest of the
-  -- order. settle puts all back.
-  local popped, keys, ghosts, first_popped = {}, {}, {}, 1
-  local fresh, first_fresh = {}, 1
-  local moves = {}
-  local at_once -- 1 once too many were popped
-  -- How many entries the window has, and the lowest of the rest, unless unknown.
-  local apart, low, low_score
-  -- What the lowest of the rest is not below, if known: order.low is kept so that
-  -- an entry whose leaving it decides need not be compared.
-  local bound = not order.former and order.low or nil
-  -- Where in used a key is, and the ranks with which keys left.
-  local place, left = {}, {}
-  local moved, forgot = false, 0
-
-  local function put(list, from)
-    for i = from, #list, 1000 do redis.call('ZADD', RANKS, unpack(list, i, math.min(i + 999, #list))) end
-  end
-  local function put_back()
-    for i = first_popped, #keys do
-      moves[#moves + 1], moves[#moves + 2] = popped[2 * i], popped[2 * i - 1]
-    end
-    put(moves, 1)
-    put(fresh, first_fresh)
-  end
-
-  local function full()
-    apart = apart or redis.call('ZCOUNT', RANKS, '-inf', '(store.Edge')
-    return apart > 0 and apart >= math.floor(order.window)
-  end
-
-  local function ghost(key)
-    local rank = redis.pcall('ZSCORE', GHOSTS, key)
-    return type(rank) == 'string' and rank
-  end
-
-  -- pop takes the oldest of the window out of RANKS.
-  local function pop(count)
-    popped, keys, first_popped = redis.call('ZPOPMIN', RANKS, count), {}, 1
-    for i = 1, #popped / 2 do keys[i] = string.sub(popped[2 * i - 1], 17) end
-    if #keys == 1 then
-      ghosts = { ghost(keys[1]) }
-    else
-      ghosts = keys[1] and redis.pcall('ZMSCORE', GHOSTS, unpack(keys)) or {}
-    end
-  end
-
-  local function ranked(key, score, ghost)
-    local last = above(order, score - store.Apart)
-    local rank = left[key] or tonumber(ghost or nil)
-    if not rank then return last end
-    local unread = last % 1
-    return fold(rank, last - unread) + unread
-  end
-
-  -- oldest takes an entry out of the window, and returns member, key, score, and
-  -- its score for the rest of the order.
-  local function oldest()
-    local i, m, key, score, rank = first_popped
-    if not keys[i] then
-      local there = apart - (#fresh - first_fresh + 1) / 2
-      if there > 0 then
-        pop(math.min(there, at_once or math.min(math.max(order.coming, 1), 500)))
-        i = 1
-      end
-    end
-    if keys[i] then
-      first_popped = i + 1
-      m, key, score = popped[2 * i - 1], keys[i], tonumber(popped[2 * i])
-      rank = ranked(key, score, ghosts[i])
-    else
-      m = fresh[first_fresh + 1]
-      if not m then return end
-      key, score = string.sub(m, 17), tonumber(fresh[first_fresh])
-      rank = ranked(key, score, ghost(key))
-      first_fresh = first_fresh + 2
-    end
-    apart = apart - 1
-    return m, key, score, rank
-  end
-
-  local function find_low()
-    if low then return end
-    put(moves, 1)
-    moves = {}
-    local found = redis.call('ZRANGE', RANKS, store.Edge, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
-    low, low_score = found[1], tonumber(found[2])
-    bound = not order.former and low_score or nil
-  end
-  local function move(m, score)
-    moves[#moves + 1], moves[#moves + 2] = score, m
-  end
-
+if order.fetching then
+  local clock = order.clock
   return {
-    -- It puts the entry into the order itself.
-    enter = function(key, m)
-      for _ = 1, 2 do
-        if not full() then break end
-        local m, _, _, rank = oldest()
-        move(m, rank)
-        if bound and rank < bound then bound = rank end
-        low = nil
+    fetch = function(score, m, times)
+      clock = clock + 1
+      use(clock, string.sub(m, layout.KeyAt))
+      if score < store.Edge then return clock + store.Apart end
+      score = score - score % 1
+      local now = clock
+      while times > 1 do
+        if times % 2 == 1 then score = fold(score, now) end
+        times = math.floor(times / 2)
+        now = fold(now, now)
       end
-      moved = true
-      local now = order.clock + 1
-      order.clock = now
-      if place[key] then
-        used[place[key]] = whole(now - now % grain)
-      else
-        use(now, key)
-        place[key] = n - 1
-      end
-      fresh[#fresh + 1], fresh[#fresh + 2] = string.format('%.0f.5', now + store.Apart), m
-      if apart then apart = apart + 1 end
-    end,
-    leaves = function()
-      local m, old, old_score, old_rank
-      if full() then m, old, old_score, old_rank = oldest() end
-      local key, score, rank
-      if old and not low and bound and old_rank <= bound + store.margin * half then
-        key, score, rank = old, old_score, old_rank
-      else
-        find_low()
-        if not low and not old then
-          m, old, old_score, old_rank = oldest()
-          if not old then return end
-        end
-        if old and low and own(order, low_score) + store.margin * half < old_rank then
-          move(m, old_rank)
-        elseif old then
-          key, score, rank = old, old_score, old_rank
-        end
-      end
-      if not key then
-        key, score, rank = string.sub(low, 17), low_score, own(order, low_score)
-        redis.call('ZREM', RANKS, low)
-        low = nil
-      end
-      moved = true
-      left[key] = rank - rank % 1
-      return key, score
-    end,
-    settle = function()
-      if first_popped <= #keys then at_once = 1 end -- it was too much
-      put_back()
-      popped, keys, first_popped, fresh, first_fresh, moves = {}, {}, 1, {}, 1, {}
-      apart, low, bound = nil, nil, nil
-    end,
-    forget = function(key)
-      moved, forgot = true, forgot + 1
-      left[key] = nil
-      if place[key] then
-        -- The last takes its place.
-        local i = place[key]
-        used[i], used[i + 1] = used[n - 1], used[n]
-        place[used[n]] = i
-        place[key] = nil
-        used[n], used[n - 1], n = nil, nil, n - 2
-      end
-      redis.pcall('ZREM', SHADOW, key)
-      redis.pcall('ZREM', GHOSTS, key)
+      return fold(score, now)
     end,
     finish = function()
-      put_back()
-      order.low = bound
-      local out = forgot -- as many notes as entries may go
-      if moved then
-        local leaving = {}
-        for key, rank in pairs(left) do
-          leaving[#leaving + 1], leaving[#leaving + 2] = whole(rank), key
-        end
-        local count, c = #leaving / 2, order.keys
-        out = out + count
-        trim(GHOSTS, c - count, store.slack + count + out)
-        add(GHOSTS, leaving)
-        if count > c then trim(GHOSTS, c, store.slack + count + out) end
-      end
-      judge(n / 2, used, moved, out)
+      order.clock = clock
+      judge(0, used, false, 0)
     end,
   }
 end
+
+-- The window is a queue, of which each part goes on with the next: popped are
+-- entries that were taken out of RANKS, several at a time, as members and
+-- scores, with their keys and ghosts; then those that are there; then fresh ones
+-- that are not there yet, as scores and members. moves are for the rest of the
+-- order. settle puts all back.
+local popped, keys, ghosts, first_popped = {}, {}, {}, 1
+local fresh, first_fresh = {}, 1
+local moves = {}
+local at_once -- 1 once too many were popped
+-- How many entries the window has, and the lowest of the rest, unless unknown.
+local apart, low, low_score
+-- What the lowest of the rest is not below, if known: order.low is kept so that
+-- an entry whose leaving it decides need not be compared.
+local bound = not order.conversion and order.low or nil
+-- Where in used a key is, and the ranks with which keys left.
+local place, left = {}, {}
+local moved, forgot = false, 0
+
+local function put(list, from)
+  for i = from, #list, 1000 do redis.call('ZADD', RANKS, unpack(list, i, math.min(i + 999, #list))) end
+end
+local function put_back()
+  for i = first_popped, #keys do
+    moves[#moves + 1], moves[#moves + 2] = popped[2 * i], popped[2 * i - 1]
+  end
+  put(moves, 1)
+  put(fresh, first_fresh)
+end
+
+local function full()
+  apart = apart or redis.call('ZCOUNT', RANKS, '-inf', '(store.Edge')
+  return apart > 0 and apart >= math.floor(order.window)
+end
+
+local function ghost(key)
+  local rank = redis.pcall('ZSCORE', GHOSTS, key)
+  return type(rank) == 'string' and rank
+end
+
+-- pop takes the oldest of the window out of RANKS.
+local function pop(count)
+  popped, keys, first_popped = redis.call('ZPOPMIN', RANKS, count), {}, 1
+  for i = 1, #popped / 2 do keys[i] = string.sub(popped[2 * i - 1], layout.KeyAt) end
+  if #keys == 1 then
+    ghosts = { ghost(keys[1]) }
+  else
+    ghosts = keys[1] and redis.pcall('ZMSCORE', GHOSTS, unpack(keys)) or {}
+  end
+end
+
+local function ranked(key, score, ghost)
+  local last = above(order, score - store.Apart)
+  local rank = left[key] or tonumber(ghost or nil)
+  if not rank then return last end
+  local unread = last % 1
+  return fold(rank, last - unread) + unread
+end
+
+-- oldest takes an entry out of the window, and returns member, key, score, and
+-- its score for the rest of the order.
+local function oldest()
+  local i, m, key, score, rank = first_popped
+  if not keys[i] then
+    local there = apart - (#fresh - first_fresh + 1) / 2
+    if there > 0 then
+      pop(math.min(there, at_once or math.min(math.max(order.coming, 1), 500)))
+      i = 1
+    end
+  end
+  if keys[i] then
+    first_popped = i + 1
+    m, key, score = popped[2 * i - 1], keys[i], tonumber(popped[2 * i])
+    rank = ranked(key, score, ghosts[i])
+  else
+    m = fresh[first_fresh + 1]
+    if not m then return end
+    key, score = string.sub(m, layout.KeyAt), tonumber(fresh[first_fresh])
+    rank = ranked(key, score, ghost(key))
+    first_fresh = first_fresh + 2
+  end
+  apart = apart - 1
+  return m, key, score, rank
+end
+
+local function find_low()
+  if low then return end
+  put(moves, 1)
+  moves = {}
+  local found = redis.call('ZRANGE', RANKS, store.Edge, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  low, low_score = found[1], tonumber(found[2])
+  bound = not order.conversion and low_score or nil
+end
+local function move(m, score)
+  moves[#moves + 1], moves[#moves + 2] = score, m
+end
+
+return {
+  -- It puts the entry into the order itself.
+  enter = function(key, m)
+    for _ = 1, 2 do
+      if not full() then break end
+      local m, _, _, rank = oldest()
+      move(m, rank)
+      if bound and rank < bound then bound = rank end
+      low = nil
+    end
+    moved = true
+    local now = order.clock + 1
+    order.clock = now
+    if place[key] then
+      used[place[key]] = whole(now - now % grain)
+    else
+      use(now, key)
+      place[key] = n - 1
+    end
+    fresh[#fresh + 1], fresh[#fresh + 2] = string.format('%d.5', now + store.Apart), m
+    if apart then apart = apart + 1 end
+  end,
+  leaves = function()
+    local m, old, old_score, old_rank
+    if full() then m, old, old_score, old_rank = oldest() end
+    local key, score, rank
+    if old and not low and bound and old_rank <= bound + store.margin * half then
+      key, score, rank = old, old_score, old_rank
+    else
+      find_low()
+      if not low and not old then
+        m, old, old_score, old_rank = oldest()
+        if not old then return end
+      end
+      if old and low and own(order, low_score) + store.margin * half < old_rank then
+        move(m, old_rank)
+      elseif old then
+        key, score, rank = old, old_score, old_rank
+      end
+    end
+    if not key then
+      key, score, rank = string.sub(low, layout.KeyAt), low_score, own(order, low_score)
+      redis.call('ZREM', RANKS, low)
+      low = nil
+    end
+    moved = true
+    left[key] = rank - rank % 1
+    return key, score
+  end,
+  settle = function()
+    if first_popped <= #keys then at_once = 1 end -- it was too much
+    put_back()
+    popped, keys, first_popped, fresh, first_fresh, moves = {}, {}, 1, {}, 1, {}
+    apart, low, bound = nil, nil, nil
+  end,
+  forget = function(key)
+    moved, forgot = true, forgot + 1
+    left[key] = nil
+    if place[key] then
+      -- The last takes its place.
+      local i = place[key]
+      used[i], used[i + 1] = used[n - 1], used[n]
+      place[used[n]] = i
+      place[key] = nil
+      used[n], used[n - 1], n = nil, nil, n - 2
+    end
+    redis.pcall('ZREM', SHADOW, key)
+    redis.pcall('ZREM', GHOSTS, key)
+  end,
+  finish = function()
+    put_back()
+    order.low = bound
+    local out = forgot -- as many notes as entries may go
+    if moved then
+      local leaving = {}
+      for key, rank in pairs(left) do
+        leaving[#leaving + 1], leaving[#leaving + 2] = whole(rank), key
+      end
+      local count, c = #leaving / 2, order.keys
+      out = out + count
+      trim(GHOSTS, c - count, store.slack + count + out)
+      add(GHOSTS, leaving)
+      if count > c then trim(GHOSTS, c, store.slack + count + out) end
+    end
+    judge(n / 2, used, moved, out)
+  end,
+}

@@ -1,11 +1,9 @@
 -- fifo: what was created first leaves first. See fifo.go of the suite.
-policies.fifo.begin = function(order)
-  return {
-    enter = function()
-      order.clock = order.clock + 1
-      return order.clock - 0.5
-    end,
-    fetch = function(score) return math.ceil(score) end,
-    finish = function() end,
-  }
-end
+return {
+  enter = function()
+    order.clock = order.clock + 1
+    return order.clock - 0.5
+  end,
+  fetch = function(score) return math.ceil(score) end,
+  finish = function() end,
+}

@@ -1,0 +1,227 @@
+package redisstore
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// The forms in which the scripts store entries and state. Numbers are big-endian.
+//
+// A member of the ranks is the insertion number, in 6 bytes, and the key. So among equal
+// scores the oldest entry comes first.
+//
+// Meta is the form (1 byte), the size of the value (3), the insertion number (6) and the
+// tag (4). An entry that was replaced has the number of its last write (6) behind that.
+// A content type that has no form of its own comes last.
+//
+// The form is formMark and an index into forms, and formReplaced if the entry was
+// replaced. No text begins with such a byte. The upper half of the indexes is kept for
+// later, for entries that expire.
+const (
+	insertionSize = 6
+	tagSize       = 4
+	sizeSize      = 3
+	metaSize      = 1 + sizeSize + insertionSize + tagSize
+	replacedSize  = metaSize + insertionSize
+	formMark      = 0x80
+	formReplaced  = 0x40
+	// mostSize is the size in meta of a value that is as large or larger.
+	mostSize = 1<<(8*sizeSize) - 1
+)
+
+// forms are the kinds and content types by index. An index never changes its meaning. The
+// first one is that of raw values with another content type.
+var forms = []store.Value{
+	{Kind: store.Raw},
+	{Kind: store.String},
+	{Kind: store.JSON},
+	{Kind: store.Raw},
+	{Kind: store.Raw, ContentType: "text/plain"},
+	{Kind: store.Raw, ContentType: "text/plain; charset=utf-8"},
+	{Kind: store.Raw, ContentType: "application/octet-stream"},
+	{Kind: store.Raw, ContentType: "application/json"},
+	{Kind: store.Raw, ContentType: "text/html"},
+	{Kind: store.Raw, ContentType: "text/html; charset=utf-8"},
+	{Kind: store.Raw, ContentType: "text/css"},
+	{Kind: store.Raw, ContentType: "text/javascript"},
+	{Kind: store.Raw, ContentType: "application/javascript"},
+	{Kind: store.Raw, ContentType: "text/csv"},
+	{Kind: store.Raw, ContentType: "text/xml"},
+	{Kind: store.Raw, ContentType: "application/xml"},
+	{Kind: store.Raw, ContentType: "application/msgpack"},
+	{Kind: store.Raw, ContentType: "application/protobuf"},
+	{Kind: store.Raw, ContentType: "application/cbor"},
+	{Kind: store.Raw, ContentType: "image/png"},
+	{Kind: store.Raw, ContentType: "image/jpeg"},
+	{Kind: store.Raw, ContentType: "image/gif"},
+	{Kind: store.Raw, ContentType: "image/webp"},
+	{Kind: store.Raw, ContentType: "image/svg+xml"},
+}
+
+const (
+	otherForm   = 0
+	foreignForm = 3 // of a value that another program wrote
+)
+
+var formsByType = func() map[string]byte {
+	m := make(map[string]byte)
+	for i, f := range forms {
+		if i > otherForm && f.Kind == store.Raw {
+			m[f.ContentType] = byte(i)
+		}
+	}
+	return m
+}()
+
+// formOf returns the form of a value, and the content type that meta has at its end.
+func formOf(v *store.Value) (form byte, contentType string) {
+	if v.Kind != store.Raw {
+		for i := range forms {
+			if forms[i].Kind == v.Kind {
+				return formMark | byte(i), ""
+			}
+		}
+	}
+	if form, ok := formsByType[v.ContentType]; ok {
+		return formMark | form, ""
+	}
+	return formMark | otherForm, v.ContentType
+}
+
+// attrsOf returns what a write says of its value: form, size and content type of meta.
+func attrsOf(v *store.Value) string {
+	form, contentType := formOf(v)
+	size := min(len(v.Data), mostSize)
+	b := make([]byte, 0, 1+sizeSize+len(contentType))
+	return string(append(append(b, form, byte(size>>16), byte(size>>8), byte(size)), contentType...))
+}
+
+// meta is the meta of an entry, taken apart.
+type meta struct {
+	insertion   uint64
+	version     store.Version
+	kind        store.Kind
+	contentType string
+}
+
+// decodeMeta returns false for what another program wrote.
+func decodeMeta(s string) (m meta, ok bool) {
+	if len(s) < metaSize || s[0] < formMark {
+		return meta{}, false
+	}
+	index := int(s[0] &^ (formMark | formReplaced))
+	end := metaSize
+	m.insertion = number6(s[1+sizeSize:])
+	m.version = store.Version{Number: m.insertion, Tag: binary.BigEndian.Uint32([]byte(s[metaSize-tagSize : metaSize]))}
+	if s[0]&formReplaced != 0 {
+		if end = replacedSize; len(s) < end {
+			return meta{}, false
+		}
+		m.version.Number = number6(s[metaSize:])
+	}
+	if index >= len(forms) || m.version.Number == 0 {
+		return meta{}, false
+	}
+	m.kind, m.contentType = forms[index].Kind, forms[index].ContentType
+	if index == otherForm {
+		m.contentType = s[end:]
+	}
+	return m, true
+}
+
+// decodeEntry makes an entry of a value and its meta. Under a meta that another program
+// wrote, the value is raw bytes without a version. A content type that cannot stand in
+// headers and JSON is as good as none.
+func decodeEntry(value, text string) *store.Entry {
+	e := &store.Entry{Value: store.Value{Data: []byte(value), Kind: store.Raw}}
+	m, ok := decodeMeta(text)
+	if !ok {
+		return e
+	}
+	e.Kind, e.Version = m.kind, m.version
+	if store.CheckContentType(m.contentType) == nil {
+		e.ContentType = m.contentType
+	}
+	return e
+}
+
+// number6 reads a number of 6 bytes.
+func number6(s string) uint64 {
+	return uint64(s[0])<<40 | uint64(s[1])<<32 | uint64(s[2])<<24 | uint64(s[3])<<16 | uint64(s[4])<<8 | uint64(s[5])
+}
+
+// versionSize is the size of a version in an answer: number and tag.
+const versionSize = insertionSize + tagSize
+
+func decodeVersion(s string) store.Version {
+	return store.Version{Number: number6(s), Tag: binary.BigEndian.Uint32([]byte(s[insertionSize:versionSize]))}
+}
+
+// headForm is the form of the head, the part of the state that most calls need, as
+// struct.pack of Lua has it: write number, number and tag of the last event, epoch, bytes,
+// size of the largest value ever, keys, 1 if scores of former policies are left, clock,
+// window, and the lowest score outside of the window.
+const (
+	headForm  = ">I6I6I4I4I6I6I6Bddd"
+	headSize  = 63
+	epochAt   = 16
+	bytesAt   = 20
+	largestAt = 26
+	keysAt    = 32
+	clockAt   = 39
+	lowAt     = 55
+)
+
+// head is what Go needs of the head.
+type head struct {
+	number uint64
+	event  store.Version
+	epoch  string
+	bytes  int64
+	keys   int
+}
+
+// decodeHead returns the zero head for a lost one, or none.
+func decodeHead(s string) head {
+	if len(s) != headSize {
+		return head{}
+	}
+	return head{
+		number: number6(s),
+		event:  decodeVersion(s[insertionSize:]),
+		epoch:  store.Version{Tag: binary.BigEndian.Uint32([]byte(s[epochAt:bytesAt]))}.String()[1:],
+		bytes:  int64(number6(s[bytesAt:])),
+		keys:   int(number6(s[keysAt:])),
+	}
+}
+
+// layoutConstants are the numbers of the layout that the scripts have by name. Places
+// count from 1.
+var layoutConstants = map[string]string{
+	"HeadForm":      headForm,
+	"HeadSize":      strconv.Itoa(headSize),
+	"LargestAt":     strconv.Itoa(largestAt + 1),
+	"KeysAt":        strconv.Itoa(keysAt + 1),
+	"ClockAt":       strconv.Itoa(clockAt + 1),
+	"LowAt":         strconv.Itoa(lowAt + 1),
+	"InsertionSize": strconv.Itoa(insertionSize),
+	"KeyAt":         strconv.Itoa(insertionSize + 1),
+	"TagSize":       strconv.Itoa(tagSize),
+	"SizeAt":        "2",
+	"SizeEnd":       strconv.Itoa(1 + sizeSize),
+	"InsertionAt":   strconv.Itoa(2 + sizeSize),
+	"InsertionEnd":  strconv.Itoa(1 + sizeSize + insertionSize),
+	"TagAt":         strconv.Itoa(metaSize - tagSize + 1),
+	"TagEnd":        strconv.Itoa(metaSize),
+	"MetaSize":      strconv.Itoa(metaSize),
+	"NumberAt":      strconv.Itoa(metaSize + 1),
+	"NumberEnd":     strconv.Itoa(replacedSize),
+	"ReplacedSize":  strconv.Itoa(replacedSize),
+	"Mark":          strconv.Itoa(formMark),
+	"Replaced":      strconv.Itoa(formMark | formReplaced),
+	"Forms":         strconv.Itoa(formReplaced),
+	"Foreign":       strconv.Itoa(formMark | foreignForm),
+	"MostSize":      strconv.Itoa(mostSize),
+}
