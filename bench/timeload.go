@@ -73,7 +73,7 @@ func (l *timeLoad) read(ctx context.Context, keys []string) error {
 	return err
 }
 
-// create creates entries, for each of which another one is evicted.
+// create creates entries. Each evicts another one.
 func (l *timeLoad) create(ctx context.Context, batch int) error {
 	for range timeEntries / batch {
 		if err := l.apply(ctx, batch); err != nil {

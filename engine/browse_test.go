@@ -116,7 +116,7 @@ func TestDeletingAPrefixEndsWithItsContext(t *testing.T) {
 
 func TestDeletingAPrefixGivesUpOnAQueueThatStaysFull(t *testing.T) {
 	s := settings()
-	s.MaxQueueJobs = 2 // half of which the first write has
+	s.MaxQueueJobs = 2 // the first write has half of it
 	held(t, s, func(t *testing.T, e *engine.Engine, st *scripted, release func()) {
 		defer release()
 		filled(t, st.Store, s.Limits, "k", 10)

@@ -66,7 +66,10 @@ func KindOf(err error) Kind {
 }
 
 // kindOfCall returns the kind of an error that the store returned. It is one of those
-// in ErrorKinds.
+// in ErrorKinds. It differs from KindOf in two cases. For a call, a timeout on the
+// connection is a timeout; for a caller of the engine, whose own time is not over, the
+// store is unavailable. A read whose fate the store does not know is unknown for the
+// call; for the caller it is unavailable too, since a read changes nothing.
 func kindOfCall(err error) Kind {
 	switch {
 	case errors.Is(err, store.ErrClosed):

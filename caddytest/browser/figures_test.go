@@ -85,7 +85,7 @@ func TestRatesAreDifferences(t *testing.T) {
 		t.Fatalf("%s: %v", note, err)
 	}
 	if all < 4000 || all > 40000 || failed < 2000 || failed > 20000 {
-		t.Errorf("80000 requests, half of which failed, within seconds are %q, %q", p.text("#rate"), note)
+		t.Errorf("80000 requests within seconds, half of them failed, are %q, %q", p.text("#rate"), note)
 	}
 }
 

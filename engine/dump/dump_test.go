@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// filled returns a store with so many entries, of which every third was read.
+// filled returns a store with so many entries. Every third was read.
 func filled(t testing.TB, entries int, eviction string) *memstore.Store {
 	t.Helper()
 	st := memstore.New()

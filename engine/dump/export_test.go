@@ -144,8 +144,8 @@ func TestAnExportOfAnotherStoreIsNotContinued(t *testing.T) {
 	}
 }
 
-// A file of somebody else must not be taken for the begin of an export, of which
-// nothing would be kept.
+// A file of somebody else must not pass for the beginning of an export, because the
+// export would replace it.
 func TestAnExportIsNotContinuedInAFileThatIsNone(t *testing.T) {
 	for name, c := range map[string]struct{ had, want string }{
 		"notes":           {"milk, eggs", `the file is not an export: expected {"redis_proxy_export":`},

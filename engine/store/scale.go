@@ -24,8 +24,8 @@ func (s Scale) Unread(clock, score float64) bool {
 	return fraction(score) != 0
 }
 
-// AtPlace returns a score, less the clock, for an entry of which two facts are known:
-// how many entries are valued more, and whether it was never fetched.
+// AtPlace returns a score, less the clock, for an entry about which two facts are
+// known: how many entries are valued more, and whether it was never fetched.
 func (s Scale) AtPlace(behind int, unread bool) float64 {
 	switch {
 	case s == Counts && unread:
