@@ -3,26 +3,34 @@
 
 local SCAN_STEP = 500
 
+-- Returns the order in a head, with write number, epoch and bytes. A lost head is absent,
+-- or others wrote it.
+local function order_in(head, policy)
+  if not head or #head ~= layout.HeadSize then return order_of(policy, 0), 0, '', 0 end
+  local number, _, _, epoch, bytes, _, keys, has_former, clock, window, low = struct.unpack('layout.HeadForm', head)
+  return order_of(policy, keys, clock, window, low, has_former), number, string.format('%08x', epoch), bytes
+end
+
 local state = redis.call('HMGET', STATE, 'layout', 'eviction', 'head', 'max_keys', 'max_bytes')
-local foreign = check_layout(state[1])
-if foreign then return redis.error_reply(foreign) end
-local head = head_of(state[3])
-local number, epoch = head and head.number or 0, head and string.format('%08x', head.epoch) or ''
+local policy, refusal = check(state[1])
+if refusal then return redis.error_reply(refusal) end
 -- A policy of another version shows scores as they are.
-local order = order_in(head, policy_named(state[2]) or policy_named(DEFAULT_POLICY))
+local order, number, epoch, bytes = order_in(state[3], policy_named(state[2]) or policy)
 local clock = order.clock
 
 -- What a score is shown as: its distance from the clock. As text, since a
 -- number would be cut to an integer on its way.
-local function shown(score) return exact(own(order, tonumber(score)) - clock) end
+local function shown(score) return text_of(own(order, tonumber(score)) - clock) end
 
 local asked = {}
 
 -- Returns {write number, epoch, keys, bytes, max_keys, max_bytes, eviction}.
 function asked.size()
   local keys = redis.call('HLEN', VALUES)
-  local bytes = keys > 0 and head and head.bytes or 0
-  return { number, epoch, keys, bytes, limit_of(state[4]) or 0, limit_of(state[5]) or 0, name_of(state[2]) or '' }
+  return {
+    number, epoch, keys, keys > 0 and bytes or 0, limit_of(state[4]) or 0, limit_of(state[5]) or 0,
+    state[2] and string.match(state[2], '^%l[%w_-]*$') or '',
+  }
 end
 
 -- Numbers of members, so that a script does not compare strings, which it
@@ -62,7 +70,7 @@ function asked.page()
     first = math.max(last - n + 1, 0)
     more = first > 0
   end
-  local reply = { number, epoch, exact(clock), more and 1 or 0 }
+  local reply = { number, epoch, text_of(clock), more and 1 or 0 }
   if last < first then return reply end
 
   local found = redis.call('ZRANGE', RANKS, first, last, 'WITHSCORES')
@@ -83,7 +91,8 @@ end
 function asked.look()
   local key = ARGV[2]
   local value, meta = redis.call('HGET', VALUES, key), redis.call('HGET', META, key)
-  local score = is_meta(meta) and redis.call('ZSCORE', RANKS, member_of(meta, key))
+  local m = member_of(meta, key)
+  local score = m and redis.call('ZSCORE', RANKS, m)
   return { number, value, meta, score and shown(score) or false }
 end
 

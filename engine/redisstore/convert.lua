@@ -11,7 +11,10 @@ local function log2(n)
   return k + n / power - 1
 end
 
-local function exact(n) return string.format('%.17g', n) end
+local function is_unread(policy, clock, score)
+  if policy.scale == store.Counts then return score < clock + 1 end
+  return score % 1 ~= 0
+end
 
 -- conversion_of reads the former policies, five numbers after the name of each. It
 -- returns nil if there are none, or { all, base, own, is_unread }. A policy that this
@@ -19,7 +22,7 @@ local function exact(n) return string.format('%.17g', n) end
 local function conversion_of(former)
   local function finite_of(text)
     local n = tonumber(text)
-    return is_finite(n) and n or nil
+    return n and n - n == 0 and n or nil
   end
   local all = {}
   local number = ' ([%d.e+-]+)'
@@ -92,13 +95,4 @@ local function conversion_of(former)
       return is_unread(order.policy, order.clock, score)
     end,
   }
-end
-
--- former_text is what conversion_of reads.
-local function former_text(all)
-  local text = {}
-  for i, f in ipairs(all) do
-    text[i] = table.concat({ f.name, exact(f.clock), exact(f.base), exact(f.start), exact(f.half), exact(f.shift) }, ' ')
-  end
-  return table.concat(text, ' ')
 end

@@ -3,21 +3,25 @@
 -- layout.go. All begin with DEFAULT_POLICY and policy_named.
 --
 -- A closure costs Redis about as much as a command, and more with each local that it
--- captures. So what is rarely needed is made within the function that needs it.
+-- captures. So what is rarely needed is made within the function that needs it, and
+-- what every call needs is straight code.
 
 local VALUES, META, RANKS, STATE, GHOSTS, SHADOW, WRITER = unpack(KEYS)
 local LAYOUT = '3'
 
-local function check_layout(layout)
+-- check returns the policy that the state names, or a refusal. Where the state names
+-- none, or what no version can have written, that is the default, and lost is true.
+local function check(layout, eviction)
   if layout and layout ~= LAYOUT then
-    return 'LAYOUT this version knows layout ' .. LAYOUT .. ', the namespace has layout ' .. layout ..
+    return nil, 'LAYOUT this version knows layout ' .. LAYOUT .. ', the namespace has layout ' .. layout ..
       ': export it with the version that wrote it, and import the file into another namespace with this one'
   end
-end
-
--- The name of a policy, or nil for what no version can have written.
-local function name_of(text)
-  return text and string.match(text, '^%l[%w_-]*$')
+  local policy = policy_named(eviction)
+  if policy then return policy end
+  if eviction and string.match(eviction, '^%l[%w_-]*$') then
+    return nil, 'POLICY this version does not know the eviction policy ' .. eviction
+  end
+  return policy_named(DEFAULT_POLICY), nil, true
 end
 
 -- A limit in the state, or nil for what somebody else wrote there: tonumber takes nan
@@ -27,38 +31,24 @@ local function limit_of(text)
   return n and n <= 9007199254740992 and n or nil
 end
 
--- The policy that the state names. Where it names none, or what no version can have
--- written, that is the default, and lost is true.
-local function policy_in_force(name)
-  local policy = policy_named(name)
-  if policy then return policy end
-  if name_of(name) then
-    return nil, 'POLICY this version does not know the eviction policy ' .. name
-  end
-  return policy_named(DEFAULT_POLICY), nil, true
-end
-
 -- A score as Redis takes it. Redis itself writes numbers slowly.
 local function text_of(n)
   return string.format(n % 1 == 0 and '%d' or '%.17g', n)
 end
 
--- Whether meta is of the form in layout.go. Others may have written it.
-local function is_meta(meta)
-  if not meta or #meta < layout.MetaSize then return false end
-  local form = string.byte(meta)
-  return form >= layout.Mark and (form < layout.Replaced or #meta >= layout.ReplacedSize)
-end
-
--- The member of an entry in RANKS, which has good meta.
+-- The member of an entry in RANKS, by its meta; nil if meta is not of the form in
+-- layout.go. Others may have written it.
 local function member_of(meta, key)
+  if not meta or #meta < layout.MetaSize then return end
+  local form = string.byte(meta)
+  if form < layout.Mark or form >= layout.Replaced and #meta < layout.ReplacedSize then return end
   return string.sub(meta, layout.InsertionAt, layout.InsertionEnd) .. key
 end
 
 -- The size of a value by its meta; nil if it does not say.
 local function size_in(meta)
-  if not is_meta(meta) then return end
-  local high, middle, low = string.byte(meta, layout.SizeAt, layout.SizeEnd)
+  if not meta or #meta < layout.MetaSize then return end
+  local form, high, middle, low = string.byte(meta, 1, layout.SizeEnd)
   local size = high * 65536 + middle * 256 + low
-  return size < layout.MostSize and size or nil
+  return form >= layout.Mark and size < layout.MostSize and size or nil
 end

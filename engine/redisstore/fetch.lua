@@ -9,10 +9,8 @@
 local FIRST = 5
 
 local state = redis.call('HMGET', STATE, 'layout', 'eviction', 'head')
-local foreign = check_layout(state[1])
-if foreign then return redis.error_reply(foreign) end
-local policy, unknown = policy_in_force(state[2])
-if unknown then return redis.error_reply(unknown) end
+local policy, refusal = check(state[1], state[2])
+if refusal then return redis.error_reply(refusal) end
 local head = state[3]
 if not head or #head ~= layout.HeadSize then head = nil end
 
@@ -56,10 +54,10 @@ if ARGV[1] == '1' then return reply end
 local members, times, n = {}, {}, 0
 local others = 0 -- so many of them, which come first, were used by others
 for i = 1, uses + count do
-  local meta = metas[i]
-  if meta and (i <= uses or values[i - uses]) and is_meta(meta) then
+  local m = (i <= uses or values[i - uses]) and member_of(metas[i], ARGV[FIRST + i - 1])
+  if m then
     n = n + 1
-    members[n] = string.sub(meta, layout.InsertionAt, layout.InsertionEnd) .. ARGV[FIRST + i - 1]
+    members[n] = m
     if i <= uses then
       times[n] = tonumber(ARGV[last + i])
       others = n
@@ -70,9 +68,8 @@ if n == 0 then return reply end
 
 local order
 if head then
-  local keys, flags, clock, window = struct.unpack('>I6Bdd', head, layout.KeysAt)
-  order = order_of(policy, keys, clock, window)
-  if flags == 1 then order.conversion = conversion_of(redis.call('HGET', STATE, 'former')) end
+  local keys, has_former, clock, window = struct.unpack('>I6Bdd', head, layout.KeysAt)
+  order = order_of(policy, keys, clock, window, nil, has_former)
 else
   order = order_of(policy, 0)
 end

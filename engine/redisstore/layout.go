@@ -202,6 +202,8 @@ func decodeHead(s string) head {
 var layoutConstants = map[string]string{
 	"HeadForm":      headForm,
 	"HeadSize":      strconv.Itoa(headSize),
+	"EventAt":       strconv.Itoa(insertionSize + 1),
+	"EpochAt":       strconv.Itoa(epochAt + 1),
 	"LargestAt":     strconv.Itoa(largestAt + 1),
 	"KeysAt":        strconv.Itoa(keysAt + 1),
 	"ClockAt":       strconv.Itoa(clockAt + 1),

@@ -16,10 +16,10 @@
 local function is_finite(n) return n and n - n == 0 end
 
 -- An order is { policy, keys, clock, window, low, coming, conversion }. conversion is nil
--- unless scores of former policies are left, in a text that convert.lua reads. Where
--- somebody else wrote a clock, or it is lost, it is what the order shows: that of counts
--- stands still, others have just moved.
-local function order_of(policy, keys, clock, window, low)
+-- unless scores of former policies are left. Where somebody else wrote a clock, or it is
+-- lost, it is what the order shows: that of counts stands still, others have just moved.
+local function order_of(policy, keys, clock, window, low, has_former)
+  local function is_finite(n) return n and n - n == 0 end
   if not is_finite(clock) then
     local at = policy.scale == store.Counts and 0 or -1
     local score = tonumber(redis.call('ZRANGE', RANKS, at, at, 'WITHSCORES')[2] or 0)
@@ -27,13 +27,9 @@ local function order_of(policy, keys, clock, window, low)
   end
   return {
     policy = policy, keys = keys, clock = clock, window = is_finite(window) and window or 0, low = is_finite(low) and low or nil,
-    coming = 0, conversion = nil, fetching = false,
+    coming = 0, fetching = false,
+    conversion = has_former == 1 and conversion_of(redis.call('HGET', STATE, 'former')) or nil,
   }
-end
-
-local function is_unread(policy, clock, score)
-  if policy.scale == store.Counts then return score < clock + 1 end
-  return score % 1 ~= 0
 end
 
 -- own is the score of the policy's own making for an entry that has score.

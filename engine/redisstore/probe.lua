@@ -47,10 +47,10 @@ for _, command in ipairs(writes) do attempt(command) end
 local unread = missing.HMGET
 if not unread then
   local state = not broken and redis.call('HMGET', STATE, 'layout', 'eviction')
-  unread = broken or check_layout(state[1])
+  unread = broken
   if not unread then
-    local _, unknown = policy_in_force(state[2])
-    unread = unknown
+    local _, refusal = check(state[1], state[2])
+    unread = refusal
   end
 end
 -- A fetch that cannot raise answers all the same.

@@ -3,21 +3,17 @@
 -- step at a time, and makes them agree: a value without meta or rank gets one,
 -- for the value is what counts; meta and ranks without a value go.
 --
--- adopt(key, meta) gives a value a place in the order, and new meta unless
--- the meta is good. Returns how many disagreements were mended.
+-- adopt(key, member) gives a value a place in the order, and new meta unless it has a
+-- member by its meta. Returns how many disagreements were mended.
 local function repair(adopt)
   local REPAIR_STEP = 200
   local function has_value(key) return redis.call('HEXISTS', VALUES, key) == 1 end
-  local function good_meta(key)
-    local meta = redis.call('HGET', META, key)
-    return is_meta(meta) and meta
-  end
 
   local parts = {
     { field = 'repair_values', scan = 'HSCAN', from = VALUES, mend = function(key)
-      local meta = good_meta(key)
-      if meta and redis.call('ZSCORE', RANKS, member_of(meta, key)) then return 0 end
-      adopt(key, meta)
+      local m = member_of(redis.call('HGET', META, key), key)
+      if m and redis.call('ZSCORE', RANKS, m) then return 0 end
+      adopt(key, m)
       return 1
     end },
     { field = 'repair_meta', scan = 'HSCAN', from = META, mend = function(key)
@@ -27,8 +23,7 @@ local function repair(adopt)
     end },
     { field = 'repair_ranks', scan = 'ZSCAN', from = RANKS, mend = function(m)
       local key = string.sub(m, layout.KeyAt)
-      local meta = has_value(key) and good_meta(key)
-      if meta and member_of(meta, key) == m then return 0 end
+      if has_value(key) and member_of(redis.call('HGET', META, key), key) == m then return 0 end
       redis.call('ZREM', RANKS, m)
       return 1
     end },

@@ -23,11 +23,11 @@ func newScripts(policies []store.Policy, fragment func(policy string) string) (f
 		return redis.NewScript(prelude(policies) + withConstants(strings.Join(parts, "")))
 	}
 	entry, begin := luaFile("entry.lua"), begin(policies, fragment)
-	order := luaFile("order.lua") + luaFile("convert.lua")
+	order := luaFile("convert.lua") + luaFile("order.lua")
 	fetch = script(entry, order, begin, luaFile("fetch.lua"))
-	apply = script(entry, order, luaFile("head.lua"), luaFile("handover.lua"), begin, luaFile("repair.lua"),
-		luaFile("batch.lua"), luaFile("lowest.lua"), luaFile("writes.lua"), luaFile("apply.lua"))
-	browse = script(entry, order, luaFile("head.lua"), luaFile("browse.lua"))
+	apply = script(entry, order, luaFile("handover.lua"), begin, luaFile("repair.lua"), luaFile("conditions.lua"),
+		luaFile("apply.lua"), luaFile("room.lua"), luaFile("torn.lua"), luaFile("writes.lua"), luaFile("commit.lua"))
+	browse = script(entry, order, luaFile("browse.lua"))
 	probe = script(entry, luaFile("probe.lua"))
 	return fetch, apply, browse, probe
 }

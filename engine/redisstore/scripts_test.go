@@ -62,12 +62,12 @@ func TestLuaReadsAndConvertsScoresAsGoDoes(t *testing.T) {
 						former = append(former, formatScore(n))
 					}
 				}
-				script := prelude(store.Policies) + withConstants(luaFile("entry.lua")+luaFile("order.lua")+luaFile("convert.lua")) + fmt.Sprintf(`
+				script := prelude(store.Policies) + withConstants(luaFile("entry.lua")+luaFile("convert.lua")+luaFile("order.lua")) + fmt.Sprintf(`
 local order = order_of(policy_named('%s'), %d, %s, 0)
 order.conversion = conversion_of(%q)
 local reply = {}
 for i, score in ipairs(ARGV) do
-  reply[i] = exact(own(order, tonumber(score))) .. ' ' .. tostring(unread_score(order, tonumber(score)))
+  reply[i] = text_of(own(order, tonumber(score))) .. ' ' .. tostring(unread_score(order, tonumber(score)))
 end
 return reply`, to.Name, held, formatScore(s.Clock), strings.Join(former, " "))
 				got, err := redis.NewScript(script).Eval(f.ctx(), f.redis, f.store.keys.scripts("w"), words...).StringSlice()

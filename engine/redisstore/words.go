@@ -66,7 +66,7 @@ func isReply(err error) bool {
 }
 
 // isForgotten reports whether a script refused its batch because it does not know
-// the writer; see entry.lua.
+// the writer; see apply.lua.
 func isForgotten(err error) bool { return code(said(err)) == "REFUSED" }
 
 // isHalfWay reports whether a script may have written something before it failed.

@@ -1,111 +1,160 @@
--- The writes of a batch. Each returns its answer, which reply.go reads.
+-- The writes, one after another: as straight code, since a function costs Redis more.
 
--- The version in meta: number and tag; zero where the meta is not good.
-local function version_in(meta)
-  if not is_meta(meta) then return string.rep('\0', layout.InsertionSize + layout.TagSize) end
-  local tag = string.sub(meta, layout.TagAt, layout.TagEnd)
-  if string.byte(meta) < layout.Replaced then return string.sub(meta, layout.InsertionAt, layout.InsertionEnd) .. tag end
-  return string.sub(meta, layout.NumberAt, layout.NumberEnd) .. tag
-end
+local answers, evicted, unread = {}, {}, 0
+-- Changes are JSON, with a comma before each. Redis writes a list of strings faster than
+-- tables.
+local changes, changed = {}, 0
+local encode = cjson.encode
+local no_limit = max_bytes == 0
 
--- RFC 9110, section 13.1; meta is false for an absent key.
-local function allowed(meta, match, none_match)
-  local function among(versions)
-    if versions == '*' then return true end
-    local number, tag = struct.unpack('>I6I4', version_in(meta))
-    return number > 0 and string.find(versions, string.format(' %x%08x ', number, tag), 1, true) ~= nil
+-- Where there is something to work off or to mend, a step for that comes first. A lowered
+-- limit is worked off by store.TrimStep entries a batch. Until that is done, a write
+-- frees as much as it adds.
+local too_many = keys > max_keys or not no_limit and bytes > max_bytes
+local first_step = (too_many or torn) and FIRST_WRITE - STRIDE or FIRST_WRITE
+local number_before = number
+for i = first_step, #ARGV, STRIDE do
+  local op, key, value, attrs = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local answer, err
+  local size, growth, taken_out
+  local most_keys, most_bytes, most_evictions -- what may be there before the write; evict until then
+  local tail -- with which its changes end
+  local meta = nil
+  if i < FIRST_WRITE then
+    if too_many and not begin_shrinking() then
+      number = number + 1
+      tail = string.format(',%d]', number)
+      most_keys, most_bytes, most_evictions = max_keys, no_limit and math.huge or max_bytes, store.TrimStep
+      ahead = store.TrimStep
+    end
+  else
+    meta = metas[key]
+    if meta == nil then
+      meta = redis.call('HGET', META, key)
+      metas[key] = meta
+    end
+    if not meta and torn and values[key] == nil and redis.call('HEXISTS', VALUES, key) == 1 then
+      meta = '' -- a value that nobody gave meta yet
+    end
+    size = #key + #value
+    if meta and op ~= 'p' and op ~= 'd' then
+      local same = has_attrs(meta, attrs) and (values[key] or redis.call('HGET', VALUES, key)) == value
+      answer = (same and 'K' or 'k') .. version_in(meta)
+    elseif op == 'd' and not meta then
+      answer = 'a'
+    elseif op ~= 'd' and not no_limit and size > max_bytes then
+      answer = 'l'
+    elseif (ARGV[i + 4] ~= '' or ARGV[i + 5] ~= '') and not allowed(meta, ARGV[i + 4], ARGV[i + 5]) then
+      answer = 'f' .. version_in(meta)
+    elseif op == 'd' then
+      settle()
+      err = begin_shrinking()
+    else
+      if not tried_to_grow then begin_growing() end
+      err = too_full
+    end
+    if err then answer = 'r' .. err .. '\0' end
+    if not answer then
+      number = number + 1
+      tail = string.format(',%d]', number)
+      if meta then
+        growth = (op == 'd' and 0 or size) - #key - (values[key] and #values[key] or size_in(meta) or redis.call('HSTRLEN', VALUES, key))
+        if op == 'd' then
+          answer = 'd'
+          redis.call('ZREM', RANKS, member_of(meta, key) or key)
+        elseif growth > 0 and not no_limit and bytes + growth > max_bytes then
+          -- Out of the order meanwhile, so that it is not evicted to make its own room.
+          settle()
+          local m = member_of(meta, key)
+          taken_out = m and redis.call('ZSCORE', RANKS, m)
+          if taken_out then redis.call('ZREM', RANKS, m) end
+          most_keys, most_bytes, most_evictions = math.huge, math.max(max_bytes, bytes) - growth, MAX_EVICTIONS
+        end
+      else
+        most_keys = (keys > max_keys and keys or max_keys) - 1
+        most_bytes = no_limit and math.huge or math.max(max_bytes, bytes) - size
+        most_evictions = MAX_EVICTIONS
+      end
+    end
   end
-  if match ~= '' and not (meta and among(match)) then return false end
-  return none_match == '' or not meta or not among(none_match)
-end
 
--- attrs is the form and the size, with which meta begins, and the content type at its end.
-local function meta_with(attrs, insertion, number)
-  local first, rest = attrs, ''
-  if #attrs > layout.SizeEnd then
-    first, rest = string.sub(attrs, 1, layout.SizeEnd), string.sub(attrs, layout.SizeEnd + 1)
+  -- Evict.
+  while most_keys and (keys > most_keys or bytes > most_bytes) do
+    if #evicted >= most_evictions then
+      answer = 's' -- what was evicted is gone, and a later try finds the rest of the way shorter
+      break
+    end
+    local victim, score
+    if torn then
+      victim = leaves_torn(key)
+    elseif turn.leaves then
+      victim, score = turn.leaves()
+    else
+      local newest = fresh_scores[first_fresh]
+      if not queue[at] and not (only_fetched and newest == order.clock and is_counts) then read_on() end
+      local m = queue[at]
+      score = m and (queue_scores and queue_scores[at] or order.clock)
+      -- Among equal scores, a new one is the youngest.
+      if newest and not (m and score <= newest) then
+        m, score = fresh[2 * first_fresh], newest
+        first_fresh = first_fresh + 1
+      elseif m then
+        at, removed = at + 1, removed + 1
+      end
+      victim = m and string.sub(m, layout.KeyAt)
+    end
+    if not victim then break end
+    if score and unread_score(order, score) then unread = unread + 1 end
+    local stored = values[victim]
+    if not stored and metas[victim] == nil then metas[victim] = redis.call('HGET', META, victim) end
+    bytes = bytes - #victim - (stored and #stored or size_in(metas[victim]) or redis.call('HSTRLEN', VALUES, victim))
+    if bytes < 0 then bytes = 0 end
+    keys = keys - 1
+    metas[victim], values[victim] = false, false
+    evicted[#evicted + 1] = victim
+    changes[changed + 1], changes[changed + 2], changes[changed + 3] = ',["evicted",', encode(victim), tail
+    changed = changed + 3
   end
-  if not number then return first .. insertion .. TAG .. rest end
-  first = string.char(string.byte(first) - layout.Mark + layout.Replaced) .. string.sub(first, 2)
-  return first .. insertion .. TAG .. number .. rest
-end
 
-local function insert(key, value, attrs, score)
-  local err = begin_growing()
-  if err then return 'r' .. err .. '\0' end
-  b.number = b.number + 1
-  local size = #key + #value
-  local slow = make_room(1, size)
-  if slow then return slow end
-  local insertion = struct.pack('>I6', b.number)
-  enter(key, insertion .. key, score and above(b.order, b.order.clock + score))
-  values[key], metas[key] = value, meta_with(attrs, insertion)
-  b.keys, b.bytes = b.keys + 1, b.bytes + size
-  if #value > b.largest then b.largest = #value end
-  changed(',["created",', key)
-  return 'c'
-end
-
-local function replace(key, value, attrs, meta)
-  local err = begin_growing()
-  if err then return 'r' .. err .. '\0' end
-  b.number = b.number + 1
-  local growth = #key + #value - size_of(key)
-  local m = is_meta(meta) and member_of(meta, key)
-  if growth > 0 and b.max_bytes > 0 and b.bytes + growth > b.max_bytes then
-    -- Out of the order meanwhile, so that it is not evicted to make its own room.
-    b.turn.settle()
-    local score = m and redis.call('ZSCORE', RANKS, m)
-    if score then redis.call('ZREM', RANKS, m) end
-    b.spared = key
-    local slow = make_room(0, growth)
-    b.spared = nil
-    if score then enter(key, m, tonumber(score)) end
-    if slow then return slow end
+  if taken_out then enter(key, member_of(meta, key), tonumber(taken_out)) end
+  if i < FIRST_WRITE then
+    if torn and not begin_growing() then mend() end
+    number_before = number
+  else
+    local what
+    if answer == 'd' then
+      what, keys = ',["deleted",', keys - 1
+      bytes = math.max(bytes + growth, 0)
+      metas[key], values[key] = false, false
+      if turn.forget then turn.forget(key) end
+    elseif not answer then
+      local text = struct.pack('>I6', number)
+      local insertion, rest = text, ''
+      if #attrs > layout.SizeEnd then
+        attrs, rest = string.sub(attrs, 1, layout.SizeEnd), string.sub(attrs, layout.SizeEnd + 1)
+      end
+      if meta then
+        answer, what = 'p', ',["replaced",'
+        bytes = math.max(bytes + growth, 0)
+        local m = member_of(meta, key)
+        if m then
+          insertion = string.sub(m, 1, layout.InsertionSize)
+          attrs, rest = string.char(string.byte(attrs) + layout.Replaced - layout.Mark) .. string.sub(attrs, 2), text .. rest
+        else
+          enter(key, insertion .. key)
+        end
+      else
+        answer, what = 'c', ',["created",'
+        keys, bytes = keys + 1, bytes + size
+        enter(key, insertion .. key, op ~= 'c' and op ~= 'p' and above(order, order.clock + tonumber(string.sub(op, 2))) or nil)
+      end
+      values[key], metas[key] = value, attrs .. insertion .. TAG .. rest
+      if #value > largest then largest = #value end
+    end
+    if what then
+      changes[changed + 1], changes[changed + 2], changes[changed + 3] = what, encode(key), tail
+      changed = changed + 3
+    end
+    answers[#answers + 1] = answer
   end
-  local number = struct.pack('>I6', b.number)
-  local insertion = m and string.sub(m, 1, layout.InsertionSize) or number
-  if not m then enter(key, insertion .. key) end
-  b.bytes, b.largest = math.max(b.bytes + growth, 0), math.max(b.largest, #value)
-  values[key], metas[key] = value, meta_with(attrs, insertion, m and number)
-  changed(',["replaced",', key)
-  return 'p'
-end
-
-local function remove(key, meta)
-  b.turn.settle()
-  local err = begin_shrinking()
-  if err then return 'r' .. err .. '\0' end
-  redis.call('ZREM', RANKS, is_meta(meta) and member_of(meta, key) or key)
-  b.number = b.number + 1
-  forget(key)
-  if b.turn.forget then b.turn.forget(key) end
-  changed(',["deleted",', key)
-  return 'd'
-end
-
-local function conflict(key, value, attrs, meta)
-  local same = is_meta(meta) and string.byte(meta) % layout.Forms == string.byte(attrs) % layout.Forms
-  if same then
-    local rest = string.byte(meta) < layout.Replaced and layout.MetaSize or layout.ReplacedSize
-    same = string.sub(meta, rest + 1) == string.sub(attrs, layout.SizeEnd + 1)
-      and (values[key] or redis.call('HGET', VALUES, key)) == value
-  end
-  return (same and 'K' or 'k') .. version_in(meta)
-end
-
-local function run(op, key, value, attrs, match, none_match)
-  local meta = meta_of(key)
-  if not meta and b.torn and values[key] == nil and redis.call('HEXISTS', VALUES, key) == 1 then
-    meta = '' -- a value that nobody gave meta yet
-  end
-  if meta and op ~= 'p' and op ~= 'd' then return conflict(key, value, attrs, meta) end
-  if op == 'd' and not meta then return 'a' end
-  if op ~= 'd' and b.max_bytes > 0 and #key + #value > b.max_bytes then return 'l' end
-  if (match ~= '' or none_match ~= '') and not allowed(meta, match, none_match) then
-    return 'f' .. version_in(meta)
-  end
-  if op == 'd' then return remove(key, meta) end
-  if meta then return replace(key, value, attrs, meta) end
-  return insert(key, value, attrs, op ~= 'c' and tonumber(string.sub(op, 2)) or nil)
 end

@@ -1,0 +1,42 @@
+-- Brings all that a batch changed into Redis, and tells of it.
+
+local limits = sets_limits
+if sets_limits and begin_growing() then
+  limits = false
+  max_keys, max_bytes, policy = limit_of(state[3]) or 0, limit_of(state[4]) or 0, policy_lost and { name = '' } or policy_before
+end
+local unfinished = order.conversion and 2 or 0
+if keys > max_keys or max_bytes > 0 and bytes > max_bytes or order.conversion and too_full then unfinished = unfinished + 1 end
+if changed > 0 then event_number, event_tag = number, tag end
+if writing then
+  order.keys = keys
+  settle()
+  if turn.finish then turn.finish() end
+end
+head = struct.pack('layout.HeadForm', number, event_number, event_tag, epoch, bytes, largest, keys, order.conversion and 1 or 0,
+  order.clock, order.window, order.low or -math.huge)
+local reply = { head, number_before, unfinished, writing and mended or 0, max_keys, max_bytes, policy.name, table.concat(answers), evicted, unread, '', 0 }
+if not writing then
+  -- An earlier try may come yet, when the writes would change something: it
+  -- must meet this answer.
+  if knows < 2 then return reply end
+  local err = try('HSET', STATE, 'layout', LAYOUT)
+  if err then return redis.error_reply(err) end
+else
+  -- Before the values, for the sake of the event.
+  if limits then
+    redis.call('HSET', STATE, 'head', head, 'max_keys', ARGV[5], 'max_bytes', ARGV[6], 'eviction', policy.name)
+  else
+    redis.call('HSET', STATE, 'head', head)
+  end
+  write_back()
+end
+reply[12] = 1
+redis.call('SET', WRITER, struct.pack('>I6', batch_number) .. cmsgpack.pack(reply), 'PX', WRITER_TTL)
+if changed > 0 then
+  local message = string.format('{"version":2,"number":%d,"tag":"%08x","previous":"%s","epoch":"%08x","changes":[', number, tag, last_event, epoch) ..
+    string.sub(table.concat(changes), 2) .. ']}'
+  local published = redis.pcall('PUBLISH', ARGV[4], message)
+  if type(published) == 'table' and published.err then reply[11] = published.err end
+end
+return reply

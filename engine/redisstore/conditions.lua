@@ -1,0 +1,25 @@
+-- The version in meta, number and tag; zero where the meta is not good.
+local function version_in(meta)
+  if not member_of(meta, '') then return string.rep('\0', layout.InsertionSize + layout.TagSize) end
+  local tag = string.sub(meta, layout.TagAt, layout.TagEnd)
+  if string.byte(meta) < layout.Replaced then return string.sub(meta, layout.InsertionAt, layout.InsertionEnd) .. tag end
+  return string.sub(meta, layout.NumberAt, layout.NumberEnd) .. tag
+end
+
+-- RFC 9110, section 13.1; meta is false for an absent key.
+local function allowed(meta, match, none_match)
+  local function among(versions)
+    if versions == '*' then return true end
+    local number, tag = struct.unpack('>I6I4', version_in(meta))
+    return number > 0 and string.find(versions, string.format(' %x%08x ', number, tag), 1, true) ~= nil
+  end
+  if match ~= '' and not (meta and among(match)) then return false end
+  return none_match == '' or not meta or not among(none_match)
+end
+
+-- Whether meta has the form and the content type of attrs.
+local function has_attrs(meta, attrs)
+  if not member_of(meta, '') or string.byte(meta) % layout.Forms ~= string.byte(attrs) % layout.Forms then return false end
+  local rest = string.byte(meta) < layout.Replaced and layout.MetaSize or layout.ReplacedSize
+  return string.sub(meta, rest + 1) == string.sub(attrs, layout.SizeEnd + 1)
+end

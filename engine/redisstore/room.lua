@@ -1,0 +1,54 @@
+-- Unless a policy has leaves, the lowest entry leaves. RANKS is read and written once
+-- for many entries: queue is the next of it, with scores if it does not hold entries as
+-- low as a new one under counts; removed of them are gone, but still there. fresh are
+-- new entries in their order, as scores and members, which are not there yet.
+local turn = begin(order)
+local is_counts = order.policy.scale == store.Counts and not order.conversion
+local queue, queue_scores, at, removed = {}, nil, 1, 0
+local ahead = math.max(math.min(order.coming, store.TrimStep), 1) -- how many to read
+local only_fetched = not is_counts -- RANKS has nothing as low as a new entry
+local fresh, fresh_scores, first_fresh = {}, {}, 1
+local entered, entered_text -- the last score
+local function settle()
+  if turn.settle then turn.settle() end
+  if removed > 0 then redis.call('ZREMRANGEBYRANK', RANKS, 0, removed - 1) end
+  if fresh_scores[first_fresh] then redis.call('ZADD', RANKS, unpack(fresh, 2 * first_fresh - 1)) end
+  queue, queue_scores, at, removed = {}, nil, 1, 0
+  fresh, fresh_scores, first_fresh = {}, {}, 1
+  only_fetched = not is_counts
+end
+local function read_on()
+  queue, queue_scores, at = {}, nil, 1
+  if not only_fetched then
+    queue = redis.call('ZRANGE', RANKS, '-inf', text_of(order.clock), 'BYSCORE', 'LIMIT', removed, ahead)
+    if #queue < ahead then
+      only_fetched, ahead = true, 1
+    end
+  end
+  if not queue[1] then
+    local found = redis.call('ZRANGE', RANKS, removed, removed + ahead - 1, 'WITHSCORES')
+    queue_scores = {}
+    for i = 1, #found, 2 do
+      queue[(i + 1) / 2], queue_scores[(i + 1) / 2] = found[i], tonumber(found[i + 1])
+    end
+    ahead = math.min(2 * ahead, store.TrimStep)
+  end
+  local next_keys = {}
+  for i = 1, #queue do next_keys[i] = string.sub(queue[i], layout.KeyAt) end
+  order.expect(next_keys)
+end
+local function enter(key, m, score)
+  local is_restored = score ~= nil
+  if not is_restored then
+    score = turn.enter(key, m)
+    if not score then return end
+  end
+  local last = #fresh_scores
+  if is_restored or is_counts and score < order.clock or first_fresh <= last and score < fresh_scores[last] then
+    settle()
+    redis.call('ZADD', RANKS, text_of(score), m)
+    return
+  end
+  if score ~= entered then entered, entered_text = score, text_of(score) end
+  fresh_scores[last + 1], fresh[2 * last + 1], fresh[2 * last + 2] = score, entered_text, m
+end
