@@ -10,13 +10,27 @@ import (
 // score. The entry with the lowest score is evicted next; among equal scores, the one
 // that was created first.
 //
-// A new policy is a value in Policies. A store that keeps its order in another language
-// needs a fragment with the same name and the same functions (redisstore: a Lua file).
-// The suite in storetest runs every policy on every store, and compares all scores.
+// A new policy is a value in Policies, and a Lua file of the same name in
+// engine/redisstore/policy, which does in Redis what Turn does here. order.lua beside
+// that folder has the contract of its functions:
+//
+//   - enter and fetch are as in Turn, but enter may also insert the entry itself, and
+//     then returns nil.
+//   - leaves also takes the entry out of the order; in Go, the store does this. Without
+//     leaves, the entry with the lowest score is evicted.
+//   - settle brings the order in Redis up to date before another part of the script uses
+//     it. A policy that keeps changes back needs it.
+//   - forget is Forget.
+//   - finish is End. A policy whose fetch moves the clock needs it, even if it is empty.
+//
+// Only enter and fetch are required. testdata/fifo.lua and fifo.go in storetest are a
+// small policy to start from. The suite in storetest runs every policy on every store,
+// and compares all scores and evictions with those in Go.
 type Policy struct {
 	// Name is the word in Limits.Eviction. It has small letters only.
 	Name string
-	// Scale says what its scores mean.
+	// Scale says what its scores mean. The scores must obey the rules in scale.go: stores
+	// tell by them whether an entry was ever fetched, and other policies convert them.
 	Scale Scale
 	// Window says that the policy has an admission window. Entries in the window have
 	// scores below Edge: a time of the policy's clock, plus Apart.
@@ -27,12 +41,17 @@ type Policy struct {
 
 // Turn is a policy that changes an order, for one fetch or one batch.
 type Turn interface {
-	// Enter returns the score of an entry that is about to be created.
+	// Enter returns the score of an entry that is about to be created. By its Scale, it
+	// is the score of an entry that was never fetched.
 	Enter(key string) float64
-	// Fetch returns the new score of an entry that was used times times. The score that
-	// it has is one of this policy.
+	// Fetch returns the new score of an entry that was used times times. By its Scale, it
+	// is the score of an entry that was fetched. The score that it has is one of this
+	// policy.
 	Fetch(key string, score float64, times int) float64
-	// Leaves chooses the entry that is evicted next; false if there is none.
+	// Leaves chooses the entry that is evicted next; false if there is none. It is the
+	// entry with the lowest score: pages and exports show this order, and storetest
+	// requires it while scores of former policies are left. A policy with a Window may
+	// also choose the lowest from Edge on, as Adaptive does.
 	Leaves() (Place, bool)
 	// Forget notes that a key was deleted.
 	Forget(key string)

@@ -1,7 +1,9 @@
 package store
 
-// Scale says what the scores of a policy mean. Another policy that takes over the order
-// reads them by it.
+// Scale says what the scores of a policy mean. It has two readers: Unread, by which
+// stores count the evicted entries that were never fetched, and another policy that takes
+// over the order (convert.go). A policy whose scores break the rules of its Scale fails
+// the tests of both.
 type Scale int
 
 const (

@@ -17,7 +17,8 @@ type refusal struct {
 }
 
 // These refusals come before the engine is asked. 404, 409 and 412 are not among them:
-// such an answer tells a decision of the store. readOutcome and writeOutcome count those.
+// such an answer tells a decision of the store. writeanswer.go and read.go write these
+// answers; writeOutcome and readOutcome count them.
 var (
 	wrongRequest    = refusal{http.StatusBadRequest, running.OutcomeBadRequest}
 	garbledPath     = refusal{http.StatusBadRequest, running.OutcomeBadPath}

@@ -145,7 +145,8 @@ var policyTests = []test{
 				}
 			}
 			if want := 6 + len(read); evicted != 9 || unread != want {
-				f.Errorf("%s: evicted %d, of them unread %d, want 9 and %d", policy.Name, evicted, unread, want)
+				f.Errorf("%s: evicted %d, by their scores %d of them never fetched; want 9 and %d (see Scale.Unread in engine/store/scale.go)",
+					policy.Name, evicted, unread, want)
 			}
 		}
 	}},

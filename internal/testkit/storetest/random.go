@@ -204,7 +204,8 @@ func (c *comparison) compare(t rapid.TB, a store.Applied) {
 		t.Fatalf("evicted %q, want %q", a.Evicted, m.evicted)
 	}
 	if a.EvictedUnread != m.unread {
-		t.Fatalf("%d of the evicted %q were never fetched, want %d", a.EvictedUnread, a.Evicted, m.unread)
+		t.Fatalf("by their scores, %d of the evicted %q were never fetched, want %d (see Scale.Unread in engine/store/scale.go)",
+			a.EvictedUnread, a.Evicted, m.unread)
 	}
 	if a.Number != m.number || a.Limits != m.limits || a.Keys != len(m.rows) || a.Bytes != m.bytes() || a.Over != m.over() || a.Converting != (len(m.state.Former) > 0) {
 		t.Fatalf("number %d, %+v, %d keys, %d bytes, over %v, converting %v; want number %d, %+v, %d keys, %d bytes, over %v, former %v",

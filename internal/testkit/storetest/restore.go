@@ -66,7 +66,8 @@ var restoreTests = []test{
 				f.fetch("z")
 				f.limits.MaxKeys = 1
 				if a := f.setLimits(f.limits); len(a.Evicted) != 3 || a.EvictedUnread != 2 {
-					f.Errorf("%s: evicted %q, %d unread", policy.Name, a.Evicted, a.EvictedUnread)
+					f.Errorf("%s: evicted %q, by their scores %d of them never fetched; want 3 and 2 (see Scale.Unread in engine/store/scale.go)",
+						policy.Name, a.Evicted, a.EvictedUnread)
 				}
 			}
 		}

@@ -92,24 +92,24 @@ var switchTests = []test{
 		for _, first := range store.Policies {
 			for _, second := range others(first) {
 				for _, third := range others(second) {
-					var ranks [2]map[string]float64
-					for i := range ranks {
+					var scores [2]map[string]float64
+					for i := range scores {
 						f.begin(first, n)
 						f.read(numbered("k", n), reads)
 						for a := f.switchTo(second); a.Converting && i == 1; a = f.apply() {
 						}
 						for a := f.switchTo(third); a.Converting; a = f.apply() {
 						}
-						ranks[i] = map[string]float64{}
+						scores[i] = map[string]float64{}
 						for _, e := range f.page("", n, store.Next).Entries {
-							ranks[i][e.Key] = e.Rank
+							scores[i][e.Key] = e.Rank
 						}
 					}
-					for key := range ranks[0] {
+					for key := range scores[0] {
 						// Entries in the window stay there.
-						if apart := store.Edge / 2.0; ranks[0][key] != ranks[1][key] && ranks[0][key] > apart {
-							f.Errorf("%s, %s, %s: %q has rank %v, or %v if all were converted",
-								first.Name, second.Name, third.Name, key, ranks[0][key], ranks[1][key])
+						if apart := store.Edge / 2.0; scores[0][key] != scores[1][key] && scores[0][key] > apart {
+							f.Errorf("%s, %s, %s: %q has the score %v, and %v if all were converted before the second change; they must be equal (see the rules in engine/store/scale.go)",
+								first.Name, second.Name, third.Name, key, scores[0][key], scores[1][key])
 						}
 					}
 				}
@@ -345,6 +345,6 @@ func (f *fixture) wantUnread(what string, n int) {
 		}
 	}
 	if want := (n + 6) / 7; unread != want {
-		f.Errorf("%s: %d unread, want %d", what, unread, want)
+		f.Errorf("%s: by their scores, %d were never fetched, want %d (see Scale.Unread in engine/store/scale.go)", what, unread, want)
 	}
 }
