@@ -60,11 +60,11 @@ soak: caddy ## Run what uses chance for long: SOAK (10m) of tests, 60 s a fuzz t
 	@sh tools/need.sh redis-server gcc
 	@sh tools/soak.sh
 
-lint: ## Check format, vet, staticcheck and known vulnerabilities.
+lint: ## Check format, go.mod, vet, staticcheck and known vulnerabilities.
 	@files=$$($(TOOL) gofumpt -l .) || exit; \
 		[ -z "$$files" ] || { echo "gofumpt: not formatted:" $$files >&2; exit 1; }
 	@for module in $(LINTED); do \
-		(cd "$$module" && go vet ./... && $(TOOL) staticcheck ./...) || { echo "in $$module" >&2; exit 1; }; \
+		(cd "$$module" && go mod tidy -diff && go vet ./... && $(TOOL) staticcheck ./...) || { echo "in $$module" >&2; exit 1; }; \
 	done
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/smoke tools/*.sh; fi
 	@sh tools/vuln.sh $(LINTED)

@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"fmt"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 // The errors of the engine. All but ErrMayBeApplied mean that the key was not changed.
@@ -46,3 +48,24 @@ type storeError struct{ name, err error }
 func (e *storeError) Error() string { return e.err.Error() }
 
 func (e *storeError) Unwrap() []error { return []error{e.name, e.err} }
+
+// writeError returns the error of the engine for a batch of writes that failed.
+func writeError(err error) error {
+	if errors.Is(err, store.ErrFateUnknown) {
+		return fmt.Errorf("%w: %w", ErrMayBeApplied, err)
+	}
+	return readError(err)
+}
+
+// readError returns the error of the engine for a failed read. A fetch whose script
+// stopped half-way because a right is missing counts as refused: it may have raised some
+// ranks, and the caller did not ask for those.
+func readError(err error) error {
+	switch {
+	case errors.Is(err, store.ErrClosed):
+		return ErrClosed
+	case errors.Is(err, store.ErrRefused), errors.Is(err, store.ErrFateUnknown) && store.CauseOf(err) == store.Permission:
+		return &storeError{ErrRefused, err}
+	}
+	return &storeError{ErrUnavailable, err}
+}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"math"
 	"runtime"
 	"slices"
@@ -269,17 +268,4 @@ func (f *fetcher) close() {
 		close(fl.done)
 	}
 	f.pending = nil
-}
-
-// readError returns the error of the engine for a failed read. A fetch whose script
-// stopped half-way because a right is missing counts as refused: it may have raised some
-// ranks, and the caller did not ask for those.
-func readError(err error) error {
-	switch {
-	case errors.Is(err, store.ErrClosed):
-		return ErrClosed
-	case errors.Is(err, store.ErrRefused), errors.Is(err, store.ErrFateUnknown) && store.CauseOf(err) == store.Permission:
-		return &storeError{ErrRefused, err}
-	}
-	return &storeError{ErrUnavailable, err}
 }

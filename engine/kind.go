@@ -20,7 +20,8 @@ const (
 	KindUnknown Kind = "unknown"
 	// KindClosed is ErrClosed.
 	KindClosed Kind = "closed"
-	// KindTimeout is ErrTimeout, and an ErrUnavailable because time ran out.
+	// KindTimeout is ErrTimeout, and an ErrUnavailable because the time of the caller ran
+	// out.
 	KindTimeout Kind = "timeout"
 	// KindRefused is ErrRefused.
 	KindRefused Kind = "refused"

@@ -158,19 +158,13 @@ func (w *worker) failed(batch store.Batch, jobs []*job, err error) {
 		w.limitsDue.Store(true)
 	}
 	w.resting = time.Now().Add(choresPause)
-	var answer error = &storeError{ErrUnavailable, err}
-	switch {
-	case errors.Is(err, store.ErrRefused):
-		answer = &storeError{ErrRefused, err}
-	case errors.Is(err, store.ErrFateUnknown):
-		answer = fmt.Errorf("%w: %w", ErrMayBeApplied, err)
+	answer := writeError(err)
+	if errors.Is(answer, ErrMayBeApplied) {
 		keys := make([]string, len(jobs))
 		for i, j := range jobs {
 			keys[i] = j.write.Key
 		}
 		w.fetcher.drop(keys, unknownNumber)
-	case errors.Is(err, store.ErrClosed):
-		answer = ErrClosed
 	}
 	for _, j := range jobs {
 		j.finish(store.Result{}, answer)

@@ -29,7 +29,7 @@ CGO_ENABLED=1 go -C caddytest test -race -count=1 -timeout 6h -v ./binary
 
 tried=$(mktemp)
 log=$(mktemp)
-trap 'rm -f "$tried" "$log" "$log.failed"' EXIT
+trap 'cat "$tried"; rm -f "$tried" "$log" "$log.failed"' EXIT
 
 # fuzz TARGET PACKAGE: one target a call is all that go test fuzzes.
 fuzz() {
@@ -53,4 +53,3 @@ for package in $(go list ./...); do
 		esac
 	done
 done
-cat "$tried"

@@ -96,7 +96,7 @@ func (i *Import) Ranked(ctx context.Context, total int, entries iter.Seq2[Entry,
 			}
 		}
 	}
-	i.from = store.Rank.Name
+	i.from = store.Rank.Name // the format has ranks, whatever policy is in force here
 	return i.run(ctx, usable)
 }
 
