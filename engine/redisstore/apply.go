@@ -5,19 +5,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 
 	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// The shape of apply.lua's ARGV: so many before the writes, and so many a
-// write.
-const (
-	applyHead   = 8
-	applyStride = 6
-)
+// applyHead is how many arguments of apply.lua come before those of the writes.
+const applyHead = 9
 
 // Apply implements store.Store.
 func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error) {
@@ -36,33 +31,32 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 }
 
 func (s *Store) applyArgs(b store.Batch, tag uint32) []any {
-	args := make([]any, applyHead, applyHead+applyStride*len(b.Writes))
-	copy(args[2:], []any{binary.BigEndian.AppendUint32(nil, tag), s.keys.events(), b.Limits.MaxKeys, b.Limits.MaxBytes, b.Limits.Eviction, b.SetLimits})
+	n := len(b.Writes)
+	args := make([]any, applyHead+3*n, applyHead+6*n)
+	ops, attrs := make([]byte, n), make([]string, n)
+	hasMore := false // conditions, or scores
 	for i := range b.Writes {
 		w := &b.Writes[i]
-		attrs := ""
+		ops[i] = byte(w.Op)
 		if w.Op != store.Delete {
-			attrs = attrsOf(&w.Value)
+			attrs[i] = attrsOf(&w.Value)
 		}
 		// Strings by pointer: an interface then holds them without an allocation.
-		args = append(args, opArg(w), &w.Key, w.Value.Data, &attrs, (*string)(&w.IfMatch), (*string)(&w.IfNoneMatch))
+		at := applyHead + i
+		args[at], args[at+n], args[at+2*n] = &w.Key, w.Value.Data, &attrs[i]
+		hasMore = hasMore || w.IfMatch != "" || w.IfNoneMatch != "" || w.Op == store.Restore
+	}
+	copy(args[2:], []any{binary.BigEndian.AppendUint32(nil, tag), s.keys.events(), b.Limits.MaxKeys, b.Limits.MaxBytes, b.Limits.Eviction, b.SetLimits, ops})
+	if !hasMore {
+		return args
+	}
+	args = args[:applyHead+6*n]
+	for i := range b.Writes {
+		w := &b.Writes[i]
+		at := applyHead + 3*n + i
+		args[at], args[at+n], args[at+2*n] = (*string)(&w.IfMatch), (*string)(&w.IfNoneMatch), formatScore(w.Relative())
 	}
 	return args
-}
-
-var createOp, putOp, deleteOp = string(store.Create), string(store.Put), string(store.Delete)
-
-func opArg(w *store.Write) any {
-	switch w.Op {
-	case store.Create:
-		return &createOp
-	case store.Put:
-		return &putOp
-	case store.Delete:
-		return &deleteOp
-	default:
-		return string(w.Op) + strconv.FormatFloat(w.Relative(), 'f', -1, 64)
-	}
 }
 
 func (s *Store) readApplied(reply []any, w *writer, writes int, tag uint32) (store.Applied, error) {

@@ -1,9 +1,9 @@
 -- Runs a batch of writes in order, each with the evictions it needs.
 -- ARGV: batch number, what the writer knows (1 if an earlier batch was recorded, plus 2
 --   if this batch was sent before), tag of the batch, channel, max_keys, max_bytes,
---   eviction, '1' to put these limits in force, then for each write: op (with 'r' the
---   score behind it), key, value, what meta says of the value, the versions it must
---   match, those it must not.
+--   eviction, '1' to put these limits in force, a letter for the op of each write, then
+--   the keys of all, their values, what meta says of each value, and if any write needs
+--   them: the versions that each must match, those that it must not, and the scores.
 -- Returns {head, write number before the writes, 1 if a limit is exceeded or nothing can
 --   be converted plus 2 if not all is converted, mended, max_keys, max_bytes, eviction,
 --   answers as answers.go reads them, {evicted keys}, how many of them were never
@@ -15,7 +15,7 @@
 --
 -- The files behind this one go on with it: room.lua, torn.lua, writes.lua, commit.lua.
 
-local FIRST_WRITE, STRIDE = 9, 6
+local OPS, FIRST_KEY = 9, 10
 local MAX_EVICTIONS = 1000 -- of one batch, which holds up everyone else
 local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
 
@@ -82,13 +82,9 @@ if sets_limits then
   if not policy then return redis.error_reply('POLICY this version does not know the eviction policy ' .. ARGV[7]) end
 end
 
-local n = 0
-local first_keys, grows = {}, false
-for i = FIRST_WRITE, #ARGV, STRIDE do
-  n = n + 1
-  first_keys[n] = ARGV[i + 1]
-  grows = grows or ARGV[i] ~= 'd'
-end
+local ops = ARGV[OPS]
+local count = #ops
+local grows = string.find(ops, '[^d]') ~= nil
 
 -- Until one write went through, a write may be refused: READONLY always, OOM
 -- for commands that need memory. Redis looks for OOM only before the first
@@ -123,38 +119,30 @@ if sets_limits and policy_before.name ~= policy.name and not begin_growing() the
 end
 if order.conversion and not begin_growing() then convert(order) end
 
--- Values and meta are written at the end, all at once. Until then metas and values say
--- what has become of a key: its new meta and value, or false.
-local metas, values = {}, {}
-order.expect = function(list)
-  if not list[1] then return end
-  local found = redis.call('HMGET', META, unpack(list))
-  for i = 1, #list do
-    if metas[list[i]] == nil then metas[list[i]] = found[i] end
-  end
-end
+-- Values and meta are written at the end, all at once. Until then values and metas say
+-- what has become of a key: its new value and meta, or that its value is false. gone are
+-- keys to be removed before that. stored_metas are those of the writes' keys.
+local metas, values, gone = {}, {}, {}
 local function write_back()
-  local gone, new_values, new_metas, n = {}, {}, {}, 0
+  if gone[1] then
+    redis.call('HDEL', VALUES, unpack(gone))
+    redis.call('HDEL', META, unpack(gone))
+  end
+  local new_values, new_metas, n = {}, {}, 0
   for key, value in next, values do
     if value then
       new_values[n + 1], new_values[n + 2] = key, value
       new_metas[n + 1], new_metas[n + 2] = key, metas[key]
       n = n + 2
-    else
-      gone[#gone + 1] = key
     end
-  end
-  if gone[1] then
-    redis.call('HDEL', VALUES, unpack(gone))
-    redis.call('HDEL', META, unpack(gone))
   end
   if n > 0 then
     redis.call('HSET', VALUES, unpack(new_values))
     redis.call('HSET', META, unpack(new_metas))
   end
-  metas, values = {}, {}
+  metas, values, gone = {}, {}, {}
 end
-order.expect(first_keys)
-for i = FIRST_WRITE, #ARGV, STRIDE do
-  if ARGV[i] ~= 'd' and not metas[ARGV[i + 1]] then order.coming = order.coming + 1 end
+local stored_metas = count > 0 and redis.call('HMGET', META, unpack(ARGV, FIRST_KEY, FIRST_KEY + count - 1)) or {}
+for i = 1, count do
+  if not stored_metas[i] and string.sub(ops, i, i) ~= 'd' then order.coming = order.coming + 1 end
 end

@@ -6,8 +6,8 @@
 --   fetch(score, member, times): the new score of an entry that was fetched, or
 --     used so often by others; the score it has is of the policy's own making
 -- and, if it needs them,
---   leaves(): takes an entry out of RANKS; returns its key and score. Without it,
---     the lowest leaves. order.coming is about how many will have to.
+--   leaves(): takes an entry out of RANKS; returns its key and score, and its meta
+--     if that was read anyway. Without it, the lowest leaves. order.coming is about how many will have to.
 --   settle(): others are about to read or to change RANKS.
 --   forget(key): a key was deleted.
 --   finish(): brings RANKS, and clock and window of the order, up to date;

@@ -4,7 +4,7 @@
 -- new entries in their order, as scores and members, which are not there yet.
 local turn = begin(order)
 local is_counts = order.policy.scale == store.Counts and not order.conversion
-local queue, queue_scores, at, removed = {}, nil, 1, 0
+local queue, queue_metas, queue_scores, at, removed = {}, {}, nil, 1, 0 -- queue has keys
 local ahead = math.max(math.min(order.coming, store.TrimStep), 1) -- how many to read
 local only_fetched = not is_counts -- RANKS has nothing as low as a new entry
 local fresh, fresh_scores, first_fresh = {}, {}, 1
@@ -13,7 +13,7 @@ local function settle()
   if turn.settle then turn.settle() end
   if removed > 0 then redis.call('ZREMRANGEBYRANK', RANKS, 0, removed - 1) end
   if fresh_scores[first_fresh] then redis.call('ZADD', RANKS, unpack(fresh, 2 * first_fresh - 1)) end
-  queue, queue_scores, at, removed = {}, nil, 1, 0
+  queue, queue_metas, queue_scores, at, removed = {}, {}, nil, 1, 0
   fresh, fresh_scores, first_fresh = {}, {}, 1
   only_fetched = not is_counts
 end
@@ -33,9 +33,10 @@ local function read_on()
     end
     ahead = math.min(2 * ahead, store.TrimStep)
   end
-  local next_keys = {}
-  for i = 1, #queue do next_keys[i] = string.sub(queue[i], layout.KeyAt) end
-  order.expect(next_keys)
+  local n = #queue
+  local sub = string.sub
+  for i = 1, n do queue[i] = sub(queue[i], layout.KeyAt) end
+  queue_metas = n > 0 and redis.call('HMGET', META, unpack(queue)) or {}
 end
 local function enter(key, m, score)
   local is_restored = score ~= nil

@@ -4,37 +4,41 @@ local answers, evicted, unread = {}, {}, 0
 -- Changes are JSON, with a comma before each. Redis writes a list of strings faster than
 -- tables.
 local changes, changed = {}, 0
-local encode = cjson.encode
+local encode, sub, format = cjson.encode, string.sub, string.format
 local no_limit = max_bytes == 0
+local first_value, first_attrs = FIRST_KEY + count - 1, FIRST_KEY + 2 * count - 1
+local first_match = FIRST_KEY + 3 * count - 1 -- where there are any
+local has_more = #ARGV > first_match
 
 -- Where there is something to work off or to mend, a step for that comes first. A lowered
 -- limit is worked off by store.TrimStep entries a batch. Until that is done, a write
 -- frees as much as it adds.
 local too_many = keys > max_keys or not no_limit and bytes > max_bytes
-local first_step = (too_many or torn) and FIRST_WRITE - STRIDE or FIRST_WRITE
 local number_before = number
-for i = first_step, #ARGV, STRIDE do
-  local op, key, value, attrs = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+for i = (too_many or torn) and 0 or 1, count do
+  local op, key, value, attrs = sub(ops, i, i), ARGV[FIRST_KEY + i - 1], ARGV[first_value + i], ARGV[first_attrs + i]
   local answer, err
   local size, growth, taken_out
   local most_keys, most_bytes, most_evictions -- what may be there before the write; evict until then
   local tail -- with which its changes end
   local meta = nil
-  if i < FIRST_WRITE then
+  if i == 0 then
     if too_many and not begin_shrinking() then
       number = number + 1
-      tail = string.format(',%d]', number)
+      tail = format(',%d]', number)
       most_keys, most_bytes, most_evictions = max_keys, no_limit and math.huge or max_bytes, store.TrimStep
       ahead = store.TrimStep
     end
   else
-    meta = metas[key]
-    if meta == nil then
-      meta = redis.call('HGET', META, key)
-      metas[key] = meta
-    end
-    if not meta and torn and values[key] == nil and redis.call('HEXISTS', VALUES, key) == 1 then
-      meta = '' -- a value that nobody gave meta yet
+    local new_value = values[key]
+    if new_value then
+      meta = metas[key]
+    elseif new_value == nil then
+      meta = stored_metas[i]
+      if torn then
+        meta = redis.call('HGET', META, key)
+        if not meta and redis.call('HEXISTS', VALUES, key) == 1 then meta = '' end -- nobody gave it meta yet
+      end
     end
     size = #key + #value
     if meta and op ~= 'p' and op ~= 'd' then
@@ -44,7 +48,7 @@ for i = first_step, #ARGV, STRIDE do
       answer = 'a'
     elseif op ~= 'd' and not no_limit and size > max_bytes then
       answer = 'l'
-    elseif (ARGV[i + 4] ~= '' or ARGV[i + 5] ~= '') and not allowed(meta, ARGV[i + 4], ARGV[i + 5]) then
+    elseif has_more and not allowed(meta, ARGV[first_match + i], ARGV[first_match + count + i]) then
       answer = 'f' .. version_in(meta)
     elseif op == 'd' then
       settle()
@@ -56,7 +60,7 @@ for i = first_step, #ARGV, STRIDE do
     if err then answer = 'r' .. err .. '\0' end
     if not answer then
       number = number + 1
-      tail = string.format(',%d]', number)
+      tail = format(',%d]', number)
       if meta then
         growth = (op == 'd' and 0 or size) - #key - (values[key] and #values[key] or size_in(meta) or redis.call('HSTRLEN', VALUES, key))
         if op == 'd' then
@@ -84,40 +88,40 @@ for i = first_step, #ARGV, STRIDE do
       answer = 's' -- what was evicted is gone, and a later try finds the rest of the way shorter
       break
     end
-    local victim, score
+    local victim, score, stored_meta
     if torn then
       victim = leaves_torn(key)
     elseif turn.leaves then
-      victim, score = turn.leaves()
+      victim, score, stored_meta = turn.leaves()
     else
       local newest = fresh_scores[first_fresh]
       if not queue[at] and not (only_fetched and newest == order.clock and is_counts) then read_on() end
-      local m = queue[at]
-      score = m and (queue_scores and queue_scores[at] or order.clock)
+      victim = queue[at]
+      score = victim and (queue_scores and queue_scores[at] or order.clock)
       -- Among equal scores, a new one is the youngest.
-      if newest and not (m and score <= newest) then
-        m, score = fresh[2 * first_fresh], newest
+      if newest and not (victim and score <= newest) then
+        victim, score = sub(fresh[2 * first_fresh], layout.KeyAt), newest
         first_fresh = first_fresh + 1
-      elseif m then
+      elseif victim then
+        stored_meta = queue_metas[at]
         at, removed = at + 1, removed + 1
       end
-      victim = m and string.sub(m, layout.KeyAt)
     end
     if not victim then break end
-    if score and unread_score(order, score) then unread = unread + 1 end
+    if score and (is_counts and score < order.clock + 1 or not is_counts and unread_score(order, score)) then unread = unread + 1 end
     local stored = values[victim]
-    if not stored and metas[victim] == nil then metas[victim] = redis.call('HGET', META, victim) end
-    bytes = bytes - #victim - (stored and #stored or size_in(metas[victim]) or redis.call('HSTRLEN', VALUES, victim))
+    if not stored and stored_meta == nil then stored_meta = redis.call('HGET', META, victim) end
+    bytes = bytes - #victim - (stored and #stored or size_in(stored_meta) or redis.call('HSTRLEN', VALUES, victim))
     if bytes < 0 then bytes = 0 end
     keys = keys - 1
-    metas[victim], values[victim] = false, false
-    evicted[#evicted + 1] = victim
+    values[victim] = false
+    evicted[#evicted + 1], gone[#gone + 1] = victim, victim
     changes[changed + 1], changes[changed + 2], changes[changed + 3] = ',["evicted",', encode(victim), tail
     changed = changed + 3
   end
 
   if taken_out then enter(key, member_of(meta, key), tonumber(taken_out)) end
-  if i < FIRST_WRITE then
+  if i == 0 then
     if torn and not begin_growing() then mend() end
     number_before = number
   else
@@ -125,28 +129,29 @@ for i = first_step, #ARGV, STRIDE do
     if answer == 'd' then
       what, keys = ',["deleted",', keys - 1
       bytes = math.max(bytes + growth, 0)
-      metas[key], values[key] = false, false
+      values[key] = false
+      gone[#gone + 1] = key
       if turn.forget then turn.forget(key) end
     elseif not answer then
       local text = struct.pack('>I6', number)
       local insertion, rest = text, ''
       if #attrs > layout.SizeEnd then
-        attrs, rest = string.sub(attrs, 1, layout.SizeEnd), string.sub(attrs, layout.SizeEnd + 1)
+        attrs, rest = sub(attrs, 1, layout.SizeEnd), sub(attrs, layout.SizeEnd + 1)
       end
       if meta then
         answer, what = 'p', ',["replaced",'
         bytes = math.max(bytes + growth, 0)
         local m = member_of(meta, key)
         if m then
-          insertion = string.sub(m, 1, layout.InsertionSize)
-          attrs, rest = string.char(string.byte(attrs) + layout.Replaced - layout.Mark) .. string.sub(attrs, 2), text .. rest
+          insertion = sub(m, 1, layout.InsertionSize)
+          attrs, rest = string.char(string.byte(attrs) + layout.Replaced - layout.Mark) .. sub(attrs, 2), text .. rest
         else
           enter(key, insertion .. key)
         end
       else
         answer, what = 'c', ',["created",'
         keys, bytes = keys + 1, bytes + size
-        enter(key, insertion .. key, op ~= 'c' and op ~= 'p' and above(order, order.clock + tonumber(string.sub(op, 2))) or nil)
+        enter(key, insertion .. key, op == 'r' and above(order, order.clock + tonumber(ARGV[first_match + 2 * count + i])) or nil)
       end
       values[key], metas[key] = value, attrs .. insertion .. TAG .. rest
       if #value > largest then largest = #value end
@@ -155,6 +160,6 @@ for i = first_step, #ARGV, STRIDE do
       changes[changed + 1], changes[changed + 2], changes[changed + 3] = what, encode(key), tail
       changed = changed + 3
     end
-    answers[#answers + 1] = answer
+    answers[i] = answer
   end
 end

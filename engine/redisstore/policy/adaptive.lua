@@ -92,7 +92,7 @@ end
 -- scores, with their keys and ghosts; then those that are there; then fresh ones
 -- that are not there yet, as scores and members. moves are for the rest of the
 -- order. settle puts all back.
-local popped, keys, ghosts, first_popped = {}, {}, {}, 1
+local popped, keys, metas, ghosts, first_popped = {}, {}, {}, {}, 1
 local fresh, first_fresh = {}, 1
 local moves = {}
 local at_once -- 1 once too many were popped
@@ -130,6 +130,7 @@ end
 local function pop(count)
   popped, keys, first_popped = redis.call('ZPOPMIN', RANKS, count), {}, 1
   for i = 1, #popped / 2 do keys[i] = string.sub(popped[2 * i - 1], layout.KeyAt) end
+  metas = keys[1] and redis.call('HMGET', META, unpack(keys)) or {}
   if #keys == 1 then
     ghosts = { ghost(keys[1]) }
   else
@@ -148,7 +149,7 @@ end
 -- oldest takes an entry out of the window, and returns member, key, score, and
 -- its score for the rest of the order.
 local function oldest()
-  local i, m, key, score, rank = first_popped
+  local i, m, key, score, rank, meta = first_popped
   if not keys[i] then
     local there = apart - (#fresh - first_fresh + 1) / 2
     if there > 0 then
@@ -159,7 +160,7 @@ local function oldest()
   if keys[i] then
     first_popped = i + 1
     m, key, score = popped[2 * i - 1], keys[i], tonumber(popped[2 * i])
-    rank = ranked(key, score, ghosts[i])
+    rank, meta = ranked(key, score, ghosts[i]), metas[i]
   else
     m = fresh[first_fresh + 1]
     if not m then return end
@@ -168,7 +169,7 @@ local function oldest()
     first_fresh = first_fresh + 2
   end
   apart = apart - 1
-  return m, key, score, rank
+  return m, key, score, rank, meta
 end
 
 local function find_low()
@@ -206,21 +207,21 @@ return {
     if apart then apart = apart + 1 end
   end,
   leaves = function()
-    local m, old, old_score, old_rank
-    if full() then m, old, old_score, old_rank = oldest() end
-    local key, score, rank
+    local m, old, old_score, old_rank, old_meta
+    if full() then m, old, old_score, old_rank, old_meta = oldest() end
+    local key, score, rank, meta
     if old and not low and bound and old_rank <= bound + store.margin * half then
-      key, score, rank = old, old_score, old_rank
+      key, score, rank, meta = old, old_score, old_rank, old_meta
     else
       find_low()
       if not low and not old then
-        m, old, old_score, old_rank = oldest()
+        m, old, old_score, old_rank, old_meta = oldest()
         if not old then return end
       end
       if old and low and own(order, low_score) + store.margin * half < old_rank then
         move(m, old_rank)
       elseif old then
-        key, score, rank = old, old_score, old_rank
+        key, score, rank, meta = old, old_score, old_rank, old_meta
       end
     end
     if not key then
@@ -230,7 +231,7 @@ return {
     end
     moved = true
     left[key] = rank - rank % 1
-    return key, score
+    return key, score, meta
   end,
   settle = function()
     if first_popped <= #keys then at_once = 1 end -- it was too much
