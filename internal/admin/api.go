@@ -89,7 +89,7 @@ func (h *handler) find(path string) (pattern string, t target, err error) {
 		}
 	}
 	if !hasRoute(pattern) {
-		return "", t, notFound("a cache has keys and local, and not " + resource)
+		return "", t, notFound("a cache has " + strings.Join(resources(), " and ") + ", and not " + resource)
 	}
 	return pattern, t, nil
 }

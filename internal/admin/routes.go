@@ -41,6 +41,17 @@ func hasRoute(pattern string) bool {
 	return slices.ContainsFunc(routes, func(r route) bool { return r.pattern == pattern })
 }
 
+// resources returns the names in the paths below a cache.
+func resources() (names []string) {
+	for _, r := range routes {
+		name, ok := strings.CutPrefix(r.pattern, "caches/{id}/")
+		if ok && !strings.Contains(name, "/") && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // serve answers a request to a path that matches a pattern in routes.
 func serve(w http.ResponseWriter, r *http.Request, pattern string, t target) error {
 	method := r.Method
