@@ -2,6 +2,8 @@ package redisproxy
 
 import (
 	"encoding/json"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -145,5 +147,29 @@ func TestCaddyLifecycle(t *testing.T) {
 	}
 	if left := running.Caches(); len(left) != 0 {
 		t.Errorf("%d engines are left", len(left))
+	}
+}
+
+// A setting of HTTP that Provision does not hand on would do nothing.
+func TestProvisionSetsEveryFieldOfTheHTTPConfig(t *testing.T) {
+	t.Setenv("NAMESPACE", "other")
+	lines := exampleLines(t)
+	for _, name := range []string{"store", "redis_username", "redis_password", "key_prefix"} {
+		delete(lines, name)
+	}
+	other := parse(t, strings.Join(slices.Collect(maps.Values(lines)), "\n"))
+	other.KeyPrefix = "{http.request.host}/"
+	isSet := make(map[string]bool)
+	// A setting has the zero value in one of these at most.
+	for _, h := range []*Handler{parse(t, ""), other} {
+		provision(t, h)
+		for field, value := range reflect.ValueOf(h.server).Elem().FieldByName("config").Fields() {
+			isSet[field.Name] = isSet[field.Name] || !value.IsZero()
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(isSet)) {
+		if !isSet[name] {
+			t.Errorf("Provision does not set %s of httpapi.Config", name)
+		}
 	}
 }
