@@ -28,6 +28,13 @@ var (
 	noneByItself = regexp.MustCompile(`\b(off|none) by default`)
 )
 
+// places say where a page has the default of a setting.
+var places = map[string]string{
+	"README.md":         "line for %s in the block of the directive",
+	"docs/directive.md": "row that begins with | `%s` | in the table of settings",
+	"Caddyfile.example": "line for %s in the block of redis_proxy, commented out or not",
+}
+
 // The documented defaults must be those in force: a configuration that writes them out
 // equals the empty one.
 func TestDocumentedDefaultsAreTheDefaults(t *testing.T) {
@@ -94,7 +101,7 @@ func TestDocumentedDefaultsAreTheDefaults(t *testing.T) {
 			t.Run(page+" "+name, func(t *testing.T) {
 				d, ok := settings[name]
 				if !ok {
-					t.Fatal("it is not there")
+					t.Fatalf("%s has no %s", page, fmt.Sprintf(places[page], name))
 				}
 				checkDefault(t, field, name, d)
 			})

@@ -40,7 +40,8 @@ type setting struct {
 
 // settings lists all settings of the directive, in the order of the fields of Handler.
 // The code that reads, checks, compares or shows settings uses this table. A new setting
-// is a field of Handler, a row here, and its documentation.
+// is a field of Handler, a row here, and its documentation. A setting of HTTP is also a
+// field of httpapi.Config, which Provision sets.
 var settings = []setting{
 	{"store", secretSetting{
 		field:     func(h *Handler) *string { return &h.Store },

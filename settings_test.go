@@ -178,20 +178,20 @@ func TestListsOfSettings(t *testing.T) {
 		return text
 	}
 	for _, c := range []struct {
-		file, begin, end, pattern string
-		want                      []string
+		file, list, begin, end, pattern string
+		want                            []string
 	}{
-		{"caddyfile.go", "//\tredis_proxy [<matcher>] {\n", "//\t}\n", `(?m)^//\t    ([a-z_]+)`, all},
-		{"README.md", "redis_proxy [<matcher>] {\n", "\n}\n```", `(?m)^\t([a-z_]+)`, all},
-		{"docs/directive.md", "|---|---|---|---|\n", "\n\n", "(?m)^\\| `([a-z_]+)` \\|", all},
-		{"docs/openapi.yaml", "The shared settings in force on this node", "additionalProperties", `([a-z]+_[a-z_]+|eviction)[],]`, shown},
+		{"caddyfile.go", "the comment of UnmarshalCaddyfile", "//\tredis_proxy [<matcher>] {\n", "//\t}\n", `(?m)^//\t    ([a-z_]+)`, all},
+		{"README.md", "the block of the directive", "redis_proxy [<matcher>] {\n", "\n}\n```", `(?m)^\t([a-z_]+)`, all},
+		{"docs/directive.md", "the table of settings", "|---|---|---|---|\n", "\n\n", "(?m)^\\| `([a-z_]+)` \\|", all},
+		{"docs/openapi.yaml", "the list of shared settings", "The shared settings in force on this node", "additionalProperties", `([a-z]+_[a-z_]+|eviction)[],]`, shown},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			var got []string
 			for _, m := range regexp.MustCompile(c.pattern).FindAllStringSubmatch(between(t, c.file, c.begin, c.end), -1) {
 				got = append(got, m[1])
 			}
-			checkNames(t, got, c.want)
+			checkNames(t, c.list+" in "+c.file, got, c.want)
 		})
 	}
 
@@ -203,18 +203,25 @@ func TestListsOfSettings(t *testing.T) {
 			got = append(got, m[1])
 		}
 		slices.SortStableFunc(got, func(a, b string) int { return slices.Index(all, a) - slices.Index(all, b) })
-		checkNames(t, got, shared)
+		checkNames(t, "the table of shared settings in docs/directive.md", got, shared)
 	})
 	t.Run("what handlers share, module.go", func(t *testing.T) {
 		names := quoted.FindAllStringSubmatch(between(t, "module.go", "the settings from ", "must be", "\n// ", " "), -1)
-		from, to := slices.Index(all, names[0][1]), slices.Index(all, names[1][1])
-		got := slices.Clone(all[:slices.Index(all, "path_prefix")]) // the store and its credentials
-		for _, name := range all[from : to+1] {
+		first, last := names[0][1], names[1][1]
+		counted := slices.Clone(all[:slices.Index(all, "path_prefix")]) // the store and its credentials
+		for _, name := range all[slices.Index(all, first) : slices.Index(all, last)+1] {
 			if !slices.ContainsFunc(names[2:], func(m []string) bool { return m[1] == name }) {
-				got = append(got, name)
+				counted = append(counted, name)
 			}
 		}
-		checkNames(t, got, shared)
+		for _, name := range all {
+			switch says, is := slices.Contains(counted, name), slices.Contains(shared, name); {
+			case says && !is:
+				t.Errorf("the comment of Handler in module.go counts %s as shared, since it lies between %s and %s; add it to the exceptions there", name, first, last)
+			case is && !says:
+				t.Errorf("the comment of Handler in module.go does not count %s as shared", name)
+			}
+		}
 	})
 }
 
@@ -247,21 +254,22 @@ func TestDocumentedLimitsAreTheLimits(t *testing.T) {
 	}
 }
 
-// checkNames reports missing and superfluous names.
-func checkNames(t *testing.T, got, want []string) {
+// checkNames reports the settings that a list misses or has beyond those that it should
+// have.
+func checkNames(t *testing.T, list string, got, want []string) {
 	t.Helper()
 	for _, name := range want {
 		if !slices.Contains(got, name) {
-			t.Errorf("%s is missing", name)
+			t.Errorf("%s misses %s", list, name)
 		}
 	}
 	for _, name := range got {
 		if !slices.Contains(want, name) {
-			t.Errorf("%s should not be there", name)
+			t.Errorf("%s has %s, which does not belong there", list, name)
 		}
 	}
 	if !t.Failed() && !slices.Equal(got, want) {
-		t.Errorf("the order is\n%v, want\n%v", got, want)
+		t.Errorf("%s has the order\n%v, want\n%v", list, got, want)
 	}
 }
 
