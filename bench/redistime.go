@@ -195,7 +195,13 @@ func timeSides(ctx context.Context, client *redis.Client, loads map[string]*time
 		if l.fetches {
 			do = l.fetch
 		}
-		sides[name] = &timeSide{commands: []string{"evalsha"}, do: do}
+		commands := []string{"evalsha"}
+		if name == "fetch 10 KiB" {
+			// It reads its values without the script. That the HMGETs of the script count
+			// twice then is a small part.
+			commands = append(commands, "hmget")
+		}
+		sides[name] = &timeSide{commands: commands, do: do}
 	}
 	for _, s := range sides {
 		s.took = make(map[int][]float64)

@@ -52,8 +52,8 @@ func TestABatchThatComesAgainIsAnsweredAsBeforeAndChangesNothing(t *testing.T) {
 func TestAFetchThatComesAgainReadsAgainAndRaisesNothing(t *testing.T) {
 	f := newFixture(t)
 	f.apply(create("a", "1"))
-	for _, sent := range []bool{false, true, true} {
-		args := []any{sent, store.MaxFetchBytes, store.MaxFetchBytes, 1, "a", "a", 5}
+	for _, mode := range []int{fetchRaising, fetchAgain, fetchAgain} {
+		args := []any{mode, store.MaxFetchBytes, store.MaxFetchBytes, 1, "a", "a", 5}
 		reply, err := fetchScript.Run(f.ctx(), f.redis, f.store.keys.fetches(), args...).Slice()
 		if err != nil || fmt.Sprint(reply[3]) != "[1]" {
 			t.Fatalf("%v, %v", reply, err)

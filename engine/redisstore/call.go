@@ -28,8 +28,8 @@ const (
 // number. Redis then repeats its first answer and changes nothing. So a batch is applied
 // at most once (idempotency).
 //
-// A fetch has no writer. Instead args[0] says whether it was sent before. It is then run
-// again, but raises no rank: so it raises each at most once.
+// A fetch has no writer, and args[0] is its mode. If it may have run before, it is run
+// again but raises no rank: so it raises each at most once.
 func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args []any) ([]any, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -51,14 +51,15 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		if err := ctx.Err(); err != nil {
 			return nil, failure(sent, err)
 		}
-		if w == nil {
-			args[0] = sent
-		} else {
+		switch {
+		case w != nil:
 			args[0], args[1] = w.number, w.knows(sent)
+		case sent && args[0] == fetchRaising:
+			args[0] = fetchAgain
 		}
 		// A try gets at most half of the time left. After a lost answer, there is time to
 		// ask again.
-		reply, err := s.try(ctx, min(patience, time.Until(deadline)/2), script, keys, args)
+		reply, err := s.try(ctx, min(patience, time.Until(deadline)/2), runs(script, keys, args))
 		patience *= 2
 		if err == nil {
 			s.goesWell(work)
@@ -110,18 +111,28 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 // read runs a script that only reads, until Redis answers or ctx ends. Sending it twice
 // does no harm, so it needs no writer.
 func (s *Store) read(ctx context.Context, script *redis.Script, args ...any) ([]any, error) {
-	return s.readKeys(ctx, browsing, script, s.keys.reads(), args...)
+	return s.repeat(ctx, browsing, runs(script, s.keys.reads(), args))
 }
 
-// readKeys is read for a script with keys of its own.
-func (s *Store) readKeys(ctx context.Context, work string, script *redis.Script, keys []string, args ...any) ([]any, error) {
+// query is a try to ask the server for something.
+type query func(ctx context.Context, client *redis.Client) ([]any, error)
+
+// runs returns the query that runs a script.
+func runs(script *redis.Script, keys []string, args []any) query {
+	return func(ctx context.Context, client *redis.Client) ([]any, error) {
+		return script.Run(ctx, client, keys, args...).Slice()
+	}
+}
+
+// repeat makes a query that changes nothing, until Redis answers or ctx ends.
+func (s *Store) repeat(ctx context.Context, work string, q query) ([]any, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return nil, fmt.Errorf("%w: called without a deadline", store.ErrUnavailable)
 	}
 	backoff, patience := firstBackoff, firstTry
 	for {
-		reply, err := s.try(ctx, min(patience, time.Until(deadline)), script, keys, args)
+		reply, err := s.try(ctx, min(patience, time.Until(deadline)), q)
 		if err == nil {
 			s.goesWell(work)
 			return reply, nil
@@ -144,8 +155,8 @@ func (s *Store) readKeys(ctx context.Context, work string, script *redis.Script,
 	}
 }
 
-// try runs a script once, unless Redis is known to be down.
-func (s *Store) try(ctx context.Context, patience time.Duration, script *redis.Script, keys []string, args []any) ([]any, error) {
+// try makes a query once, unless Redis is known to be down.
+func (s *Store) try(ctx context.Context, patience time.Duration, q query) ([]any, error) {
 	reply, tripped, err := s.breaker.do(func() ([]any, error) {
 		client, err := s.current()
 		if err != nil {
@@ -154,7 +165,7 @@ func (s *Store) try(ctx context.Context, patience time.Duration, script *redis.S
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		defer context.AfterFunc(s.life, cancel)()
-		reply, err := script.Run(ctx, client, keys, args...).Slice()
+		reply, err := q(ctx, client)
 		hurried := patience < evidence && isTimeout(err)
 		err = s.diagnose(err)
 		if hurried {

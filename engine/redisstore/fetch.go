@@ -3,14 +3,77 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
+// The modes of fetch.lua.
+const (
+	fetchRaising = iota
+	fetchAgain   // it may have raised already, and raises nothing
+	fetchWhole   // the same, and it returns all values
+)
+
+// largeFetch is how many bytes of values pass through the script at most. Lua copies
+// values twice. More of them are read directly, which costs another round trip.
+const largeFetch = 64 << 10
+
 // Fetch implements store.Store.
 func (s *Store) Fetch(ctx context.Context, keys []string, room store.Room, uses ...store.Use) (store.Fetched, error) {
+	fetched, err := s.fetch(ctx, keys, room, uses)
+	if err != nil {
+		return store.Fetched{}, fmt.Errorf("fetching %d keys: %w", len(keys), err)
+	}
+	return fetched, nil
+}
+
+func (s *Store) fetch(ctx context.Context, keys []string, room store.Room, uses []store.Use) (store.Fetched, error) {
+	a, err := s.askFetch(ctx, fetchRaising, keys, room, uses)
+	if err != nil {
+		return store.Fetched{}, err
+	}
+	s.raised(a.refusal, a.raises > 0)
+	lost := 0
+	if a.refusal != "" {
+		lost = a.raises
+	}
+	if a.large > 0 {
+		if a.values, err = s.readLarge(ctx, keys[:a.large], a.metas[:a.large]); err != nil {
+			return store.Fetched{}, err
+		}
+		if a.values == nil {
+			if a, err = s.askFetch(ctx, fetchWhole, keys, room, nil); err != nil {
+				return store.Fetched{}, err
+			}
+		}
+	}
+	fetched := store.Fetched{Number: a.head.number, Epoch: a.head.epoch, LastEvent: a.head.event, LostRaises: lost}
+	fetched.Entries = make([]*store.Entry, len(a.values))
+	for i, value := range a.values {
+		if value, found := value.(string); found {
+			meta, _ := a.metas[i].(string)
+			fetched.Entries[i] = decodeEntry(value, meta)
+		}
+	}
+	return fetched, nil
+}
+
+// fetchAnswer is the answer of fetch.lua.
+type fetchAnswer struct {
+	head    head
+	raises  int // that were tried
+	refusal string
+	values  []any
+	large   int // how many values are to be read; values has none then
+	metas   []any
+}
+
+func (s *Store) askFetch(ctx context.Context, mode int, keys []string, room store.Room, uses []store.Use) (fetchAnswer, error) {
 	args := make([]any, 4, 4+2*len(uses)+len(keys))
-	args[1], args[2], args[3] = room.Enough, room.Most, len(uses)
+	args[0], args[1], args[2], args[3] = mode, room.Enough, room.Most, len(uses)
 	for _, u := range uses {
 		args = append(args, u.Key)
 	}
@@ -22,31 +85,49 @@ func (s *Store) Fetch(ctx context.Context, keys []string, room store.Room, uses 
 	}
 	reply, err := s.call(ctx, fetchScript, nil, args)
 	if err != nil {
-		return store.Fetched{}, fmt.Errorf("fetching %d keys: %w", len(keys), err)
+		return fetchAnswer{}, err
 	}
 	r := reader{reply: reply}
-	head := decodeHead(r.string())
-	raises, refusal := int(r.int()), r.string()
-	values, metas := reader{reply: r.list()}, reader{reply: r.list()}
-	s.raised(refusal, raises > 0)
-	fetched := store.Fetched{Number: head.number, Epoch: head.epoch, LastEvent: head.event, Entries: make([]*store.Entry, 0, len(keys))}
-	if refusal != "" {
-		fetched.LostRaises = raises
+	a := fetchAnswer{head: decodeHead(r.string()), raises: int(r.int()), refusal: r.string()}
+	if large, ok := r.element().(int64); ok {
+		a.large = int(large)
+	} else {
+		r.next--
+		a.values = r.list()
 	}
-	metas.next = len(uses)
-	for values.err == nil && values.next < len(values.reply) {
-		var e *store.Entry
-		value, found := values.optional()
-		meta, _ := metas.optional()
-		if found {
-			e = decodeEntry(value, meta)
-		}
-		fetched.Entries = append(fetched.Entries, e)
+	a.metas = r.list()
+	if r.err == nil && len(a.metas) < len(uses)+max(a.large, len(a.values)) {
+		r.fail("more meta")
 	}
-	for _, err := range []error{r.failure(), values.failure(), metas.failure()} {
+	if r.err != nil {
+		return fetchAnswer{}, r.failure()
+	}
+	a.metas = a.metas[len(uses):]
+	return a, nil
+}
+
+// readLarge reads values without a script. A value belongs to the meta of before if the
+// meta is still the same afterwards: every write gives another one. If any is not,
+// readLarge returns nil.
+func (s *Store) readLarge(ctx context.Context, keys []string, metas []any) ([]any, error) {
+	names := s.keys.reads()
+	reply, err := s.repeat(ctx, fetching, func(ctx context.Context, client *redis.Client) ([]any, error) {
+		var values, metas *redis.SliceCmd
+		_, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			values, metas = p.HMGet(ctx, names[0], keys...), p.HMGet(ctx, names[1], keys...)
+			return nil
+		})
 		if err != nil {
-			return store.Fetched{}, err
+			return nil, err
 		}
+		return []any{values.Val(), metas.Val()}, nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return fetched, nil
+	if after, ok := reply[1].([]any); !ok || !slices.Equal(after, metas) {
+		return nil, nil
+	}
+	values, _ := reply[0].([]any)
+	return values, nil
 }

@@ -1,10 +1,11 @@
 -- Reads keys and raises those that are found; before that, those that others
 -- used meanwhile.
--- ARGV: '1' if this fetch was sent before, and may have raised already: it then raises
---   nothing, how many bytes of values are enough, how many are the most, how many
+-- ARGV: '0' to raise, '1' if this fetch was sent before and may have raised already: it
+--   then raises nothing; '2' to raise nothing and to return all values, how many bytes of values are enough, how many are the most, how many
 --   entries others used, the keys of these, the keys to read, how often each was used.
 -- Returns {head, raises tried, why they were refused, values, metas}: the values of as
---   many keys as have room, and the meta of all keys in ARGV.
+--   many keys as have room, and the meta of all keys in ARGV. Instead of large values it
+--   returns how many there are, since it would copy each twice.
 
 local FIRST = 5
 
@@ -27,7 +28,7 @@ local values = {}
 if count > 0 then
   local enough, most = tonumber(ARGV[2]), tonumber(ARGV[3])
   local largest = head and struct.unpack('>I6', head, layout.LargestAt) or math.huge
-  local bounded = count * largest > math.min(enough, most)
+  local bounded = count * largest > math.min(enough, most, layout.LargeFetch)
   if not bounded then
     values = redis.call('HMGET', VALUES, unpack(ARGV, read, last))
     for i = 1, count do
@@ -35,26 +36,34 @@ if count > 0 then
     end
   end
   if bounded then
-    local sum = 0
+    local sum, by_meta = 0, true
     for i = 1, count do
       local meta = metas[uses + i]
-      local size = size_in(meta) or redis.call('HSTRLEN', VALUES, ARGV[read + i - 1])
+      local size = size_in(meta)
+      if not size then
+        size = redis.call('HSTRLEN', VALUES, ARGV[read + i - 1])
+        by_meta = by_meta and (size == 0 or member_of(meta, ''))
+      end
       if (meta or size > 0) and (sum + size > most or sum > 0 and sum + size > enough) then
         count = i - 1
         break
       end
       sum = sum + size
     end
-    values = count > 0 and redis.call('HMGET', VALUES, unpack(ARGV, read, read + count - 1)) or {}
+    if by_meta and sum > layout.LargeFetch and ARGV[1] ~= '2' then
+      values = count
+    else
+      values = count > 0 and redis.call('HMGET', VALUES, unpack(ARGV, read, read + count - 1)) or {}
+    end
   end
 end
 local reply = { head or '', 0, '', values, metas }
-if ARGV[1] == '1' then return reply end
+if ARGV[1] ~= '0' then return reply end
 
 local members, times, n = {}, {}, 0
 local others = 0 -- so many of them, which come first, were used by others
 for i = 1, uses + count do
-  local m = (i <= uses or values[i - uses]) and member_of(metas[i], ARGV[FIRST + i - 1])
+  local m = (i <= uses or values == count or values[i - uses]) and member_of(metas[i], ARGV[FIRST + i - 1])
   if m then
     n = n + 1
     members[n] = m

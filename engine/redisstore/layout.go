@@ -225,5 +225,6 @@ var layoutConstants = map[string]string{
 	"Replaced":      strconv.Itoa(formMark | formReplaced),
 	"Forms":         strconv.Itoa(formReplaced),
 	"Foreign":       strconv.Itoa(formMark | foreignForm),
+	"LargeFetch":    strconv.Itoa(largeFetch),
 	"MostSize":      strconv.Itoa(mostSize),
 }

@@ -10,7 +10,7 @@ import (
 
 // Probe implements store.Store.
 func (s *Store) Probe(ctx context.Context) store.Health {
-	reply, err := s.readKeys(ctx, probing, probeScript, s.keys.scripts(newWriter().id))
+	reply, err := s.repeat(ctx, probing, runs(probeScript, s.keys.scripts(newWriter().id), nil))
 	if err != nil {
 		err = fmt.Errorf("probing: %w", err)
 		return store.Health{Reads: err, Writes: err}
@@ -41,7 +41,7 @@ func (s *Store) missingRights() string {
 	const patience = time.Second
 	ctx, cancel := context.WithTimeout(s.life, patience)
 	defer cancel()
-	reply, err := s.try(ctx, patience, probeScript, s.keys.scripts(newWriter().id), nil)
+	reply, err := s.try(ctx, patience, runs(probeScript, s.keys.scripts(newWriter().id), nil))
 	if err != nil || len(reply) != 3 {
 		return ""
 	}
