@@ -15,7 +15,7 @@ import (
 func (b *bench) describe(ctx context.Context) error {
 	info, err := buildinfo.ReadFile(b.caddy)
 	if err != nil {
-		return fmt.Errorf("%w; `make caddy` builds it", err)
+		return fmt.Errorf("%w; `make build` builds it", err)
 	}
 	caddy := "unknown"
 	for _, m := range info.Deps {

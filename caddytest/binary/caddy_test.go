@@ -40,7 +40,7 @@ func startCaddy(t testing.TB, redis *redistest.Server, options, settings string)
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(binary); err != nil {
-		t.Fatalf("no caddy to test, run make build: %v", err)
+		t.Fatalf("no caddy to test; run make build: %v", err)
 	}
 	// Not t.TempDir: it has the name of the test, and the path of the socket could become
 	// longer than the 107 bytes that Linux allows.

@@ -53,7 +53,7 @@ var help = func() func(t *testing.T, command string) string {
 		if text, ok := known[command]; ok {
 			return text
 		}
-		out, err := exec.Command(filepath.Join(root, "caddy"), append(strings.Fields(command), "--help")...).CombinedOutput()
+		out, err := exec.Command(builtCaddy(t), append(strings.Fields(command), "--help")...).CombinedOutput()
 		text := string(out)
 		if err != nil || !strings.Contains(text, "Usage:\n  caddy "+command) {
 			text = ""

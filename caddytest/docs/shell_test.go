@@ -58,9 +58,7 @@ func newShell(t *testing.T, p *ports) *shell {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(checkout, "caddy")); err != nil {
-		t.Fatalf("no caddy to test, run make build: %v", err)
-	}
+	builtCaddy(t)
 	// Not t.TempDir: sockets have short paths.
 	dir, err := os.MkdirTemp("", "docs")
 	if err != nil {
@@ -115,6 +113,19 @@ func newShell(t *testing.T, p *ports) *shell {
 	t.Cleanup(s.close)
 	s.run(setup)
 	return s
+}
+
+// builtCaddy returns the path of the binary to test.
+func builtCaddy(t *testing.T) string {
+	t.Helper()
+	binary, err := filepath.Abs(filepath.Join(root, "caddy"))
+	if err == nil {
+		_, err = os.Stat(binary)
+	}
+	if err != nil {
+		t.Fatalf("no caddy to test; run make build: %v", err)
+	}
+	return binary
 }
 
 func goEnv(t *testing.T, name string) string {

@@ -72,12 +72,8 @@ func runSite(t *testing.T, caddyfile string, env ...string) *site {
 	if err := os.WriteFile(file, []byte(s.ports.replace(caddyfile)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	caddy, err := filepath.Abs(filepath.Join(root, "caddy"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var log bytes.Buffer
-	cmd := exec.Command(caddy, "run", "--config", file, "--adapter", "caddyfile")
+	cmd := exec.Command(builtCaddy(t), "run", "--config", file, "--adapter", "caddyfile")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &log, &log
 	cmd.Env = append(os.Environ(), append(env, "HOME="+dir, "XDG_DATA_HOME="+dir+"/data", "XDG_CONFIG_HOME="+dir+"/config")...)
 	if err := cmd.Start(); err != nil {

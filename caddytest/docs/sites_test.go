@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -244,9 +243,9 @@ func TestSitesDoWhatPagesSay(t *testing.T) {
 func hashOf(t *testing.T, password string) string {
 	t.Helper()
 	// The same hash as on the pages, but faster to check.
-	out, err := exec.Command(filepath.Join(root, "caddy"), "hash-password", "--bcrypt-cost", "10", "--plaintext", password).Output()
+	out, err := exec.Command(builtCaddy(t), "hash-password", "--bcrypt-cost", "10", "--plaintext", password).Output()
 	if err != nil {
-		t.Fatalf("%v (is there a caddy? make build)", err)
+		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(out))
 }
