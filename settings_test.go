@@ -196,7 +196,7 @@ func TestListsOfSettings(t *testing.T) {
 	}
 
 	quoted := regexp.MustCompile("`([a-z_]+)`")
-	t.Run("what handlers share, docs/directive.md", func(t *testing.T) {
+	t.Run("settings that handlers share, docs/directive.md", func(t *testing.T) {
 		table := between(t, "docs/directive.md", "| about | settings |", "\n\n")
 		var got []string
 		for _, m := range quoted.FindAllStringSubmatch(table, -1) {
@@ -205,7 +205,7 @@ func TestListsOfSettings(t *testing.T) {
 		slices.SortStableFunc(got, func(a, b string) int { return slices.Index(all, a) - slices.Index(all, b) })
 		checkNames(t, "the table of shared settings in docs/directive.md", got, shared)
 	})
-	t.Run("what handlers share, module.go", func(t *testing.T) {
+	t.Run("settings that handlers share, module.go", func(t *testing.T) {
 		names := quoted.FindAllStringSubmatch(between(t, "module.go", "the settings from ", "must be", "\n// ", " "), -1)
 		first, last := names[0][1], names[1][1]
 		counted := slices.Clone(all[:slices.Index(all, "path_prefix")]) // the store and its credentials

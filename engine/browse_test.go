@@ -129,7 +129,7 @@ func TestDeletingAPrefixGivesUpOnAQueueThatStaysFull(t *testing.T) {
 	})
 }
 
-func TestWhatIsLocalCanBeSeenAndDropped(t *testing.T) {
+func TestLocalEntriesCanBeSeenAndDropped(t *testing.T) {
 	e := open(t, newScripted(), patient())
 	create(t, e, "a", "1")
 	create(t, e, "b", "2")

@@ -31,7 +31,7 @@ func TestAnEventThatNeverCameIsNoticedByTheNextOne(t *testing.T) {
 }
 
 // The subscription stands and answers all pings, and says nothing of a write.
-func TestAWriteOfWhichNoEventTellsIsNoticedByTheNextAnswer(t *testing.T) {
+func TestAMissingEventIsNoticedByTheNextAnswer(t *testing.T) {
 	for name, rights := range map[string][]any{
 		// Redis does not publish what a user without the channel writes.
 		"the event was refused": {"resetchannels", "+@all"},

@@ -79,7 +79,7 @@ func offer(seconds, rate int, call func(key string) error) []map[error]int {
 
 // A batch has up to 128 keys: at 100 ms there and back the worker does 1,280
 // writes a second, and three lanes three times as many fetches.
-func TestUnderOverloadWhatIsTakenIsAnsweredInTime(t *testing.T) {
+func TestUnderOverloadAcceptedRequestsAreAnsweredInTime(t *testing.T) {
 	calls := map[string]func(e *engine.Engine, key string) error{
 		"writes": func(e *engine.Engine, key string) error {
 			_, err := e.Create(context.Background(), key, text("v"), "", "")

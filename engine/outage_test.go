@@ -206,7 +206,7 @@ func TestASlowRedisIsNotTakenForOneThatIsDown(t *testing.T) {
 	}
 }
 
-func TestAFullRedisRefusesWhatNeedsRoomAndAnswersTheRest(t *testing.T) {
+func TestAFullRedisRefusesValuesAndAnswersReadsAndDeletes(t *testing.T) {
 	server := redistest.Start(t)
 	s := patient()
 	s.LocalTTL = 0

@@ -14,7 +14,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-func TestWhatOneCallAsksForIsOneFetch(t *testing.T) {
+func TestOneCallForManyKeysIsOneFetch(t *testing.T) {
 	for _, many := range []int{2, 40, 100} {
 		st := newScripted()
 		e := open(t, st, patient())

@@ -18,7 +18,7 @@ const mebi = 1 << 20
 // live heap.
 const overloadMemory = 2 * (15 + 10 + 3*8) * mebi
 
-func TestOverloadIsRefusedAndWhatIsAcceptedIsStored(t *testing.T) {
+func TestOverloadIsRefusedAndAcceptedWritesAreStored(t *testing.T) {
 	const clients = 100
 	for _, tt := range []struct {
 		name     string

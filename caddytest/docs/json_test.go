@@ -33,7 +33,7 @@ var examples = map[string][]func(*testing.T, string){
 	"docs/metrics.md#placeholders":                 {isInTheAccessLog},
 }
 
-func TestJSONIsWhatThereIs(t *testing.T) {
+func TestJSONExamplesAreReal(t *testing.T) {
 	used := make(map[string]int)
 	for _, page := range pages(t) {
 		for _, b := range pageBlocks(t, page) {

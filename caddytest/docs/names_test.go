@@ -116,7 +116,7 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 }
 
 // Targets of make, benchmarks, and flags of the programs in the checkout exist too.
-func TestWhatIsBuiltAndMeasuredExists(t *testing.T) {
+func TestTargetsAndBenchmarksExist(t *testing.T) {
 	makefile := readPage(t, "Makefile")
 	version := regexp.MustCompile(`github.com/caddyserver/caddy/v2 (v\S+)`).FindStringSubmatch(readPage(t, "go.mod"))[1]
 	for _, page := range pages(t) {

@@ -81,7 +81,7 @@ var sites = map[string][][]visit{
 	}},
 	"docs/secure.md#pages-of-another-origin": {{
 		{"the browser asks before", "OPTIONS https://example.com/cache/k" + fromPage + "\nAccess-Control-Request-Method: POST", 204, "Access-Control-Allow-Origin: https://app.example.com"},
-		{"what it learns", "OPTIONS https://example.com/cache/k" + fromPage, 204, "Access-Control-Allow-Headers: Authorization, Content-Type"},
+		{"the answer names the headers", "OPTIONS https://example.com/cache/k" + fromPage, 204, "Access-Control-Allow-Headers: Authorization, Content-Type"},
 		{"for a page from elsewhere", "OPTIONS https://example.com/cache/k" + fromElse, 401, ""},
 		{"without a password", "GET https://example.com/cache/k" + fromPage, 401, ""},
 		{"the page writes", "POST https://example.com/cache/k" + app + fromPage + form + "value=v", 201, "Access-Control-Allow-Origin: https://app.example.com"},
@@ -165,7 +165,7 @@ var cacheVisits = []visit{
 // besideApp are visits of a cache beside an application that does not run.
 var besideApp = slices.Concat(cacheVisits, []visit{
 	{"the application", "GET https://example.com/some/where", 502, ""},
-	{"what is nearly the cache", "GET https://example.com/cached", 502, ""},
+	{"a path that only begins like the cache", "GET https://example.com/cached", 502, ""},
 })
 
 var passwordVisits = []visit{

@@ -43,7 +43,7 @@ type scrape struct {
 var portMapping = regexp.MustCompile(`^\d+:(\d+)(/udp|/tcp)?$`)
 
 // YAML on the pages has only known names, and they fit together.
-func TestYAMLIsWhatItShouldBe(t *testing.T) {
+func TestYAMLHasKnownNamesThatFitTogether(t *testing.T) {
 	for _, page := range pages(t) {
 		for _, b := range pageBlocks(t, page) {
 			if b.language != "yaml" {

@@ -196,7 +196,7 @@ func TestUnderAnotherPolicyTheOrderIsKeptAndWhatWasRead(t *testing.T) {
 	}
 }
 
-func TestWhatHasNoRoomIsCounted(t *testing.T) {
+func TestEntriesWithoutRoomAreCounted(t *testing.T) {
 	// Keys have two bytes, and values the sizes below. The entries are evicted in this
 	// order.
 	old := memstore.New()

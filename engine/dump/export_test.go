@@ -78,7 +78,7 @@ func TestAnExportThatWasCutOffAnywhereIsContinued(t *testing.T) {
 	}
 }
 
-func TestWhatStaysDuringAnExportIsInItOnce(t *testing.T) {
+func TestAnExportHasEachRemainingEntryOnce(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		st := filled(t, 30, "rank")
 		stays := make(map[string]bool)

@@ -69,7 +69,7 @@ func wantOneLine(t *testing.T, logs *observer.ObservedLogs, cause store.Cause) {
 	}
 }
 
-func TestWhatIsWrongIsSaidOnceWithItsCauseAndAdvice(t *testing.T) {
+func TestEachFaultIsLoggedOnceWithCauseAndAdvice(t *testing.T) {
 	web := httptest.NewServer(http.NotFoundHandler())
 	defer web.Close()
 	for _, c := range []struct {

@@ -72,7 +72,7 @@ func TestADeletedKeyIsNoGhost(t *testing.T) {
 	}
 }
 
-func TestWhoBreaksGhostsOrShadowBreaksNothingElse(t *testing.T) {
+func TestBrokenGhostsOrShadowBreakNothingElse(t *testing.T) {
 	f := newFixture(t)
 	f.limits = store.Limits{MaxKeys: 5, Eviction: "adaptive"}
 	f.use("a", "b", "c", "d", "e", "f")
@@ -237,7 +237,7 @@ func TestASwitchThatIsRefusedLeavesAllAsItWas(t *testing.T) {
 	})
 }
 
-func TestWhatDisagreesIsRepairedDuringAConversion(t *testing.T) {
+func TestStructuresThatDisagreeAreRepairedDuringAConversion(t *testing.T) {
 	eachSwitch(t, func(f *fixture, _, to string) {
 		for _, harm := range []func(){
 			func() { f.do("ZPOPMIN", "{cache}:ranks", "20"); f.do("HDEL", "{cache}:meta", "k400") },

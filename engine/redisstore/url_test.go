@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestURLsOfWhichAPartWouldBeDroppedAreErrors(t *testing.T) {
+func TestURLsWithAnIgnoredPartAreErrors(t *testing.T) {
 	for _, c := range []struct{ url, want string }{
 		{"", "unknown scheme"},
 		{"secret", "unknown scheme"},

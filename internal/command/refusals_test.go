@@ -11,7 +11,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-func TestWhatCommandsRefuse(t *testing.T) {
+func TestCommandsRefuseMistakes(t *testing.T) {
 	server := redistest.Start(t)
 	n := openNamespace(t, server, "cache")
 	n.apply(hundred, createOf("k", "v", store.String, ""))
@@ -135,7 +135,7 @@ func TestWhatCommandsRefuse(t *testing.T) {
 	if got := n.entries(); len(got) != 1 {
 		t.Errorf("something was changed: %v", got)
 	}
-	t.Run("what is there of a file", func(t *testing.T) {
+	t.Run("--partial imports a cut file", func(t *testing.T) {
 		_, progress := succeed(t, "import", "--store", server.URL(), "--input", filepath.Join(dir, "cut"), "--partial")
 		if !strings.Contains(progress, "imported 1 of 1 entries: 1 restored") {
 			t.Error(progress)

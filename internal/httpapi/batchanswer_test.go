@@ -74,7 +74,7 @@ func rankOf(t *testing.T, h *redisproxy.Handler, key string) float64 {
 	return listed.Rank
 }
 
-func TestABatchReadAnswersWhatHasRoomAndSaysWhatHasNot(t *testing.T) {
+func TestABatchReadOmitsValuesWithoutRoomAndNamesThem(t *testing.T) {
 	for name, setting := range map[string]string{"from the store": "local_ttl 0", "from the local tier": "local_ttl 1h"} {
 		t.Run(name, func(t *testing.T) {
 			h := sitetest.Handler(t, "max_answer_bytes 35\n"+setting)
@@ -106,7 +106,7 @@ func TestABatchReadAnswersWhatHasRoomAndSaysWhatHasNot(t *testing.T) {
 	}
 }
 
-func TestWhatABatchReadOmitsIsNoUse(t *testing.T) {
+func TestAKeyThatABatchReadOmitsCountsNoUse(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		t.Run(method, func(t *testing.T) {
 			h := sitetest.Handler(t, "max_answer_bytes 35\nlocal_ttl 0")

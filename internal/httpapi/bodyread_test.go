@@ -11,7 +11,7 @@ import (
 
 func TestClientsAreToldApartByAddress(t *testing.T) {
 	for _, c := range []struct{ name, clientIP, remote, want string }{
-		{"what Caddy takes for the client's", "192.0.2.7", "198.51.100.1:5", "192.0.2.7"},
+		{"the address that Caddy takes for the client's", "192.0.2.7", "198.51.100.1:5", "192.0.2.7"},
 		{"the other end of the connection", "", "198.51.100.1:5", "198.51.100.1"},
 		{"an IPv6 network", "2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::"},
 		{"a zone", "", "[fe80::1%eth0]:5", "fe80::"},

@@ -7,7 +7,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/sitetest"
 )
 
-func TestWhatWouldMakeAnotherWriteIsRefused(t *testing.T) {
+func TestRequestsThatAskForAnotherWriteAreRefused(t *testing.T) {
 	bad := func(detail string) string { return sitetest.Problem(400, detail) }
 	part := func(name string) string {
 		return bad(name + " says that the body is only a part of the value, and values are stored as a whole; send the whole value in one request, without " + name)

@@ -48,7 +48,7 @@ var batchTests = []test{
 		}
 	}},
 
-	{"a batch may be as large as is allowed", func(f *fixture) {
+	{"a batch may have MaxBatch writes", func(f *fixture) {
 		a := f.apply(numbered("k", store.MaxBatch)...)
 		for i, res := range a.Results {
 			if res.Outcome != store.Created {
@@ -73,7 +73,7 @@ var batchTests = []test{
 		f.oneByOneAndInBatches(store.Limits{MaxKeys: 4, Eviction: f.limits.Eviction})
 	}},
 
-	{"rank, lru: so do they under a limit of bytes", func(f *fixture) {
+	{"rank, lru: the same is true under a limit of bytes", func(f *fixture) {
 		f.oneByOneAndInBatches(store.Limits{MaxKeys: 6, MaxBytes: 20, Eviction: f.limits.Eviction})
 	}},
 }

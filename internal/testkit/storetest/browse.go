@@ -11,7 +11,7 @@ import (
 )
 
 var browseTests = []test{
-	{"the size is what is stored and what limits it", func(f *fixture) {
+	{"the size has the stored keys and bytes and the limits", func(f *fixture) {
 		if got := f.size(); got != (store.Size{}) {
 			f.Errorf("before the first batch: %+v", got)
 		}
@@ -87,7 +87,7 @@ var browseTests = []test{
 		}
 	}},
 
-	{"rank: the age is how many insertions came since", func(f *fixture) {
+	{"rank: the age is the number of insertions since", func(f *fixture) {
 		f.setLimits(store.Limits{MaxKeys: 5, Eviction: f.limits.Eviction})
 		f.apply(create("old", "1"))
 		f.fetch("old")
@@ -161,7 +161,7 @@ var browseTests = []test{
 		f.wantKeys("listed", f.pages(700, store.Next, nil), f.order()...)
 	}},
 
-	{"what is no cursor is an error", func(f *fixture) {
+	{"a string that is no cursor is an error", func(f *fixture) {
 		f.apply(create("a", "1"))
 		for _, c := range []store.Cursor{"x", "!!", "MQ", "eCAx", "TmFOIDE", store.NewCursor(1, 2)[:3]} {
 			if _, err := f.Store.Page(f.ctx(), c, 1, store.Next); !errors.Is(err, store.ErrCursor) {
@@ -232,7 +232,7 @@ var browseTests = []test{
 		browse(f.ctx(), store.ErrClosed)
 	}},
 
-	{"a scan meets what stays while others come and go", func(f *fixture) {
+	{"a scan meets the entries that stay while others come and go", func(f *fixture) {
 		f.apply(numbered("stays", 900)...)
 		met := map[string]bool{}
 		step := 0

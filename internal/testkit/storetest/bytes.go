@@ -39,7 +39,7 @@ var byteTests = []test{
 		}
 	}},
 
-	{"rank, lru: a put never evicts itself, though it be the lowest", func(f *fixture) {
+	{"rank, lru: a put never evicts itself, even as the lowest", func(f *fixture) {
 		f.limitBytes(10)
 		f.apply(create("a", "1"), create("b", "1"), create("c", "1"), create("d", "1"))
 		f.fetch("b", "c", "d")
@@ -113,7 +113,7 @@ var byteTests = []test{
 		f.wantKeys("evicted for bytes", f.apply(create("e", "1234567")).Evicted, "b", "c", "d")
 	}},
 
-	{"no limit in bytes is none", func(f *fixture) {
+	{"without max_bytes there is no limit in bytes", func(f *fixture) {
 		f.setLimits(store.Limits{MaxKeys: 10, Eviction: f.limits.Eviction})
 		a := f.apply(create("a", strings.Repeat("x", 1<<20)), create("b", strings.Repeat("x", 1<<20)))
 		if len(a.Evicted) != 0 || a.Bytes != 2<<20+2 {

@@ -123,7 +123,7 @@ var lifeTests = []test{
 		}
 	}},
 
-	{"of many creates of one key one wins", func(f *fixture) {
+	{"one of many creates of one key wins", func(f *fixture) {
 		f.apply()
 		var mu sync.Mutex
 		outcomes := map[store.Outcome]int{}

@@ -58,7 +58,7 @@ var orderTests = []test{
 		}
 	}},
 
-	{"a fetch can tell of as many uses as it can have keys", func(f *fixture) {
+	{"a fetch may tell of MaxBatch uses", func(f *fixture) {
 		writes := numbered("k", store.MaxBatch)
 		f.apply(writes...)
 		var uses []store.Use

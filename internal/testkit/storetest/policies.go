@@ -11,7 +11,7 @@ import (
 // policyTests test the policies other than rank, and rules for all policies. orderTests
 // test rank.
 var policyTests = []test{
-	{"lru: what was created or fetched last stays, and a put counts nothing", func(f *fixture) {
+	{"lru: the entries created or fetched last stay, and a put counts nothing", func(f *fixture) {
 		f.setLimits(store.Limits{MaxKeys: 3, Eviction: store.LRU.Name})
 		f.apply(create("a", "1"), create("b", "1"), create("c", "1"))
 		f.fetch("a")
@@ -70,7 +70,7 @@ var policyTests = []test{
 		}
 	}},
 
-	{"adaptive: ghosts bring back what is asked for seldom, but again and again", func(f *fixture) {
+	{"adaptive: ghosts bring back keys that are asked for seldom, but again and again", func(f *fixture) {
 		f.setLimits(store.Limits{MaxKeys: 20, Eviction: store.Adaptive.Name})
 		old := keysOf(numbered("old", 20))
 		f.readThrough(old...)
@@ -104,7 +104,7 @@ var policyTests = []test{
 		}
 	}},
 
-	{"once all others were read, of new keys rank finds none again", func(f *fixture) {
+	{"once all entries were read, rank finds no new key again", func(f *fixture) {
 		// README.md and docs/eviction.md have the figure for rank.
 		const n = 1000
 		for policy, want := range map[string]int{store.Rank.Name: 0, store.LRU.Name: n - 1, store.Adaptive.Name: 9} {
@@ -126,7 +126,7 @@ var policyTests = []test{
 		}
 	}},
 
-	{"what was evicted without ever being fetched is counted, under every policy", func(f *fixture) {
+	{"evicted entries without a fetch are counted, under every policy", func(f *fixture) {
 		for _, policy := range store.Policies {
 			f.setLimits(store.Limits{MaxKeys: 10, Eviction: policy.Name})
 			f.empty()
@@ -151,7 +151,7 @@ var policyTests = []test{
 		}
 	}},
 
-	{"every policy keeps to the limits, though batches be large", func(f *fixture) {
+	{"every policy keeps to the limits, even with large batches", func(f *fixture) {
 		for _, policy := range store.Policies {
 			for _, most := range []int{1, 2, 33} {
 				f.setLimits(store.Limits{MaxKeys: most, Eviction: policy.Name})

@@ -50,7 +50,7 @@ var restoreTests = []test{
 		f.wantKeys("stored", f.order())
 	}},
 
-	{"whether a restored entry was read is known by its score, whatever the clock", func(f *fixture) {
+	{"the score of a restored entry tells whether it was read, at any clock", func(f *fixture) {
 		for _, policy := range store.Policies {
 			for _, others := range []int{0, 20} {
 				f.begin(policy, 50)
@@ -73,7 +73,7 @@ var restoreTests = []test{
 		}
 	}},
 
-	{"a score that nothing sorts by becomes one", func(f *fixture) {
+	{"a score that is no finite number becomes one", func(f *fixture) {
 		f.apply(restore("nan", "1", math.NaN()), restore("high", "2", math.Inf(1)), restore("low", "3", math.Inf(-1)))
 		f.wantKeys("order", f.order(), "low", "nan", "high")
 		f.fetch("nan", "high", "low")

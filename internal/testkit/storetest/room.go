@@ -9,7 +9,7 @@ import (
 )
 
 var roomTests = []test{
-	{"a fetch brings what has room, and counts nothing else as a use", func(f *fixture) {
+	{"a fetch brings the values that have room, and counts nothing else as a use", func(f *fixture) {
 		ten := strings.Repeat("v", 10)
 		for _, tt := range []struct {
 			room store.Room
@@ -55,7 +55,7 @@ var roomTests = []test{
 		}
 	}},
 
-	{"what has room is known of replaced and restored values too", func(f *fixture) {
+	{"replaced and restored values count with their own sizes", func(f *fixture) {
 		f.apply(create("a", "1"), create("b", "1"), restore("c", strings.Repeat("v", 100), 1))
 		f.apply(put("a", strings.Repeat("v", 50)))
 		room := store.Room{Enough: 60, Most: 60}

@@ -57,7 +57,7 @@ var switchTests = []test{
 		}
 	}},
 
-	{"what nobody had read is counted as such, also before it is converted", func(f *fixture) {
+	{"an entry without a fetch counts as unread, also before it is converted", func(f *fixture) {
 		const n = 500
 		for _, from := range store.Policies {
 			for _, to := range others(from) {
@@ -117,7 +117,7 @@ var switchTests = []test{
 		}
 	}},
 
-	{"what was read most under rank and adaptive in turns is what stays", func(f *fixture) {
+	{"the entries that are read most stay, under rank and adaptive in turns", func(f *fixture) {
 		const n, few = 600, 20
 		f.begin(store.Rank, n)
 		f.read(numbered("k", n), reads)
@@ -138,7 +138,7 @@ var switchTests = []test{
 		f.wantKeys("valued most", top, favourites...)
 	}},
 
-	{"under lru, what is read or created after a switch outlasts what is not", func(f *fixture) {
+	{"under lru, entries read or created after a switch outlast the others", func(f *fixture) {
 		const n = 500
 		for _, from := range others(store.LRU) {
 			f.begin(from, n)
