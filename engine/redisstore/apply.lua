@@ -13,7 +13,8 @@
 -- write: the reads below touch every key and so check its type, and the first
 -- write itself is tried.
 --
--- The files behind this one go on with it: room.lua, torn.lua, writes.lua, commit.lua.
+-- The files behind this one go on with it: handover.lua, room.lua, repair.lua, writes.lua,
+-- commit.lua. What few batches need is in a branch, where it costs the others nothing.
 
 local OPS, FIRST_KEY = 9, 10
 local MAX_EVICTIONS = 1000 -- of one batch, which holds up everyone else
@@ -109,40 +110,4 @@ end
 local function begin_shrinking()
   if grows then begin_growing() end
   if not writing then return try('ZREM', RANKS, '') end
-end
-
--- What was ordered by another policy is converted, a step with every batch.
-local order = order_of(policy_before, keys, clock, window, low, has_former)
-if sets_limits and policy_before.name ~= policy.name and not begin_growing() then
-  hand_over(order, policy)
-  redis.pcall('UNLINK', GHOSTS, SHADOW)
-end
-if order.conversion and not begin_growing() then convert(order) end
-
--- Values and meta are written at the end, all at once. Until then values and metas say
--- what has become of a key: its new value and meta, or that its value is false. gone are
--- keys to be removed before that. stored_metas are those of the writes' keys.
-local metas, values, gone = {}, {}, {}
-local function write_back()
-  if gone[1] then
-    redis.call('HDEL', VALUES, unpack(gone))
-    redis.call('HDEL', META, unpack(gone))
-  end
-  local new_values, new_metas, n = {}, {}, 0
-  for key, value in next, values do
-    if value then
-      new_values[n + 1], new_values[n + 2] = key, value
-      new_metas[n + 1], new_metas[n + 2] = key, metas[key]
-      n = n + 2
-    end
-  end
-  if n > 0 then
-    redis.call('HSET', VALUES, unpack(new_values))
-    redis.call('HSET', META, unpack(new_metas))
-  end
-  metas, values, gone = {}, {}, {}
-end
-local stored_metas = count > 0 and redis.call('HMGET', META, unpack(ARGV, FIRST_KEY, FIRST_KEY + count - 1)) or {}
-for i = 1, count do
-  if not stored_metas[i] and string.sub(ops, i, i) ~= 'd' then order.coming = order.coming + 1 end
 end

@@ -1,43 +1,85 @@
--- VALUES, META and RANKS name the same keys, unless somebody else wrote to
--- them or Redis evicted one of them. repair goes through all three, a bounded
--- step at a time, and makes them agree: a value without meta or rank gets one,
--- for the value is what counts; meta and ranks without a value go.
---
--- adopt(key, member) gives a value a place in the order, and new meta unless it has a
--- member by its meta. Returns how many disagreements were mended.
-local function repair(adopt)
-  local REPAIR_STEP = 200
-  local function has_value(key) return redis.call('HEXISTS', VALUES, key) == 1 end
+-- Where the three structures disagree, the order may name what is gone, or miss what is
+-- there. This step mends some of it, and what comes in between is written at once. The
+-- state then has an event that nobody hears of, so that a batch which fails half-way
+-- shows as a gap between events.
+local leaves_torn, mend
+if torn then
+  -- VALUES, META and RANKS name the same keys, unless somebody else wrote to
+  -- them or Redis evicted one of them. repair goes through all three, a bounded
+  -- step at a time, and makes them agree: a value without meta or rank gets one,
+  -- for the value is what counts; meta and ranks without a value go.
+  --
+  -- adopt(key, member) gives a value a place in the order, and new meta unless it has a
+  -- member by its meta. Returns how many disagreements were mended.
+  local function repair(adopt)
+    local REPAIR_STEP = 200
+    local function has_value(key) return redis.call('HEXISTS', VALUES, key) == 1 end
 
-  local parts = {
-    { field = 'repair_values', scan = 'HSCAN', from = VALUES, mend = function(key)
-      local m = member_of(redis.call('HGET', META, key), key)
-      if m and redis.call('ZSCORE', RANKS, m) then return 0 end
-      adopt(key, m)
-      return 1
-    end },
-    { field = 'repair_meta', scan = 'HSCAN', from = META, mend = function(key)
-      if has_value(key) then return 0 end
-      redis.call('HDEL', META, key)
-      return 1
-    end },
-    { field = 'repair_ranks', scan = 'ZSCAN', from = RANKS, mend = function(m)
-      local key = string.sub(m, layout.KeyAt)
-      if has_value(key) and member_of(redis.call('HGET', META, key), key) == m then return 0 end
-      redis.call('ZREM', RANKS, m)
-      return 1
-    end },
-  }
+    local parts = {
+      { field = 'repair_values', scan = 'HSCAN', from = VALUES, mend = function(key)
+        local m = member_of(redis.call('HGET', META, key), key)
+        if m and redis.call('ZSCORE', RANKS, m) then return 0 end
+        adopt(key, m)
+        return 1
+      end },
+      { field = 'repair_meta', scan = 'HSCAN', from = META, mend = function(key)
+        if has_value(key) then return 0 end
+        redis.call('HDEL', META, key)
+        return 1
+      end },
+      { field = 'repair_ranks', scan = 'ZSCAN', from = RANKS, mend = function(m)
+        local key = string.sub(m, layout.KeyAt)
+        if has_value(key) and member_of(redis.call('HGET', META, key), key) == m then return 0 end
+        redis.call('ZREM', RANKS, m)
+        return 1
+      end },
+    }
 
-  local mended = 0
-  for _, part in ipairs(parts) do
-    local cursor = redis.call('HGET', STATE, part.field) or '0'
-    local page = redis.pcall(part.scan, part.from, cursor, 'COUNT', REPAIR_STEP)
-    if page.err then page = redis.call(part.scan, part.from, 0, 'COUNT', REPAIR_STEP) end -- not one of ours
-    redis.call('HSET', STATE, part.field, page[1])
-    for i = 1, #page[2], 2 do
-      mended = mended + part.mend(page[2][i])
+    local mended = 0
+    for _, part in ipairs(parts) do
+      local cursor = redis.call('HGET', STATE, part.field) or '0'
+      local page = redis.pcall(part.scan, part.from, cursor, 'COUNT', REPAIR_STEP)
+      if page.err then page = redis.call(part.scan, part.from, 0, 'COUNT', REPAIR_STEP) end -- not one of ours
+      redis.call('HSET', STATE, part.field, page[1])
+      for i = 1, #page[2], 2 do
+        mended = mended + part.mend(page[2][i])
+      end
     end
+    return mended
   end
-  return mended
+
+  local marked = false
+  local function write_now()
+    if not marked and head and writing then
+      marked = true
+      redis.call('HSET', STATE, 'head', string.sub(head, 1, layout.EventAt - 1) .. struct.pack('>I6', number) .. TAG .. string.sub(head, layout.EpochAt))
+    end
+    write_back()
+    settle()
+  end
+  leaves_torn = function(spared)
+    write_now()
+    for _ = 1, store.TrimStep do
+      local m = redis.call('ZPOPMIN', RANKS)[1]
+      if not m then break end
+      local key = string.sub(m, layout.KeyAt)
+      if key ~= spared and redis.call('HEXISTS', VALUES, key) == 1 then return key end
+    end
+    local any = redis.call('HRANDFIELD', VALUES, 2)
+    return any[1] ~= spared and any[1] or any[2]
+  end
+  mend = function()
+    write_now()
+    mended = mended + repair(function(key, m)
+      local size = redis.call('HSTRLEN', VALUES, key)
+      largest = math.max(largest, size)
+      if not m then
+        number = number + 1
+        local insertion = struct.pack('>I6', number)
+        redis.call('HSET', META, key, struct.pack('>BI3', layout.Foreign, math.min(size, layout.MostSize)) .. insertion .. TAG)
+        m = insertion .. key
+      end
+      enter(key, m)
+    end)
+  end
 end

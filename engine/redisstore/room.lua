@@ -1,3 +1,31 @@
+-- Values and meta are written at the end, all at once. Until then values and metas say
+-- what has become of a key: its new value and meta, or that its value is false. gone are
+-- keys to be removed before that. stored_metas are those of the writes' keys.
+local metas, values, gone = {}, {}, {}
+local function write_back()
+  if gone[1] then
+    redis.call('HDEL', VALUES, unpack(gone))
+    redis.call('HDEL', META, unpack(gone))
+  end
+  local new_values, new_metas, n = {}, {}, 0
+  for key, value in next, values do
+    if value then
+      new_values[n + 1], new_values[n + 2] = key, value
+      new_metas[n + 1], new_metas[n + 2] = key, metas[key]
+      n = n + 2
+    end
+  end
+  if n > 0 then
+    redis.call('HSET', VALUES, unpack(new_values))
+    redis.call('HSET', META, unpack(new_metas))
+  end
+  metas, values, gone = {}, {}, {}
+end
+local stored_metas = count > 0 and redis.call('HMGET', META, unpack(ARGV, FIRST_KEY, FIRST_KEY + count - 1)) or {}
+for i = 1, count do
+  if not stored_metas[i] and string.sub(ops, i, i) ~= 'd' then order.coming = order.coming + 1 end
+end
+
 -- Unless a policy has leaves, the lowest entry leaves. RANKS is read and written once
 -- for many entries: queue is the next of it, with scores if it does not hold entries as
 -- low as a new one under counts; removed of them are gone, but still there. fresh are

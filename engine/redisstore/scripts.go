@@ -25,8 +25,8 @@ func newScripts(policies []store.Policy, fragment func(policy string) string) (f
 	entry, begin := luaFile("entry.lua"), begin(policies, fragment)
 	order := luaFile("convert.lua") + luaFile("order.lua")
 	fetch = script(entry, order, begin, luaFile("fetch.lua"))
-	apply = script(entry, order, luaFile("handover.lua"), begin, luaFile("repair.lua"), luaFile("conditions.lua"),
-		luaFile("apply.lua"), luaFile("room.lua"), luaFile("torn.lua"), luaFile("writes.lua"), luaFile("commit.lua"))
+	apply = script(entry, order, begin, luaFile("conditions.lua"), luaFile("apply.lua"), luaFile("handover.lua"),
+		luaFile("room.lua"), luaFile("repair.lua"), luaFile("writes.lua"), luaFile("commit.lua"))
 	browse = script(entry, order, luaFile("browse.lua"))
 	probe = script(entry, luaFile("probe.lua"))
 	return fetch, apply, browse, probe
