@@ -25,8 +25,8 @@ import "math"
 var Adaptive = Policy{Name: "adaptive", Scale: Worths, Window: true, Begin: func(o Ranking) Turn {
 	c := float64(max(o.Held(), 1))
 	return &adaptive{
-		Ranking: o,
-		State:   o.State(),
+		order:   o,
+		state:   o.State(),
 		half:    half * c,
 		grain:   max(1, math.Floor(c/grains)),
 		used:    make(map[string]float64),
@@ -50,8 +50,8 @@ const (
 )
 
 type adaptive struct {
-	Ranking
-	*State
+	order          Ranking
+	state          *State
 	half, grain    float64
 	created, moved bool // an entry was created; one was created, evicted or deleted
 	forgot         int  // deleted entries
@@ -67,8 +67,8 @@ func (t *adaptive) Enter(key string) float64 {
 		if !t.windowFull() {
 			break
 		}
-		oldest, _ := t.Lowest(math.Inf(-1))
-		t.Move(oldest.Key, t.ranked(oldest))
+		oldest, _ := t.order.Lowest(math.Inf(-1))
+		t.order.Move(oldest.Key, t.ranked(oldest))
 	}
 	t.created, t.moved = true, true
 	return t.use(key) + Apart - 0.5
@@ -92,17 +92,17 @@ func (t *adaptive) Fetch(key string, score float64, times int) float64 {
 }
 
 func (t *adaptive) Leaves() (Place, bool) {
-	lowest, rest := t.Lowest(Edge)
-	worth := Adaptive.Own(t.State, lowest.Score)
+	lowest, rest := t.order.Lowest(Edge)
+	worth := Adaptive.Own(t.state, lowest.Score)
 	victim, rank := lowest, worth
 	if !rest || t.windowFull() {
-		oldest, ok := t.Lowest(math.Inf(-1))
+		oldest, ok := t.order.Lowest(math.Inf(-1))
 		if !ok {
 			return Place{}, false
 		}
 		r := t.ranked(oldest)
 		if rest && worth+float64(margin*t.half) < r {
-			t.Move(oldest.Key, r)
+			t.order.Move(oldest.Key, r)
 		} else {
 			victim, rank = oldest, r
 		}
@@ -116,24 +116,24 @@ func (t *adaptive) Forget(key string) {
 	t.forgot++
 	delete(t.used, key)
 	delete(t.evicted, key)
-	t.Shadow().Drop(key)
-	t.Ghosts().Drop(key)
+	t.order.Shadow().Drop(key)
+	t.order.Ghosts().Drop(key)
 }
 
 func (t *adaptive) End() {
-	c := t.Held()
+	c := t.order.Held()
 	n := len(t.evicted)
 	out := n + t.forgot // one note for each entry that is gone
 	if t.moved {
-		t.Ghosts().Trim(c-n, slack+n+out) // first, so there are never more than c
-		set(t.Ghosts(), t.evicted)
+		t.order.Ghosts().Trim(c-n, slack+n+out) // first, so there are never more than c
+		set(t.order.Ghosts(), t.evicted)
 		if n > c {
-			t.Ghosts().Trim(c, slack+n+out)
+			t.order.Ghosts().Trim(c, slack+n+out)
 		}
 	}
-	added := set(t.Shadow(), t.used)
+	added := set(t.order.Shadow(), t.used)
 	if t.moved || added > 0 {
-		t.Shadow().Trim(c, slack+added+out)
+		t.order.Shadow().Trim(c, slack+added+out)
 	}
 	had := 0
 	if t.created {
@@ -157,31 +157,31 @@ func set(n Notes, numbers map[string]float64) (added int) {
 // judge resizes the window. Creates of keys that the shadow holds (regrets) widen it.
 // Fetches of keys that the shadow lacks (added) narrow it.
 func (t *adaptive) judge(regrets, added, c float64) {
-	w := t.Window + float64(step*regrets)
-	w -= float64(leak*added) * t.Window / c
+	w := t.state.Window + float64(step*regrets)
+	w -= float64(leak*added) * t.state.Window / c
 	w = min(max(w, 1, least*c), c)
-	t.Window = math.Floor(w*windowParts) / windowParts
+	t.state.Window = math.Floor(w*windowParts) / windowParts
 }
 
 // use counts a use of a key, and returns its time.
 func (t *adaptive) use(key string) float64 {
-	t.Clock++
-	t.used[key] = t.Clock - math.Mod(t.Clock, t.grain)
-	return t.Clock
+	t.state.Clock++
+	t.used[key] = t.state.Clock - math.Mod(t.state.Clock, t.grain)
+	return t.state.Clock
 }
 
 func (t *adaptive) windowFull() bool {
-	n := t.Apart()
-	return n > 0 && float64(n) >= math.Floor(t.Window)
+	n := t.order.Apart()
+	return n > 0 && float64(n) >= math.Floor(t.state.Window)
 }
 
 // ranked returns the score that an entry of the window would have in the rest of the
 // order.
 func (t *adaptive) ranked(p Place) float64 {
-	used := t.above(p.Score - Apart) // it may be there since before other policies
+	used := t.state.above(p.Score - Apart) // it may be there since before other policies
 	ghost, ok := t.evicted[p.Key]
 	if !ok {
-		ghost, ok = t.Ghosts().Get(p.Key)
+		ghost, ok = t.order.Ghosts().Get(p.Key)
 	}
 	if !ok {
 		return used
