@@ -9,9 +9,9 @@ import (
 // order sorts the items by score, then by age, and holds the state and the notes of the
 // policy. It implements store.Ranking.
 type order struct {
-	items map[string]*item // of the store; may have one that is not in the tree
-	tree  *btree.BTreeG[*item]
-	apart int // number of items in the tree with scores below store.Edge
+	items    map[string]*item // of the store; may have one that is not in the tree
+	tree     *btree.BTreeG[*item]
+	inWindow int // number of items in the tree with scores below store.Edge
 
 	state          store.State
 	ghosts, shadow *notes
@@ -36,14 +36,14 @@ func leavesBefore(a, b *item) bool {
 func (o *order) put(it *item) {
 	o.tree.Set(it)
 	if it.score < store.Edge {
-		o.apart++
+		o.inWindow++
 	}
 }
 
 func (o *order) take(it *item) {
 	o.tree.Delete(it)
 	if it.score < store.Edge {
-		o.apart--
+		o.inWindow--
 	}
 }
 
@@ -70,7 +70,7 @@ func (o *order) handOver(from, to store.Policy) {
 
 func (o *order) State() *store.State { return &o.state }
 func (o *order) Held() int           { return len(o.items) }
-func (o *order) Apart() int          { return o.apart }
+func (o *order) InWindow() int       { return o.inWindow }
 
 func (o *order) Lowest(from float64) (p store.Place, ok bool) {
 	o.tree.Ascend(&item{score: from}, func(it *item) bool {

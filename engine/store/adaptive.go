@@ -171,7 +171,7 @@ func (t *adaptive) use(key string) float64 {
 }
 
 func (t *adaptive) windowFull() bool {
-	n := t.order.Apart()
+	n := t.order.InWindow()
 	return n > 0 && float64(n) >= math.Floor(t.state.Window)
 }
 

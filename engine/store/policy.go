@@ -65,8 +65,8 @@ type Ranking interface {
 	State() *State
 	// Held is the number of entries.
 	Held() int
-	// Apart is the number of entries with scores below Edge.
-	Apart() int
+	// InWindow is the number of entries in the admission window: with scores below Edge.
+	InWindow() int
 	// Lowest returns the first entry with a score of from or above.
 	Lowest(from float64) (Place, bool)
 	// Highest returns the last entry with a score below the given one.

@@ -24,7 +24,7 @@ type row struct {
 func (o *order) State() *store.State { return &o.state }
 func (o *order) Held() int           { return len(o.rows) }
 
-func (o *order) Apart() (n int) {
+func (o *order) InWindow() (n int) {
 	for _, r := range o.rows {
 		if r.Score < store.Edge {
 			n++
