@@ -219,7 +219,7 @@ func (h *Handler) checkWithLines(lines map[string]caddyfile.Token) error {
 func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) error {
 	for _, s := range settings {
 		if s.name == name {
-			return s.kind.unmarshal(h, d)
+			return s.typ.unmarshal(h, d)
 		}
 	}
 	return d.Err(suggest.Unknown("subdirective", name, settingNames()))

@@ -45,14 +45,14 @@ func setLimit(limits *store.Limits, name, value string) error {
 	}
 	of := engine.Settings{Limits: *limits}
 	var err error
-	switch kind := settings[i].kind.(type) {
+	switch typ := settings[i].typ.(type) {
 	case countSetting:
-		err = set(kind.shared(&of), value, parseCount, kind.valid)
+		err = set(typ.shared(&of), value, parseCount, typ.valid)
 	case sizeSetting[int64]:
-		err = set(kind.shared(&of), value, parseSize, kind.valid)
+		err = set(typ.shared(&of), value, parseSize, typ.valid)
 	case textSetting:
-		*kind.shared(&of) = value
-		err = kind.validate(value)
+		*typ.shared(&of) = value
+		err = typ.validate(value)
 	default:
 		err = fmt.Errorf("%s is no limit", name)
 	}

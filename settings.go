@@ -35,7 +35,7 @@ const (
 // setting is a row of the table.
 type setting struct {
 	name string // in JSON and in a Caddyfile
-	kind kind
+	typ  settingType
 }
 
 // settings lists all settings of the directive, in the order of the fields of Handler.
@@ -191,7 +191,7 @@ func settingNames() []string {
 // resolve replaces the global placeholders in all settings that are strings.
 func (h *Handler) resolve(repl *caddy.Replacer) error {
 	for _, s := range settings {
-		if err := s.kind.resolve(h, repl); err != nil {
+		if err := s.typ.resolve(h, repl); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
@@ -200,14 +200,14 @@ func (h *Handler) resolve(repl *caddy.Replacer) error {
 
 func (h *Handler) setDefaults() {
 	for _, s := range settings {
-		s.kind.setDefault(h)
+		s.typ.setDefault(h)
 	}
 }
 
 // Validate checks all settings. Provision must have set the defaults.
 func (h *Handler) Validate() error {
 	for _, s := range settings {
-		if err := s.kind.check(h); err != nil {
+		if err := s.typ.check(h); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
@@ -218,8 +218,8 @@ func (h *Handler) Validate() error {
 func (h *Handler) sharedSettings() (running.SharedSettings, error) {
 	s := running.SharedSettings{Connection: h.connection(), Namespace: h.Namespace}
 	for _, row := range settings {
-		if value := row.kind.share(h, &s.Settings); value != nil {
-			_, isSecret := row.kind.(secretSetting)
+		if value := row.typ.share(h, &s.Settings); value != nil {
+			_, isSecret := row.typ.(secretSetting)
 			s.Named = append(s.Named, running.Setting{Name: row.name, Value: value, IsSecret: isSecret})
 		}
 	}
@@ -254,12 +254,13 @@ func (h *Handler) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if mistake, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("%s: it takes no %s; write %s", mistake.Field, mistake.Value, kindOf(mistake.Type))
+		return fmt.Errorf("%s: it takes no %s; write %s", mistake.Field, mistake.Value, howToWrite(mistake.Type))
 	}
 	return err
 }
 
-func kindOf(t reflect.Type) string {
+// howToWrite says how JSON writes a value of a type.
+func howToWrite(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Int, reflect.Int64:
 		return "a whole number without quotes; sizes are in bytes"
@@ -281,7 +282,7 @@ func checkDurationsIn(data []byte) error {
 	}
 	for _, s := range settings {
 		value, isThere := values[s.name]
-		if _, isDuration := s.kind.(durationSetting); !isThere || !isDuration {
+		if _, isDuration := s.typ.(durationSetting); !isThere || !isDuration {
 			continue
 		}
 		if json.Unmarshal(value, new(caddy.Duration)) != nil {

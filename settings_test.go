@@ -60,7 +60,7 @@ func TestEverySettingSetsItsField(t *testing.T) {
 			if d.Next(); d.Val() != s.name {
 				t.Fatal("testdata/all.Caddyfile does not have it")
 			}
-			if err := s.kind.unmarshal(&h, d); err != nil {
+			if err := s.typ.unmarshal(&h, d); err != nil {
 				t.Fatal(err)
 			}
 			var set []string
@@ -92,13 +92,13 @@ func TestSettingsOfTheEngine(t *testing.T) {
 			var one, other Handler
 			d := caddyfile.NewTestDispenser(lines[s.name])
 			d.Next()
-			if err := s.kind.unmarshal(&other, d); err != nil {
+			if err := s.typ.unmarshal(&other, d); err != nil {
 				t.Fatal(err)
 			}
 			one.setDefaults()
 			other.setDefaults()
 			var a, b engine.Settings
-			value, changed := s.kind.share(&one, &a), s.kind.share(&other, &b)
+			value, changed := s.typ.share(&one, &a), s.typ.share(&other, &b)
 
 			var differ []string
 			before := leaves(reflect.ValueOf(a), "")
@@ -107,7 +107,7 @@ func TestSettingsOfTheEngine(t *testing.T) {
 					differ = append(differ, name)
 				}
 			}
-			if _, isSecret := s.kind.(secretSetting); value == nil || isSecret {
+			if _, isSecret := s.typ.(secretSetting); value == nil || isSecret {
 				if len(differ) > 0 {
 					t.Errorf("it changes %v", differ)
 				}
@@ -238,7 +238,7 @@ func TestDocumentedLimitsAreTheLimits(t *testing.T) {
 	saysNotZero := regexp.MustCompile(`^(at least|more than 0|1 to)`)
 	for _, s := range settings {
 		says := limits[s.name]
-		switch s.kind.(type) {
+		switch s.typ.(type) {
 		case flagSetting:
 			if says != "flag" {
 				t.Errorf("%s: the page says %q of a flag", s.name, says)
@@ -246,7 +246,7 @@ func TestDocumentedLimitsAreTheLimits(t *testing.T) {
 		case countSetting, sizeSetting[int], sizeSetting[int64], durationSetting:
 			d := caddyfile.NewTestDispenser(s.name + " 0")
 			d.Next()
-			err := s.kind.unmarshal(new(Handler), d)
+			err := s.typ.unmarshal(new(Handler), d)
 			if saysNotZero.MatchString(says) != (err != nil) {
 				t.Errorf("%s: the page says %q, and 0 is answered with %v", s.name, says, err)
 			}

@@ -14,10 +14,10 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
 
-// kind reads and checks a setting. Its fields say where the setting stands in a
+// settingType reads and checks a setting. Its fields say where the setting stands in a
 // Handler (field) and, if it belongs to the engine, where it stands there (shared).
 // Errors of unmarshal name the setting; those of the other methods do not.
-type kind interface {
+type settingType interface {
 	// unmarshal reads a line of a Caddyfile. It checks a value without placeholders at
 	// once, so the error has the line.
 	unmarshal(h *Handler, d *caddyfile.Dispenser) error
