@@ -158,7 +158,7 @@ func TestLocalEntriesCanBeSeenAndDropped(t *testing.T) {
 	}
 }
 
-// A fetch that is on its way while its key is dropped must not bring it back.
+// A fetch must not bring back a key that is dropped while the fetch is on its way.
 func TestAFetchOnItsWayDoesNotOutliveADrop(t *testing.T) {
 	for name, drop := range map[string]func(e *engine.Engine){
 		"the key": func(e *engine.Engine) { e.DropLocal("a") },

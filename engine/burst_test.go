@@ -51,8 +51,8 @@ func TestABurstThatTakesLongerThanItsTimeIsNotTakenForAnOutage(t *testing.T) {
 	}
 }
 
-// A store may be so far away that an answer takes half of the time there is for
-// it, less a little. What comes at once is then sent at once.
+// An answer of a distant store may take almost half of its timeout. Requests that
+// arrive together are then sent together.
 func TestABurstOverAStoreThatIsFarAwayIsStoredInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const burst = 129 // one goes alone, the others fit into one batch

@@ -10,8 +10,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// change is what another process does: it writes to the store, and the event
-// of it, which the returned function delivers, comes when the test says so.
+// change writes to the store, as another process does. The returned function
+// delivers the event of the write.
 func change(t *testing.T, st *watched, o store.Observer, w store.Write) (deliver func()) {
 	t.Helper()
 	a, err := st.Store.Apply(context.Background(), store.Batch{Writes: []store.Write{w}})

@@ -10,8 +10,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// TestAnOrderIsConvertedAlsoWhereNobodyWrites, in small steps with pauses for
-// everybody else, and then there is peace.
+// TestAnOrderIsConvertedAlsoWhereNobodyWrites counts the steps of a conversion. They
+// are small, with pauses for other clients. After the last one, nothing is sent.
 func TestAnOrderIsConvertedAlsoWhereNobodyWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 1000

@@ -7,9 +7,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// TestTheChainOfEvents runs what a node learns, in order: events as they are
-// heard, answers as they come, pings as they are answered. A step that ends in
-// "!" must show that events were missed.
+// TestTheChainOfEvents replays events, answers and answered pings in the order in
+// which a node gets them. A step in missed must show that events were missed.
 func TestTheChainOfEvents(t *testing.T) {
 	type step struct {
 		what   string

@@ -30,10 +30,10 @@ func TestAnEventThatNeverCameIsNoticedByTheNextOne(t *testing.T) {
 	})
 }
 
-// The subscription stands and answers all pings, and says nothing of a write.
+// The subscription works and answers all pings, but one write has no event.
 func TestAMissingEventIsNoticedByTheNextAnswer(t *testing.T) {
 	for name, rights := range map[string][]any{
-		// Redis does not publish what a user without the channel writes.
+		// Redis publishes no event for a write of a user without rights to the channel.
 		"the event was refused": {"resetchannels", "+@all"},
 		// The last command of the script is refused, and with it the event.
 		"the script failed half-way": {"allchannels", "+@all", "-set"},

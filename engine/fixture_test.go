@@ -26,8 +26,8 @@ func settings() engine.Settings {
 	}
 }
 
-// open returns an engine that ends with the test. Under synctest it must be
-// closed by the test itself, inside of the bubble.
+// open returns an engine that ends with the test. Under synctest, the test itself must
+// close it inside the bubble.
 func open(t *testing.T, st store.Store, s engine.Settings) *engine.Engine {
 	t.Helper()
 	e := engine.New(st, s, engine.Options{})
@@ -50,7 +50,7 @@ func get(t *testing.T, e *engine.Engine, key string) engine.Answer {
 	return a
 }
 
-// value returns what a Get of key answers, or "absent".
+// value returns the value that a Get of key answers, or "absent".
 func value(t *testing.T, e *engine.Engine, key string) string {
 	t.Helper()
 	return read(get(t, e, key))
@@ -174,11 +174,11 @@ func (s *scripted) batchSizes() []int {
 	return sizes
 }
 
-// watched is a scripted store that others seem to write to.
+// watched is a scripted store with events, as if other nodes wrote to it.
 type watched struct {
 	*scripted
 	observers chan store.Observer
-	lastEvent store.Version // of what others wrote
+	lastEvent store.Version // of the last write by others
 }
 
 func newWatched() *watched {

@@ -13,7 +13,7 @@ import (
 // BenchmarkGetLocalHit reads keys that are in the local tier of a node that
 // shares its store with others.
 func BenchmarkGetLocalHit(b *testing.B) {
-	const keys = 1024 // a power of two, so that picking one costs nothing
+	const keys = 1024 // a power of two: picking one costs almost nothing
 	ctx := context.Background()
 	st := newWatched()
 	s := settings()

@@ -14,8 +14,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// distant is a store that is so far away, and that answers nothing before a
-// moment. Like the one in Redis, a call gives a try half of its time.
+// distant is a store whose answers take the time away, and that answers nothing before
+// until. As in redisstore, a try gets half of the time of its call.
 type distant struct {
 	*memstore.Store
 	away  time.Duration
@@ -48,8 +48,8 @@ func (d *distant) Fetch(ctx context.Context, keys []string, room store.Room, use
 	return d.Store.Fetch(ctx, keys, room, uses...)
 }
 
-// offer calls so often a second, for some seconds, and returns how each second
-// of calls went.
+// offer makes rate calls a second, for some seconds. It counts the results of the calls
+// of each second.
 func offer(seconds, rate int, call func(key string) error) []map[error]int {
 	went := make([]map[error]int, seconds)
 	for i := range went {
@@ -276,7 +276,7 @@ func TestAnEntryWithinItsLocalTTLAnswersWhileTheStoreFails(t *testing.T) {
 		go func() { o := <-st.observers; o.Subscribed(); o.Alive(time.Now()) }()
 		create(t, e, "k", "v")
 		value(t, e, "k")
-		time.Sleep(5 * time.Second) // the subscription is not known to stand any more
+		time.Sleep(5 * time.Second) // the subscription may be lost
 		st.set(func() { st.beforeFetch = func([]string) error { return store.ErrUnavailable } })
 		if a := get(t, e, "k"); !a.StaleIfError || read(a) != "v" {
 			t.Errorf("%+v", a)

@@ -13,12 +13,12 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// call is one call of an engine, from when to when, and what came of it.
+// call is one call of an engine, with its times and its result.
 type call struct {
 	client   int
 	op       store.Op // 0 for a read
 	key      string
-	value    string        // that it writes; no two calls write the same
+	value    string        // the value that it writes; no two calls write the same
 	match    store.Version // of IfMatch
 	from, to int64
 	result   store.Result

@@ -38,7 +38,7 @@ func TestKindOf(t *testing.T) {
 		{within(engine.ErrUnavailable, within(store.ErrUnavailable, context.DeadlineExceeded)), engine.KindTimeout},
 		{within(engine.ErrUnavailable, within(store.ErrUnavailable, os.ErrDeadlineExceeded)), engine.KindUnavailable},
 		{within(engine.ErrMayBeApplied, within(store.ErrFateUnknown, context.DeadlineExceeded)), engine.KindUnknown},
-		// A read changes nothing, whatever its store does not know.
+		// A read changes nothing, even if its fate is unknown.
 		{within(engine.ErrUnavailable, store.ErrFateUnknown), engine.KindUnavailable},
 	} {
 		if got := engine.KindOf(c.err); got != c.want || !slices.Contains(engine.Kinds, got) {

@@ -78,9 +78,9 @@ func linearRound(t *testing.T, seed uint64) {
 			}
 		})
 	}
-	// At first, nobody hears of the others' writes. In the middle, one engine is
-	// closed and opened again, one is cut off for longer than its calls wait,
-	// and Redis hangs for as long.
+	// At first, no engine gets the events of the others. In the middle, one engine is
+	// closed and opened again, another one is cut off for longer than its timeout, and
+	// Redis hangs for as long.
 	part := func(n int64) {
 		eventually(t, fmt.Sprintf("%d/4 of the calls are done", n), func() bool { return done.Load() >= n*clients*callsEach/4 })
 	}
@@ -139,8 +139,8 @@ func linearRound(t *testing.T, seed uint64) {
 	tell(t, calls, reported.list)
 }
 
-// carryOut calls e, and reports whether the call belongs to the history: one
-// that failed and changed nothing does not.
+// carryOut calls e, and reports whether the call belongs to the history. A call that
+// failed and changed nothing does not.
 func (c *call) carryOut(t *testing.T, e *engine.Engine, clock func() int64) bool {
 	ctx := context.Background()
 	var match store.VersionSet
@@ -174,7 +174,7 @@ func (c *call) carryOut(t *testing.T, e *engine.Engine, clock func() int64) bool
 	return false
 }
 
-// finalReads says what is there in the end.
+// finalReads reads each key at the end.
 func finalReads(t *testing.T, e *engine.Engine, keys int, clock func() int64) []*call {
 	t.Helper()
 	var calls []*call
@@ -188,7 +188,7 @@ func finalReads(t *testing.T, e *engine.Engine, keys int, clock func() int64) []
 	return calls
 }
 
-// tell logs what the round was made of, and fails it if it was of nothing.
+// tell logs the numbers of a round's calls, and fails a round that tested nothing.
 func tell(t *testing.T, calls []*call, reported []happening) {
 	t.Helper()
 	count := map[string]int{}

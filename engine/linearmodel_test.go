@@ -14,30 +14,29 @@ import (
 
 // The model of one key.
 //
-// Clients see a version with every entry and every change, and the number in
-// it is the place of that write in the store's own order. So the state of a
-// key is whether it is there, and the number of its last change; a step is a
-// change with its number, or the sight of a number or of absence.
+// Clients see a version with every entry and every change. Its number is the place of
+// that write in the store's own order. The state of a key in the model is whether it
+// exists, and the number of its last change. A step is a change with its number, or a
+// read that saw a number or an absent key.
 //
-// Evictions have no client. They are in the history as steps of their own,
-// one for each that the store reported, so that a key may vanish only where
-// the store said so. Such a step ends when the report was heard, which came
-// after the script, and begins when the last call began that has a number up
-// to the batch's: that call's write ran before or with it. Both bounds are
-// certain, so a correct store is never accused; and since the number must lie
-// between those of the changes around it, a wide interval hides nothing and
-// does not make the search explode.
+// Evictions have no client. Each eviction that the store reported is a step of its own,
+// and a key may vanish only at such a step. The step ends when the report arrived: the
+// report came after the script. It begins when the last call with a number up to the
+// batch's began: the write of that call ran before the eviction or with it. Both bounds
+// are certain, so the test never fails a correct store. The number must lie between
+// those of the changes around it. So a wide interval hides no error, and the search
+// stays short.
 //
-// A write of unknown fate left a report if it happened, and is one of the
-// store's steps then too; otherwise it is no step at all. unclaimed checks
-// that each report without an acknowledged write has such a write of its own:
-// a batch applied twice leaves one too many.
+// A write of unknown fate that was applied has a report, and is a step of the store too.
+// A write that was not applied is no step. unclaimed checks that each report without an
+// acknowledged write has its own write of unknown fate. A batch that was applied twice
+// has one report too many.
 type step struct {
 	key    string
-	what   string // of a change; "seen" or "absent" of a look
+	what   string // the change, or for a read "seen" or "absent"
 	number uint64
 	match  uint64 // the number that a conditional change must find
-	excl   uint64 // the number that a look that failed a condition cannot have seen
+	excl   uint64 // the number that a call with a failed condition cannot have seen
 	by     string
 }
 
@@ -87,8 +86,8 @@ var keyModel = porcupine.Model{
 	Hash: func(state any) uint64 { return state.(keyState).number },
 }
 
-// steps makes of calls and reports a history for the model. What cannot be
-// right in any order is an error at once.
+// steps makes a history for the model from calls and reports. It returns an error for
+// results that are wrong in every order.
 func steps(t *testing.T, calls []*call, reported []happening) []porcupine.Operation {
 	t.Helper()
 	byNumber := make(map[uint64]happening, len(reported))
@@ -150,9 +149,9 @@ func steps(t *testing.T, calls []*call, reported []happening) []porcupine.Operat
 
 var outcomeWords = map[store.Outcome]string{store.Created: "created", store.Replaced: "replaced", store.Deleted: "deleted"}
 
-// unclaimed finds, for the changes that were reported and not acknowledged,
-// the writes of unknown fate that they must come from, as far as somebody read
-// what they wrote. It returns the numbers that their conditions name.
+// unclaimed looks at the changes that were reported and not acknowledged. If a client
+// read the value of one, its write of unknown fate is known. unclaimed returns the
+// numbers in the conditions of these writes.
 func unclaimed(t *testing.T, calls []*call, reported []happening, writes map[uint64]*call) map[uint64]uint64 {
 	t.Helper()
 	unknown := map[string]*call{} // by value
@@ -200,8 +199,8 @@ func unclaimed(t *testing.T, calls []*call, reported []happening, writes map[uin
 			t.Errorf("%s changed more often than it was written: %+v", key, *ta)
 		}
 	}
-	// What was read must have been written, once, and not by a call that was
-	// told that it changed nothing.
+	// Each value that was read must have been written once, and not by a call with the
+	// answer that it changed nothing.
 	matches := map[uint64]uint64{}
 	versions := map[string]store.Version{}
 	for _, c := range calls {

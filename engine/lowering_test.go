@@ -92,8 +92,8 @@ func TestALoweredCapacityIsWorkedOffInSmallStepsUnderLoadAndTheLowestRanksGo(t *
 
 func ranked(i int) string { return fmt.Sprintf("ranked-%04d", i) }
 
-// fill creates many entries, a few of them, spread among the others, of a
-// higher rank.
+// fill creates many entries. A few of them, spread among the others, have a higher
+// rank.
 func fill(t *testing.T, st *redisstore.Store, many, few int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

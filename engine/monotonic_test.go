@@ -15,16 +15,16 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// Node a counts up under a few keys, and many read them on node b, locally and
-// past the local tier, while b's subscription is held up, cut, and cut off
-// without a word. What one reader got, all later ones get, or something newer;
-// and whenever the subscription is back, what was acknowledged before it was.
+// Node a counts up the values of a few keys. Many readers on node b read them, with and
+// without the local tier, while the subscription of b is delayed, closed, and frozen. No
+// read may return an older value than an earlier read. Once the subscription is back, no
+// read may return an older value than those acknowledged before.
 func TestANodeNeverServesAnOldValueAfterANewOneWhateverBecomesOfItsSubscription(t *testing.T) {
 	t.Parallel()
 	rounds(t, func(t *testing.T, seed uint64) {
 		const keys, readers = 3, 8
 		server := redistest.Start(t)
-		s := patient() // only events and subscriptions drop
+		s := patient() // only events and new subscriptions drop entries
 		a, _ := node(t, server, s)
 		b, proxy, logs := proxied(t, server, s)
 
@@ -76,7 +76,7 @@ func TestANodeNeverServesAnOldValueAfterANewOneWhateverBecomesOfItsSubscription(
 			// Nobody reads this key until the subscription is back.
 			put(t, a, "quiet", "old")
 			eventually(t, "node b has it", func() bool { return value(t, b, "quiet") == "old" })
-			// No new subscription comes about before Thaw.
+			// No new subscription starts before Thaw.
 			proxy.FreezeSubscriptions()
 			fault()
 			put(t, a, "quiet", "new")
@@ -105,8 +105,8 @@ func TestANodeNeverServesAnOldValueAfterANewOneWhateverBecomesOfItsSubscription(
 	})
 }
 
-// jitter delays one exchange in four, half of them before the server and half
-// after it, so that they overtake each other.
+// jitter delays one exchange in four, half of them before the server and half after
+// it. Exchanges then overtake each other.
 func jitter(seed uint64, most time.Duration) func() faultproxy.Fault {
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -22,9 +22,8 @@ import (
 // patience bounds waiting for what must happen; a machine may be busy.
 const patience = 2 * time.Minute
 
-// patient gives calls more time than a busy machine needs, and keeps local
-// entries for as long as a test takes, also where a subscription is proven alive
-// too late.
+// patient gives calls more time than a busy machine needs. It keeps local entries longer
+// than any test runs, even if a ping is answered late.
 func patient() engine.Settings {
 	s := settings()
 	s.Timeout, s.DrainTimeout = patience, patience
@@ -33,7 +32,7 @@ func patient() engine.Settings {
 	return s
 }
 
-// node is an engine of its own on a Redis that others use too.
+// node returns an engine on a Redis that other engines use too.
 func node(t *testing.T, server *redistest.Server, s engine.Settings) (*engine.Engine, *observer.ObservedLogs) {
 	t.Helper()
 	target, err := redisstore.Parse(server.URL())
@@ -66,8 +65,8 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// subscriptions returns how often a node lost its subscription and had it back.
-// On a busy machine it may lose it for no other reason.
+// subscriptions returns how often a node lost its subscription and got it back. On a
+// busy machine it may lose a subscription without a fault.
 func subscriptions(logs *observer.ObservedLogs) (lost, back int) {
 	return logs.FilterMessageSnippet("no subscription").Len(), logs.FilterMessageSnippet("events is back").Len()
 }
@@ -224,7 +223,7 @@ func TestALocalTierForgetsWhatAFlushTook(t *testing.T) {
 	create(t, e, "l", "v")
 	value(t, e, "k")
 	server.Client().FlushAll(context.Background())
-	value(t, e, "l") // any answer of the store tells
+	value(t, e, "l") // any answer of the store shows it
 	if got := value(t, e, "k"); got != "absent" {
 		t.Fatalf("got %q", got)
 	}
@@ -262,8 +261,8 @@ func TestANodesOwnReloadIsNotTakenForAnotherNodes(t *testing.T) {
 	}
 }
 
-// After a failover a name leads to another server, and the old one, now a
-// replica, keeps its connections.
+// After a failover, a name leads to another server. The old server is now a replica,
+// and keeps its connections.
 func TestAReadOnlyServerIsLeftForTheOneThatTheNameLeadsToNow(t *testing.T) {
 	before, after := redistest.Start(t), redistest.Start(t)
 	var leads atomic.Pointer[string]
@@ -284,7 +283,7 @@ func TestAReadOnlyServerIsLeftForTheOneThatTheNameLeadsToNow(t *testing.T) {
 	}
 }
 
-// forward passes new connections on to where leads says.
+// forward passes new connections on to the address in leads.
 func forward(t *testing.T, leads *atomic.Pointer[string]) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// What Redis holds after each fault is checked in redisstore; here it is what
-// the engine's callers are told.
+// Tests in redisstore check the data in Redis after each fault. These tests check the
+// answers to the callers of the engine.
 func TestAFaultOnTheWayIsNothingThatACallerNotices(t *testing.T) {
 	for name, ending := range map[string]faultproxy.Ending{
 		"a lost reply": faultproxy.Lose, "a reset in mid-reply": faultproxy.Cut, "a refused command": faultproxy.Refuse,

@@ -58,7 +58,7 @@ func TestThroughAnOutageLocalAnswersGoOnAndTheRestFailsInTimeAndRecovers(t *test
 
 			s.Timeout = 2 * time.Second
 			e.Configure(s)
-			// Limits of unknown fate would take the local tier along.
+			// Limits of unknown fate would also drop the local tier.
 			eventually(t, "the limits are set", func() bool {
 				_, err := e.Put(context.Background(), "other", text("v"), "", "")
 				return err == nil
@@ -121,7 +121,7 @@ func atOnce(t *testing.T, e *engine.Engine) {
 	})
 }
 
-// recovers waits until writes and reads are answered again, by themselves.
+// recovers waits until writes and reads are answered again.
 func recovers(t *testing.T, e *engine.Engine, logs *observer.ObservedLogs) {
 	t.Helper()
 	eventually(t, "writes are answered", func() bool {
@@ -185,7 +185,7 @@ func TestAnExpiredEntryAnswersWhileRedisFailsIfSettingsAllow(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the store answers again", func() bool {
-		// Once the subscription is back, no old entry is left to answer.
+		// Once the subscription is back, no old entry answers.
 		a, err := e.Get(context.Background(), "k", engine.Read{})
 		return err == nil && !a.StaleIfError && read(a) == "v"
 	})

@@ -15,8 +15,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// In each round, five times as many writes come as the queue takes, while a batch
-// is on its way: so that it is an overload on a machine of any speed.
+// In each round, a batch is held back while five times as many writes arrive as the
+// queue takes. That is an overload on a machine of any speed.
 func TestUnderFiveTimesTheLoadAcceptedWritesAreStoredAndTheRestIsRefused(t *testing.T) {
 	const (
 		queue   = 64 // as many as one batch takes

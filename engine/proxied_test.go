@@ -22,7 +22,7 @@ func proxied(t *testing.T, server *redistest.Server, s engine.Settings) (*engine
 	return e, p, logs
 }
 
-// nodeAt is a node that reaches Redis under url.
+// nodeAt returns a node that reaches Redis at url.
 func nodeAt(t *testing.T, url string, s engine.Settings) (*engine.Engine, *observer.ObservedLogs) {
 	t.Helper()
 	st, logger, logs := redisAt(t, url)
@@ -46,7 +46,7 @@ func redisAt(t *testing.T, url string) (*redisstore.Store, *zap.Logger, *observe
 	return redisstore.New(redisstore.Config{Target: target, Namespace: "cache", Logger: logger}), logger, logs
 }
 
-// fresh is what a no-cache Get answers, or "absent".
+// fresh returns the value that a no-cache Get answers, or "absent".
 func fresh(t *testing.T, e *engine.Engine, key string) string {
 	t.Helper()
 	a, err := e.Get(context.Background(), key, engine.Read{NoCache: true})

@@ -106,7 +106,7 @@ func TestNoCacheReadDoesNotJoinAFetchThatWasSent(t *testing.T) {
 		go func() { first <- value(t, e, "k") }()
 		synctest.Wait()
 		st.set(func() { st.afterFetch = nil })
-		// Somebody else replaces it, which this engine is not told.
+		// Another process replaces it, and this engine gets no event.
 		if _, err := st.Store.Apply(context.Background(), store.Batch{Writes: []store.Write{{Op: store.Put, Key: "k", Value: text("new")}}}); err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +118,7 @@ func TestNoCacheReadDoesNotJoinAFetchThatWasSent(t *testing.T) {
 		if got := <-first; got != "old" {
 			t.Errorf("first read: %q", got)
 		}
-		// What the slow fetch brought must not replace what came later.
+		// The result of the slow fetch must not replace the later one.
 		if got := value(t, e, "k"); got != "new" {
 			t.Errorf("read afterwards: %q", got)
 		}

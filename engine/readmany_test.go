@@ -34,9 +34,9 @@ func TestOneCallForManyKeysIsOneFetch(t *testing.T) {
 	}
 }
 
-// TestOfManyHalfGoesIntoTheNextCall is of reads and of writes: the store is to
-// have work while the answers of a call go out.
-func TestOfManyHalfGoesIntoTheNextCall(t *testing.T) {
+// TestHalfOfManyRequestsGoIntoTheNextCall has reads and writes. The store should work
+// while the answers of a call go out.
+func TestHalfOfManyRequestsGoIntoTheNextCall(t *testing.T) {
 	const many = 60
 	synctest.Test(t, func(t *testing.T) {
 		st := newScripted()

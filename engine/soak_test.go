@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// soak returns for how long the tests that use chance shall go on: as SOAK
-// says (a duration such as 10m), otherwise a usual run is short.
+// soak returns how long the tests that use chance go on: the duration in SOAK, such as
+// 10m, or else a short time.
 func soak(t *testing.T, usual time.Duration) time.Duration {
 	t.Helper()
 	s := os.Getenv("SOAK")

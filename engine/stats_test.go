@@ -195,7 +195,7 @@ func TestStatsOfTheSubscription(t *testing.T) {
 	}
 }
 
-// TestStatsHaveEmptyListsInJSON: a reader of the JSON need not expect null.
+// TestStatsHaveEmptyListsInJSON checks that readers of the JSON need not expect null.
 func TestStatsHaveEmptyListsInJSON(t *testing.T) {
 	b, err := json.Marshal(open(t, newScripted(), patient()).Stats())
 	if err != nil || strings.Contains(string(b), "null") {

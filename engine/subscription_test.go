@@ -64,8 +64,7 @@ func TestASubscriptionThatWasCutComesBack(t *testing.T) {
 	}
 }
 
-// A server that accepts and then says nothing, as one does that is reached
-// through TLS on one side only.
+// A server accepts connections and then sends nothing, as with TLS on one side only.
 func TestCloseDoesNotWaitForAHandshake(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")

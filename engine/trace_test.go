@@ -122,7 +122,7 @@ func TestRequestsThatShareABatchAreLinkedToIt(t *testing.T) {
 			return func(ctx context.Context) { _, _ = e.Create(ctx, key, text("v"), "", "") }
 		}
 		later("first GET", read)
-		go read(context.Background()) // which nobody traces
+		go read(context.Background()) // this read is not traced
 		later("second GET", read)
 		later("POST a", write("a"))
 		later("POST b", write("b"))

@@ -37,7 +37,7 @@ func held(t *testing.T, s engine.Settings, test func(t *testing.T, e *engine.Eng
 	})
 }
 
-// answer is what came of a write in a goroutine of its own.
+// answer is the result of a write in a goroutine of its own.
 type answer struct {
 	result store.Result
 	err    error
@@ -152,7 +152,7 @@ func TestTheMemoryOfConditionsAndContentTypesCountsAgainstTheQueue(t *testing.T)
 		if s := e.Stats(); s.QueueBytes != 0 {
 			t.Errorf("%d bytes wait", s.QueueBytes)
 		}
-		// Alone, the largest key and value are taken with all that they have.
+		// An empty queue takes even the largest key and value, with all their conditions.
 		long.Data = make([]byte, 99)
 		if r, err := e.Create(context.Background(), "k", long, "", versions); err != nil || r.Outcome != store.Created {
 			t.Errorf("%+v, %v", r, err)
@@ -270,7 +270,7 @@ func TestCloseEndsByTheDrainTimeout(t *testing.T) {
 		s := settings()
 		s.DrainTimeout = 100 * time.Millisecond
 		e := engine.New(st, s, engine.Options{})
-		create(t, e, "first", "v") // with which the limits went
+		create(t, e, "first", "v") // the limits are sent with it
 		hold := make(chan struct{})
 		st.set(func() {
 			st.beforeApply = func(store.Batch) error {

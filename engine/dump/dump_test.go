@@ -55,7 +55,7 @@ func fetch(t testing.TB, st store.Store, key string) {
 	}
 }
 
-// export exports all of st, or what is missing from what had been exported.
+// export exports all of st, or the rest after the part that was exported before.
 func export(t testing.TB, st dump.Source, had []byte) ([]byte, error) {
 	t.Helper()
 	x := &dump.Export{Source: st, Namespace: "n"}
@@ -84,7 +84,7 @@ func open(t testing.TB, exported []byte) *dump.File {
 	return f
 }
 
-// restored returns a new store with what was exported.
+// restored returns a new store with the exported entries.
 func restored(t testing.TB, exported []byte) *memstore.Store {
 	t.Helper()
 	st := memstore.New()
@@ -131,7 +131,7 @@ func goesOn(t *testing.T, eviction string) {
 			r.Fatalf("got %v\nwant %v", got, want)
 		}
 		if eviction == "adaptive" {
-			return // what it learned is not in the file
+			return // the file does not have the state that it learned
 		}
 		for range rapid.IntRange(0, 40).Draw(r, "steps") {
 			k, isRead := key.Draw(r, "k"), rapid.Bool().Draw(r, "read")
@@ -175,7 +175,7 @@ func TestUnderAnotherPolicyTheOrderIsKeptAndWhatWasRead(t *testing.T) {
 					}
 					return names
 				}
-				// Counts have no order for times but whether there was a use.
+				// Of times, Counts keep only whether there was a use, not their order.
 				if got, want := names(st), names(old); to.Scale != store.Counts && !slices.Equal(got, want) {
 					t.Errorf("got %v, want %v", got, want)
 				}

@@ -28,8 +28,8 @@ func (m *moving) Page(ctx context.Context, after store.Cursor, n int, o store.Or
 	return m.Store.Page(ctx, after, min(n, 5), o)
 }
 
-// replaced is a store that is emptied and filled anew: another one answers from
-// a call on. Each has the epoch of its own that a Redis would have.
+// replaced is a store that is emptied and filled anew: from one call on, another
+// store answers. Each has its own epoch, as in Redis.
 type replaced struct {
 	stores [2]*memstore.Store
 	from   string // the call
@@ -144,8 +144,8 @@ func TestAnExportOfAnotherStoreIsNotContinued(t *testing.T) {
 	}
 }
 
-// A file of somebody else must not pass for the beginning of an export, because the
-// export would replace it.
+// A file that is no export must not count as the beginning of one: the export would
+// overwrite it.
 func TestAnExportIsNotContinuedInAFileThatIsNone(t *testing.T) {
 	for name, c := range map[string]struct{ had, want string }{
 		"notes":           {"milk, eggs", `the file is not an export: expected {"redis_proxy_export":`},

@@ -38,7 +38,7 @@ func TestScoresOfEachPolicyBecomeThoseOfAnyOther(t *testing.T) {
 					if got > s.Clock && to.Scale == Times {
 						t.Errorf("%v became %v, which is later than now", score, got)
 					}
-					// Counts have no order for times, but whether there was a use.
+					// Of times, Counts keep only whether there was a use, not their order.
 					if got < last && !(from.Scale != Counts && to.Scale == Counts && fraction(score) != 0) {
 						t.Errorf("%v became %v, below the one before it", score, got)
 					}
