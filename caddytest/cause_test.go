@@ -29,7 +29,7 @@ func TestEachCauseIsToldToClientsAndHealthChecks(t *testing.T) {
 		{name: "an unknown policy", spoil: []any{"HSET", "{cache}:state", "eviction", "of-tomorrow"}, cause: "unknown_eviction", detail: "eviction policy that this one does not know"},
 		{name: "another layout", spoil: []any{"HSET", "{cache}:state", "layout", "99"}, cause: "unknown_layout", detail: "in another layout"},
 		{name: "a read that is forbidden", spoil: []any{"ACL", "SETUSER", "default", "-hmget"}, cause: "permission", detail: "lacks a right"},
-		{name: "a write that is forbidden", spoil: []any{"ACL", "SETUSER", "default", "-zpopmin"}, cause: "permission", detail: "lacks a right", reads: true},
+		{name: "a write that is forbidden", spoil: []any{"ACL", "SETUSER", "default", "-set"}, cause: "permission", detail: "lacks a right", reads: true},
 		{name: "a full Redis", spoil: []any{"CONFIG", "SET", "maxmemory", "1"}, cause: "full", detail: "the store is full, nothing was changed", reads: true},
 		{name: "a replica", spoil: []any{"REPLICAOF", "127.0.0.1", "1"}, cause: "read_only", detail: "the store is read-only, nothing was changed", reads: true},
 		{name: "too few replicas", spoil: []any{"CONFIG", "SET", "min-replicas-to-write", "1"}, cause: "too_few_replicas", detail: "too few replicas, nothing was changed", reads: true},
