@@ -46,7 +46,7 @@ func (s *Store) Page(ctx context.Context, after store.Cursor, n int, order store
 	last := place
 	list := func(it *item) bool {
 		switch {
-		case after != "" && !leavesBefore(it, place) && !leavesBefore(place, it):
+		case after != "" && !evictedBefore(it, place) && !evictedBefore(place, it):
 			return true // the place itself
 		case len(page.Entries) == n:
 			page.Next = store.NewCursor(last.score, last.insertion)

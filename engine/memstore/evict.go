@@ -65,7 +65,7 @@ func (b *batch) makeRoom(keys int, bytes int64) {
 
 // evict evicts one entry; false if there is none.
 func (b *batch) evict() bool {
-	victim, ok := b.turn.Leaves()
+	victim, ok := b.turn.Victim()
 	if !ok {
 		return false
 	}

@@ -20,13 +20,13 @@ type order struct {
 func newOrder(items map[string]*item) *order {
 	return &order{
 		items:  items,
-		tree:   btree.NewBTreeGOptions(leavesBefore, btree.Options{NoLocks: true}),
+		tree:   btree.NewBTreeGOptions(evictedBefore, btree.Options{NoLocks: true}),
 		ghosts: newNotes(),
 		shadow: newNotes(),
 	}
 }
 
-func leavesBefore(a, b *item) bool {
+func evictedBefore(a, b *item) bool {
 	if a.score != b.score {
 		return a.score < b.score
 	}

@@ -1,25 +1,27 @@
--- The order of the entries, as the scripts know it. begin, which scripts.go makes of the
--- files in policy/, opens the policy on an order, for a batch or, if the order says
--- fetching, a fetch. It returns
---   enter(key, member): the score of an entry that is about to be created; nil if
---     the policy puts it into RANKS itself
---   fetch(score, member, times): the new score of an entry that was fetched, or
---     used so often by others; the score it has is of the policy's own making
--- and, if it needs them,
---   leaves(): takes an entry out of RANKS; returns its key and score, and its meta
---     if that was read anyway. Without it, the lowest leaves. order.coming is about how many will have to.
---   settle(): others are about to read or to change RANKS.
---   forget(key): a key was deleted.
---   finish(): brings RANKS, and clock and window of the order, up to date;
---     order.keys are those of the end by then.
+-- The order of the entries, as the scripts know it. scripts.go makes begin of the files in
+-- policy/. It opens the policy on an order, for a fetch if order.fetching is set, and
+-- otherwise for a batch. It returns
+--   enter(key, member): the score of an entry that is about to be created. nil says that
+--     the policy has put the entry into RANKS itself.
+--   fetch(score, member, times): the new score of an entry that was used so many times.
+--     The score that it has is one of this policy.
+-- and, if the policy needs them,
+--   victim(): takes the entry that is evicted next out of RANKS. It returns key and
+--     score, and meta if it was read anyway. Without victim, the entry with the lowest
+--     score is evicted. order.coming estimates how many evictions will follow.
+--   settle(): writes what the policy holds back, before another part of the script uses
+--     RANKS.
+--   forget(key): notes that a key was deleted.
+--   finish(): writes everything to RANKS, and sets clock and window of the order.
+--     order.keys is the number of entries by then.
 
 local function is_finite(n) return n and n - n == 0 end
 
 -- An order is { policy, keys, clock, window, low, coming, conversion }. conversion is nil
--- unless scores of former policies are left. Where somebody else wrote a clock, or it is
--- lost, it is what the order shows: that of counts stands still, others have just moved.
+-- unless scores of former policies are left. A clock that is lost, or that another program
+-- spoiled, is derived from the scores: the lowest one if the policy counts, since its
+-- clock stands still, and the highest one otherwise.
 local function order_of(policy, keys, clock, window, low, has_former)
-  local function is_finite(n) return n and n - n == 0 end
   if not is_finite(clock) then
     local at = policy.scale == store.Counts and 0 or -1
     local score = tonumber(redis.call('ZRANGE', RANKS, at, at, 'WITHSCORES')[2] or 0)
@@ -32,19 +34,19 @@ local function order_of(policy, keys, clock, window, low, has_former)
   }
 end
 
--- own is the score of the policy's own making for an entry that has score.
+-- own returns what a score of an entry is worth to the policy in force.
 local function own(order, score)
   if order.conversion then return order.conversion.own(order, score) end
   return score
 end
 
--- unread_score tells whether an entry that has score was never fetched.
+-- unread_score reports whether an entry with this score was never fetched.
 local function unread_score(order, score)
   if order.conversion then return order.conversion.is_unread(order, score) end
   return is_unread(order.policy, order.clock, score)
 end
 
--- above keeps a score of the policy's own making apart from those that are left.
+-- above keeps a score of the policy in force apart from those of former policies.
 local function above(order, score)
   local base = order.conversion and order.conversion.base
   if base and score < base then return base + score % 1 end

@@ -2,7 +2,7 @@
 -- there. This step mends some of it, and what comes in between is written at once. The
 -- state then has an event that nobody hears of, so that a batch which fails half-way
 -- shows as a gap between events.
-local leaves_torn, mend
+local victim_torn, mend
 if torn then
   -- VALUES, META and RANKS name the same keys, unless somebody else wrote to
   -- them or Redis evicted one of them. repair goes through all three, a bounded
@@ -57,7 +57,7 @@ if torn then
     write_back()
     settle()
   end
-  leaves_torn = function(spared)
+  victim_torn = function(spared)
     write_now()
     for _ = 1, store.TrimStep do
       local m = redis.call('ZPOPMIN', RANKS)[1]

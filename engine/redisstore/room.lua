@@ -26,7 +26,7 @@ for i = 1, count do
   if not stored_metas[i] and string.sub(ops, i, i) ~= 'd' then order.coming = order.coming + 1 end
 end
 
--- Unless a policy has leaves, the lowest entry leaves. RANKS is read and written once
+-- Unless a policy has victim, the entry with the lowest score is evicted. RANKS is read and written once
 -- for many entries: queue is the next of it, with scores if it does not hold entries as
 -- low as a new one under counts; removed of them are gone, but still there. fresh are
 -- new entries in their order, as scores and members, which are not there yet.

@@ -90,9 +90,9 @@ for i = (too_many or torn) and 0 or 1, count do
     end
     local victim, score, stored_meta
     if torn then
-      victim = leaves_torn(key)
-    elseif turn.leaves then
-      victim, score, stored_meta = turn.leaves()
+      victim = victim_torn(key)
+    elseif turn.victim then
+      victim, score, stored_meta = turn.victim()
     else
       local newest = fresh_scores[first_fresh]
       if not queue[at] and not (only_fetched and newest == order.clock and is_counts) then read_on() end

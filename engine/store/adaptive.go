@@ -91,7 +91,7 @@ func (t *adaptive) Fetch(key string, score float64, times int) float64 {
 	}
 }
 
-func (t *adaptive) Leaves() (Place, bool) {
+func (t *adaptive) Victim() (Place, bool) {
 	lowest, rest := t.order.Lowest(Edge)
 	worth := Adaptive.Own(t.state, lowest.Score)
 	victim, rank := lowest, worth

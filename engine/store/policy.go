@@ -16,8 +16,8 @@ import (
 //
 //   - enter and fetch are as in Turn, but enter may also insert the entry itself, and
 //     then returns nil.
-//   - leaves also takes the entry out of the order; in Go, the store does this. Without
-//     leaves, the entry with the lowest score is evicted.
+//   - victim also takes the entry out of the order; in Go, the store does this. Without
+//     victim, the entry with the lowest score is evicted.
 //   - settle brings the order in Redis up to date before another part of the script uses
 //     it. A policy that keeps changes back needs it.
 //   - forget is Forget.
@@ -48,11 +48,11 @@ type Turn interface {
 	// is the score of an entry that was fetched. The score that it has is one of this
 	// policy.
 	Fetch(key string, score float64, times int) float64
-	// Leaves chooses the entry that is evicted next; false if there is none. It is the
+	// Victim chooses the entry that is evicted next; false if there is none. It is the
 	// entry with the lowest score: pages and exports show this order, and storetest
 	// requires it while scores of former policies are left. A policy with a Window may
 	// also choose the lowest from Edge on, as Adaptive does.
-	Leaves() (Place, bool)
+	Victim() (Place, bool)
 	// Forget notes that a key was deleted.
 	Forget(key string)
 	// End ends the turn.
@@ -147,7 +147,7 @@ func CheckPolicy(name string) error {
 // is evicted.
 type lowestFirst struct{ Ranking }
 
-func (t lowestFirst) Leaves() (Place, bool) { return t.Lowest(math.Inf(-1)) }
+func (t lowestFirst) Victim() (Place, bool) { return t.Lowest(math.Inf(-1)) }
 func (lowestFirst) Forget(string)           {}
 func (lowestFirst) End()                    {}
 

@@ -206,7 +206,7 @@ return {
     fresh[#fresh + 1], fresh[#fresh + 2] = string.format('%d.5', now + store.Apart), m
     if apart then apart = apart + 1 end
   end,
-  leaves = function()
+  victim = function()
     local m, old, old_score, old_rank, old_meta
     if full() then m, old, old_score, old_rank, old_meta = oldest() end
     local key, score, rank, meta

@@ -23,7 +23,7 @@ func (t fifo) Enter(string) float64 {
 // Fetch removes the fraction, so the entry counts as fetched and keeps its place.
 func (fifo) Fetch(_ string, score float64, _ int) float64 { return math.Ceil(score) }
 
-func (t fifo) Leaves() (store.Place, bool) { return t.Lowest(math.Inf(-1)) }
+func (t fifo) Victim() (store.Place, bool) { return t.Lowest(math.Inf(-1)) }
 func (fifo) Forget(string)                 {}
 func (fifo) End()                          {}
 

@@ -93,7 +93,7 @@ func (m *model) makeRoom(size int64) {
 }
 
 func (m *model) evict() {
-	p, _ := m.turn.Leaves()
+	p, _ := m.turn.Victim()
 	i := slices.IndexFunc(m.rows, func(r row) bool { return r.Key == p.Key })
 	if m.rows[i].unread {
 		m.unread++
