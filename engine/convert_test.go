@@ -10,9 +10,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// TestAnOrderIsConvertedAlsoWhereNobodyWrites counts the steps of a conversion. They
+// TestAnOrderIsConvertedEvenWithoutWrites counts the steps of a conversion. They
 // are small, with pauses for other clients. After the last one, nothing is sent.
-func TestAnOrderIsConvertedAlsoWhereNobodyWrites(t *testing.T) {
+func TestAnOrderIsConvertedEvenWithoutWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 1000
 		st := newScripted()

@@ -159,7 +159,7 @@ func TestAHotKeyOfAFailingStoreFailsAtOnce(t *testing.T) {
 	})
 }
 
-func TestAPauseOfTheStoreIsOverWhenItIs(t *testing.T) {
+func TestAfterAPauseOfTheStoreAllWritesSucceedAgain(t *testing.T) {
 	for _, rate := range []int{1000, 2000, 2400} {
 		synctest.Test(t, func(t *testing.T) {
 			s := settings()

@@ -47,7 +47,7 @@ func TestKindOf(t *testing.T) {
 	}
 }
 
-func TestErrorsOfTheStoreAreSaidOnce(t *testing.T) {
+func TestErrorsOfTheStoreHaveTheirTextOnce(t *testing.T) {
 	full := &store.CausedError{Cause: store.Full, Err: errors.New("OOM"), Advice: "raise maxmemory"}
 	for _, c := range []struct {
 		fault              error

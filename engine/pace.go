@@ -13,7 +13,7 @@ type pace struct{ took atomic.Int64 }
 // needs returns how much of its timeout a call must have left when it is sent. A
 // quarter leaves time to ask again after a lost answer. Two and a half times the
 // estimate leaves time for a slow answer, since the store gives a first try half of the
-// time. Three quarters are always enough, so that some calls are always sent.
+// time. Three quarters are always enough. Otherwise a slow store would get no calls.
 func (p *pace) needs(timeout time.Duration) time.Duration {
 	return min(max(timeout/4, time.Duration(p.took.Load())*5/2), timeout*3/4)
 }
@@ -29,10 +29,9 @@ func (p *pace) note(took time.Duration, err error) {
 	p.took.Store(int64(max(took, (3*old+took)/4)))
 }
 
-// near is the longest time of an answer for which the work of this process, and not
-// the way to the store, is what takes the time. It is measured in this process, so the
-// process's own work counts too: on a busy core with hundreds of calls, no store is
-// near.
+// near bounds the time of an answer from a near store. Up to this time, the work of this
+// process takes longer than the way to the store. The measured time has that work in it:
+// on a busy core with hundreds of calls, no store is near.
 const near = 2 * time.Millisecond
 
 // share returns how many of the waiting calls go into the next batch. Of many, only

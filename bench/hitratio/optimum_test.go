@@ -43,7 +43,7 @@ func bestOfAll(requests []int32, capacity int, held uint) int {
 	return best
 }
 
-func TestNobodyIsAboveTheOptimum(t *testing.T) {
+func TestNoContenderIsAboveTheOptimum(t *testing.T) {
 	tr := mixed(2000)
 	for _, capacity := range []int{1, 10, 50, 200} {
 		most, err := bound.play(t.Context(), tr, capacity)

@@ -104,9 +104,7 @@ func TestLongKeysAreLookedUp(t *testing.T) {
 	p.untilText("#found", "Found k")
 }
 
-// TestAddressesThatNobodyWroteAreNoEnd checks that an address that cannot be decoded names no
-// cache.
-func TestAddressesThatNobodyWroteAreNoEnd(t *testing.T) {
+func TestAnAddressThatCannotBeDecodedNamesNoCache(t *testing.T) {
 	s := setUp(t)
 	p := open(t, s.url+"#%zz")
 	p.untilText("#keys", "9,000")

@@ -149,7 +149,7 @@ func goesOn(t *testing.T, eviction string) {
 	})
 }
 
-func TestUnderAnotherPolicyTheOrderIsKeptAndWhatWasRead(t *testing.T) {
+func TestAnotherPolicyKeepsTheOrderAndTheReadEntries(t *testing.T) {
 	storetest.AddFIFO(t)
 	for _, from := range store.Policies {
 		for _, to := range store.Policies {

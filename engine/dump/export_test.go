@@ -146,7 +146,7 @@ func TestAnExportOfAnotherStoreIsNotContinued(t *testing.T) {
 
 // A file that is no export must not count as the beginning of one: the export would
 // overwrite it.
-func TestAnExportIsNotContinuedInAFileThatIsNone(t *testing.T) {
+func TestAnExportIsNotContinuedInAFileThatIsNoExport(t *testing.T) {
 	for name, c := range map[string]struct{ had, want string }{
 		"notes":           {"milk, eggs", `the file is not an export: expected {"redis_proxy_export":`},
 		"other JSON":      {`{"redis": 1}`, "the file is not an export: expected"},

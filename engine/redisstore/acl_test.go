@@ -10,7 +10,7 @@ import (
 )
 
 // TestTheUserOfTheDocumentationMayDoAllThatIsNeeded runs the ACL SETUSER line of
-// docs/redis.md, and everything the store does as that user.
+// docs/redis.md, and all calls of the store as that user.
 func TestTheUserOfTheDocumentationMayDoAllThatIsNeeded(t *testing.T) {
 	page, err := os.ReadFile("../../docs/redis.md")
 	if err != nil {
@@ -50,7 +50,7 @@ func TestTheUserOfTheDocumentationMayDoAllThatIsNeeded(t *testing.T) {
 		f.apply(remove("k1"), put("k2", "longer"))
 	}
 	f.switchTo("rank")
-	// What repairs need: a value without meta, and an order that is gone.
+	// Repairs: a value without meta, and then a missing order.
 	f.do("HSET", "{cache}:values", "foreign", "v")
 	f.do("DEL", "{cache}:ranks")
 	f.apply(create("e", "5"), create("g", "6"))

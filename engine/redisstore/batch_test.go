@@ -23,7 +23,7 @@ func TestABatchThatComesAgainIsAnsweredAsBeforeAndChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := f.dump()
-	w.number-- // so that it is sent under the same number
+	w.number-- // the next call is sent under the same number
 	second, err := f.store.call(f.ctx(), applyScript, w, args)
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func TestARetryWhoseRecordIsGoneIsNotRunAgain(t *testing.T) {
 	proxy.Rule(func() faultproxy.Fault {
 		tries++
 		if tries == 1 {
-			return faultproxy.Fault{Ending: faultproxy.Lose} // done, and nobody is told
+			return faultproxy.Fault{Ending: faultproxy.Lose} // applied, without an answer
 		}
 		for _, key := range f.redis.Keys(f.ctx(), "{cache}:writer:*").Val() {
 			f.redis.Del(f.ctx(), key)
@@ -131,7 +131,7 @@ func TestARetryWhoseRecordIsGoneIsNotRunAgain(t *testing.T) {
 		return faultproxy.Fault{}
 	})
 	s, _ := f.open(proxy.URL())
-	// A writer that knows of a record, so that its loss shows.
+	// The writer expects its record in Redis, and notices that it is missing.
 	w := newWriter()
 	w.recorded, w.used = true, time.Now()
 	s.writers.put(w)

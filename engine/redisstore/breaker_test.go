@@ -84,7 +84,7 @@ func TestAFirstCheckThatRedisRefusesIsNoOutage(t *testing.T) {
 	}
 }
 
-func TestCallsThatAnOpenBreakerRefusesTellWhatIsWrong(t *testing.T) {
+func TestCallsThatAnOpenBreakerRefusesTellTheCause(t *testing.T) {
 	f := newFixture(t)
 	proxy := faultproxy.Start(t, f.server.Addr)
 	s, _ := f.openBehind(proxy)

@@ -11,7 +11,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// browsed looks at what a fixture's store holds, in every way there is.
+// browsed reads the entries of a fixture's store in every way of browsing.
 func (f *fixture) browsed() (store.Size, store.Page, *store.Listed, []string) {
 	f.Helper()
 	size, err := f.store.Size(f.ctx())
@@ -66,7 +66,7 @@ func TestBrowsingWorksWhereNothingCanBeWritten(t *testing.T) {
 	})
 }
 
-func TestBrowsingPassesOverWhatSomebodyElseWrote(t *testing.T) {
+func TestBrowsingSkipsDataOfOtherPrograms(t *testing.T) {
 	f := newFixture(t)
 	f.apply(create("a", "1"), create("b", "2"))
 	f.do("ZADD", "{cache}:ranks", "-5", "short", "-4", memberOf(9, "gone"))

@@ -6,9 +6,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-func TestEveryCauseThatAServerTellsHasAnAdvice(t *testing.T) {
+func TestEveryCauseHasAnAdvice(t *testing.T) {
 	for _, c := range store.Causes {
-		if advices[c] == "" && c != store.TLS { // whose advice is up to what happened
+		if advices[c] == "" && c != store.TLS { // its advice depends on the error
 			t.Errorf("%s has none", c)
 		}
 	}

@@ -37,8 +37,8 @@ func addFIFO(t *testing.T) {
 	redisstore.AddFragment(t, storetest.FIFO.Name, fifoLua)
 }
 
-// onRedis starts a server for one test and returns what opens a namespace of
-// its own on it.
+// onRedis starts a server for one test. Each call of the returned function opens another
+// namespace on it.
 func onRedis(t *testing.T) func(t *testing.T) storetest.Harness {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	server := redistest.Start(t)
@@ -96,7 +96,7 @@ func inspect(ctx context.Context, client *redis.Client, namespace string) ([]sto
 	return rows, nil
 }
 
-// kept lists what the policy keeps beside ranks.
+// kept returns the state of the policy beside the ranks.
 func kept(ctx context.Context, client *redis.Client, namespace string) (k storetest.Kept, err error) {
 	prefix := "{" + namespace + "}:"
 	var state *redis.MapStringStringCmd
@@ -141,7 +141,7 @@ func notes(all []redis.Z) map[string]float64 {
 	return numbers
 }
 
-// row puts together what the three structures have of an entry.
+// row puts together the parts of an entry from values, meta and ranks.
 func row(z redis.Z, values, metas map[string]string) (storetest.Ranked, error) {
 	member, _ := z.Member.(string)
 	key := redisstore.KeyOf(member)

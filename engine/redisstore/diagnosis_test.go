@@ -49,7 +49,7 @@ func someWrites() []store.Write {
 	return writes
 }
 
-// wantOneLine fails the test unless one warning has the cause and what to do.
+// wantOneLine fails the test unless exactly one warning has the cause and the advice.
 func wantOneLine(t *testing.T, logs *observer.ObservedLogs, cause store.Cause) {
 	t.Helper()
 	lines := 0
@@ -78,7 +78,7 @@ func TestEachFaultIsLoggedOnceWithCauseAndAdvice(t *testing.T) {
 		url   func(f *fixture) string
 		cause store.Cause
 		said  string
-		// hangs says that no answer comes, however long one waits.
+		// hangs says that no answer ever comes.
 		hangs bool
 	}{
 		{
@@ -182,7 +182,7 @@ func lineText(line observer.LoggedEntry) string {
 	return text
 }
 
-func TestWritesThatRedisRefusesAreSaidOnceAndSoIsTheirEnd(t *testing.T) {
+func TestRefusedWritesAreLoggedOnceAndSoIsTheirEnd(t *testing.T) {
 	for _, c := range []struct {
 		cause   store.Cause
 		refuse  []any
@@ -241,7 +241,7 @@ func TestWritesThatRedisRefusesAreSaidOnceAndSoIsTheirEnd(t *testing.T) {
 	}
 }
 
-func TestAPasswordThatIsPutRightIsSaid(t *testing.T) {
+func TestACorrectedPasswordIsLogged(t *testing.T) {
 	f := newFixture(t)
 	f.do("ACL", "SETUSER", "cache", "on", ">old", "~*", "&*", "+@all")
 	s, logs := f.openInfo("redis://cache:new@" + f.server.Addr)

@@ -155,7 +155,7 @@ func put(key, v string) store.Write {
 
 func remove(key string) store.Write { return store.Write{Op: store.Delete, Key: key} }
 
-// observe waits for the event of a write by somebody else.
+// observe waits for the event of a write by another client.
 func (f *fixture) observe() {
 	f.Helper()
 	ctx, cancel := context.WithCancel(f.ctx())

@@ -73,8 +73,8 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
-// TestOurOwnEventsAreCutApart fails when apply.lua and cutEvent part ways: then
-// every event would be read the slow way.
+// TestOurOwnEventsAreCutApart fails if cutEvent does not understand the events of
+// apply.lua. Every event would then be read the slow way.
 func TestOurOwnEventsAreCutApart(t *testing.T) {
 	f := newFixture(t)
 	f.limits.MaxKeys = 2

@@ -8,7 +8,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// For tests from outside, which look at Redis as someone with redis-cli would.
+// For the tests outside this package, which look into Redis directly.
 
 // Counted returns the bytes that a head counts.
 func Counted(head string) int64 { return decodeHead(head).bytes }

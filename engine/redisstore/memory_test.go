@@ -34,8 +34,8 @@ func TestGhostsTakeNoMoreThanTheKeysOwnMetadata(t *testing.T) {
 				own := size("meta") + size("ranks")
 				ghosts, shadow := size("ghosts")/own, size("shadow")/own
 				t.Logf("ghosts %.2f, shadow %.2f of meta and ranks", ghosts, shadow)
-				// Below 128 keys Redis keeps meta and ranks in a form that is smaller
-				// yet, and a shadow that was once larger is not.
+				// Below 128 keys, Redis stores meta and ranks in a smaller form. A shadow
+				// that was once larger keeps the larger form.
 				if ghosts > 0.75 || n > 128 && ghosts+shadow > 1.3 {
 					t.Errorf("ghosts take %.2f, and the shadow %.2f of what meta and ranks take", ghosts, shadow)
 				}

@@ -11,16 +11,15 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// deeds are calls, each with the one answer that it may have and what is
-// there afterwards. The filler was written by 1, and a key "k" that is there
-// before was written by 2.
+// deeds are calls. Each has only one correct answer, which do checks, and the contents
+// after it. The filler has the write number 1. If "k" exists before, it has the number 2.
 var deeds = []struct {
 	name   string
 	exists bool
 	do     func(r *room)
 	after  contents
-	// lost is what may be there instead where the first try was lost: the next one
-	// raises nothing, since the first may have.
+	// lost may be the contents instead if the first try was lost. The next try then raises
+	// nothing, since the first one may have.
 	lost contents
 }{
 	{"a create", false, func(r *room) {
@@ -132,8 +131,8 @@ func TestSeveralFaultsInARowAreOneCallAllTheSame(t *testing.T) {
 	}
 }
 
-// A paused server has the commands of all tries before it, and runs every one
-// when it goes on.
+// The commands of all tries arrive while the server is paused. It runs every one when it
+// continues.
 func TestTriesThatAHungRedisRunsTogetherAreOneCall(t *testing.T) {
 	t.Parallel()
 	run, wait := together(t)
@@ -253,10 +252,9 @@ func (r *room) retry(w store.Write) store.Applied {
 	return a
 }
 
-// What a batch was told stays true for it: when the first try of a write that
-// changed nothing comes late, the state may have become one in which it would
-// change something.
-func TestAWriteThatWasToldItChangedNothingNeverDoes(t *testing.T) {
+// The answer of a batch stays true. The first try of a write that changed nothing may
+// arrive late, when it could change something.
+func TestAWriteThatChangedNothingNeverDoesSoLater(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	run, wait := together(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// use asks for keys as a cache would, and creates those that are absent.
+// use reads keys as a cache-aside client does, and creates absent ones.
 func (f *fixture) use(keys ...string) {
 	f.Helper()
 	var absent []store.Write
@@ -124,8 +124,8 @@ func TestStructuresThatDisagreeAreRepairedUnderEveryPolicy(t *testing.T) {
 	}
 }
 
-// TestPoliciesChangeWhileOthersWrite has two processes at a namespace, whose
-// policy changes all the time.
+// TestPoliciesChangeWhileOthersWrite has two writers in one namespace, while its policy
+// changes again and again.
 func TestPoliciesChangeWhileOthersWrite(t *testing.T) {
 	f := newFixture(t)
 	f.limits = store.Limits{MaxKeys: 500, Eviction: "rank"}
@@ -199,7 +199,7 @@ func eachSwitch(t *testing.T, run func(f *fixture, from, to string)) {
 func (f *fixture) readOnly(on bool) {
 	f.Helper()
 	if on {
-		f.do("REPLICAOF", "127.0.0.1", "1") // a port where nobody is
+		f.do("REPLICAOF", "127.0.0.1", "1") // a closed port
 	} else {
 		f.do("REPLICAOF", "NO", "ONE")
 	}
@@ -278,7 +278,7 @@ func TestAConversionRestsWhileRedisRefuses(t *testing.T) {
 			}
 			refuse(false)
 		}
-		// What needs no memory is done all the same.
+		// Calls that need no memory still succeed.
 		f.full(true)
 		f.outcomes(f.apply(remove("k29")), store.Deleted)
 		f.limits.MaxKeys = 450

@@ -9,8 +9,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// traces are what a probe could leave behind: all keys with their values, changes
-// that Redis counts and would save, and what it would send to a replica.
+// traces shows everything that a probe could change: all keys with their values, the
+// unsaved changes that Redis counts, and the bytes for replicas.
 func (f *fixture) traces() string {
 	f.Helper()
 	var b strings.Builder
@@ -81,7 +81,7 @@ func TestAProbeAnswersAsTrafficDoes(t *testing.T) {
 			if store.CauseOf(health.Reads) != c.reads || store.CauseOf(health.Writes) != c.writes {
 				t.Errorf("reads: %v; writes: %v", health.Reads, health.Writes)
 			}
-			// The entry has a rank, so that its fetch needs all that a fetch may.
+			// The fetch of an entry with a rank needs every right that a fetch may need.
 			_, fetch := f.store.Fetch(f.ctx(), []string{"a"}, store.AnyRoom)
 			_, apply := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: []store.Write{create("b", "2")}})
 			if store.CauseOf(fetch) != c.reads || store.CauseOf(apply) != c.writes {
@@ -91,7 +91,7 @@ func TestAProbeAnswersAsTrafficDoes(t *testing.T) {
 	}
 }
 
-func TestNumbersThatOthersWroteBreakNoLook(t *testing.T) {
+func TestInvalidNumbersInTheStateBreakNoBrowsing(t *testing.T) {
 	for _, garbage := range []string{"abc", "nan", "inf", "-inf", "-5", "1e300", "9223372036854775808", ""} {
 		t.Run(garbage, func(t *testing.T) {
 			f := newFixture(t)

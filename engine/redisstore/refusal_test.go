@@ -67,7 +67,7 @@ func TestALowerLimitIsWorkedOffEvenWhenRedisIsFull(t *testing.T) {
 func TestAReadOnlyReplicaAnswersReadsAndRefusesWrites(t *testing.T) {
 	underEach(t, func(f *fixture) {
 		f.apply(create("a", "1"))
-		f.do("REPLICAOF", "127.0.0.1", "1") // a port where nobody is
+		f.do("REPLICAOF", "127.0.0.1", "1") // a closed port
 
 		a := f.apply(create("new", "v"), put("a", "2"), remove("a"), remove("none"))
 		f.outcomes(a, store.Refused, store.Refused, store.Refused, store.Absent)
@@ -106,7 +106,7 @@ func TestAKeyOfTheWrongTypeFailsTheBatchAndChangesNothing(t *testing.T) {
 	}
 }
 
-// dump is all that the namespace holds, but for writers' records.
+// dump returns everything in the namespace except the records of writers.
 func (f *fixture) dump() string {
 	f.Helper()
 	var b strings.Builder
@@ -155,7 +155,7 @@ func TestAnUnknownPolicyInTheStoreIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestCheckWarnsOfPoliciesUnderWhichEntriesAreLost(t *testing.T) {
+func TestCheckWarnsOfMaxmemoryPoliciesThatLoseEntries(t *testing.T) {
 	f := newFixture(t)
 	for policy, warnings := range map[string]int{"noeviction": 0, "allkeys-lru": 1, "volatile-ttl": 1} {
 		f.do("CONFIG", "SET", "maxmemory-policy", policy)
@@ -188,7 +188,7 @@ func TestAScriptThatFailsHalfWayIsOfUnknownFate(t *testing.T) {
 	}
 }
 
-func TestAMissingRightIsSaidOnceAndNotTakenForADeadServer(t *testing.T) {
+func TestAMissingRightIsLoggedOnceAndNotTakenForADeadServer(t *testing.T) {
 	f := newFixture(t)
 	f.do("ACL", "SETUSER", "default", "-evalsha", "-eval")
 	for range 2 * tripAfter {
@@ -271,7 +271,7 @@ func TestAWriteThatNeedsTooManyEvictionsGetsThereInSteps(t *testing.T) {
 func TestAServerThatStaysReadOnlyIsLeftEverLessOften(t *testing.T) {
 	f := newFixture(t)
 	f.apply(create("a", "1"))
-	f.do("REPLICAOF", "127.0.0.1", "1") // a port where nobody is
+	f.do("REPLICAOF", "127.0.0.1", "1") // a closed port
 	refused := func() (renewed bool) {
 		before, _ := f.store.current()
 		f.outcomes(f.apply(put("a", "2")), store.Refused)

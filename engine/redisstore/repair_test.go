@@ -42,7 +42,7 @@ func TestStructuresThatDisagreeAreRepaired(t *testing.T) {
 			f.limits.MaxKeys = 50
 			f.fill("k%d", 50)
 			harm(f)
-			// The capacity holds all the same.
+			// The capacity still holds.
 			for i := range 20 {
 				if a := f.apply(create(fmt.Sprintf("new%d", i), "v")); a.Keys > 50 {
 					t.Fatalf("%d keys", a.Keys)

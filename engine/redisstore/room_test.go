@@ -18,11 +18,11 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// shortTime bounds calls that get no answer at all.
+// shortTime bounds calls that get no answer.
 const shortTime = 3 * time.Second
 
-// room is a namespace of its own, which a store reaches through a proxy of
-// its own; any number of them share a server.
+// room is a namespace with a store, which reaches it through a proxy. Each room has its
+// own, and any number of rooms may share a server.
 type room struct {
 	*testing.T
 	name   string
@@ -61,8 +61,8 @@ func (r *room) try(limit time.Duration, w ...store.Write) (store.Applied, error)
 	return r.store.Apply(ctx, store.Batch{Writes: w, Limits: r.limits})
 }
 
-// unanswered applies a write that gets no answer, until it was sent once: on a
-// busy machine the time may be over before.
+// unanswered applies a write that gets no answer. On a busy machine the time may end
+// before the write is sent. So it tries until the write was sent once.
 func (r *room) unanswered(w store.Write) {
 	r.Helper()
 	before, _ := r.proxy.Scripts()
@@ -89,7 +89,7 @@ func (r *room) apply(w ...store.Write) store.Applied {
 	return a
 }
 
-// direct applies a write of somebody else.
+// direct applies a write of another client.
 func (r *room) direct(w store.Write) store.Applied {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -119,8 +119,8 @@ func (r *room) outcome(a store.Applied, want store.Outcome) {
 	}
 }
 
-// together returns a function that runs subtests at the same time, however few
-// processors there are: they spend their time waiting.
+// together returns a function that runs subtests at the same time, even on few
+// processors: the subtests mostly wait.
 func together(t *testing.T) (run func(name string, test func(*testing.T)), wait func()) {
 	var running sync.WaitGroup
 	return func(name string, test func(*testing.T)) {
@@ -128,8 +128,8 @@ func together(t *testing.T) (run func(name string, test func(*testing.T)), wait 
 	}, running.Wait
 }
 
-// contents is all there is, with what an extra application would change: the
-// write number, the version of each entry and its rank.
+// contents is the data of a namespace. A write that was applied twice would change the
+// write number, the version of an entry or its rank.
 type contents struct {
 	number  uint64
 	entries map[string]string
@@ -162,7 +162,7 @@ func (r *room) wantContents(oneOf ...contents) {
 	}
 }
 
-// until polls what the proxy and the server bring about.
+// until polls a condition that depends on the proxy and the server.
 func (r *room) until(what string, condition func() bool) {
 	r.Helper()
 	tick := time.NewTicker(time.Millisecond)

@@ -13,8 +13,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// AddFragment has the scripts know the policies that there are now, of which one
-// has its part in Lua here, until the test ends.
+// AddFragment rebuilds the scripts for the present store.Policies, until the test ends.
+// The given policy has lua as its fragment.
 func AddFragment(t *testing.T, policy, lua string) {
 	f, a, b, p := fetchScript, applyScript, browseScript, probeScript
 	fetchScript, applyScript, browseScript, probeScript = newScripts(store.Policies, func(name string) string {
@@ -26,7 +26,7 @@ func AddFragment(t *testing.T, policy, lua string) {
 	t.Cleanup(func() { fetchScript, applyScript, browseScript, probeScript = f, a, b, p })
 }
 
-// TestLuaReadsAndConvertsScoresAsGoDoes has a policy of every kind follow any other.
+// TestLuaReadsAndConvertsScoresAsGoDoes switches from each policy to each other one.
 func TestLuaReadsAndConvertsScoresAsGoDoes(t *testing.T) {
 	before := store.Policies
 	t.Cleanup(func() { store.Policies = before })

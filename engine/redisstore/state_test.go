@@ -8,9 +8,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// TestAStateThatSomebodyWroteIsRepairedAndKeepsNobodyFromReading harms the state
-// of a namespace, and goes on as if nothing was.
-func TestAStateThatSomebodyWroteIsRepairedAndKeepsNobodyFromReading(t *testing.T) {
+// TestADamagedStateIsRepairedAndStopsNoReader damages the state of a namespace, and then
+// uses the namespace as usual.
+func TestADamagedStateIsRepairedAndStopsNoReader(t *testing.T) {
 	for _, policy := range store.Policies {
 		f := newFixture(t)
 		f.limits = store.Limits{MaxKeys: 20, MaxBytes: 1000, Eviction: policy.Name}
@@ -26,7 +26,7 @@ func TestAStateThatSomebodyWroteIsRepairedAndKeepsNobodyFromReading(t *testing.T
 				})
 			}
 		}
-		// What may be a name is left alone: TestAnUnknownPolicyInTheStoreIsLeftAlone.
+		// A possible name is left alone: see TestAnUnknownPolicyInTheStoreIsLeftAlone.
 		for _, value := range []string{"", "-1", "1e300", "Rank", "\"}{", "rank lru", "rank\n"} {
 			t.Run(fmt.Sprintf("%s eviction %q", policy.Name, value), func(t *testing.T) {
 				f := *f

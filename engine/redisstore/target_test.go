@@ -10,7 +10,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-func TestTheRedactedURLIsWhatWasUnderstood(t *testing.T) {
+func TestTheRedactedURLHasTheSameMeaning(t *testing.T) {
 	for url, want := range map[string]string{
 		"redis://host": "redis://host:6379/0",
 		"REDIS://user:s3cret@host:7000/3?protocol=2": "redis://user:xxxxx@host:7000/3?protocol=2",
@@ -59,7 +59,7 @@ func TestASocketServesLikeAPort(t *testing.T) {
 func TestAFailedTLSHandshakeChangedNothing(t *testing.T) {
 	f := newFixture(t)
 	s, _ := f.open("rediss://" + f.server.Addr)
-	// A plain port keeps silent, however long one waits.
+	// A plain port never answers a TLS handshake.
 	_, err := s.Apply(f.within(time.Second), store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}})
 	if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFateUnknown) {
 		t.Fatalf("got %v", err)

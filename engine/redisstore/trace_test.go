@@ -38,7 +38,7 @@ func (f *fixture) tracedSize() []string {
 	return commands
 }
 
-func TestThatAScriptIsNotKnownYetIsNoErrorInTraces(t *testing.T) {
+func TestAnUnknownScriptIsNoErrorInTraces(t *testing.T) {
 	f := newFixture(t)
 	for _, want := range [][]string{
 		{"EVALSHA NOSCRIPT", "EVAL"},

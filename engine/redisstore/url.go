@@ -228,7 +228,7 @@ func (t *Target) setQuery(rawQuery string, hasDB bool) error {
 	if err != nil {
 		return errors.New("the options behind the ? are not valid; " + escaping)
 	}
-	// In one order, so that the same URL always has the same error.
+	// In a fixed order: the same URL always has the same error.
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if instead, ok := refusedOptions[name]; ok {
 			return fmt.Errorf("the option %s is not allowed in the URL; %s", name, instead)

@@ -43,7 +43,7 @@ func (s *Store) Watch(ctx context.Context, o store.Observer) {
 
 // watchOnce subscribes, and reports until the subscription ends.
 //
-// It has a client of its own, so that failed dials of earlier tries do not count; see
+// It has a client of its own. Failed dials of earlier tries then do not count; see
 // Store.try. It uses Receive, since Channel would reconnect silently and drop messages. It
 // gives up a subscription after its first error, since go-redis would renew it silently.
 func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {

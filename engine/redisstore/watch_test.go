@@ -8,8 +8,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// TestEventsThatAreNotUnderstoodAreOneLineWithoutKeys: whatever a newer version
-// publishes, its keys stay out of the log.
+// TestEventsThatAreNotUnderstoodAreOneLineWithoutKeys checks that keys in the events of a
+// newer version stay out of the log.
 func TestEventsThatAreNotUnderstoodAreOneLineWithoutKeys(t *testing.T) {
 	for _, payload := range []string{
 		`{"version":2,"number":7,"epoch":"e","changes":[["created","s3cret-key","s3cret-number"]]}`,

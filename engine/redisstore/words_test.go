@@ -73,7 +73,7 @@ func TestTheWordsOfAServerTellWhatBecameOfABatch(t *testing.T) {
 		{said: "NOPERM this user has no permissions to run the 'evalsha' command", errorType: "NOPERM"},
 		{said: "ERR something else", errorType: "ERR"},
 	} {
-		// Neither an advice nor words around it must count.
+		// Neither the advice nor the words around it may count.
 		err := diagnosed(fmt.Errorf("user_script: LOADING: %w", saidByServer(c.said)), new(Target), true)
 		if isPassing(err) != c.passing || isForgotten(err) != c.forgotten || isHalfWay(err) != c.halfWay || errorType(err) != c.errorType || !isReply(err) {
 			t.Errorf("%q: passing %t, forgotten %t, half way %t, %s", c.said, isPassing(err), isForgotten(err), isHalfWay(err), errorType(err))
@@ -84,7 +84,7 @@ func TestTheWordsOfAServerTellWhatBecameOfABatch(t *testing.T) {
 	}
 }
 
-// saidByServer is an error as go-redis makes it.
+// saidByServer returns an error of the server, as go-redis makes it.
 type saidByServer string
 
 func (e saidByServer) Error() string { return string(e) }

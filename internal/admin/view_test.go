@@ -56,7 +56,7 @@ func TestFiguresAreFlat(t *testing.T) {
 }
 
 // Another program may write an invalid content type to the store.
-func TestAContentTypeThatIsNoneIsNotShown(t *testing.T) {
+func TestAnInvalidContentTypeIsNotShown(t *testing.T) {
 	for _, contentType := range []string{"", "text/html\r\nSet-Cookie: a=b", "text/html, text/plain\x00"} {
 		entry := &store.Entry{Value: store.Value{Kind: store.Raw, ContentType: contentType}, Version: store.Version{Number: 7}}
 		if shown := viewListed(&store.Listed{Key: "k", Entry: entry}); shown.ContentType != "application/octet-stream" || shown.ETag == "" {

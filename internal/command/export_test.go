@@ -118,7 +118,7 @@ func TestARestoredNamespaceIsTheOldOne(t *testing.T) {
 	})
 }
 
-func TestAContentTypeThatIsNoneIsNotExported(t *testing.T) {
+func TestAnInvalidContentTypeIsNotExported(t *testing.T) {
 	server := redistest.Start(t)
 	openNamespace(t, server, "old").apply(hundred, createOf("k", "v", store.Raw, "text/\xff"))
 	exported, _ := succeed(t, "export", "--store", server.URL(), "--namespace", "old")
@@ -251,7 +251,7 @@ func kill(t *testing.T, proxy *faultproxy.Proxy, signal os.Signal, hasDone func(
 	return cmd.ProcessState.ExitCode(), stderr.String()
 }
 
-func TestAnExportToWhateverTheStandardOutputIs(t *testing.T) {
+func TestAnExportToAnyKindOfStandardOutput(t *testing.T) {
 	server := redistest.Start(t)
 	openNamespace(t, server, "cache").apply(hundred, createOf("k", "v", store.String, ""))
 	arguments := []string{"export", "--store", server.URL(), "--output", "/dev/stdout"}

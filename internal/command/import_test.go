@@ -52,7 +52,7 @@ func TestAnImportOfTheOriginal(t *testing.T) {
 	}
 }
 
-func TestOfTheOriginalThoseRemainThatWouldHaveStayedLongest(t *testing.T) {
+func TestAnImportOfTheOriginalKeepsTheHighestRanks(t *testing.T) {
 	server := redistest.Start(t)
 	client := server.Client()
 	for i := range 20 { // unranked, more than there is room for

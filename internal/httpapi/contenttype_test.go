@@ -9,7 +9,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/sitetest"
 )
 
-func TestContentTypesThatAreNone(t *testing.T) {
+func TestInvalidContentTypes(t *testing.T) {
 	bad := func(detail string) string { return sitetest.Problem(400, detail) }
 	const several = "Content-Type has several types, with a comma between them, and a value has one; send one"
 	s := sitetest.New(t, "")

@@ -8,7 +8,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-func TestView(t *testing.T) {
+func TestRepresentation(t *testing.T) {
 	version := store.Version{Number: 0x1f, Tag: 0xab}
 	for _, c := range []struct {
 		name      string

@@ -16,7 +16,7 @@ const (
 	nodesTimeout = 2 * time.Second
 )
 
-// nodesCache reuses lists of nodes, so that many readers do not ask the store each time.
+// nodesCache reuses lists of nodes. Many readers then do not ask the store each time.
 type nodesCache struct {
 	mu         sync.Mutex
 	at         time.Time

@@ -23,8 +23,7 @@ type storeState struct {
 	Health  store.Health
 }
 
-// storeStateCache reuses answers of the store, so that many scrapes do not ask it each
-// time.
+// storeStateCache reuses answers of the store. Many scrapes then do not ask it each time.
 type storeStateCache struct {
 	mu    sync.Mutex
 	at    time.Time

@@ -1,5 +1,5 @@
 // Package spantest records spans in memory, for tests. It is the small part of
-// OpenTelemetry's SDK that tests need, so that go.mod need not require the SDK.
+// OpenTelemetry's SDK that tests need. So go.mod need not require the SDK.
 package spantest
 
 import (
@@ -64,7 +64,7 @@ func (r *Recorder) Trace(ctx context.Context, name string, f func(context.Contex
 }
 
 // Unsampled returns the context of a request that is not traced. The recorder still keeps
-// each span that code begins in it, so that a test can find it.
+// each span that code begins in it, for tests to find.
 func (r *Recorder) Unsampled(ctx context.Context) context.Context {
 	return trace.ContextWithSpan(ctx, unsampled{recorder: r})
 }
