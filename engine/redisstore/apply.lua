@@ -1,27 +1,45 @@
 -- Runs a batch of writes in order, each with the evictions it needs.
--- ARGV: batch number, what the writer knows (1 if an earlier batch was recorded, plus 2
---   if this batch was sent before), tag of the batch, channel, max_keys, max_bytes,
---   eviction, '1' to put these limits in force, a letter for the op of each write, then
---   the keys of all, their values, what meta says of each value, and if any write needs
---   them: the versions that each must match, those that it must not, and the scores.
--- Returns {head, write number before the writes, 1 if a limit is exceeded or nothing can
---   be converted plus 2 if not all is converted, mended, max_keys, max_bytes, eviction,
---   answers as answers.go reads them, {evicted keys}, how many of them were never
---   fetched, why the event was not published, 1 if the batch was recorded}.
+-- ARGV:
+--   number of the batch
+--   facts that the writer knows: 1 if an earlier batch was recorded, plus 2 if this
+--     batch was sent before
+--   tag of the batch
+--   channel of the events
+--   max_keys
+--   max_bytes
+--   eviction
+--   '1' to put these limits in force
+--   a letter for the op of each write
+--   the keys of all writes, then their values, then the attrs of all values (see
+--     attrsOf)
+--   if any write has a condition or a score: the versions that each must match, then
+--     the versions that each must not match, then the scores
+-- Returns a list:
+--   head
+--   write number before the writes
+--   1 if a limit is exceeded or the conversion is refused, plus 2 if scores of former
+--     policies are left
+--   number of repairs
+--   max_keys, max_bytes and eviction, as three elements
+--   answers, as answers.go reads them
+--   list of the evicted keys
+--   how many of these were never fetched
+--   why the event was not published; '' otherwise
+--   1 if the batch was recorded
 --
--- A script has no way back, so everything that can fail comes before the first
--- write: the reads below touch every key and so check its type, and the first
--- write itself is tried.
+-- A script cannot be undone. So everything that can fail comes before the first write.
+-- The reads below check the types of the keys. The first write itself is tried.
 --
--- The files behind this one go on with it: handover.lua, room.lua, repair.lua, writes.lua,
--- commit.lua. What few batches need is in a branch, where it costs the others nothing.
+-- The files behind this one continue it: handover.lua, room.lua, repair.lua,
+-- writes.lua, commit.lua. Code that few batches need is in a branch, where it costs the
+-- others nothing.
 
 local OPS, FIRST_KEY = 9, 10
-local MAX_EVICTIONS = 1000 -- of one batch, which holds up everyone else
+local MAX_EVICTIONS = 1000 -- of one batch, which delays all other clients
 local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
 
--- The record of the writer says of this batch: run it, or it ran already, or it must
--- not run any more.
+-- The record of the writer decides: the batch runs, or it ran already and its answer is
+-- repeated, or it is refused.
 local batch_number, knows = tonumber(ARGV[1]), tonumber(ARGV[2])
 local record = redis.call('GET', WRITER)
 if record then
@@ -40,13 +58,13 @@ local keys = redis.call('HLEN', VALUES)
 local torn = keys ~= redis.call('HLEN', META)
 torn = redis.call('ZCARD', RANKS) ~= keys or torn
 
--- The state too may have been lost, or written by somebody else. mended counts
--- what had to be found out anew.
+-- The state may be lost too, or another program may have spoiled it. mended counts the
+-- repairs.
 local TAG, head = ARGV[3], state[2]
 local tag = struct.unpack('>I4', TAG)
 local mended, number, bytes, largest = 0, 0, 0, 0
 local event_number, event_tag = 0, 0
-local epoch = tag -- of the first batch: it tells a namespace from one that was emptied
+local epoch = tag -- of the first batch; a namespace that was emptied gets another one
 local _, has_former, clock, window, low
 if head and #head == layout.HeadSize then
   number, event_number, event_tag, epoch, bytes, largest, _, has_former, clock, window, low = struct.unpack('layout.HeadForm', head)
@@ -55,8 +73,8 @@ else
   head = nil
   if keys > 0 then
     mended = 1
-    -- Later than any write can have had: tenths of a millisecond since 1970. With
-    -- another epoch, nobody compares it with what was before.
+    -- A number above those of all earlier writes: tenths of a millisecond since 1970.
+    -- The epoch is new, so nobody compares the number with older ones.
     local time = redis.call('TIME')
     number = time[1] * 10000 + math.floor(time[2] / 100)
     local STEP = 1000
@@ -71,7 +89,7 @@ else
 end
 local last_event = event_number > 0 and string.format('%x%08x', event_number, event_tag) or ''
 
--- Mostly the limits in force are those of the batch, and need no reading.
+-- Mostly the batch brings the limits in force. Then those in the state need no parsing.
 local max_keys = state[3] == ARGV[5] and tonumber(ARGV[5]) or limit_of(state[3])
 local max_bytes = state[4] == ARGV[6] and tonumber(ARGV[6]) or limit_of(state[4])
 local set_before = max_keys and max_bytes and not policy_lost
@@ -87,16 +105,15 @@ local ops = ARGV[OPS]
 local count = #ops
 local grows = string.find(ops, '[^d]') ~= nil
 
--- Until one write went through, a write may be refused: READONLY always, OOM
--- for commands that need memory. Redis looks for OOM only before the first
--- write of a script, so that a write that needs memory is always tried first.
--- begin_growing and begin_shrinking come before writes that need memory, or need none.
--- They return the refusal.
+-- Redis may refuse writes until the first one of a script succeeds: any write with
+-- READONLY, and a write that needs memory with OOM. It looks for OOM only before that.
+-- So a batch that may need memory tries such a write first. begin_growing comes before
+-- writes that need memory, begin_shrinking before others. They return the refusal.
 local writing, tried_to_grow, too_full = false, false, nil
 local function try(...)
   local result = redis.pcall(...)
   if not writing and type(result) == 'table' and result.err then
-    return (string.gsub(result.err, '[\r\n]+$', '')) -- with which Redis 6.2 ends it
+    return (string.gsub(result.err, '[\r\n]+$', '')) -- Redis 6.2 ends errors with these
   end
   writing = true
 end

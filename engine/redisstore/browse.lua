@@ -1,10 +1,10 @@
--- Reads what is stored, and changes nothing: it also runs on a replica, and
--- where memory is short. ARGV[1] says what is asked for.
+-- Reads entries and state, and changes nothing. So it also runs on a replica, and where
+-- memory is short. ARGV[1] names a function of asked.
 
 local SCAN_STEP = 500
 
--- Returns the order in a head, with write number, epoch and bytes. A lost head is absent,
--- or others wrote it.
+-- order_in returns the order, write number, epoch and bytes of a head. The head may be
+-- lost, or spoiled by another program.
 local function order_in(head, policy)
   if not head or #head ~= layout.HeadSize then return order_of(policy, 0), 0, '', 0 end
   local number, _, _, epoch, bytes, _, keys, has_former, clock, window, low = struct.unpack('layout.HeadForm', head)
@@ -14,12 +14,12 @@ end
 local state = redis.call('HMGET', STATE, 'layout', 'eviction', 'head', 'max_keys', 'max_bytes')
 local policy, refusal = check(state[1])
 if refusal then return redis.error_reply(refusal) end
--- A policy of another version shows scores as they are.
+-- The default policy stands in for one that only another version knows.
 local order, number, epoch, bytes = order_in(state[3], policy_named(state[2]) or policy)
 local clock = order.clock
 
--- What a score is shown as: its distance from the clock. As text, since a
--- number would be cut to an integer on its way.
+-- shown returns a score as answers show it: its distance from the clock. It is text,
+-- since Redis cuts numbers in replies to integers.
 local function shown(score) return text_of(own(order, tonumber(score)) - clock) end
 
 local asked = {}
@@ -33,12 +33,13 @@ function asked.size()
   }
 end
 
--- Numbers of members, so that a script does not compare strings, which it
--- would do by the locale of the server.
+-- insertion_of returns the insertion number of a member. Lua would compare the members
+-- themselves by the locale of the server.
 local function insertion_of(m) return #m >= layout.InsertionSize and struct.unpack('>I6', m) or 0 end
 
--- How many members of RANKS come before a place; with through also one at it.
--- Scores alone would not do: many members may have the same.
+-- position counts the members of RANKS before a place; with through, also one at the
+-- place. A place is a score and an insertion number, since many members may have the
+-- same score.
 local function position(score, insertion, through)
   local low, high = 0, redis.call('ZCARD', RANKS)
   while low < high do
@@ -54,10 +55,10 @@ local function position(score, insertion, through)
   return low
 end
 
--- ARGV: order, how many, and if not from the beginning the score and the
--- insertion number of the place to go on from.
--- Returns {write number, epoch, clock, 1 if there is more, then for each member:
---   member, score, what it is shown as, meta, size of the value}.
+-- ARGV: 'next' or 'valued', how many entries, and unless the page is the first one:
+-- score and insertion number of the place where it begins.
+-- Returns {write number, epoch, clock, 1 if there is more}, then for each entry:
+-- member, score, score as it is shown, meta, size of the value.
 function asked.page()
   local n, score, insertion = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
   local first, last, more
@@ -86,8 +87,8 @@ function asked.page()
   return reply
 end
 
--- ARGV: key. Returns {write number, value, meta, score as it is shown}; all but
--- the first may be nil.
+-- ARGV: key. Returns {write number, value, meta, score as it is shown}. All but the
+-- first may be nil.
 function asked.look()
   local key = ARGV[2]
   local value, meta = redis.call('HGET', VALUES, key), redis.call('HGET', META, key)
@@ -96,8 +97,8 @@ function asked.look()
   return { number, value, meta, score and shown(score) or false }
 end
 
--- ARGV: prefix, cursor of HSCAN. Returns {cursor, {keys}}. Meta stands for the
--- values, which may be large.
+-- ARGV: prefix, cursor of HSCAN. Returns {cursor, {keys}}. It scans META, since values
+-- may be large.
 function asked.scan()
   local step = redis.call('HSCAN', META, ARGV[3], 'COUNT', SCAN_STEP)
   local keys = {}

@@ -1,4 +1,4 @@
--- Brings all that a batch changed into Redis, and tells of it.
+-- Writes all changes of the batch to Redis, and publishes them as an event.
 
 local limits = sets_limits
 if sets_limits and begin_growing() then
@@ -17,13 +17,13 @@ head = struct.pack('layout.HeadForm', number, event_number, event_tag, epoch, by
   order.clock, order.window, order.low or -math.huge)
 local reply = { head, number_before, unfinished, writing and mended or 0, max_keys, max_bytes, policy.name, table.concat(answers), evicted, unread, '', 0 }
 if not writing then
-  -- An earlier try may come yet, when the writes would change something: it
-  -- must meet this answer.
+  -- An earlier try of this batch may still arrive, when its writes would change
+  -- something. The record then makes it repeat this answer.
   if knows < 2 then return reply end
   local err = try('HSET', STATE, 'layout', LAYOUT)
   if err then return redis.error_reply(err) end
 else
-  -- Before the values, for the sake of the event.
+  -- The head comes before the values: if those fail, a missing event shows it.
   if limits then
     redis.call('HSET', STATE, 'head', head, 'max_keys', ARGV[5], 'max_bytes', ARGV[6], 'eviction', policy.name)
   else

@@ -1,4 +1,5 @@
--- The version in meta, number and tag; zero where the meta is not good.
+-- version_in returns the version in meta, number and tag in 10 bytes; zero if meta is
+-- invalid.
 local function version_in(meta)
   if not member_of(meta, '') then return string.rep('\0', layout.InsertionSize + layout.TagSize) end
   local tag = string.sub(meta, layout.TagAt, layout.TagEnd)
@@ -6,7 +7,8 @@ local function version_in(meta)
   return string.sub(meta, layout.NumberAt, layout.NumberEnd) .. tag
 end
 
--- RFC 9110, section 13.1; meta is false for an absent key.
+-- allowed checks the conditions of RFC 9110, section 13.1. meta is false for an absent
+-- key.
 local function allowed(meta, match, none_match)
   local function among(versions)
     if versions == '*' then return true end
@@ -17,7 +19,7 @@ local function allowed(meta, match, none_match)
   return none_match == '' or not meta or not among(none_match)
 end
 
--- Whether meta has the form and the content type of attrs.
+-- has_attrs reports whether meta has the form and the content type of attrs.
 local function has_attrs(meta, attrs)
   if not member_of(meta, '') or string.byte(meta) % layout.Forms ~= string.byte(attrs) % layout.Forms then return false end
   local rest = string.byte(meta) < layout.Replaced and layout.MetaSize or layout.ReplacedSize

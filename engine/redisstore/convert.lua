@@ -1,6 +1,6 @@
--- What happens when a policy takes an order over from another one. See
--- convert.go, whose names these are, and which this equals to the last bit:
--- sums, products and quotients must keep their order.
+-- Converts scores after a policy took over the order of another one. This file uses the
+-- names of convert.go, and must compute the same bits: sums, products and quotients
+-- keep their order.
 
 local function log2(n)
   local k, power = 0, 1
@@ -16,9 +16,9 @@ local function is_unread(policy, clock, score)
   return score % 1 ~= 0
 end
 
--- conversion_of reads the former policies, five numbers after the name of each. It
--- returns nil if there are none, or { all, base, own, is_unread }. A policy that this
--- version does not know is {}.
+-- conversion_of reads the former policies: for each a name and five numbers. It returns
+-- { all, base, own, is_unread }, or nil if there are none. A policy that this version
+-- does not know is {}.
 local function conversion_of(former)
   local function finite_of(text)
     local n = tonumber(text)
@@ -34,7 +34,8 @@ local function conversion_of(former)
   end
   if not all[1] then return end
 
-  -- former_of returns the place of the order that score is left from, or nil.
+  -- former_of returns the index of the former order that score belongs to; nil if it is
+  -- a score of the policy in force.
   local function former_of(order, score)
     local n = #all
     if score >= all[n].base or score < store.Edge and order.policy.window then return end
@@ -55,7 +56,8 @@ local function conversion_of(former)
     return power * (1 + x)
   end
 
-  -- converted is what the policy that followed makes of a score.
+  -- converted returns the score of the next policy, which has scale to, for an old
+  -- score.
   local function converted(f, score, to)
     local from = f.policy.scale
     local unread = is_unread(f.policy, f.clock, score)

@@ -1,11 +1,21 @@
--- Reads keys and raises those that are found; before that, those that others
--- used meanwhile.
--- ARGV: '0' to raise, '1' if this fetch was sent before and may have raised already: it
---   then raises nothing; '2' to raise nothing and to return all values, how many bytes of values are enough, how many are the most, how many
---   entries others used, the keys of these, the keys to read, how often each was used.
--- Returns {head, raises tried, why they were refused, values, metas}: the values of as
---   many keys as have room, and the meta of all keys in ARGV. Instead of large values it
---   returns how many there are, since it would copy each twice.
+-- Reads keys, and raises the scores of those that it finds. First it raises entries for
+-- uses that Redis did not see.
+-- ARGV:
+--   '0' to raise; '1' to raise nothing, because an earlier try of this fetch may have
+--     raised; '2' to raise nothing and return all values
+--   how many bytes of values are enough
+--   how many bytes of values are the most
+--   number of the keys with unseen uses
+--   these keys
+--   keys to read
+--   the number of uses of each key with unseen uses
+-- Returns a list:
+--   head
+--   number of raises that were tried
+--   why they were refused
+--   values of as many keys as have room; if they are large, only the number of these
+--     keys, since the script would copy each value twice
+--   metas of all keys in ARGV
 
 local FIRST = 5
 
@@ -16,14 +26,14 @@ local head = state[3]
 if not head or #head ~= layout.HeadSize then head = nil end
 
 local uses = tonumber(ARGV[4])
-local last = #ARGV - uses -- of the keys
-local read = FIRST + uses -- the first to read
+local last = #ARGV - uses -- the last key
+local read = FIRST + uses -- the first key to read
 local count = last - read + 1
 if last < FIRST then return { head or '', 0, '', {}, {} } end
 local metas = redis.call('HMGET', META, unpack(ARGV, FIRST, last))
 
--- Sizes matter only where values may not have room. The state knows the largest value
--- that was ever written, but not what others wrote, which has no meta.
+-- Sizes matter only if values may lack room. The state knows the largest value that
+-- this module ever wrote. Values of other programs may be larger, but have no meta.
 local values = {}
 if count > 0 then
   local enough, most = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -61,7 +71,7 @@ local reply = { head or '', 0, '', values, metas }
 if ARGV[1] ~= '0' then return reply end
 
 local members, times, n = {}, {}, 0
-local others = 0 -- so many of them, which come first, were used by others
+local others = 0 -- number of the members with unseen uses, which come first
 for i = 1, uses + count do
   local m = (i <= uses or values == count or values[i - uses]) and member_of(metas[i], ARGV[FIRST + i - 1])
   if m then
@@ -87,11 +97,11 @@ local turn = begin(order)
 
 local scores = redis.call('ZMSCORE', RANKS, unpack(members))
 local raised, size = {}, 0
-local places, raised_others = {}, 0 -- where in raised a member is
+local places, raised_others = {}, 0 -- places of members in raised
 for i = 1, n do
   local m = members[i]
   local place = places[m]
-  if not place or place <= raised_others then -- else the key is to be read twice
+  if not place or place <= raised_others then -- else the key is read twice, and raised once
     local score = tonumber(place and raised[place] or scores[i] or 0)
     raised[size + 1] = text_of(turn.fetch(own(order, score), m, times[i] or 1))
     raised[size + 2] = m
@@ -102,7 +112,7 @@ for i = 1, n do
 end
 reply[2] = n
 
--- A store that is full or read-only still answers; the raises are lost then.
+-- A server that is full or read-only still answers. Only the raises are lost.
 local result = redis.pcall('ZADD', RANKS, unpack(raised))
 if type(result) == 'table' and result.err then
   reply[3] = result.err

@@ -1,13 +1,14 @@
--- An order goes from one policy to another. See convert.go, as in convert.lua.
--- What was ordered by another policy is converted, a step with every batch.
+-- Hands the order over to another policy, and converts a step of old scores in every
+-- batch. See convert.go.
 local order = order_of(policy_before, keys, clock, window, low, has_former)
 local changes_policy = sets_limits and policy_before.name ~= policy.name
 if changes_policy or order.conversion then
-  -- hand_over gives an order to another policy. One whose scores mean the same goes
-  -- on with those that there are.
+  -- hand_over gives an order to another policy. If the scores of both policies mean the
+  -- same, they stay.
   local function hand_over(order, to)
-    -- begin_scale makes the scores that there are, up to top, those of a former order,
-    -- below all that a policy of another scale makes.
+    -- begin_scale turns the current scores into those of a former order. Except in a
+    -- window, all scores of the next policy are above them. top is the highest current
+    -- score, or nil if there is none.
     local function begin_scale(order, to, top)
       local from, all = order.policy, order.conversion and order.conversion.all or {}
       local past = redis.call('HMGET', STATE, 'start', 'shift')
@@ -64,7 +65,7 @@ if changes_policy or order.conversion then
     order.policy, order.window, order.low = to, 0, nil
   end
 
-  -- convert gives a step of entries scores of the policy's own making.
+  -- convert gives a step of entries scores of the policy in force.
   local function convert(order)
     local lowest = order.policy.window and store.Edge or '-inf'
     local found = redis.call('ZRANGE', RANKS, '(' .. text_of(order.conversion.base), lowest, 'BYSCORE', 'REV', 'LIMIT', 0, store.convertStep, 'WITHSCORES')

@@ -1,8 +1,10 @@
--- Tries what fetches and batches do, and changes nothing: it reads every key that
--- they read, and runs every command that they run, in a way that leaves no trace.
--- It declares the keys that they declare; WRITER is one that is not there.
--- Returns {why fetches are refused, why batches are, commands that the user has no
---   right to, apart by spaces}; "" for what is not.
+-- Tries everything that fetches and batches do, and changes nothing. It reads every key
+-- that they read, and runs every command that they run, in a way that has no effect. It
+-- declares the same keys; its WRITER does not exist.
+-- Returns:
+--   why fetches are refused; "" if they are not
+--   why batches are refused; "" if they are not
+--   commands that the user has no right to, separated by spaces; "" if none
 
 local unset = WRITER
 
@@ -14,15 +16,17 @@ local reads = {
   { 'ZCOUNT', RANKS, 0, 0 }, { 'ZSCAN', unset, 0 }, { 'TIME' },
 }
 local writes = {
-  { 'HSET', unset, '', '', '' }, -- a field without a value, which is refused in the end
+  { 'HSET', unset, '', '', '' }, -- refused after the check of rights: a value is missing
   { 'HDEL', unset, '' }, { 'ZREM', unset, '' }, { 'ZPOPMIN', unset }, { 'ZREMRANGEBYRANK', unset, 0, 0 },
-  { 'SET', unset, '', 'PX', 0 }, { 'UNLINK', unset }, -- no life at all is refused in the end, too
+  { 'SET', unset, '', 'PX', 0 }, { 'UNLINK', unset }, -- SET is refused then, too: PX is 0
 }
 
--- For each command that the user has no right to: the words that said so.
+-- missing has the error for each command that the user has no right to. names lists
+-- these commands.
 local missing, names = {}, {}
 
--- Returns the error of a command, unless it is that the user has no right to it.
+-- attempt runs a command. It returns the error, unless the user has no right to the
+-- command.
 local function attempt(command)
   local result = redis.pcall(unpack(command))
   local err = type(result) == 'table' and result.err
@@ -34,8 +38,8 @@ local function attempt(command)
   missing[name] = err
 end
 
--- Whether Redis takes writes: it looks for memory only before the first write of a
--- script. This one finds no member to change.
+-- Redis looks for memory only before the first write of a script. So this write comes
+-- first. It finds no member to change.
 local full = attempt({ 'ZADD', RANKS, 'XX', 0, '' })
 local broken
 for _, command in ipairs(reads) do
@@ -53,7 +57,7 @@ if not unread then
     unread = refusal
   end
 end
--- A fetch that cannot raise answers all the same.
+-- A fetch that cannot raise still answers.
 unread = unread or missing.ZMSCORE
 if not missing.ZADD and not full then unread = unread or missing.HSET end
 local unwritten = unread or names[1] and missing[string.upper(names[1])] or full

@@ -1,16 +1,15 @@
--- Where the three structures disagree, the order may name what is gone, or miss what is
--- there. This step mends some of it, and what comes in between is written at once. The
--- state then has an event that nobody hears of, so that a batch which fails half-way
--- shows as a gap between events.
+-- VALUES, META and RANKS have the same keys, unless another program wrote to them or
+-- Redis evicted one of them. Then the order may name absent keys, or lack present ones.
+-- This batch mends a step of that, and writes its own changes at once in between. First
+-- it puts an event into the state that nobody receives. If the batch fails half-way,
+-- nodes see a gap between events.
 local victim_torn, mend
 if torn then
-  -- VALUES, META and RANKS name the same keys, unless somebody else wrote to
-  -- them or Redis evicted one of them. repair goes through all three, a bounded
-  -- step at a time, and makes them agree: a value without meta or rank gets one,
-  -- for the value is what counts; meta and ranks without a value go.
+  -- repair goes through VALUES, META and RANKS, a bounded step at a time. A value
+  -- without meta or rank gets them. Meta and ranks without a value are deleted.
   --
-  -- adopt(key, member) gives a value a place in the order, and new meta unless it has a
-  -- member by its meta. Returns how many disagreements were mended.
+  -- adopt(key, member) gives a value a place in the order. Without member, it gives the
+  -- value new meta, too. repair returns how many disagreements it mended.
   local function repair(adopt)
     local REPAIR_STEP = 200
     local function has_value(key) return redis.call('HEXISTS', VALUES, key) == 1 end
@@ -39,7 +38,7 @@ if torn then
     for _, part in ipairs(parts) do
       local cursor = redis.call('HGET', STATE, part.field) or '0'
       local page = redis.pcall(part.scan, part.from, cursor, 'COUNT', REPAIR_STEP)
-      if page.err then page = redis.call(part.scan, part.from, 0, 'COUNT', REPAIR_STEP) end -- not one of ours
+      if page.err then page = redis.call(part.scan, part.from, 0, 'COUNT', REPAIR_STEP) end -- the cursor was spoiled
       redis.call('HSET', STATE, part.field, page[1])
       for i = 1, #page[2], 2 do
         mended = mended + part.mend(page[2][i])

@@ -1,6 +1,8 @@
--- Values and meta are written at the end, all at once. Until then values and metas say
--- what has become of a key: its new value and meta, or that its value is false. gone are
--- keys to be removed before that. stored_metas are those of the writes' keys.
+-- Values and meta are written at the end, all at once. Until then:
+--   values and metas have the new value and meta of a key; the value is false if the
+--     key was deleted or evicted.
+--   gone lists the keys that are removed first.
+--   stored_metas has the stored meta for the key of each write.
 local metas, values, gone = {}, {}, {}
 local function write_back()
   if gone[1] then
@@ -26,17 +28,20 @@ for i = 1, count do
   if not stored_metas[i] and string.sub(ops, i, i) ~= 'd' then order.coming = order.coming + 1 end
 end
 
--- Unless a policy has victim, the entry with the lowest score is evicted. RANKS is read and written once
--- for many entries: queue is the next of it, with scores if it does not hold entries as
--- low as a new one under counts; removed of them are gone, but still there. fresh are
--- new entries in their order, as scores and members, which are not there yet.
+-- Without victim, the entry with the lowest score is evicted. RANKS is read and written
+-- once for many entries:
+--   queue has the keys of the next entries in RANKS, and queue_metas their meta.
+--   queue_scores has their scores; nil if all are as low as a new entry under counts.
+--   removed is how many entries are evicted, but still in RANKS.
+--   fresh has new entries that are not yet in RANKS, in their order, as scores and
+--     members. fresh_scores has the scores as numbers.
 local turn = begin(order)
 local is_counts = order.policy.scale == store.Counts and not order.conversion
-local queue, queue_metas, queue_scores, at, removed = {}, {}, nil, 1, 0 -- queue has keys
-local ahead = math.max(math.min(order.coming, store.TrimStep), 1) -- how many to read
-local only_fetched = not is_counts -- RANKS has nothing as low as a new entry
+local queue, queue_metas, queue_scores, at, removed = {}, {}, nil, 1, 0
+local ahead = math.max(math.min(order.coming, store.TrimStep), 1) -- how many entries to read
+local only_fetched = not is_counts -- RANKS has no entry as low as a new one
 local fresh, fresh_scores, first_fresh = {}, {}, 1
-local entered, entered_text -- the last score
+local entered, entered_text -- the last score of a new entry
 local function settle()
   if turn.settle then turn.settle() end
   if removed > 0 then redis.call('ZREMRANGEBYRANK', RANKS, 0, removed - 1) end

@@ -1,26 +1,26 @@
--- The writes, one after another: as straight code, since a function costs Redis more.
+-- Runs the writes one after another, in straight code: functions cost Redis more.
 
 local answers, evicted, unread = {}, {}, 0
--- Changes are JSON, with a comma before each. Redis writes a list of strings faster than
--- tables.
+-- changes has the JSON of all changes, with a comma before each. Redis joins a list of
+-- strings faster than it encodes tables.
 local changes, changed = {}, 0
 local encode, sub, format = cjson.encode, string.sub, string.format
 local no_limit = max_bytes == 0
 local first_value, first_attrs = FIRST_KEY + count - 1, FIRST_KEY + 2 * count - 1
-local first_match = FIRST_KEY + 3 * count - 1 -- where there are any
+local first_match = FIRST_KEY + 3 * count - 1 -- if there are conditions or scores
 local has_more = #ARGV > first_match
 
--- Where there is something to work off or to mend, a step for that comes first. A lowered
--- limit is worked off by store.TrimStep entries a batch. Until that is done, a write
--- frees as much as it adds.
+-- If a limit is exceeded or keys disagree, an extra step evicts or mends first. It
+-- evicts at most store.TrimStep entries, since a lowered limit may need many more.
+-- Until that is done, a write frees as much as it adds.
 local too_many = keys > max_keys or not no_limit and bytes > max_bytes
 local number_before = number
 for i = (too_many or torn) and 0 or 1, count do
   local op, key, value, attrs = sub(ops, i, i), ARGV[FIRST_KEY + i - 1], ARGV[first_value + i], ARGV[first_attrs + i]
   local answer, err
   local size, growth, taken_out
-  local most_keys, most_bytes, most_evictions -- what may be there before the write; evict until then
-  local tail -- with which its changes end
+  local most_keys, most_bytes, most_evictions -- evict down to these before the write
+  local tail -- the end of its changes
   local meta = nil
   if i == 0 then
     if too_many and not begin_shrinking() then
@@ -37,7 +37,7 @@ for i = (too_many or torn) and 0 or 1, count do
       meta = stored_metas[i]
       if torn then
         meta = redis.call('HGET', META, key)
-        if not meta and redis.call('HEXISTS', VALUES, key) == 1 then meta = '' end -- nobody gave it meta yet
+        if not meta and redis.call('HEXISTS', VALUES, key) == 1 then meta = '' end -- a value without meta
       end
     end
     size = #key + #value
@@ -67,7 +67,8 @@ for i = (too_many or torn) and 0 or 1, count do
           answer = 'd'
           redis.call('ZREM', RANKS, member_of(meta, key) or key)
         elseif growth > 0 and not no_limit and bytes + growth > max_bytes then
-          -- Out of the order meanwhile, so that it is not evicted to make its own room.
+          -- The entry is out of the order meanwhile. So it is not evicted to make room
+          -- for itself.
           settle()
           local m = member_of(meta, key)
           taken_out = m and redis.call('ZSCORE', RANKS, m)
@@ -85,7 +86,7 @@ for i = (too_many or torn) and 0 or 1, count do
   -- Evict.
   while most_keys and (keys > most_keys or bytes > most_bytes) do
     if #evicted >= most_evictions then
-      answer = 's' -- what was evicted is gone, and a later try finds the rest of the way shorter
+      answer = 's' -- the evictions stay, so a later try needs fewer
       break
     end
     local victim, score, stored_meta
@@ -98,7 +99,7 @@ for i = (too_many or torn) and 0 or 1, count do
       if not queue[at] and not (only_fetched and newest == order.clock and is_counts) then read_on() end
       victim = queue[at]
       score = victim and (queue_scores and queue_scores[at] or order.clock)
-      -- Among equal scores, a new one is the youngest.
+      -- Among equal scores, a new entry is the youngest.
       if newest and not (victim and score <= newest) then
         victim, score = sub(fresh[2 * first_fresh], layout.KeyAt), newest
         first_fresh = first_fresh + 1

@@ -1,9 +1,9 @@
--- adaptive: what is fetched often stays, and uses fade. See adaptive.go, whose
--- names these are, and which this equals to the last bit: sums, products and
--- quotients must keep their order.
+-- adaptive is LFU with ageing behind an admission window and filter. This file uses the
+-- names of adaptive.go, and must compute the same bits: sums, products and quotients
+-- keep their order.
 --
--- Ghosts and shadow only advise. If Redis refuses them, because somebody else
--- wrote to their keys, the advice is lost and nothing else.
+-- Ghosts and shadow only advise. If another program spoiled their keys, Redis refuses
+-- commands on them. Then only the advice is lost.
 local half = store.half * math.max(order.keys, 1)
 local grain = math.max(1, math.floor(order.keys / store.grains))
 
@@ -21,10 +21,11 @@ local function fold(a, b)
   return a + math.floor(half * (x * (store.plus1 - x * (store.plus2 - store.plus3 * x))))
 end
 
--- Numbers go to Redis as text, since it writes them slowly.
+-- whole returns a number as text, since Redis itself writes numbers slowly.
 local function whole(n) return string.format('%d', n) end
 
--- Of a list of numbers and names, as ZADD takes it.
+-- add writes a list of numbers and names, as ZADD takes it. It returns how many names
+-- were new.
 local function add(name, list)
   local added = 0
   for i = 1, #list, 1000 do
@@ -41,7 +42,8 @@ local function trim(name, keep, most)
   if n > 0 then redis.pcall('ZREMRANGEBYRANK', name, 0, n - 1) end
 end
 
--- judge adds what was used to the shadow. Of the keys, so many had been absent.
+-- judge adds the used keys to the shadow, and resizes the window. had is how many of
+-- these keys were created: 0 in a fetch.
 local function judge(had, used, moved, out)
   local added = add(SHADOW, used)
   if moved or added > 0 then trim(SHADOW, order.keys, store.slack + added + out) end
@@ -87,21 +89,24 @@ if order.fetching then
   }
 end
 
--- The window is a queue, of which each part goes on with the next: popped are
--- entries that were taken out of RANKS, several at a time, as members and
--- scores, with their keys and ghosts; then those that are there; then fresh ones
--- that are not there yet, as scores and members. moves are for the rest of the
--- order. settle puts all back.
+-- The window is a queue in three parts:
+--   popped: entries already taken out of RANKS, as members and scores. keys, metas and
+--     ghosts belong to them. first_popped is the index of the oldest one.
+--   entries still in RANKS, with scores below Edge.
+--   fresh: new entries not yet in RANKS, as scores and members.
+-- moves are entries on their way to the rest of the order. settle writes all of it
+-- back.
 local popped, keys, metas, ghosts, first_popped = {}, {}, {}, {}, 1
 local fresh, first_fresh = {}, 1
 local moves = {}
-local at_once -- 1 once too many were popped
--- How many entries the window has, and the lowest of the rest, unless unknown.
+local at_once -- 1 after too many entries were popped
+-- apart is the number of entries in the window. low is the lowest entry of the rest,
+-- and low_score its score. All are nil while unknown.
 local apart, low, low_score
--- What the lowest of the rest is not below, if known: order.low is kept so that
--- an entry whose leaving it decides need not be compared.
+-- bound is a lower bound of the scores outside the window, or nil if unknown. order.low
+-- keeps it. With it, an eviction may not need to read the lowest entry.
 local bound = not order.conversion and order.low or nil
--- Where in used a key is, and the ranks with which keys left.
+-- place has the places of keys in used. left has the ranks that evicted keys had.
 local place, left = {}, {}
 local moved, forgot = false, 0
 
@@ -126,7 +131,7 @@ local function ghost(key)
   return type(rank) == 'string' and rank
 end
 
--- pop takes the oldest of the window out of RANKS.
+-- pop takes the oldest entries of the window out of RANKS.
 local function pop(count)
   popped, keys, first_popped = redis.call('ZPOPMIN', RANKS, count), {}, 1
   for i = 1, #popped / 2 do keys[i] = string.sub(popped[2 * i - 1], layout.KeyAt) end
@@ -146,8 +151,8 @@ local function ranked(key, score, ghost)
   return fold(rank, last - unread) + unread
 end
 
--- oldest takes an entry out of the window, and returns member, key, score, and
--- its score for the rest of the order.
+-- oldest takes the oldest entry out of the window. It returns member, key, score, the
+-- score that the entry has in the rest of the order, and meta if it was read.
 local function oldest()
   local i, m, key, score, rank, meta = first_popped
   if not keys[i] then
@@ -185,7 +190,7 @@ local function move(m, score)
 end
 
 return {
-  -- It puts the entry into the order itself.
+  -- enter puts the entry into the order itself.
   enter = function(key, m)
     for _ = 1, 2 do
       if not full() then break end
@@ -234,7 +239,7 @@ return {
     return key, score, meta
   end,
   settle = function()
-    if first_popped <= #keys then at_once = 1 end -- it was too much
+    if first_popped <= #keys then at_once = 1 end -- too many were popped
     put_back()
     popped, keys, first_popped, fresh, first_fresh, moves = {}, {}, 1, {}, 1, {}
     apart, low, bound = nil, nil, nil
@@ -243,7 +248,7 @@ return {
     moved, forgot = true, forgot + 1
     left[key] = nil
     if place[key] then
-      -- The last takes its place.
+      -- The last use moves to its place.
       local i = place[key]
       used[i], used[i + 1] = used[n - 1], used[n]
       place[used[n]] = i
@@ -256,7 +261,7 @@ return {
   finish = function()
     put_back()
     order.low = bound
-    local out = forgot -- as many notes as entries may go
+    local out = forgot -- one note for each entry that is gone
     if moved then
       local leaving = {}
       for key, rank in pairs(left) do

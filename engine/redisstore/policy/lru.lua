@@ -1,4 +1,4 @@
--- lru: what was created or fetched last stays. The clock counts both.
+-- lru evicts the entry that was used longest ago. The clock counts creates and fetches.
 return {
   enter = function()
     order.clock = order.clock + 1

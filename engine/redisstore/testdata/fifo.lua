@@ -1,4 +1,4 @@
--- fifo: what was created first leaves first. See fifo.go of the suite.
+-- fifo evicts the oldest entry first. See fifo.go in storetest.
 return {
   enter = function()
     order.clock = order.clock + 1
