@@ -211,7 +211,6 @@ var layoutConstants = map[string]string{
 	"InsertionSize": strconv.Itoa(insertionSize),
 	"KeyAt":         strconv.Itoa(insertionSize + 1),
 	"TagSize":       strconv.Itoa(tagSize),
-	"SizeAt":        "2",
 	"SizeEnd":       strconv.Itoa(1 + sizeSize),
 	"InsertionAt":   strconv.Itoa(2 + sizeSize),
 	"InsertionEnd":  strconv.Itoa(1 + sizeSize + insertionSize),
