@@ -11,8 +11,8 @@ import (
 // Each begins with a letter.
 type answers struct {
 	rest string
-	// version is that of the last write that changed something, or tried to: each takes
-	// the next number.
+	// version is the version of the last write that changed something, or tried to. Each
+	// such write takes the next number.
 	version store.Version
 }
 
@@ -22,7 +22,7 @@ var outcomes = map[byte]store.Outcome{
 	'a': store.Absent, 'l': store.TooLarge, 'r': store.Refused,
 }
 
-// next cuts an answer off.
+// next reads an answer and removes it.
 func (a *answers) next() (store.Result, error) {
 	letter := a.rest[0]
 	a.rest = a.rest[1:]

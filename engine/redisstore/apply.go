@@ -11,7 +11,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// applyHead is how many arguments of apply.lua come before those of the writes.
+// applyHead is the number of arguments of apply.lua before those of the writes.
 const applyHead = 9
 
 // Apply implements store.Store.
@@ -41,7 +41,7 @@ func (s *Store) applyArgs(b store.Batch, tag uint32) []any {
 		if w.Op != store.Delete {
 			attrs[i] = attrsOf(&w.Value)
 		}
-		// Strings by pointer: an interface then holds them without an allocation.
+		// An interface holds a pointer to a string without an allocation.
 		at := applyHead + i
 		args[at], args[at+n], args[at+2*n] = &w.Key, w.Value.Data, &attrs[i]
 		hasMore = hasMore || w.IfMatch != "" || w.IfNoneMatch != "" || w.Op == store.Restore

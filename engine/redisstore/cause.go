@@ -53,7 +53,7 @@ func diagnosed(err error, target *Target, greeted bool) error {
 	return &store.CausedError{Cause: cause, Err: err, Advice: advice}
 }
 
-// advices say what to do about a cause.
+// advices has the advice for a cause, where there is one.
 var advices = map[store.Cause]string{
 	store.Credentials:     "check the user and the password: redis_username and redis_password, or those in store",
 	store.Permission:      "give the user of Redis the right: docs/redis.md has a line with all that are needed",

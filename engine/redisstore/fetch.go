@@ -13,12 +13,12 @@ import (
 // The modes of fetch.lua.
 const (
 	fetchRaising = iota
-	fetchAgain   // it may have raised already, and raises nothing
-	fetchWhole   // the same, and it returns all values
+	fetchAgain   // raises nothing, because an earlier try may have raised
+	fetchWhole   // raises nothing, and returns all values
 )
 
-// largeFetch is how many bytes of values pass through the script at most. Lua copies
-// values twice. More of them are read directly, which costs another round trip.
+// largeFetch is the most bytes of values that pass through the script. Lua copies values
+// twice. More bytes are read directly, which costs another round trip.
 const largeFetch = 64 << 10
 
 // Fetch implements store.Store.
@@ -64,10 +64,10 @@ func (s *Store) fetch(ctx context.Context, keys []string, room store.Room, uses 
 // fetchAnswer is the answer of fetch.lua.
 type fetchAnswer struct {
 	head    head
-	raises  int // that were tried
+	raises  int // number of tried raises
 	refusal string
 	values  []any
-	large   int // how many values are to be read; values has none then
+	large   int // number of values to read directly; values is empty then
 	metas   []any
 }
 
@@ -106,9 +106,8 @@ func (s *Store) askFetch(ctx context.Context, mode int, keys []string, room stor
 	return a, nil
 }
 
-// readLarge reads values without a script. A value belongs to the meta of before if the
-// meta is still the same afterwards: every write gives another one. If any is not,
-// readLarge returns nil.
+// readLarge reads values without a script, and their metas again. If a meta has changed,
+// readLarge returns nil: every write changes the meta, so the value may be a newer one.
 func (s *Store) readLarge(ctx context.Context, keys []string, metas []any) ([]any, error) {
 	names := s.keys.reads()
 	reply, err := s.repeat(ctx, fetching, func(ctx context.Context, client *redis.Client) ([]any, error) {

@@ -27,7 +27,7 @@ const (
 	replacedSize  = metaSize + insertionSize
 	formMark      = 0x80
 	formReplaced  = 0x40
-	// mostSize is the size in meta of a value that is as large or larger.
+	// mostSize in meta stands for every value of this size or larger.
 	mostSize = 1<<(8*sizeSize) - 1
 )
 
@@ -90,7 +90,8 @@ func formOf(v *store.Value) (form byte, contentType string) {
 	return formMark | otherForm, v.ContentType
 }
 
-// attrsOf returns what a write says of its value: form, size and content type of meta.
+// attrsOf returns the parts of meta that depend on the value: form, size and content
+// type.
 func attrsOf(v *store.Value) string {
 	form, contentType := formOf(v)
 	size := min(len(v.Data), mostSize)
@@ -106,7 +107,7 @@ type meta struct {
 	contentType string
 }
 
-// decodeMeta returns false for what another program wrote.
+// decodeMeta takes meta apart. It returns false if another program wrote it.
 func decodeMeta(s string) (m meta, ok bool) {
 	if len(s) < metaSize || s[0] < formMark {
 		return meta{}, false
@@ -131,9 +132,9 @@ func decodeMeta(s string) (m meta, ok bool) {
 	return m, true
 }
 
-// decodeEntry makes an entry of a value and its meta. Under a meta that another program
-// wrote, the value is raw bytes without a version. A content type that cannot stand in
-// headers and JSON is as good as none.
+// decodeEntry makes an entry of a value and its meta. If another program wrote the meta,
+// the value is raw bytes without a version. A content type that cannot stand in headers
+// and JSON is dropped.
 func decodeEntry(value, text string) *store.Entry {
 	e := &store.Entry{Value: store.Value{Data: []byte(value), Kind: store.Raw}}
 	m, ok := decodeMeta(text)
@@ -174,7 +175,7 @@ const (
 	lowAt     = 55
 )
 
-// head is what Go needs of the head.
+// head has the parts of the head that Go needs.
 type head struct {
 	number uint64
 	event  store.Version
@@ -183,7 +184,7 @@ type head struct {
 	keys   int
 }
 
-// decodeHead returns the zero head for a lost one, or none.
+// decodeHead returns the zero head if the head is absent or was spoiled.
 func decodeHead(s string) head {
 	if len(s) != headSize {
 		return head{}
@@ -197,7 +198,7 @@ func decodeHead(s string) head {
 	}
 }
 
-// layoutConstants are the numbers of the layout that the scripts have by name. Places
+// layoutConstants are the constants that scripts write as "layout." and a name. Places
 // count from 1.
 var layoutConstants = map[string]string{
 	"HeadForm":      headForm,

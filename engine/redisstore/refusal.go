@@ -7,8 +7,8 @@ import (
 // Redis may refuse single commands of a script. The script then does as much as it can,
 // and answers with the server's words for the rest.
 
-// raised notes why a fetch could not raise ranks, if it could not, and whether it raised
-// any.
+// raised notes the refusal of a fetch's raises, "" if there was none, and whether the
+// fetch raised any.
 func (s *Store) raised(refusal string, raisedAny bool) {
 	if refusal == "" {
 		if raisedAny {

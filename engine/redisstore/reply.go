@@ -6,8 +6,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// reader takes the reply of a script apart, one element after another, and
-// keeps the first error.
+// reader reads the reply of a script, one element after another, and keeps the first
+// error.
 type reader struct {
 	reply []any
 	next  int

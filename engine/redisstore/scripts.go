@@ -17,7 +17,7 @@ var luaFiles embed.FS
 
 var fetchScript, applyScript, browseScript, probeScript = newScripts(store.Policies, fragment)
 
-// newScripts puts the scripts together, with the part in Lua of each policy.
+// newScripts puts the scripts together. fragment returns the Lua code of a policy.
 func newScripts(policies []store.Policy, fragment func(policy string) string) (fetch, apply, browse, probe *redis.Script) {
 	script := func(parts ...string) *redis.Script {
 		return redis.NewScript(prelude(policies) + withConstants(strings.Join(parts, "")))
@@ -32,7 +32,7 @@ func newScripts(policies []store.Policy, fragment func(policy string) string) (f
 	return fetch, apply, browse, probe
 }
 
-// fragment is the part in Lua of one of our policies.
+// fragment returns the Lua code of one of our policies.
 func fragment(policy string) string { return luaFile("policy/" + policy + ".lua") }
 
 func luaFile(name string) string {
@@ -43,8 +43,8 @@ func luaFile(name string) string {
 	return string(text)
 }
 
-// prelude has what Lua knows of the policies without their fragments. It makes the table
-// of a policy only when it is asked for: each call of a script runs this anew.
+// prelude returns the Lua code that describes the policies by name. It makes the table of
+// a policy only when a script asks for it: each call of a script runs this code anew.
 func prelude(policies []store.Policy) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "local DEFAULT_POLICY = '%s'\nlocal function policy_named(name)\n", policies[0].Name)
@@ -55,7 +55,7 @@ func prelude(policies []store.Policy) string {
 	return b.String()
 }
 
-// begin is the function in Lua that opens the policy of an order. Only the fragment of
+// begin returns the Lua function that opens the policy of an order. Only the fragment of
 // this policy runs.
 func begin(policies []store.Policy, fragment func(policy string) string) string {
 	var b strings.Builder
@@ -69,9 +69,9 @@ func begin(policies []store.Policy, fragment func(policy string) string) string 
 
 var constantName = regexp.MustCompile(`\bstore\.\w+|\blayout\.[A-Z]\w+`)
 
-// withConstants puts numbers in place of the names of store.Constants and
-// layoutConstants. A local variable of Lua would cost as much as an allocation in each
-// function that has it.
+// withConstants replaces the names of store.Constants and layoutConstants by their
+// values. A local variable in Lua would cost as much as an allocation in each function
+// that captures it.
 func withConstants(lua string) string {
 	return constantName.ReplaceAllStringFunc(lua, func(name string) string {
 		if constant, ok := layoutConstants[strings.TrimPrefix(name, "layout.")]; ok {

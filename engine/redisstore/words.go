@@ -13,7 +13,7 @@ import (
 // Only this file reads the texts of errors. Servers and go-redis give no other sign of
 // which error it is. All other code uses the functions below, errors.Is or store.CauseOf.
 
-// wrapping matches what may stand before the words of a server. An error of a command
+// wrapping matches the text before the words of a server. An error of a command
 // within a script is wrapped several times: Redis 6.2 says "ERR Error running script
 // (call to f_…): @user_script:3: @user_script: 3: -READONLY You can't …\r\n".
 var wrapping = regexp.MustCompile(`^(?:\s|-|ERR |Error running script \(call to \w+\): |@?user_script: ?\d+: )+`)
