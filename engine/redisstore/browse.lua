@@ -57,8 +57,8 @@ end
 
 -- ARGV: 'next' or 'valued', how many entries, and unless the page is the first one:
 -- score and insertion number of the place where it begins.
--- Returns {write number, epoch, clock, 1 if there is more}, then for each entry:
--- member, score, score as it is shown, meta, size of the value.
+-- Returns {write number, epoch, clock, 1 if there is more, then for each entry: member,
+-- score, score as it is shown, meta, size of the value}.
 function asked.page()
   local n, score, insertion = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
   local first, last, more
