@@ -95,7 +95,7 @@ func (s *Store) readApplied(reply []any, w *writer, writes int, tag uint32) (sto
 	}
 	if mended > 0 {
 		s.mended.Add(uint64(mended))
-		s.logger.Warn("what Redis has of this namespace disagreed and was repaired: does somebody else write to its values, meta, ranks or state, or does Redis evict?",
+		s.logger.Warn("values, meta, ranks or state of this namespace disagreed in Redis and were repaired; does another program write to them, or does Redis evict?",
 			zap.Int64("repaired", mended))
 	}
 	if changed || unpublished != "" {
