@@ -1,6 +1,5 @@
-# Go 1.26 and make are all it takes; `make test` also needs redis-server, gcc and
-# chromium, `make bench` redis-server and wrk, `make hitratio` redis-server, `make
-# screenshots` redis-server and chromium, and they install them where they may.
+# Go 1.26 and make are all it takes to build. The other targets also need some of
+# redis-server, gcc, chromium and wrk, and install them where they may.
 
 MODULE        := github.com/redis-proxy/caddy-redis-proxy
 CADDY_VERSION := $(shell awk '$$1 == "github.com/caddyserver/caddy/v2" { print $$2 }' go.mod)

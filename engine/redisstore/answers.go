@@ -7,7 +7,7 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// answers are the answers of apply.lua to the writes of a batch, one behind the other.
+// answers are the answers of writes.lua to the writes of a batch, one behind the other.
 // Each begins with a letter.
 type answers struct {
 	rest string

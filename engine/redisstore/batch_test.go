@@ -71,13 +71,13 @@ func TestABatchThatComesTooLateIsRefusedUnchanged(t *testing.T) {
 	if _, err := f.store.call(f.ctx(), applyScript, w, f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}}, 1)); err != nil {
 		t.Fatal(err)
 	}
-	late[0], late[1] = w.number-1, false
+	late[0], late[1] = w.number-1, 0
 	err := applyScript.Run(f.ctx(), f.redis, f.store.keys.scripts(w.id), late...).Err()
 	if err == nil || !strings.HasPrefix(err.Error(), "REFUSED") {
 		t.Errorf("a lower number: %v", err)
 	}
 	// The record is gone, and the writer knows that there was one.
-	late[0], late[1] = w.number+1, true
+	late[0], late[1] = w.number+1, 1
 	f.do("DEL", "{cache}:writer:"+w.id)
 	err = applyScript.Run(f.ctx(), f.redis, f.store.keys.scripts(w.id), late...).Err()
 	if err == nil || !strings.HasPrefix(err.Error(), "REFUSED") {

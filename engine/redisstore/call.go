@@ -25,7 +25,8 @@ const (
 // apply.lua).
 //
 // If the answer to a batch was lost, call sends the batch again under the same sequence
-// number. Redis then repeats its first answer and changes nothing. So a batch is applied
+// number. If the first try changed something, Redis repeats its answer and changes nothing;
+// otherwise the batch runs anew. So a batch is applied
 // at most once (idempotency).
 //
 // A fetch has no writer, and args[0] is its mode. If it may have run before, it is run

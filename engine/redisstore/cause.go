@@ -65,7 +65,7 @@ var advices = map[store.Cause]string{
 	store.NoDatabase:      "choose a database that Redis has: it is the number at the end of store, and 0 is always there",
 	store.NotRedis:        "check host and port in store: they lead to something else than a Redis server, such as a web server or a Sentinel",
 	store.Elsewhere:       "give store the node of the cluster that has the keys of this namespace",
-	store.UnknownLayout:   "run the version of this module that wrote the namespace or a later one, or choose another namespace",
+	store.UnknownLayout:   "run the version of this module that wrote the namespace, or export it with that version and import it with this one, or choose another namespace",
 	store.UnknownEviction: "run the version of this module that set the policy or a later one, or choose another namespace",
 	store.WrongType:       "find out which program keeps its data under a key of this namespace, and choose another namespace for one of them",
 }

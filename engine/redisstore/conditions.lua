@@ -2,9 +2,9 @@
 -- invalid.
 local function version_in(meta)
   if not member_of(meta, '') then return string.rep('\0', layout.InsertionSize + layout.TagSize) end
-  local tag = string.sub(meta, layout.TagAt, layout.TagEnd)
-  if string.byte(meta) < layout.Replaced then return string.sub(meta, layout.InsertionAt, layout.InsertionEnd) .. tag end
-  return string.sub(meta, layout.NumberAt, layout.NumberEnd) .. tag
+  local tag = string.sub(meta, layout.TagAt, layout.MetaSize)
+  if string.byte(meta) < layout.ReplacedMark then return string.sub(meta, layout.InsertionAt, layout.InsertionEnd) .. tag end
+  return string.sub(meta, layout.NumberAt, layout.ReplacedSize) .. tag
 end
 
 -- allowed checks the conditions of RFC 9110, section 13.1. meta is false for an absent
@@ -21,7 +21,7 @@ end
 
 -- has_attrs reports whether meta has the form and the content type of attrs.
 local function has_attrs(meta, attrs)
-  if not member_of(meta, '') or string.byte(meta) % layout.Forms ~= string.byte(attrs) % layout.Forms then return false end
-  local rest = string.byte(meta) < layout.Replaced and layout.MetaSize or layout.ReplacedSize
+  if not member_of(meta, '') or string.byte(meta) % layout.ReplacedBit ~= string.byte(attrs) % layout.ReplacedBit then return false end
+  local rest = string.byte(meta) < layout.ReplacedMark and layout.MetaSize or layout.ReplacedSize
   return string.sub(meta, rest + 1) == string.sub(attrs, layout.SizeEnd + 1)
 end

@@ -42,7 +42,7 @@ end
 local function member_of(meta, key)
   if not meta or #meta < layout.MetaSize then return end
   local form = string.byte(meta)
-  if form < layout.Mark or form >= layout.Replaced and #meta < layout.ReplacedSize then return end
+  if form < layout.Mark or form >= layout.ReplacedMark and #meta < layout.ReplacedSize then return end
   return string.sub(meta, layout.InsertionAt, layout.InsertionEnd) .. key
 end
 

@@ -81,7 +81,7 @@ func parseVersion(s string) store.Version {
 	return store.Version{Number: number, Tag: uint32(tag)}
 }
 
-// cutEvent reads an event fast, if it looks exactly as apply.lua writes it and has no
+// cutEvent reads an event fast, if it looks exactly as commit.lua writes it and has no
 // escaped characters. A node receives an event for every batch, its own too, and
 // encoding/json would take longer than all further work.
 func cutEvent(payload string) (e store.Event, ok bool) {

@@ -17,8 +17,8 @@ const (
 	fetchWhole   // raises nothing, and returns all values
 )
 
-// largeFetch is the most bytes of values that pass through the script. Lua copies values
-// twice. More bytes are read directly, which costs another round trip.
+// largeFetch is the most bytes of values that normally pass through the script. Lua
+// copies values twice. More bytes are read directly, which costs another round trip.
 const largeFetch = 64 << 10
 
 // Fetch implements store.Store.

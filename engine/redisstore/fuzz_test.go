@@ -74,7 +74,7 @@ func FuzzAnswers(f *testing.F) {
 }
 
 // TestOurOwnEventsAreCutApart fails if cutEvent does not understand the events of
-// apply.lua. Every event would then be read the slow way.
+// commit.lua. Every event would then be read the slow way.
 func TestOurOwnEventsAreCutApart(t *testing.T) {
 	f := newFixture(t)
 	f.limits.MaxKeys = 2

@@ -17,8 +17,8 @@ import (
 // A content type that has no form of its own comes last.
 //
 // The form is formMark and an index into forms, and formReplaced if the entry was
-// replaced. No text begins with such a byte. The upper half of the indexes is kept for
-// later, for entries that expire.
+// replaced. No ASCII text begins with such a byte. The upper half of the indexes is kept
+// for later, for entries that expire.
 const (
 	insertionSize = 6
 	tagSize       = 4
@@ -162,8 +162,8 @@ func decodeVersion(s string) store.Version {
 
 // headForm is the form of the head, the part of the state that most calls need, as
 // struct.pack of Lua has it: write number, number and tag of the last event, epoch, bytes,
-// size of the largest value ever, keys, 1 if scores of former policies are left, clock,
-// window, and the lowest score outside of the window.
+// size of the largest value since the namespace was last empty, keys, 1 if scores of
+// former policies are left, clock, window, and the lowest score outside of the window.
 const (
 	headForm  = ">I6I6I4I4I6I6I6Bddd"
 	headSize  = 63
@@ -216,15 +216,13 @@ var layoutConstants = map[string]string{
 	"InsertionAt":   strconv.Itoa(2 + sizeSize),
 	"InsertionEnd":  strconv.Itoa(1 + sizeSize + insertionSize),
 	"TagAt":         strconv.Itoa(metaSize - tagSize + 1),
-	"TagEnd":        strconv.Itoa(metaSize),
 	"MetaSize":      strconv.Itoa(metaSize),
 	"NumberAt":      strconv.Itoa(metaSize + 1),
-	"NumberEnd":     strconv.Itoa(replacedSize),
 	"ReplacedSize":  strconv.Itoa(replacedSize),
 	"Mark":          strconv.Itoa(formMark),
-	"Replaced":      strconv.Itoa(formMark | formReplaced),
-	"Forms":         strconv.Itoa(formReplaced),
-	"Foreign":       strconv.Itoa(formMark | foreignForm),
+	"ReplacedMark":  strconv.Itoa(formMark | formReplaced),
+	"ReplacedBit":   strconv.Itoa(formReplaced),
+	"ForeignMark":   strconv.Itoa(formMark | foreignForm),
 	"LargeFetch":    strconv.Itoa(largeFetch),
 	"MostSize":      strconv.Itoa(mostSize),
 }

@@ -48,17 +48,17 @@ for _, command in ipairs(reads) do
 end
 for _, command in ipairs(writes) do attempt(command) end
 
-local unread = missing.HMGET
-if not unread then
+local read_refusal = missing.HMGET
+if not read_refusal then
   local state = not broken and redis.call('HMGET', STATE, 'layout', 'eviction')
-  unread = broken
-  if not unread then
+  read_refusal = broken
+  if not read_refusal then
     local _, refusal = check(state[1], state[2])
-    unread = refusal
+    read_refusal = refusal
   end
 end
 -- A fetch that cannot raise still answers.
-unread = unread or missing.ZMSCORE
-if not missing.ZADD and not full then unread = unread or missing.HSET end
-local unwritten = unread or names[1] and missing[string.upper(names[1])] or full
-return { unread or '', unwritten or '', table.concat(names, ' ') }
+read_refusal = read_refusal or missing.ZMSCORE
+if not missing.ZADD and not full then read_refusal = read_refusal or missing.HSET end
+local write_refusal = read_refusal or names[1] and missing[string.upper(names[1])] or full
+return { read_refusal or '', write_refusal or '', table.concat(names, ' ') }

@@ -75,7 +75,7 @@ if torn then
       if not m then
         number = number + 1
         local insertion = struct.pack('>I6', number)
-        redis.call('HSET', META, key, struct.pack('>BI3', layout.Foreign, math.min(size, layout.MostSize)) .. insertion .. TAG)
+        redis.call('HSET', META, key, struct.pack('>BI3', layout.ForeignMark, math.min(size, layout.MostSize)) .. insertion .. TAG)
         m = insertion .. key
       end
       enter(key, m)

@@ -17,7 +17,8 @@ type writer struct {
 }
 
 // writerIdle is half of the time for which Redis keeps a record. A writer that was idle
-// for longer is not used again, since its record may be gone.
+// for longer is not used again, since its record may be gone. The record may be gone
+// earlier, if the last batches changed nothing; the next batch is then retried.
 const writerIdle = 5 * time.Minute
 
 func newWriter() *writer { return &writer{id: rand.Text()} }

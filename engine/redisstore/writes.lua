@@ -145,7 +145,7 @@ for i = (too_many or torn) and 0 or 1, count do
         local m = member_of(meta, key)
         if m then
           insertion = sub(m, 1, layout.InsertionSize)
-          attrs, rest = string.char(string.byte(attrs) + layout.Replaced - layout.Mark) .. sub(attrs, 2), text .. rest
+          attrs, rest = string.char(string.byte(attrs) + layout.ReplacedMark - layout.Mark) .. sub(attrs, 2), text .. rest
         else
           enter(key, insertion .. key)
         end

@@ -29,7 +29,7 @@ var (
 	// Repeating the call helps only once the reason is mended.
 	ErrRefused error = refusedError{}
 
-	// ErrFateUnknown says that a batch was sent and no answer came in time. The store
+	// ErrFateUnknown says that a call was sent and no answer came in time. The store
 	// may have applied it.
 	ErrFateUnknown = errors.New("no answer from the store")
 
@@ -63,7 +63,8 @@ type Store interface {
 
 	// Apply runs the writes of a batch, at most MaxBatch, one after another. It evicts
 	// entries as the writes and the limits demand. If the error wraps ErrUnavailable,
-	// nothing happened; if it wraps ErrFateUnknown, all or nothing.
+	// nothing happened. If it wraps ErrFateUnknown, all or nothing happened, or a part if
+	// the store stopped half-way; later batches then repair it.
 	//
 	// A batch without writes is useful too. It sets limits, and takes one bounded step
 	// towards a lowered limit, or in converting the order for another policy (see

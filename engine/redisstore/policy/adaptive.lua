@@ -106,8 +106,8 @@ local apart, low, low_score
 -- bound is a lower bound of the scores outside the window, or nil if unknown. order.low
 -- keeps it. With it, an eviction may not need to read the lowest entry.
 local bound = not order.conversion and order.low or nil
--- place has the places of keys in used. left has the ranks that evicted keys had.
-local place, left = {}, {}
+-- place has the places of keys in used. evicted_ranks has the ranks that evicted keys had.
+local place, evicted_ranks = {}, {}
 local moved, forgot = false, 0
 
 local function put(list, from)
@@ -145,7 +145,7 @@ end
 
 local function ranked(key, score, ghost)
   local last = above(order, score - store.Apart)
-  local rank = left[key] or tonumber(ghost or nil)
+  local rank = evicted_ranks[key] or tonumber(ghost or nil)
   if not rank then return last end
   local unread = last % 1
   return fold(rank, last - unread) + unread
@@ -235,7 +235,7 @@ return {
       low = nil
     end
     moved = true
-    left[key] = rank - rank % 1
+    evicted_ranks[key] = rank - rank % 1
     return key, score, meta
   end,
   settle = function()
@@ -246,7 +246,7 @@ return {
   end,
   forget = function(key)
     moved, forgot = true, forgot + 1
-    left[key] = nil
+    evicted_ranks[key] = nil
     if place[key] then
       -- The last use moves to its place.
       local i = place[key]
@@ -263,14 +263,14 @@ return {
     order.low = bound
     local out = forgot -- one note for each entry that is gone
     if moved then
-      local leaving = {}
-      for key, rank in pairs(left) do
-        leaving[#leaving + 1], leaving[#leaving + 2] = whole(rank), key
+      local notes = {}
+      for key, rank in pairs(evicted_ranks) do
+        notes[#notes + 1], notes[#notes + 2] = whole(rank), key
       end
-      local count, c = #leaving / 2, order.keys
+      local count, c = #notes / 2, order.keys
       out = out + count
       trim(GHOSTS, c - count, store.slack + count + out)
-      add(GHOSTS, leaving)
+      add(GHOSTS, notes)
       if count > c then trim(GHOSTS, c, store.slack + count + out) end
     end
     judge(n / 2, used, moved, out)
