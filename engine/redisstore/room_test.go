@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -152,13 +151,10 @@ func (r *room) contents() contents {
 	return c
 }
 
-func (r *room) wantContents(oneOf ...contents) {
+func (r *room) wantContents(want contents) {
 	r.Helper()
-	got := r.contents()
-	if !slices.ContainsFunc(oneOf, func(want contents) bool {
-		return got.number == want.number && maps.Equal(got.entries, want.entries)
-	}) {
-		r.Errorf("got %v, want one of %v", got, oneOf)
+	if got := r.contents(); got.number != want.number || !maps.Equal(got.entries, want.entries) {
+		r.Errorf("got %v, want %v", got, want)
 	}
 }
 
