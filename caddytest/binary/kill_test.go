@@ -80,6 +80,9 @@ func (k *killing) killCaddy() {
 }
 
 func (k *killing) killRedis() {
+	for _, w := range k.load.writers {
+		w.ledger.losesRaises = true
+	}
 	stop := k.load.start(k)
 	k.someAnswers()
 	k.caddy.redis.Kill()

@@ -25,9 +25,9 @@ const (
 // apply.lua).
 //
 // If the answer to a batch was lost, call sends the batch again under the same sequence
-// number. If the first try changed something, Redis repeats its answer and changes nothing;
-// otherwise the batch runs anew. So a batch is applied
-// at most once (idempotency).
+// number. If the first try changed something, Redis repeats its answer and changes
+// nothing; otherwise the batch runs anew. So a batch is applied at most once
+// (idempotency).
 //
 // A fetch has no writer, and args[0] is its mode. If it may have run before, it is run
 // again but raises no rank: so it raises each at most once.
