@@ -46,6 +46,7 @@ if count > 0 then
     end
   end
   if bounded then
+    -- include meta.lua
     local sum, by_meta = 0, true
     for i = 1, count do
       local meta = metas[uses + i]
@@ -70,43 +71,56 @@ end
 local reply = { head or '', 0, '', values, metas }
 if ARGV[1] ~= '0' then return reply end
 
-local members, times, n = {}, {}, 0
+-- The members in RANKS of the entries found, with their keys. Invalid meta has none, as
+-- in member_of.
+local members, keys, times, n = {}, {}, {}, 0
 local others = 0 -- number of the members with unseen uses, which come first
+local byte, sub = string.byte, string.sub
 for i = 1, uses + count do
-  local m = (i <= uses or values == count or values[i - uses]) and member_of(metas[i], ARGV[FIRST + i - 1])
-  if m then
-    n = n + 1
-    members[n] = m
-    if i <= uses then
-      times[n] = tonumber(ARGV[last + i])
-      others = n
+  local meta = (i <= uses or values == count or values[i - uses]) and metas[i]
+  if meta and #meta >= layout.MetaSize then
+    local form = byte(meta)
+    if form >= layout.Mark and (form < layout.ReplacedMark or #meta >= layout.ReplacedSize) then
+      n = n + 1
+      local key = ARGV[FIRST + i - 1]
+      members[n], keys[n] = sub(meta, layout.InsertionAt, layout.InsertionEnd) .. key, key
+      if i <= uses then
+        times[n] = tonumber(ARGV[last + i])
+        others = n
+      end
     end
   end
 end
 if n == 0 then return reply end
 
-local order
+local held, has_former, clock, window = 0, nil, nil, nil
 if head then
-  local keys, has_former, clock, window = struct.unpack('>I6Bdd', head, layout.KeysAt)
-  order = order_of(policy, keys, clock, window, nil, has_former)
-else
-  order = order_of(policy, 0)
+  held, has_former, clock, window = struct.unpack('>I6Bdd', head, layout.KeysAt)
 end
-order.fetching = true
+local order
+if has_former == 0 and clock - clock == 0 and window - window == 0 then
+  order = { policy = policy, keys = held, clock = clock, window = window, conversion = nil }
+else
+  -- include convert.lua
+  -- include order.lua
+  order = order_of(policy, held, clock, window, nil, has_former)
+end
 local turn = begin(order)
 
 local scores = redis.call('ZMSCORE', RANKS, unpack(members))
 local raised, size = {}, 0
 local places, raised_others = {}, 0 -- places of members in raised
+local conversion, fetch, format = order.conversion, turn.fetch, string.format
 for i = 1, n do
   local m = members[i]
   local place = places[m]
   if not place or place <= raised_others then -- else the key is read twice, and raised once
     local score = tonumber(place and raised[place] or scores[i] or 0)
-    raised[size + 1] = text_of(turn.fetch(own(order, score), m, times[i] or 1))
-    raised[size + 2] = m
-    places[m] = size + 1
+    if conversion then score = conversion.own(order, score) end
+    score = fetch(score, keys[i], times[i] or 1)
     size = size + 2
+    raised[size - 1], raised[size] = format(score % 1 == 0 and '%d' or '%.17g', score), m
+    if n > 1 then places[m] = size - 1 end
     if i <= others then raised_others = size end
   end
 end
@@ -114,14 +128,14 @@ reply[2] = n
 
 -- A server that is full or read-only still answers. Only the raises are lost.
 local result = redis.pcall('ZADD', RANKS, unpack(raised))
-if type(result) == 'table' and result.err then
+if type(result) == 'table' then
   reply[3] = result.err
   return reply
 end
 if turn.finish then
   turn.finish()
   if head then
-    head = string.sub(head, 1, layout.ClockAt - 1) .. struct.pack('>dd', order.clock, order.window) .. string.sub(head, layout.LowAt)
+    head = sub(head, 1, layout.ClockAt - 1) .. struct.pack('>dd', order.clock, order.window) .. sub(head, layout.LowAt)
     result = redis.pcall('HSET', STATE, 'head', head)
     if type(result) == 'table' then reply[3] = result.err end
   end

@@ -22,25 +22,35 @@ func newScripts(policies []store.Policy, fragment func(policy string) string) (f
 	script := func(parts ...string) *redis.Script {
 		return redis.NewScript(prelude(policies) + withConstants(strings.Join(parts, "")))
 	}
-	entry, begin := luaFile("entry.lua"), begin(policies, fragment)
+	entry, meta := luaFile("entry.lua"), luaFile("meta.lua")
 	order := luaFile("convert.lua") + luaFile("order.lua")
-	fetch = script(entry, order, begin, luaFile("fetch.lua"))
-	apply = script(entry, order, begin, luaFile("conditions.lua"), luaFile("apply.lua"), luaFile("handover.lua"),
+	fetch = script(entry, begin(policies, func(policy string) string {
+		if lua, err := luaFiles.ReadFile("policy/" + policy + "_fetch.lua"); err == nil {
+			return string(lua)
+		}
+		return fragment(policy)
+	}), luaFile("fetch.lua"))
+	apply = script(entry, meta, order, begin(policies, fragment), luaFile("conditions.lua"), luaFile("apply.lua"), luaFile("handover.lua"),
 		luaFile("room.lua"), luaFile("repair.lua"), luaFile("writes.lua"), luaFile("commit.lua"))
-	browse = script(entry, order, luaFile("browse.lua"))
+	browse = script(entry, meta, order, luaFile("browse.lua"))
 	probe = script(entry, luaFile("probe.lua"))
 	return fetch, apply, browse, probe
 }
 
-// fragment returns the Lua code of one of our policies.
+// fragment returns the Lua code of one of our policies. If its code for fetches is another
+// one, that is in a file whose name ends in _fetch.
 func fragment(policy string) string { return luaFile("policy/" + policy + ".lua") }
+
+var includeLine = regexp.MustCompile(`(?m)^ *-- include (\S+)$`)
 
 func luaFile(name string) string {
 	text, err := luaFiles.ReadFile(name)
 	if err != nil {
 		panic(err) // a policy without its file, or a name that is wrong above
 	}
-	return string(text)
+	return includeLine.ReplaceAllStringFunc(string(text), func(line string) string {
+		return luaFile(includeLine.FindStringSubmatch(line)[1])
+	})
 }
 
 // prelude returns the Lua code that describes the policies by name. It makes the table of

@@ -43,7 +43,7 @@ local function trim(name, keep, most)
 end
 
 -- judge adds the used keys to the shadow, and resizes the window. had is how many of
--- these keys were created: 0 in a fetch.
+-- these keys were created.
 local function judge(had, used, moved, out)
   local added = add(SHADOW, used)
   if moved or added > 0 then trim(SHADOW, order.keys, store.slack + added + out) end
@@ -64,29 +64,6 @@ local function use(now, key)
   end
   used[n + 1], used[n + 2] = stamp, key
   n = n + 2
-end
-
-if order.fetching then
-  local clock = order.clock
-  return {
-    fetch = function(score, m, times)
-      clock = clock + 1
-      use(clock, string.sub(m, layout.KeyAt))
-      if score < store.Edge then return clock + store.Apart end
-      score = score - score % 1
-      local now = clock
-      while times > 1 do
-        if times % 2 == 1 then score = fold(score, now) end
-        times = math.floor(times / 2)
-        now = fold(now, now)
-      end
-      return fold(score, now)
-    end,
-    finish = function()
-      order.clock = clock
-      judge(0, used, false, 0)
-    end,
-  }
 end
 
 -- The window is a queue in three parts:
