@@ -3,7 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/child"
 )
 
 // steadyRate is a rate at which requests meet each other rarely, and no core is full.
@@ -14,6 +19,9 @@ const (
 	steadyFetch = "CPU time of Caddy a GET from the store, at 4,000 a second"
 	steadyPost  = "CPU time of Caddy a POST that evicts, at 4,000 a second"
 )
+
+// roundTrip is the name of the note on what a round trip costs any Go server.
+const roundTrip = "CPU time of a plain Go server a PING to Redis, at 4,000 a second"
 
 // steady measures how much more CPU time of Caddy a request needs than a local hit, at
 // a steady rate. The kinds of requests take turns.
@@ -26,23 +34,36 @@ func (b *bench) steady(ctx context.Context, rows []row) error {
 	if err := hits.warm(ctx, sv); err != nil {
 		return err
 	}
-	kinds := map[string]func() *paced{
-		"hit": func() *paced {
-			return startPaced(ctx, sv.addr("local"), pacedLoad{rate: steadyRate, first: 0, request: func(n int) string { return getRequest(rawSmall + n%hitKeys) }})
-		},
-		steadyFetch: func() *paced {
-			return startPaced(ctx, sv.addr("store"), pacedLoad{rate: steadyRate, first: 0, request: func(n int) string { return getRequest(n * 7919 % storeKeys) }})
-		},
-		steadyPost: func() *paced {
-			return startPaced(ctx, sv.addr("capacity"), pacedLoad{rate: steadyRate, first: sv.newKeys(), request: postRequest})
-		},
+	plain, addr, err := b.startRoundTrips(ctx, sv)
+	if err != nil {
+		return err
+	}
+	defer plain.Kill()
+	ask := func(path string) func(int) string {
+		return func(int) string { return "GET " + path + " HTTP/1.1\r\nHost: bench\r\n\r\n" }
+	}
+	kinds := []struct {
+		name string
+		pid  int
+		addr string
+		load pacedLoad
+	}{
+		{"hit", sv.caddy.Cmd.Process.Pid, sv.addr("local"), pacedLoad{request: func(n int) string { return getRequest(rawSmall + n%hitKeys) }}},
+		{steadyFetch, sv.caddy.Cmd.Process.Pid, sv.addr("store"), pacedLoad{request: func(n int) string { return getRequest(n * 7919 % storeKeys) }}},
+		{steadyPost, sv.caddy.Cmd.Process.Pid, sv.addr("capacity"), pacedLoad{request: postRequest}},
+		{"plain", plain.Cmd.Process.Pid, addr, pacedLoad{request: ask("/")}},
+		{roundTrip, plain.Cmd.Process.Pid, addr, pacedLoad{request: ask("/ask")}},
 	}
 	each := map[string][]float64{}
 	for n := range b.options.rounds + 1 {
 		progress("round %d of %d: a steady rate", n, b.options.rounds)
-		for kind, start := range kinds {
-			cpu := exactCPUOf(sv.caddy.Cmd.Process.Pid)
-			p := start()
+		for _, k := range kinds {
+			k.load.rate = steadyRate
+			if k.name == steadyPost {
+				k.load.first = sv.newKeys()
+			}
+			cpu := exactCPUOf(k.pid)
+			p := startPaced(ctx, k.addr, k.load)
 			select {
 			case <-ctx.Done():
 			case <-time.After(b.duration):
@@ -54,9 +75,9 @@ func (b *bench) steady(ctx context.Context, rows []row) error {
 			if o.failed > 0 {
 				return fmt.Errorf("%d requests failed", o.failed)
 			}
-			cpu = exactCPUOf(sv.caddy.Cmd.Process.Pid) - cpu
+			cpu = exactCPUOf(k.pid) - cpu
 			if n > 0 { // round 0 warms up
-				each[kind] = append(each[kind], quotient(float64(cpu.Nanoseconds())/1000, float64(o.done)))
+				each[k.name] = append(each[k.name], quotient(float64(cpu.Nanoseconds())/1000, float64(o.done)))
 			}
 		}
 	}
@@ -65,9 +86,39 @@ func (b *bench) steady(ctx context.Context, rows []row) error {
 		for i, taken := range each[r.what] {
 			res.values = append(res.values, taken-each["hit"][i])
 		}
+		if r.what == steadyFetch {
+			res.notes = append(res.notes, fmt.Sprintf("%s: %.1f µs, without the PING %.1f µs.", roundTrip, median(each[roundTrip]), median(each["plain"])))
+		}
 		b.results = append(b.results, res)
 	}
 	return nil
+}
+
+// startRoundTrips builds and starts the server of the roundtrip directory, on the core of
+// Caddy.
+func (b *bench) startRoundTrips(ctx context.Context, sv *servers) (*child.Process, string, error) {
+	binary := filepath.Join(b.dir, "roundtrip")
+	build := exec.CommandContext(ctx, "taskset", "-c", b.cores.all, "go", "-C", "bench", "build", "-o", binary, "./roundtrip")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, "", fmt.Errorf("building the server of round trips: %w\n%s", err, out)
+	}
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, "", err
+	}
+	addr := "127.0.0.1:" + strconv.Itoa(ports[0])
+	p, err := on(b.cores.server, binary, []string{addr, sv.redis.Addr}, []string{"GOMAXPROCS=1"})
+	if err != nil {
+		return nil, "", err
+	}
+	for !listening(ports[0]) {
+		if p.Ended() || ctx.Err() != nil {
+			p.Kill()
+			return nil, "", fmt.Errorf("the server of round trips does not serve; it printed:\n%s", p.Output.String())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return p, addr, nil
 }
 
 func getRequest(number int) string {
