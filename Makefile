@@ -68,7 +68,7 @@ lint: ## Check format, go.mod, vet, staticcheck and known vulnerabilities.
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/smoke tools/*.sh; fi
 	@sh tools/vuln.sh $(LINTED)
 
-bench: caddy ## Measure what it costs, in about four minutes, with FLAGS; see docs/performance.md.
+bench: caddy ## Measure what it costs, in four to six minutes, with FLAGS; see docs/performance.md.
 	@sh tools/need.sh redis-server wrk
 	@go -C bench build -o ../.run/bench .
 	@.run/bench $(FLAGS)

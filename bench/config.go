@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -23,8 +24,7 @@ const (
 	jsonLarge = 6000
 )
 
-func key(n int) string  { return fmt.Sprintf("key-%016d", n) }
-func path(n int) string { return "/cache/" + key(n) }
+func key(n int) string { return fmt.Sprintf("key-%016d", n) }
 
 var (
 	smallValue = strings.Repeat("0123456789", 3)
@@ -47,8 +47,9 @@ func envelope(n int, data string) string {
 	return `{"key":"` + key(n) + `","value":"` + data + `"}`
 }
 
-func rawValue(int) store.Value  { return raw(smallValue) }
-func textValue(int) store.Value { return text(smallValue) }
+func rawValue(int) store.Value      { return raw(smallValue) }
+func rawLargeValue(int) store.Value { return raw(largeValue) }
+func textValue(int) store.Value     { return text(smallValue) }
 
 // localValue returns the value of a key in the namespace local.
 func localValue(n int) store.Value {
@@ -91,7 +92,20 @@ type site struct {
 	value    func(n int) store.Value
 	localTTL string
 	port     int
+
+	// alias is the namespace, if it is another site's, which fills it.
+	alias string
+	// tls are the files of certificate and key. "": without TLS.
+	tls string
+	// peer answers the requests: behind Caddy if there is a block, else alone.
+	peer *peer
 }
+
+// ofCaddy reports whether Caddy serves the site.
+func (s *site) ofCaddy() bool { return s.peer == nil || s.block != "" }
+
+// namespace returns the namespace of a site with a cache.
+func (s *site) namespace() string { return cmp.Or(s.alias, s.name) }
 
 // caddyfile writes the configuration.
 func caddyfile(sites []site, admin int, redisURL string) string {
@@ -101,9 +115,17 @@ func caddyfile(sites []site, admin int, redisURL string) string {
 		block := s.block
 		if block == "" {
 			block = fmt.Sprintf("redis_proxy {\n\t\t\tstore %s\n\t\t\tnamespace %s\n\t\t\tmax_keys %d\n\t\t\tlocal_ttl %s\n\t\t}",
-				redisURL, s.name, s.keys, s.localTTL)
+				redisURL, s.namespace(), s.keys, s.localTTL)
 		}
-		fmt.Fprintf(&c, "http://:%d {\n\tbind 127.0.0.1\n\thandle /cache/* {\n\t\t%s\n\t}\n}\n", s.port, block)
+		scheme, tls := "http", ""
+		if s.tls != "" {
+			scheme, tls = "https", "\ttls "+s.tls+"\n"
+		}
+		paths := "/cache/*"
+		if s.peer != nil {
+			paths = "" // a peer has paths of its own
+		}
+		fmt.Fprintf(&c, "%s://:%d {\n\tbind 127.0.0.1\n%s\thandle %s {\n\t\t%s\n\t}\n}\n", scheme, s.port, tls, paths, block)
 	}
 	return c.String()
 }

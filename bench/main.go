@@ -1,9 +1,10 @@
 // Command bench measures the cost of this module: beside Caddy's own respond, beside plain
-// Redis, and beside itself under other conditions. It starts a redis-server and a Caddy of
+// Redis, beside itself under other conditions, and beside other programs that answer from
+// Redis over HTTP, if they are installed. It starts a redis-server and a Caddy of
 // its own on free loopback ports, loads them, and prints the results as Markdown. The exit
 // code says whether it ran, not whether the results meet their targets.
 //
-//	make bench          # about three minutes
+//	make bench          # about four minutes, or six with peers
 //	make bench-quick    # about thirty seconds
 //
 // FLAGS gives it flags, as in FLAGS=-help. It runs at the root of the checkout.
@@ -126,6 +127,9 @@ type bench struct {
 	servers *servers // nil until a part needs them
 	results []result
 	details []detail
+
+	peerLines []peerLine
+	peerNotes []string // versions, and why a peer is missing
 }
 
 // start starts the servers, for the first part that needs them.

@@ -110,10 +110,7 @@ func (p *paced) send(ctx context.Context, conn net.Conn, number int, at time.Tim
 	}
 }
 
-func postRequest(number int) string {
-	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		path(number), len(postBody), postBody)
-}
+func postRequest(number int) string { return ourForm.set(number, postBody) }
 
 // askOnce sends a request and reads its answer, which must be a 200 or 201.
 func askOnce(conn net.Conn, answers *bufio.Reader, request string) error {

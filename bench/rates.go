@@ -23,6 +23,11 @@ func (s sample) rate() float64 { return quotient(float64(s.requests), s.duration
 func (s sample) cpu() float64  { return quotient(float64(s.server.Microseconds()), float64(s.requests)) }
 func (s sample) tail() float64 { return float64(s.p99.Microseconds()) }
 
+// redisCPU is Redis's part of a request.
+func (s sample) redisCPU() float64 {
+	return quotient(float64(s.redis.Microseconds()), float64(s.requests))
+}
+
 // quotient returns a/b, and 0 if b is 0. Without answers a row is invalid anyway.
 func quotient(a, b float64) float64 {
 	if b == 0 {
@@ -53,25 +58,41 @@ func (b *bench) rates(ctx context.Context, rows []row) error {
 			}
 		}
 	}
+	samples, invalid, err := b.roundsOf(ctx, sv, sides, b.options.rounds)
+	if err != nil {
+		return err
+	}
+	for _, s := range sides {
+		b.details = append(b.details, detail{s, samples[s]})
+	}
+	for _, r := range rows {
+		b.results = append(b.results, compare(r, samples, invalid))
+	}
+	return b.profile(ctx, sv, sides)
+}
+
+// roundsOf runs sides in turn, a round each, after a short round of each that warms up. It
+// also returns the sides whose samples mean nothing, with the reason.
+func (b *bench) roundsOf(ctx context.Context, sv *servers, sides []*side, rounds int) (map[*side][]sample, map[*side]string, error) {
 	invalid := map[*side]string{}
 	for _, s := range sides {
 		if err := s.warm(ctx, sv); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+			return nil, nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 		if _, err := b.round(ctx, sv, s, min(warmUp, b.duration)); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+			return nil, nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 		if err := s.check(ctx, sv); err != nil {
 			invalid[s] = err.Error()
 		}
 	}
 	samples := map[*side][]sample{}
-	for n := range b.options.rounds {
+	for n := range rounds {
 		for _, s := range sides {
-			progress("round %d of %d: %s", n+1, b.options.rounds, s.name)
+			progress("round %d of %d: %s", n+1, rounds, s.name)
 			taken, err := b.round(ctx, sv, s, b.duration)
 			if err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
+				return nil, nil, fmt.Errorf("%s: %w", s.name, err)
 			}
 			samples[s] = append(samples[s], taken)
 		}
@@ -88,12 +109,8 @@ func (b *bench) rates(ctx context.Context, rows []row) error {
 		if why := invalid[s]; why != "" {
 			progress("INVALID: %s: %s", s.name, why)
 		}
-		b.details = append(b.details, detail{s, samples[s]})
 	}
-	for _, r := range rows {
-		b.results = append(b.results, compare(r, samples, invalid))
-	}
-	return b.profile(ctx, sv, sides)
+	return samples, invalid, nil
 }
 
 func compare(r row, samples map[*side][]sample, invalid map[*side]string) result {
@@ -152,7 +169,7 @@ func disturbed(samples []sample) bool {
 func (b *bench) round(ctx context.Context, sv *servers, s *side, d time.Duration) (sample, error) {
 	var t sample
 	var err error
-	server, redis, own := cpuOf(sv.caddy.Cmd.Process.Pid), cpuOf(sv.redisPID), ownCPU()
+	server, redis, own := sv.cpuOf(s.site), cpuOf(sv.redisPID), ownCPU()
 	posts := startPosts(ctx, sv, s)
 	begun := time.Now()
 	t.outcome, t.wrk, err = b.wrk(ctx, sv, s, d)
@@ -161,11 +178,16 @@ func (b *bench) round(ctx context.Context, sv *servers, s *side, d time.Duration
 	if err != nil {
 		return t, err
 	}
-	t.server = cpuOf(sv.caddy.Cmd.Process.Pid) - server
+	t.server = sv.cpuOf(s.site) - server
 	t.redis = cpuOf(sv.redisPID) - redis
 	t.bench = ownCPU() - own
 	if ended := sv.ended(); ended != nil {
 		return t, ended
+	}
+	if s.peer && s.script == "post.lua" {
+		written, err := sv.forget(ctx, t.requests+b.connectionsOf(s))
+		t.broken += max(0, t.requests-t.badStatus-written)
+		return t, err
 	}
 	return t, nil
 }

@@ -89,6 +89,11 @@ func (b *bench) parts() []part {
 	busy.name += ", while 5,000 POST/s run"
 	busy.posts, busy.full = 5000, localKeys
 
+	var peers []row
+	for _, what := range peerRows {
+		peers = append(peers, row{what: what})
+	}
+
 	return []part{
 		{run: b.engineGet, rows: []row{
 			{what: "`Engine.Get`, local hit: allocations", beside: "–", target: atMost(0)},
@@ -134,6 +139,8 @@ func (b *bench) parts() []part {
 		{run: b.coherence, rows: []row{
 			{what: "a write of node A seen by node B: delay, p99", beside: "–", target: atMost(100), unit: " ms"},
 		}},
+		// The last, since it stops the servers of the others.
+		{run: b.besidePeers, rows: peers},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,21 +26,28 @@ type servers struct {
 	caddy *child.Process
 	admin int
 	sites map[string]site
+	peers []*peer
 
 	posted int // the last number that newKeys returned
 }
 
 func startServers(ctx context.Context, b *bench) (*servers, error) {
 	s := &servers{sites: map[string]site{}}
-	err := s.start(ctx, b)
-	if err != nil {
-		s.stop()
-		return nil, err
+	sites := b.sites()
+	for _, step := range []func() error{
+		func() error { return s.startRedis(ctx, b) },
+		func() error { return s.fill(ctx, sites) },
+		func() error { return s.startCaddy(ctx, b, sites) },
+	} {
+		if err := step(); err != nil {
+			s.stop()
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
-func (s *servers) start(ctx context.Context, b *bench) error {
+func (s *servers) startRedis(ctx context.Context, b *bench) error {
 	if err := writeScripts(b.dir); err != nil {
 		return err
 	}
@@ -55,29 +63,36 @@ func (s *servers) start(ctx context.Context, b *bench) error {
 	if s.redisPID, err = strconv.Atoi(info["Server"]["process_id"]); err != nil {
 		return fmt.Errorf("reading the process id of redis-server: %w", err)
 	}
-	sites := b.sites()
+	return nil
+}
+
+// fill fills the namespaces of sites.
+func (s *servers) fill(ctx context.Context, sites []site) error {
 	for _, site := range sites {
-		if site.keys > 0 {
+		if site.keys > 0 && site.alias == "" {
 			if err := fill(ctx, s.redis.URL(), site); err != nil {
 				return fmt.Errorf("filling namespace %s: %w", site.name, err)
 			}
 		}
 	}
-	return s.startCaddy(ctx, b, sites)
+	return nil
 }
 
 func (s *servers) startCaddy(ctx context.Context, b *bench, sites []site) error {
-	ports, err := freePorts(len(sites) + 1)
+	served := slices.DeleteFunc(slices.Clone(sites), func(s site) bool { return !s.ofCaddy() })
+	ports, err := freePorts(len(served) + 1)
 	if err != nil {
 		return err
 	}
-	s.admin = ports[len(sites)]
-	for i := range sites {
-		sites[i].port = ports[i]
-		s.sites[sites[i].name] = sites[i]
+	s.admin = ports[len(served)]
+	for i := range served {
+		served[i].port = ports[i]
+	}
+	for _, site := range slices.Concat(sites, served) {
+		s.sites[site.name] = site
 	}
 	config := filepath.Join(b.dir, "Caddyfile")
-	if err := os.WriteFile(config, []byte(caddyfile(sites, s.admin, s.redis.URL())), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(caddyfile(served, s.admin, s.redis.URL())), 0o600); err != nil {
 		return err
 	}
 	s.caddy, err = on(b.cores.server, b.caddy, []string{"run", "--config", config, "--adapter", "caddyfile"},
@@ -112,12 +127,33 @@ func (s *servers) stop() {
 	if s.caddy != nil {
 		s.caddy.Kill()
 	}
+	for _, p := range s.peers {
+		p.program.Kill()
+	}
 	if s.redis != nil {
 		s.redis.Stop()
 	}
 }
 
-func (s *servers) url(site string) string { return "http://" + s.addr(site) }
+// cpuOf returns the CPU time of the programs that serve a site.
+func (s *servers) cpuOf(name string) time.Duration {
+	var sum time.Duration
+	site := s.sites[name]
+	if site.ofCaddy() {
+		sum += cpuOf(s.caddy.Cmd.Process.Pid)
+	}
+	if site.peer != nil {
+		sum += cpuOf(site.peer.program.Cmd.Process.Pid)
+	}
+	return sum
+}
+
+func (s *servers) url(site string) string {
+	if s.sites[site].tls != "" {
+		return "https://" + s.addr(site)
+	}
+	return "http://" + s.addr(site)
+}
 
 func (s *servers) addr(site string) string {
 	return "127.0.0.1:" + strconv.Itoa(s.sites[site].port)
@@ -131,7 +167,8 @@ func (s *servers) newKeys() int {
 
 // held returns the number of keys in the namespace of a site.
 func (s *servers) held(ctx context.Context, site string) (int, error) {
-	n, err := s.client.HLen(ctx, "{"+site+"}:values").Result()
+	of := s.sites[site]
+	n, err := s.client.HLen(ctx, "{"+of.namespace()+"}:values").Result()
 	return int(n), err
 }
 

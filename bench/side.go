@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,8 +32,23 @@ type side struct {
 	// If it stays, each POST evicted a key. 0: not checked.
 	full int
 
+	// peer says that another program answers, not this module.
+	peer bool
+	// form is the form of requests, if it is not this module's.
+	form *form
+	// sent is the body of writes, if it is not postBody.
+	sent string
+
 	// posts is the number of POSTs of new keys a second beside the load.
 	posts int
+}
+
+// requests returns the form of requests.
+func (s *side) requests() form {
+	if s.form != nil {
+		return *s.form
+	}
+	return ourForm
 }
 
 // warm reads the keys of a side of local hits into the local tier.
@@ -41,7 +57,7 @@ func (s *side) warm(ctx context.Context, sv *servers) error {
 		return nil
 	}
 	for n := range s.keys {
-		if _, _, err := ask(ctx, sv.url(s.site)+path(s.first+n)); err != nil {
+		if _, _, err := ask(ctx, sv.url(s.site)+s.requests().path(s.first+n)); err != nil {
 			return err
 		}
 	}
@@ -62,7 +78,7 @@ func (s *side) check(ctx context.Context, sv *servers) error {
 	if s.body == "" {
 		return nil
 	}
-	url := sv.url(s.site) + path(s.first)
+	url := sv.url(s.site) + s.requests().path(s.first)
 	status, body, err := ask(ctx, url)
 	if err != nil {
 		return err
@@ -76,13 +92,16 @@ func (s *side) check(ctx context.Context, sv *servers) error {
 	return nil
 }
 
+// client accepts the certificate that the bench has made.
+var client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+
 // ask sends a GET, and returns the Cache-Status and the body of the answer.
 func ask(ctx context.Context, url string) (status, body string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", "", err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return "", "", err
 	}

@@ -48,8 +48,8 @@ func (b *bench) steady(ctx context.Context, rows []row) error {
 		addr string
 		load pacedLoad
 	}{
-		{"hit", sv.caddy.Cmd.Process.Pid, sv.addr("local"), pacedLoad{request: func(n int) string { return getRequest(rawSmall + n%hitKeys) }}},
-		{steadyFetch, sv.caddy.Cmd.Process.Pid, sv.addr("store"), pacedLoad{request: func(n int) string { return getRequest(n * 7919 % storeKeys) }}},
+		{"hit", sv.caddy.Cmd.Process.Pid, sv.addr("local"), pacedLoad{request: func(n int) string { return ourForm.get(rawSmall + n%hitKeys) }}},
+		{steadyFetch, sv.caddy.Cmd.Process.Pid, sv.addr("store"), pacedLoad{request: func(n int) string { return ourForm.get(n * 7919 % storeKeys) }}},
 		{steadyPost, sv.caddy.Cmd.Process.Pid, sv.addr("capacity"), pacedLoad{request: postRequest}},
 		{"plain", plain.Cmd.Process.Pid, addr, pacedLoad{request: ask("/")}},
 		{roundTrip, plain.Cmd.Process.Pid, addr, pacedLoad{request: ask("/ask")}},
@@ -62,7 +62,7 @@ func (b *bench) steady(ctx context.Context, rows []row) error {
 			if k.name == steadyPost {
 				k.load.first = sv.newKeys()
 			}
-			cpu := exactCPUOf(k.pid)
+			cpu := cpuOf(k.pid)
 			p := startPaced(ctx, k.addr, k.load)
 			select {
 			case <-ctx.Done():
@@ -75,7 +75,7 @@ func (b *bench) steady(ctx context.Context, rows []row) error {
 			if o.failed > 0 {
 				return fmt.Errorf("%d requests failed", o.failed)
 			}
-			cpu = exactCPUOf(k.pid) - cpu
+			cpu = cpuOf(k.pid) - cpu
 			if n > 0 { // round 0 warms up
 				each[k.name] = append(each[k.name], quotient(float64(cpu.Nanoseconds())/1000, float64(o.done)))
 			}
@@ -119,8 +119,4 @@ func (b *bench) startRoundTrips(ctx context.Context, sv *servers) (*child.Proces
 		time.Sleep(20 * time.Millisecond)
 	}
 	return p, addr, nil
-}
-
-func getRequest(number int) string {
-	return "GET " + path(number) + " HTTP/1.1\r\nHost: bench\r\n\r\n"
 }

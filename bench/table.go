@@ -21,7 +21,9 @@ func (b *bench) print(took time.Duration) {
 	for _, r := range b.results {
 		table = append(table, r.cells())
 	}
-	printTable(table)
+	if len(b.results) > 0 {
+		printTable(table)
+	}
 	b.printNotes()
 
 	if len(b.details) > 0 {
@@ -34,6 +36,7 @@ func (b *bench) print(took time.Duration) {
 		}
 		printTable(table)
 	}
+	b.printPeers()
 	fmt.Printf("\nMeasured in %v.\n", took.Round(time.Second))
 }
 

@@ -53,14 +53,15 @@ func (b *bench) connectionsOf(s *side) int { return cmp.Or(b.connections, s.conn
 // The program wrk takes only whole seconds. An interrupt makes it stop and report, with the
 // time that it ran. So this function ends it with an interrupt.
 func (b *bench) wrk(ctx context.Context, sv *servers, s *side, d time.Duration) (outcome, time.Duration, error) {
+	f := s.requests()
 	args := []string{
 		"-t1", "-c", strconv.Itoa(b.connectionsOf(s)), "-d", "1h", "--timeout", "10s",
 		"-s", filepath.Join(b.dir, s.script), sv.url(s.site), "--",
 	}
 	if s.script == "post.lua" {
-		args = append(args, strconv.Itoa(sv.newKeys()), postBody)
+		args = append(args, strconv.Itoa(sv.newKeys()), f.write, f.contentType, cmp.Or(s.sent, postBody))
 	} else {
-		args = append(args, strconv.Itoa(s.first), strconv.Itoa(s.keys))
+		args = append(args, strconv.Itoa(s.first), strconv.Itoa(s.keys), f.before, f.after)
 	}
 	p, err := child.Start(exec.Command("wrk", args...), new(child.Output))
 	if err != nil {

@@ -1,14 +1,16 @@
--- POSTs new keys. Arguments: the number before the first key, body.
+-- Writes new keys. Arguments: the number before the first key, the method with the path
+-- before the key, content type, body.
 
-local number, tail
+local number, head, tail
 
 function init(args)
   number = tonumber(args[1])
-  tail = ' HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: ' ..
-    #args[2] .. '\r\n\r\n' .. args[2]
+  head = args[2] .. 'key-'
+  tail = ' HTTP/1.1\r\nHost: bench\r\nContent-Type: ' .. args[3] .. '\r\nContent-Length: ' ..
+    #args[4] .. '\r\n\r\n' .. args[4]
 end
 
 function request()
   number = number + 1
-  return 'POST /cache/key-' .. string.format('%016d', number) .. tail
+  return head .. string.format('%016d', number) .. tail
 end
