@@ -127,9 +127,25 @@ func TestPeersAreComparedRoundByRound(t *testing.T) {
 	}
 	// In the rounds: 0.5, 0.25, 0.25 of the rate; 4, 4, 4 times the CPU time.
 	cells := strings.Join(lines[1].cells(), "|")
-	for _, want := range []string{"GET|webdis, **INVALID**: it is silent|200|", "|0.25 ×|4.00 ×|", "|–|–|5000.0 µs|0.0 µs|"} {
+	for _, want := range []string{"GET|webdis, **INVALID**|200|", "|0.25 ×|4.00 ×|", "|–|–|5000.0 µs|0.0 µs|"} {
 		if !strings.Contains(cells, want) {
 			t.Errorf("%q is not in %q", want, cells)
+		}
+	}
+}
+
+func TestAFewFailedRequestsOfAPeerAreOnlyANote(t *testing.T) {
+	for _, c := range []struct {
+		failed int
+		want   string
+	}{{1, "webdis"}, {2, "webdis, **INVALID**"}} {
+		l := peerLine{program: "webdis", rate: []float64{1}, samples: []sample{{outcome: outcome{requests: 1999, badStatus: c.failed}}}}
+		l.invalid = failures(l.samples)
+		if got := l.cells()[1]; got != c.want {
+			t.Errorf("%d of 1999: %q, want %q", c.failed, got, c.want)
+		}
+		if l.rate = nil; l.cells()[1] != "webdis, **INVALID**" {
+			t.Errorf("%d of 1999 of this module are only a note", c.failed)
 		}
 	}
 }

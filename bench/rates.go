@@ -142,8 +142,11 @@ func failures(samples []sample) string {
 	if statuses+broken+posts == 0 {
 		return ""
 	}
-	return fmt.Sprintf("of %d requests %d were answered with an error and %d not at all; %d of the POSTs beside them failed",
-		requests, statuses, broken, posts)
+	why := fmt.Sprintf("of %d requests %d were answered with an error and %d not at all", requests, statuses, broken)
+	if posts > 0 {
+		why += fmt.Sprintf("; %d of the POSTs beside them failed", posts)
+	}
+	return why
 }
 
 // late says that the server answered too few of the POSTs beside the load, or returns "".
