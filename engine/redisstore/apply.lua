@@ -31,12 +31,12 @@
 -- The reads below check the types of the keys. The first write itself is tried.
 --
 -- The files behind this one continue it: handover.lua, room.lua, repair.lua,
--- writes.lua, commit.lua. Code that few batches need is in a branch, where it costs the
+-- writes.lua, commit.lua. They include others. Code that few batches need is in a branch, where it costs the
 -- others nothing.
 
 local OPS, FIRST_KEY = 9, 10
 local MAX_EVICTIONS = 1000 -- of one batch, which delays all other clients
-local WRITER_TTL = 600000 -- ms; no try of a batch lives that long
+local WRITER_TTL = '600000' -- ms; no try of a batch lives that long
 
 -- The record of the writer decides: the batch runs, or it ran already and its answer is
 -- repeated, or it is refused.
@@ -87,7 +87,6 @@ else
     end
   end
 end
-local last_event = event_number > 0 and string.format('%x%08x', event_number, event_tag) or ''
 
 -- Mostly the batch brings the limits in force. Then those in the state need no parsing.
 local max_keys = state[3] == ARGV[5] and tonumber(ARGV[5]) or limit_of(state[3])

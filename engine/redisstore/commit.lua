@@ -7,10 +7,11 @@ if sets_limits and begin_growing() then
 end
 local unfinished = order.conversion and 2 or 0
 if keys > max_keys or max_bytes > 0 and bytes > max_bytes or order.conversion and too_full then unfinished = unfinished + 1 end
+local last_number, last_tag = event_number, event_tag
 if changed > 0 then event_number, event_tag = number, tag end
 if writing then
   order.keys = keys
-  settle()
+  -- include settle.lua
   if turn.finish then turn.finish() end
 end
 head = struct.pack('layout.HeadForm', number, event_number, event_tag, epoch, bytes, largest, keys, order.conversion and 1 or 0,
@@ -29,14 +30,17 @@ else
   else
     redis.call('HSET', STATE, 'head', head)
   end
-  write_back()
+  -- include write_back.lua
 end
 reply[12] = 1
 redis.call('SET', WRITER, struct.pack('>I6', batch_number) .. cmsgpack.pack(reply), 'PX', WRITER_TTL)
 if changed > 0 then
-  local message = string.format('{"version":2,"number":%d,"tag":"%08x","previous":"%s","epoch":"%08x","changes":[', number, tag, last_event, epoch) ..
-    string.sub(table.concat(changes), 2) .. ']}'
-  local published = redis.pcall('PUBLISH', ARGV[4], message)
+  -- One concatenation, since the text may be long.
+  local previous = last_number > 0 and format('%x%08x', last_number, last_tag) or ''
+  changes[0] = format('{"version":2,"number":%d,"tag":"%08x","previous":"%s","epoch":"%08x","changes":[', number, tag, previous, epoch)
+  changes[1] = sub(changes[1], 2)
+  changes[changed + 1] = ']}'
+  local published = redis.pcall('PUBLISH', ARGV[4], table.concat(changes, '', 0))
   if type(published) == 'table' and published.err then reply[11] = published.err end
 end
 return reply

@@ -1,6 +1,6 @@
 -- version_in returns the version in meta, number and tag in 10 bytes; zero if meta is
 -- invalid.
-local function version_in(meta)
+function version_in(meta)
   if not member_of(meta, '') then return string.rep('\0', layout.InsertionSize + layout.TagSize) end
   local tag = string.sub(meta, layout.TagAt, layout.MetaSize)
   if string.byte(meta) < layout.ReplacedMark then return string.sub(meta, layout.InsertionAt, layout.InsertionEnd) .. tag end
@@ -9,7 +9,7 @@ end
 
 -- allowed checks the conditions of RFC 9110, section 13.1. meta is false for an absent
 -- key.
-local function allowed(meta, match, none_match)
+function allowed(meta, match, none_match)
   local function among(versions)
     if versions == '*' then return true end
     local number, tag = struct.unpack('>I6I4', version_in(meta))
@@ -20,7 +20,7 @@ local function allowed(meta, match, none_match)
 end
 
 -- has_attrs reports whether meta has the form and the content type of attrs.
-local function has_attrs(meta, attrs)
+function has_attrs(meta, attrs)
   if not member_of(meta, '') or string.byte(meta) % layout.ReplacedBit ~= string.byte(attrs) % layout.ReplacedBit then return false end
   local rest = string.byte(meta) < layout.ReplacedMark and layout.MetaSize or layout.ReplacedSize
   return string.sub(meta, rest + 1) == string.sub(attrs, layout.SizeEnd + 1)

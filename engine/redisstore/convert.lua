@@ -17,7 +17,7 @@ local function is_unread(policy, clock, score)
 end
 
 -- conversion_of reads the former policies: for each a name and five numbers. It returns
--- { all, base, own, is_unread }, or nil if there are none. A policy that this version
+-- { all, base, own, is_unread, above }, or nil if there are none. A policy that this version
 -- does not know is {}.
 local function conversion_of(former)
   local function finite_of(text)
@@ -95,6 +95,11 @@ local function conversion_of(former)
       local i = former_of(order, score)
       if i then return is_unread(all[i].policy, all[i].clock, score) end
       return is_unread(order.policy, order.clock, score)
+    end,
+    -- above keeps a score of the policy in force apart from those of former policies.
+    above = function(score)
+      local base = all[#all].base
+      return score < base and base + score % 1 or score
     end,
   }
 end

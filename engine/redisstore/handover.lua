@@ -1,8 +1,17 @@
 -- Hands the order over to another policy, and converts a step of old scores in every
 -- batch. See convert.go.
-local order = order_of(policy_before, keys, clock, window, low, has_former)
 local changes_policy = sets_limits and policy_before.name ~= policy.name
-if changes_policy or order.conversion then
+local order
+if head and not changes_policy and has_former ~= 1 and clock - clock == 0 and window - window == 0 then
+  order = {
+    policy = policy, keys = keys, clock = clock, window = window, low = low - low == 0 and low or nil, coming = 0,
+    conversion = nil,
+  }
+else
+  -- include convert.lua
+  -- include order.lua
+  order = order_of(policy_before, keys, clock, window, low, has_former)
+
   -- hand_over gives an order to another policy. If the scores of both policies mean the
   -- same, they stay.
   local function hand_over(order, to)

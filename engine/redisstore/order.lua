@@ -44,16 +44,3 @@ local function own(order, score)
   if order.conversion then return order.conversion.own(order, score) end
   return score
 end
-
--- unread_score reports whether an entry with this score was never fetched.
-local function unread_score(order, score)
-  if order.conversion then return order.conversion.is_unread(order, score) end
-  return is_unread(order.policy, order.clock, score)
-end
-
--- above keeps a score of the policy in force apart from those of former policies.
-local function above(order, score)
-  local base = order.conversion and order.conversion.base
-  if base and score < base then return base + score % 1 end
-  return score
-end

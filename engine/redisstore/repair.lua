@@ -53,8 +53,8 @@ if torn then
       marked = true
       redis.call('HSET', STATE, 'head', string.sub(head, 1, layout.EventAt - 1) .. struct.pack('>I6', number) .. TAG .. string.sub(head, layout.EpochAt))
     end
-    write_back()
-    settle()
+    -- include write_back.lua
+    -- include settle.lua
   end
   victim_torn = function(spared)
     write_now()
@@ -78,7 +78,8 @@ if torn then
         redis.call('HSET', META, key, struct.pack('>BI3', layout.ForeignMark, math.min(size, layout.MostSize)) .. insertion .. TAG)
         m = insertion .. key
       end
-      enter(key, m)
+      local entering, restored = m, nil
+      -- include enter.lua
     end)
   end
 end

@@ -30,7 +30,7 @@ func newScripts(policies []store.Policy, fragment func(policy string) string) (f
 		}
 		return fragment(policy)
 	}), luaFile("fetch.lua"))
-	apply = script(entry, meta, order, begin(policies, fragment), luaFile("conditions.lua"), luaFile("apply.lua"), luaFile("handover.lua"),
+	apply = script(entry, meta, begin(policies, fragment), luaFile("apply.lua"), luaFile("handover.lua"),
 		luaFile("room.lua"), luaFile("repair.lua"), luaFile("writes.lua"), luaFile("commit.lua"))
 	browse = script(entry, meta, order, luaFile("browse.lua"))
 	probe = script(entry, luaFile("probe.lua"))

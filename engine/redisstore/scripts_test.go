@@ -65,9 +65,13 @@ func TestLuaReadsAndConvertsScoresAsGoDoes(t *testing.T) {
 				script := prelude(store.Policies) + withConstants(luaFile("entry.lua")+luaFile("convert.lua")+luaFile("order.lua")) + fmt.Sprintf(`
 local order = order_of(policy_named('%s'), %d, %s, 0)
 order.conversion = conversion_of(%q)
+local function unread(score)
+  if order.conversion then return order.conversion.is_unread(order, score) end
+  return is_unread(order.policy, order.clock, score)
+end
 local reply = {}
 for i, score in ipairs(ARGV) do
-  reply[i] = text_of(own(order, tonumber(score))) .. ' ' .. tostring(unread_score(order, tonumber(score)))
+  reply[i] = text_of(own(order, tonumber(score))) .. ' ' .. tostring(unread(tonumber(score)))
 end
 return reply`, to.Name, held, formatScore(s.Clock), strings.Join(former, " "))
 				got, err := redis.NewScript(script).Eval(f.ctx(), f.redis, f.store.keys.scripts("w"), words...).StringSlice()

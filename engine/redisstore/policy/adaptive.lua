@@ -121,7 +121,8 @@ local function pop(count)
 end
 
 local function ranked(key, score, ghost)
-  local last = above(order, score - store.Apart)
+  local last = score - store.Apart
+  if order.conversion then last = order.conversion.above(last) end
   local rank = evicted_ranks[key] or tonumber(ghost or nil)
   if not rank then return last end
   local unread = last % 1
@@ -152,6 +153,12 @@ local function oldest()
   end
   apart = apart - 1
   return m, key, score, rank, meta
+end
+
+-- own returns what a score is worth to this policy.
+local function own(score)
+  if order.conversion then return order.conversion.own(order, score) end
+  return score
 end
 
 local function find_low()
@@ -200,14 +207,14 @@ return {
         m, old, old_score, old_rank, old_meta = oldest()
         if not old then return end
       end
-      if old and low and own(order, low_score) + store.margin * half < old_rank then
+      if old and low and own(low_score) + store.margin * half < old_rank then
         move(m, old_rank)
       elseif old then
         key, score, rank, meta = old, old_score, old_rank, old_meta
       end
     end
     if not key then
-      key, score, rank = string.sub(low, layout.KeyAt), low_score, own(order, low_score)
+      key, score, rank = string.sub(low, layout.KeyAt), low_score, own(low_score)
       redis.call('ZREM', RANKS, low)
       low = nil
     end

@@ -1,0 +1,10 @@
+-- Writes the values and meta of room.lua.
+if gone[1] then
+  redis.call('HDEL', VALUES, unpack(gone))
+  redis.call('HDEL', META, unpack(gone))
+end
+if written > 0 then
+  redis.call('HSET', VALUES, unpack(new_values, 1, written))
+  redis.call('HSET', META, unpack(new_metas, 1, written))
+end
+places, new_values, new_metas, written, gone = {}, {}, {}, 0, {}
