@@ -107,7 +107,7 @@ func (b *bench) roundsOf(ctx context.Context, sv *servers, sides []*side, rounds
 			invalid[s] = why
 		}
 		if why := invalid[s]; why != "" {
-			progress("INVALID: %s: %s", s.name, why)
+			progress("INVALID: %s: %s; Caddy has logged:\n%s", s.name, why, sv.caddy.Output.String())
 		}
 	}
 	return samples, invalid, nil
