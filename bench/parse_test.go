@@ -92,3 +92,17 @@ func TestRowsAreComparedRoundByRound(t *testing.T) {
 		t.Error("a round without an answer does not matter")
 	}
 }
+
+func TestTheLastErrorsOfALogAreFound(t *testing.T) {
+	log := ""
+	for _, line := range []string{"a", "b", "c", "d"} {
+		log += `{"level":"error","msg":"` + line + "\"}\n" + `{"level":"warn","msg":"error"}` + "\n"
+	}
+	got := strings.Join(lastErrors(log), " ")
+	if want := `{"level":"error","msg":"b"} {"level":"error","msg":"c"} {"level":"error","msg":"d"}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := lastErrors("nothing\n"); len(got) != 0 {
+		t.Error(got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -107,10 +108,24 @@ func (b *bench) roundsOf(ctx context.Context, sv *servers, sides []*side, rounds
 			invalid[s] = why
 		}
 		if why := invalid[s]; why != "" {
-			progress("INVALID: %s: %s; Caddy has logged:\n%s", s.name, why, sv.caddy.Output.String())
+			progress("INVALID: %s: %s", s.name, why)
+			for _, line := range lastErrors(sv.caddy.Output.String()) {
+				progress("Caddy has logged: %s", line)
+			}
 		}
 	}
 	return samples, invalid, nil
+}
+
+// lastErrors returns the last three errors of Caddy's log.
+func lastErrors(log string) []string {
+	var errors []string
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, `"level":"error"`) {
+			errors = append(errors, strings.TrimSpace(line))
+		}
+	}
+	return errors[max(0, len(errors)-3):]
 }
 
 func compare(r row, samples map[*side][]sample, invalid map[*side]string) result {
