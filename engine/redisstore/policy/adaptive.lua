@@ -21,8 +21,7 @@ local function fold(a, b)
   return a + math.floor(half * (x * (store.plus1 - x * (store.plus2 - store.plus3 * x))))
 end
 
--- whole returns a number as text, since Redis itself writes numbers slowly.
-local function whole(n) return string.format('%d', n) end
+local format = string.format
 
 -- add writes a list of numbers and names, as ZADD takes it. It returns how many names
 -- were new.
@@ -39,32 +38,11 @@ local function trim(name, keep, most)
   local n = redis.pcall('ZCARD', name)
   if type(n) ~= 'number' then return end
   n = math.min(n - math.max(keep, 0), most)
-  if n > 0 then redis.pcall('ZREMRANGEBYRANK', name, 0, n - 1) end
+  if n > 0 then redis.pcall('ZREMRANGEBYRANK', name, '0', n == 1 and '0' or n - 1) end
 end
 
--- judge adds the used keys to the shadow, and resizes the window. had is how many of
--- these keys were created.
-local function judge(had, used, moved, out)
-  local added = add(SHADOW, used)
-  if moved or added > 0 then trim(SHADOW, order.keys, store.slack + added + out) end
-  if had == 0 and added == 0 then return end
-  local c = math.max(order.keys, 1)
-  local w = order.window + store.step * (had - added)
-  w = w - store.leak * added * order.window / c
-  w = math.min(math.max(w, 1, store.least * c), c)
-  order.window = math.floor(w * store.windowParts) / store.windowParts
-end
-
-local used, n = {}, 0
+local used, n = {}, 0 -- times and keys of the uses, as ZADD takes them
 local stamp, stamp_ends = nil, -1
-local function use(now, key)
-  if now >= stamp_ends then
-    local start = now - now % grain
-    stamp, stamp_ends = whole(start), start + grain
-  end
-  used[n + 1], used[n + 2] = stamp, key
-  n = n + 2
-end
 
 -- The window is a queue in three parts:
 --   popped: entries already taken out of RANKS, as members and scores. keys, metas and
@@ -83,7 +61,8 @@ local apart, low, low_score
 -- bound is a lower bound of the scores outside the window, or nil if unknown. order.low
 -- keeps it. With it, an eviction may not need to read the lowest entry.
 local bound = not order.conversion and order.low or nil
--- place has the places of keys in used. evicted_ranks has the ranks that evicted keys had.
+-- place has the places of keys in used. evicted_ranks has the ranks that evicted keys
+-- had.
 local place, evicted_ranks = {}, {}
 local moved, forgot = false, 0
 
@@ -103,74 +82,42 @@ local function full()
   return apart > 0 and apart >= math.floor(order.window)
 end
 
-local function ghost(key)
-  local rank = redis.pcall('ZSCORE', GHOSTS, key)
-  return type(rank) == 'string' and rank
-end
-
--- pop takes the oldest entries of the window out of RANKS.
-local function pop(count)
-  popped, keys, first_popped = redis.call('ZPOPMIN', RANKS, count), {}, 1
-  for i = 1, #popped / 2 do keys[i] = string.sub(popped[2 * i - 1], layout.KeyAt) end
-  metas = keys[1] and redis.call('HMGET', META, unpack(keys)) or {}
-  if #keys == 1 then
-    ghosts = { ghost(keys[1]) }
-  else
-    ghosts = keys[1] and redis.pcall('ZMSCORE', GHOSTS, unpack(keys)) or {}
-  end
-end
-
-local function ranked(key, score, ghost)
-  local last = score - store.Apart
-  if order.conversion then last = order.conversion.above(last) end
-  local rank = evicted_ranks[key] or tonumber(ghost or nil)
-  if not rank then return last end
-  local unread = last % 1
-  return fold(rank, last - unread) + unread
-end
-
 -- oldest takes the oldest entry out of the window. It returns member, key, score, the
 -- score that the entry has in the rest of the order, and meta if it was read.
 local function oldest()
-  local i, m, key, score, rank, meta = first_popped
+  local i, m, key, score, ghost, meta = first_popped
   if not keys[i] then
     local there = apart - (#fresh - first_fresh + 1) / 2
     if there > 0 then
-      pop(math.min(there, at_once or math.min(math.max(order.coming, 1), 500)))
-      i = 1
+      -- Take the oldest entries out of RANKS.
+      local count = math.min(there, at_once or math.min(math.max(order.coming, 1), 500))
+      popped, keys, first_popped, i = redis.call('ZPOPMIN', RANKS, count == 1 and '1' or count), {}, 1, 1
+      for i = 1, #popped / 2 do keys[i] = string.sub(popped[2 * i - 1], layout.KeyAt) end
+      metas = keys[1] and redis.call('HMGET', META, unpack(keys)) or {}
+      ghosts = keys[1] and redis.pcall('ZMSCORE', GHOSTS, unpack(keys)) or {}
     end
   end
-  if keys[i] then
+  key = keys[i]
+  if key then
     first_popped = i + 1
-    m, key, score = popped[2 * i - 1], keys[i], tonumber(popped[2 * i])
-    rank, meta = ranked(key, score, ghosts[i]), metas[i]
+    m, score, ghost, meta = popped[2 * i - 1], tonumber(popped[2 * i]), ghosts[i], metas[i]
   else
     m = fresh[first_fresh + 1]
     if not m then return end
     key, score = string.sub(m, layout.KeyAt), tonumber(fresh[first_fresh])
-    rank = ranked(key, score, ghost(key))
+    ghost = redis.pcall('ZSCORE', GHOSTS, key)
+    if type(ghost) ~= 'string' then ghost = nil end
     first_fresh = first_fresh + 2
   end
   apart = apart - 1
+  local rank = score - store.Apart
+  if order.conversion then rank = order.conversion.above(rank) end
+  ghost = evicted_ranks[key] or tonumber(ghost or nil)
+  if ghost then
+    local unread = rank % 1
+    rank = fold(ghost, rank - unread) + unread
+  end
   return m, key, score, rank, meta
-end
-
--- own returns what a score is worth to this policy.
-local function own(score)
-  if order.conversion then return order.conversion.own(order, score) end
-  return score
-end
-
-local function find_low()
-  if low then return end
-  put(moves, 1)
-  moves = {}
-  local found = redis.call('ZRANGE', RANKS, store.Edge, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
-  low, low_score = found[1], tonumber(found[2])
-  bound = not order.conversion and low_score or nil
-end
-local function move(m, score)
-  moves[#moves + 1], moves[#moves + 2] = score, m
 end
 
 return {
@@ -179,42 +126,54 @@ return {
     for _ = 1, 2 do
       if not full() then break end
       local m, _, _, rank = oldest()
-      move(m, rank)
+      moves[#moves + 1], moves[#moves + 2] = rank, m
       if bound and rank < bound then bound = rank end
       low = nil
     end
     moved = true
     local now = order.clock + 1
     order.clock = now
-    if place[key] then
-      used[place[key]] = whole(now - now % grain)
-    else
-      use(now, key)
-      place[key] = n - 1
+    if now >= stamp_ends then
+      stamp_ends = now - now % grain + grain
+      stamp = format('%d', stamp_ends - grain)
     end
-    fresh[#fresh + 1], fresh[#fresh + 2] = string.format('%d.5', now + store.Apart), m
+    local at = place[key]
+    if not at then
+      at, n = n + 1, n + 2
+      place[key], used[n] = at, key
+    end
+    used[at] = stamp
+    fresh[#fresh + 1], fresh[#fresh + 2] = format('%d.5', now + store.Apart), m
     if apart then apart = apart + 1 end
   end,
   victim = function()
     local m, old, old_score, old_rank, old_meta
     if full() then m, old, old_score, old_rank, old_meta = oldest() end
-    local key, score, rank, meta
+    local key, score, rank, meta, low_rank
     if old and not low and bound and old_rank <= bound + store.margin * half then
       key, score, rank, meta = old, old_score, old_rank, old_meta
     else
-      find_low()
+      if not low then
+        put(moves, 1)
+        moves = {}
+        local found = redis.call('ZRANGE', RANKS, 'store.Edge', '+inf', 'BYSCORE', 'LIMIT', '0', '1', 'WITHSCORES')
+        low, low_score = found[1], tonumber(found[2])
+        bound = not order.conversion and low_score or nil
+      end
       if not low and not old then
         m, old, old_score, old_rank, old_meta = oldest()
         if not old then return end
       end
-      if old and low and own(low_score) + store.margin * half < old_rank then
-        move(m, old_rank)
+      low_rank = low_score
+      if low and order.conversion then low_rank = order.conversion.own(order, low_score) end
+      if old and low and low_rank + store.margin * half < old_rank then
+        moves[#moves + 1], moves[#moves + 2] = old_rank, m
       elseif old then
         key, score, rank, meta = old, old_score, old_rank, old_meta
       end
     end
     if not key then
-      key, score, rank = string.sub(low, layout.KeyAt), low_score, own(low_score)
+      key, score, rank = string.sub(low, layout.KeyAt), low_score, low_rank
       redis.call('ZREM', RANKS, low)
       low = nil
     end
@@ -249,7 +208,7 @@ return {
     if moved then
       local notes = {}
       for key, rank in pairs(evicted_ranks) do
-        notes[#notes + 1], notes[#notes + 2] = whole(rank), key
+        notes[#notes + 1], notes[#notes + 2] = format('%d', rank), key
       end
       local count, c = #notes / 2, order.keys
       out = out + count
@@ -257,6 +216,15 @@ return {
       add(GHOSTS, notes)
       if count > c then trim(GHOSTS, c, store.slack + count + out) end
     end
-    judge(n / 2, used, moved, out)
+    -- The shadow judges the window: creates of keys that it holds widen it, others
+    -- narrow it.
+    local had, added = n / 2, add(SHADOW, used)
+    if moved or added > 0 then trim(SHADOW, order.keys, store.slack + added + out) end
+    if had == 0 and added == 0 then return end
+    local c = math.max(order.keys, 1)
+    local w = order.window + store.step * (had - added)
+    w = w - store.leak * added * order.window / c
+    w = math.min(math.max(w, 1, store.least * c), c)
+    order.window = math.floor(w * store.windowParts) / store.windowParts
   end,
 }

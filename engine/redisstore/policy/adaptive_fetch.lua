@@ -38,7 +38,7 @@ return {
       now = now + math.floor(half * (store.plus1 - (store.plus2 - store.plus3)))
     end
   end,
-  -- finish is judge in adaptive.lua, where nothing was created.
+  -- finish ends as that in adaptive.lua does, where nothing was created.
   finish = function()
     local added = redis.pcall('ZADD', KEYS[6], unpack(used))
     if type(added) ~= 'number' or added == 0 then return end
