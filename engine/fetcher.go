@@ -247,13 +247,11 @@ func (f *fetcher) keep(key string, e *store.Entry, loaded time.Duration, number 
 	if f.settings.Load().RankLocalHits {
 		k.hits = new(atomic.Uint32)
 	}
-	size := len(key) + len(e.Data) + len(e.ContentType) + entryOverhead
+	size := cap(e.Data)
 	if f.prepare != nil {
-		prepared, preparedSize := f.prepare(key, &k.Entry.Entry)
-		k.Prepared = prepared
-		size += preparedSize
+		k.Prepared, size = f.prepare(key, &k.Entry.Entry)
 	}
-	k.weight = uint32(min(size, math.MaxUint32))
+	k.weight = weightOf(len(key) + len(e.ContentType) + size)
 	return k
 }
 

@@ -1,15 +1,31 @@
 package engine
 
 import (
+	"math"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
 )
 
-// entryOverhead is the memory that an entry of the local tier needs beside its key, its
-// value and what Prepare returned: the structs, and otter's nodes.
-const entryOverhead = 400
+const (
+	// entryOverhead is the memory that an entry of the local tier needs beside its key, its
+	// value and what Prepare returned: kept (112 bytes), otter's node (80), and at most 56
+	// for its place in the hash table, in the frequency sketch, and to round up the key.
+	entryOverhead = 248
+	// spareShare is the part of the heap that Go has beside the objects and the garbage:
+	// an eighth of them. It is free room in started pages, tables of the collector, and
+	// pages that are kept for the next objects instead of going back to the system.
+	spareShare = 8
+)
+
+// weightOf returns the memory of an entry in the local tier whose key, value and answers
+// take size bytes. Garbage is not in it.
+func weightOf(size int) uint32 {
+	size += entryOverhead
+	return uint32(min(size+size/spareShare, math.MaxUint32))
+}
 
 // kept is an entry in the local tier.
 type kept struct {
@@ -75,7 +91,8 @@ func (l *local) put(key string, k *kept) bool {
 	if l.keep.Load() == 0 || uint64(k.weight) > l.cache.GetMaximum() {
 		return false
 	}
-	l.cache.Set(key, k)
+	// The key of a request is a part of its first line. That may be long, and is not counted.
+	l.cache.Set(strings.Clone(key), k)
 	return true
 }
 

@@ -51,9 +51,8 @@ type Options struct {
 	Namespace string
 
 	// Prepare, if set, is called once for each fetched entry, before any call gets the
-	// entry. Its first result becomes Entry.Prepared; size is the memory in bytes that
-	// this needs beside the value. Prepare may replace e.Data with equal bytes that it
-	// holds already.
+	// entry. Its first result becomes Entry.Prepared; size is the memory in bytes of this
+	// and the value. Prepare may replace e.Data with equal bytes that it holds already.
 	Prepare func(key string, e *store.Entry) (prepared any, size int)
 }
 

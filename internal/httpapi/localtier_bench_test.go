@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ func measureLocalTier(b *testing.B, valueSize int) {
 	const limit = 64 << 20
 	ctx := context.Background()
 	before := liveHeap()
-	e := engine.New(anyKey{size: valueSize}, engine.Settings{
+	e := engine.New(anyKey{value: strings.Repeat("x", valueSize), kind: store.String}, engine.Settings{
 		Limits:        store.Limits{MaxKeys: math.MaxInt, Eviction: store.Rank.Name},
 		LocalTTL:      time.Hour,
 		LocalMaxBytes: limit,
@@ -48,6 +49,7 @@ func measureLocalTier(b *testing.B, valueSize int) {
 			b.Fatal(err)
 		}
 	}
+	time.Sleep(100 * time.Millisecond) // for the background work of the local tier
 	live := float64(liveHeap() - before)
 	kept := 0
 	for i := range inserted {
@@ -66,10 +68,8 @@ func measureLocalTier(b *testing.B, valueSize int) {
 	b.ReportMetric(live/float64(kept), "B/entry")
 }
 
-// liveHeap returns the bytes in use after all garbage is collected. It first waits a
-// moment for the background work of the local tier.
+// liveHeap returns the bytes in use after all garbage is collected.
 func liveHeap() uint64 {
-	time.Sleep(100 * time.Millisecond)
 	runtime.GC()
 	runtime.GC() // frees what finalizers and pools held in the first
 	var m runtime.MemStats
@@ -77,21 +77,19 @@ func liveHeap() uint64 {
 	return m.HeapAlloc
 }
 
-// anyKey is a store that has every key, and makes up the value.
+// anyKey is a store that has every key, with a copy of the same value.
 type anyKey struct {
 	store.Store
-	size int
+	value       string
+	kind        store.Kind
+	contentType string
 }
 
 func (s anyKey) Fetch(_ context.Context, keys []string, _ store.Room, _ ...store.Use) (store.Fetched, error) {
 	f := store.Fetched{Entries: make([]*store.Entry, len(keys)), Number: 1}
 	for i := range keys {
-		data := make([]byte, s.size)
-		for j := range data {
-			data[j] = 'x'
-		}
 		f.Entries[i] = &store.Entry{
-			Value:   store.Value{Data: data, Kind: store.String},
+			Value:   store.Value{Data: []byte(s.value), Kind: s.kind, ContentType: s.contentType},
 			Version: store.Version{Number: math.MaxUint32, Tag: math.MaxUint32},
 		}
 	}

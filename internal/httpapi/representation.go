@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -51,54 +52,70 @@ func mayAct(contentType string) bool {
 }
 
 // Prepare is the engine's Options.Prepare: it returns the ready answers for an entry, and
-// their size. The envelope and the value share bytes if they can.
+// the memory of the value and of these. The envelope and the value share bytes if they can.
+//
+// The capacity of a slice that append or Grow made is what the allocator gave to it. So the
+// memory counted is the memory taken.
 func Prepare(key string, e *store.Entry) (any, int) {
-	v := &representations{etag: ETag(e.Version)}
-	size := int(unsafe.Sizeof(*v)) + len(v.etag)
+	v := &representations{}
+	size := int(unsafe.Sizeof(*v)) + cap(e.Data)
 
 	switch {
 	// Another program may have written bytes that do not fit the kind. The answer then
 	// has the bytes as they are.
 	case e.Kind == store.String && utf8.Valid(e.Data):
 		body, value, shared := stringEnvelope(key, e.Data)
-		size += len(body)
+		size += cap(body)
 		if shared {
-			size -= len(value)
+			size -= cap(e.Data)
 			e.Data = value
 		}
-		v.plain = newRepresentation(body, typeJSON)
-		v.raw = newRepresentation(e.Data, typeText)
+		v.plain = representation{body: slices.Clip(body), contentType: typeJSON}
+		v.raw = representation{body: e.Data, contentType: typeText}
 	case e.Kind == store.JSON && utf8.Valid(e.Data) && json.Valid(e.Data):
 		body, value := jsonEnvelope(key, e.Data)
-		size += len(body) - len(value)
+		size += cap(body) - cap(e.Data)
 		e.Data = value
-		v.plain = newRepresentation(body, typeJSON)
-		v.raw = newRepresentation(e.Data, typeJSON)
+		v.plain = representation{body: slices.Clip(body), contentType: typeJSON}
+		v.raw = representation{body: e.Data, contentType: typeJSON}
 	default:
-		v.raw = newRepresentation(e.Data, ContentTypeOf(e))
-		v.raw.mayAct = mayAct(v.raw.contentType)
+		contentType := ContentTypeOf(e)
+		v.raw = representation{body: e.Data, contentType: contentType, mayAct: mayAct(contentType)}
 	}
 
 	v.raw.isRaw = true
-	if v.plain.length == "" {
+	if v.plain.body == nil {
 		v.plain = v.raw
 	}
-	size += len(v.plain.length) + len(v.raw.length)
-	return v, size
+	return v, size + v.setTexts(e.Version)
 }
 
-func newRepresentation(body []byte, contentType string) representation {
-	return representation{body: body, length: strconv.Itoa(len(body)), contentType: contentType}
+// setTexts sets the ETag and the lengths. They are parts of one string, since an object
+// takes 16 bytes or more, however short it is. It returns the memory of that string.
+func (v *representations) setTexts(version store.Version) int {
+	var b [80]byte
+	text := appendETag(b[:0], version)
+	etag := len(text)
+	text = strconv.AppendInt(text, int64(len(v.plain.body)), 10)
+	plain := len(text)
+	text = strconv.AppendInt(text, int64(len(v.raw.body)), 10)
+	all := string(text)
+	v.etag, v.plain.length, v.raw.length = all[:etag], all[etag:plain], all[plain:]
+	return (len(all) + 15) &^ 15
 }
 
 // ETag returns the strong ETag of a version, or "" if the entry has no version.
 func ETag(v store.Version) string {
-	if v.Number == 0 {
-		return ""
-	}
 	var b [26]byte
-	tag := v.Append(append(b[:0], '"'))
-	return string(append(tag, '"'))
+	return string(appendETag(b[:0], v))
+}
+
+// appendETag appends what ETag returns.
+func appendETag(b []byte, v store.Version) []byte {
+	if v.Number == 0 {
+		return b
+	}
+	return append(v.Append(append(b, '"')), '"')
 }
 
 const (
@@ -110,7 +127,7 @@ const (
 // jsonEnvelope returns the envelope of a JSON value, and the part of it that is the
 // value.
 func jsonEnvelope(key string, data []byte) (body, value []byte) {
-	body = make([]byte, 0, len(envelopeKey)+content.QuotedLen(key)+len(envelopeValue)+len(data)+1)
+	body = slices.Grow([]byte(nil), len(envelopeKey)+content.QuotedLen(key)+len(envelopeValue)+len(data)+1)
 	body = append(body, envelopeKey...)
 	body = content.AppendQuoted(body, key)
 	body = append(body, envelopeValue...)
@@ -124,7 +141,7 @@ func jsonEnvelope(key string, data []byte) (body, value []byte) {
 // If no character is escaped, that part is the string, and shared is true.
 func stringEnvelope(key string, data []byte) (body, value []byte, shared bool) {
 	quoted := content.QuotedLen(data)
-	body = make([]byte, 0, len(envelopeKey)+content.QuotedLen(key)+len(envelopeValue)+quoted+1)
+	body = slices.Grow([]byte(nil), len(envelopeKey)+content.QuotedLen(key)+len(envelopeValue)+quoted+1)
 	body = append(body, envelopeKey...)
 	body = content.AppendQuoted(body, key)
 	body = append(body, envelopeValue...)
