@@ -137,7 +137,7 @@ func (b *bench) start(ctx context.Context) (*servers, error) {
 	if b.servers != nil {
 		return b.servers, nil
 	}
-	s, err := startServers(ctx, b)
+	s, err := startServers(ctx, b, b.sites())
 	if err != nil {
 		return nil, err
 	}

@@ -108,6 +108,7 @@ func (b *bench) parts() []part {
 			{what: "live heap of a full local tier, values of 30 B", beside: "its `local_max_bytes`", target: atMost(1.3), unit: ratio},
 			{what: "live heap of a full local tier, values of 10 KiB", beside: "its `local_max_bytes`", target: atMost(1.3), unit: ratio},
 		}},
+		{run: b.localRSS, rows: rssRows()},
 		{run: b.redisMemory, rows: []row{
 			{what: "memory in Redis a key, JSON string", beside: "plain HSET and ZADD", target: atMost(1.45), unit: ratio},
 			{what: rawMemory, beside: "plain HSET and ZADD", target: atMost(1.5), unit: ratio},

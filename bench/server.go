@@ -31,9 +31,8 @@ type servers struct {
 	posted int // the last number that newKeys returned
 }
 
-func startServers(ctx context.Context, b *bench) (*servers, error) {
+func startServers(ctx context.Context, b *bench, sites []site) (*servers, error) {
 	s := &servers{sites: map[string]site{}}
-	sites := b.sites()
 	for _, step := range []func() error{
 		func() error { return s.startRedis(ctx, b) },
 		func() error { return s.fill(ctx, sites) },
