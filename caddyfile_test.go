@@ -91,8 +91,8 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"no origins", "trusted_origins", "trusted_origins: its value is missing; "},
 		{"a block", "store embedded {\n\tfoo\n}", "store: it takes no block; write its value on the line, at Caddyfile:5"},
 
-		{"store, an address", "store localhost:6379", `store: it is no URL; write embedded, or a URL that begins with redis://, rediss:// or unix://, at Caddyfile:4`},
-		{"store, a scheme", "store http://localhost", `store: unknown scheme; write a URL that begins with redis://, rediss:// or unix://, at Caddyfile:4`},
+		{"store, an address", "store localhost:6379", `store: it is no URL; write embedded, or a URL that begins with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://, at Caddyfile:4`},
+		{"store, a scheme", "store http://localhost", `store: unknown scheme; write a URL that begins with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://, at Caddyfile:4`},
 		{"store, retries", "store redis://localhost?max_retries=3", `store: the option max_retries is not allowed in the URL`},
 		{"store, time-outs", "store redis://localhost?read_timeout=3s", `store: the option read_timeout is not allowed in the URL; set redis_timeout instead, at Caddyfile:4`},
 		{"store, nothing", `store ""`, "store: it is no URL; "},

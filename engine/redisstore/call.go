@@ -82,7 +82,7 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 			if !sent {
 				return nil, failure(false, err)
 			}
-		case isPassing(err):
+		case isPassing(err), s.isMoving(err):
 		case isReply(err):
 			s.refused(work, err)
 			s.leaveReadOnly(err)
@@ -138,7 +138,7 @@ func (s *Store) repeat(ctx context.Context, work string, q query) ([]any, error)
 			s.goesWell(work)
 			return reply, nil
 		}
-		if isReply(err) && !isPassing(err) {
+		if isReply(err) && !isPassing(err) && !s.isMoving(err) {
 			s.refused(work, err)
 			return nil, fmt.Errorf("%w: %w", store.ErrRefused, err)
 		}
@@ -159,16 +159,19 @@ func (s *Store) repeat(ctx context.Context, work string, q query) ([]any, error)
 // try makes a query once, unless Redis is known to be down.
 func (s *Store) try(ctx context.Context, patience time.Duration, q query) ([]any, error) {
 	reply, tripped, err := s.breaker.do(func() ([]any, error) {
-		client, err := s.current()
-		if err != nil {
-			return nil, err
-		}
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		defer context.AfterFunc(s.life, cancel)()
-		reply, err := q(ctx, client)
+		p, err := s.current(ctx)
+		if err != nil {
+			return nil, s.diagnose(err)
+		}
+		reply, err := q(ctx, p.client)
 		hurried := patience < evidence && isTimeout(err)
 		err = s.diagnose(err)
+		if err != nil && !hurried {
+			s.leave(s.life, p, err)
+		}
 		if hurried {
 			err = fmt.Errorf("%w: %w", errHurried, err)
 		}
@@ -183,7 +186,7 @@ func (s *Store) try(ctx context.Context, patience time.Duration, q query) ([]any
 	if tripped {
 		// After some failed dials, the pool of a client tries only once a second, in a
 		// goroutine that outlives the client.
-		s.renewClient()
+		s.renew("")
 	}
 	return reply, err
 }

@@ -48,7 +48,11 @@ func TestLargeValuesAreThoseOfTheFetchThoughTheyChangeMeanwhile(t *testing.T) {
 			f.apply(writes...)
 			b := &between{change: func() { change(f) }}
 			s, _ := f.open(f.server.URL())
-			s.client.AddHook(b)
+			p, err := s.current(f.ctx())
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.client.AddHook(b)
 			got, err := s.Fetch(f.ctx(), []string{"k0", "none", "k1", "k2", "k3"}, store.AnyRoom, store.Use{Key: "k4", Count: 3})
 			if err != nil || b.done != 1 {
 				t.Fatalf("%v, read directly %d times", err, b.done)

@@ -55,13 +55,13 @@ func (k keyspace) nameConnections(o *redis.Options) {
 // and counts the subscriptions. If the user lacks the right to see names, only the count
 // is returned; without any right, an error.
 func (s *Store) Nodes(ctx context.Context) (nodes []Node, count int, err error) {
-	client, err := s.current()
+	p, err := s.current(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
 	var list, subscribed *redis.Cmd
 	channel := s.keys.events()
-	_, _ = client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, _ = p.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		list = p.Do(ctx, "CLIENT", "LIST", "TYPE", "PUBSUB")
 		subscribed = p.Do(ctx, "PUBSUB", "NUMSUB", channel)
 		return nil

@@ -40,7 +40,7 @@ type Original struct {
 
 // OpenOriginal returns the original at t. It connects at the first call.
 func OpenOriginal(t *Target) *Original {
-	return &Original{redis.NewClient(t.clientOptions(context.Background())), t}
+	return &Original{redis.NewClient(t.clientOptions(context.Background(), t.options.Addr)), t}
 }
 
 // Close closes all connections.

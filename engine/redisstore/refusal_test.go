@@ -273,9 +273,9 @@ func TestAServerThatStaysReadOnlyIsLeftEverLessOften(t *testing.T) {
 	f.apply(create("a", "1"))
 	f.do("REPLICAOF", "127.0.0.1", "1") // a closed port
 	refused := func() (renewed bool) {
-		before, _ := f.store.current()
+		before, _ := f.store.current(f.ctx())
 		f.outcomes(f.apply(put("a", "2")), store.Refused)
-		after, _ := f.store.current()
+		after, _ := f.store.current(f.ctx())
 		return before != after
 	}
 	if !refused() || refused() || refused() {

@@ -36,16 +36,20 @@ type Store struct {
 	end  context.CancelFunc
 
 	// mu guards the fields up to resubscribe.
-	mu     sync.Mutex
-	target *Target
-	client *redis.Client
-	closed bool
+	mu       sync.Mutex
+	target   *Target
+	topology topology
+	// primary is the server that takes the writes; nil while it is not known. next is the
+	// address of the next one, if a server named it.
+	primary *primary
+	next    string
+	closed  bool
 	// renewed is when the client was last replaced because its server was read-only.
 	// For renewPause it is not replaced again. resubscribe ends the subscription, which
 	// then begins again.
 	renewed     time.Time
 	renewPause  time.Duration
-	resubscribe context.CancelFunc
+	resubscribe context.CancelCauseFunc
 
 	// greeted says that some connection to the target has finished its greeting. So the
 	// target is a Redis, and TLS and address are right.
@@ -67,87 +71,9 @@ func New(c Config) *Store {
 		target: c.Target,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.client = s.newClient()
+	s.topology = s.target.topology(s.life, s.keys)
 	s.breaker = newBreaker(c.Logger)
 	return s
-}
-
-// newClient returns a client of the current target. The caller holds mu, or no other
-// goroutine has the store yet.
-func (s *Store) newClient() *redis.Client {
-	o := s.target.clientOptions(s.life)
-	o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
-		s.greeted.Store(true)
-		if o.Password != "" || o.Username != "" {
-			return nil
-		}
-		// A server that wants a password closes the connection at a long command, and
-		// the sender may get no answer. It answers a short command.
-		err := s.diagnose(cn.Ping(ctx).Err())
-		if store.CauseOf(err) != store.Credentials {
-			return nil
-		}
-		return err
-	}
-	client := redis.NewClient(o)
-	client.AddHook(newTracing(o))
-	return client
-}
-
-// SetTarget makes new connections go to t. It must have the identity of the old target:
-// only credentials and options of the connection may differ.
-func (s *Store) SetTarget(t *Target) {
-	s.mu.Lock()
-	s.target = t
-	s.greeted.Store(false)
-	s.mu.Unlock()
-	s.renewClient()
-}
-
-// renewClient replaces the client with a new one. Tries on the old one fail, and calls
-// try again on the new one.
-func (s *Store) renewClient() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return
-	}
-	s.renewals.Add(1)
-	_ = s.client.Close()
-	s.client = s.newClient()
-}
-
-// leaveReadOnly makes new connections after an error of a read-only server: after a
-// failover, the same name may lead to another server, while the old one keeps its
-// connections open. The pause until the next time doubles, up to a minute, until a write
-// succeeds: the server may be read-only on purpose.
-func (s *Store) leaveReadOnly(err error) {
-	if store.CauseOf(err) != store.ReadOnly {
-		return
-	}
-	s.mu.Lock()
-	recent := time.Since(s.renewed) < s.renewPause
-	if !recent {
-		s.renewed = time.Now()
-		s.renewPause = min(max(2*s.renewPause, time.Second), time.Minute)
-		if s.resubscribe != nil {
-			s.resubscribe()
-		}
-	}
-	s.mu.Unlock()
-	if !recent {
-		s.renewClient()
-	}
-}
-
-// current returns the client to use, or store.ErrClosed.
-func (s *Store) current() (*redis.Client, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, store.ErrClosed
-	}
-	return s.client, nil
 }
 
 // written notes that the server takes writes.
@@ -166,7 +92,11 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.end()
-	return s.client.Close()
+	s.topology.close()
+	if s.primary == nil {
+		return nil
+	}
+	return s.primary.client.Close()
 }
 
 // Mended returns how many disagreements between the keys of the namespace were repaired.
@@ -176,14 +106,14 @@ func (s *Store) Mended() uint64 { return s.mended.Load() }
 // Check returns an error if the server does not answer a PING. It warns of settings with
 // which the server loses entries. It changes nothing.
 func (s *Store) Check(ctx context.Context) error {
-	client, err := s.current()
+	p, err := s.current(ctx)
 	if err != nil {
-		return err
+		return s.diagnose(err)
 	}
-	if err := client.Ping(ctx).Err(); err != nil {
+	if err := p.client.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("pinging Redis: %w", s.diagnose(err))
 	}
-	s.checkPolicy(ctx, client)
+	s.checkPolicy(ctx, p.client)
 	return nil
 }
 

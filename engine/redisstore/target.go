@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,10 +16,28 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Target is the address of a Redis server with a database, and how to connect to it.
+// kind says how the server with the data is found.
+type kind byte
+
+const (
+	single   kind = iota
+	socket        // on this machine
+	sentinel      // by Sentinels
+	cluster       // a node of a Redis Cluster
+)
+
+// Target is the address of a Redis server with a database, and how to connect to it. It
+// may also be the addresses of servers that know which server it is.
 type Target struct {
+	kind    kind
 	options *redis.Options
 	query   url.Values // the options of the URL, without db
+	hasDB   bool       // the path of the URL has a database
+	// hosts are the addresses in the URL, but of a socket. primary is the name that
+	// Sentinels have for the primary, and these are the credentials for them.
+	hosts                          []string
+	primary                        string
+	sentinelUser, sentinelPassword string
 	// shaking counts the connections that wait for a TLS handshake. A call that waits for
 	// such a connection times out first, and does not get the handshake's error.
 	shaking atomic.Int32
@@ -25,7 +45,15 @@ type Target struct {
 
 // Identity returns the name of server and database, without credentials.
 func (t *Target) Identity() string {
-	return fmt.Sprintf("%s:%s/%d", t.options.Network, t.options.Addr, t.options.DB)
+	if t.kind == single || t.kind == socket {
+		return fmt.Sprintf("%s:%s/%d", t.options.Network, t.options.Addr, t.options.DB)
+	}
+	name := "cluster"
+	if t.kind == sentinel {
+		name = "sentinel:" + t.primary
+	}
+	// In any order, the hosts are the same servers.
+	return fmt.Sprintf("%s:%s/%d", name, strings.Join(slices.Sorted(slices.Values(t.hosts)), ","), t.options.DB)
 }
 
 // HasCredentials reports whether t has a password.
@@ -34,27 +62,41 @@ func (t *Target) HasCredentials() bool { return t.options.Password != "" }
 // WithCredentials returns t with another user and password. The empty username is the
 // default user of the server.
 func (t *Target) WithCredentials(username, password string) *Target {
+	changed := &Target{
+		kind: t.kind, query: t.query, hasDB: t.hasDB, hosts: t.hosts, primary: t.primary,
+		sentinelUser: t.sentinelUser, sentinelPassword: t.sentinelPassword,
+	}
 	o := *t.options
 	o.Username, o.Password = username, password
-	return &Target{options: &o, query: t.query}
+	changed.options = &o
+	return changed
 }
 
 // Redacted returns the URL of t with xxxxx for the password. It writes the URL anew from
 // the parts that Parse read.
 func (t *Target) Redacted() string {
 	o := t.options
-	u := url.URL{Scheme: "redis", Host: o.Addr, Path: "/" + strconv.Itoa(o.DB), RawQuery: t.query.Encode()}
-	switch {
-	case o.Network == "unix":
-		u.Scheme, u.Host, u.Path = "unix", "", o.Addr
-		query := url.Values{"db": {strconv.Itoa(o.DB)}}
-		for name, values := range t.query {
-			query[name] = values
+	query := url.Values{}
+	for name, values := range t.query {
+		query[name] = values
+		if name == "sentinel_password" {
+			query[name] = []string{"xxxxx"}
 		}
-		u.RawQuery = query.Encode()
-	case o.TLSConfig != nil:
+	}
+	u := url.URL{Scheme: "redis", Host: strings.Join(t.hosts, ","), Path: "/" + strconv.Itoa(o.DB)}
+	if o.TLSConfig != nil {
 		u.Scheme = "rediss"
 	}
+	switch t.kind {
+	case socket:
+		u.Scheme, u.Path = "unix", o.Addr
+		query.Set("db", strconv.Itoa(o.DB))
+	case sentinel:
+		u.Scheme, u.Path = u.Scheme+"+sentinel", "/"+t.primary+u.Path
+	case cluster:
+		u.Scheme, u.Path = u.Scheme+"+cluster", ""
+	}
+	u.RawQuery = query.Encode()
 	if t.HasCredentials() {
 		u.User = url.UserPassword(o.Username, "xxxxx")
 	}
@@ -64,11 +106,17 @@ func (t *Target) Redacted() string {
 // dialTimeout bounds a dial. A dial may outlive the call that began it, for other calls.
 const dialTimeout = 5 * time.Second
 
-// clientOptions returns options without time-outs and retries of go-redis. Deadlines of
-// calls bound the time, and Store.call retries without applying a batch twice. Dials end
-// when life ends.
-func (t *Target) clientOptions(life context.Context) *redis.Options {
+// clientOptions returns options for the server at addr, without time-outs and retries of
+// go-redis. Deadlines of calls bound the time, and Store.call retries without applying a
+// batch twice. Dials end when life ends.
+func (t *Target) clientOptions(life context.Context, addr string) *redis.Options {
 	o := *t.options
+	o.Addr = addr
+	if o.TLSConfig != nil {
+		host, _, _ := net.SplitHostPort(addr)
+		o.TLSConfig = o.TLSConfig.Clone()
+		o.TLSConfig.ServerName = host
+	}
 	o.MaxRetries = -1
 	o.DialerRetries = 1
 	o.ContextTimeoutEnabled = true
@@ -88,7 +136,7 @@ func (t *Target) clientOptions(life context.Context) *redis.Options {
 		defer context.AfterFunc(life, cancel)()
 		conn, err := plain.DialContext(ctx, network, addr)
 		if err == nil && o.TLSConfig != nil {
-			conn, err = t.shakeHands(ctx, conn)
+			conn, err = t.shakeHands(ctx, conn, o.TLSConfig)
 		}
 		if err != nil {
 			return nil, &dialError{err}
@@ -104,10 +152,10 @@ type dialError struct{ error }
 func (e *dialError) Unwrap() error { return e.error }
 
 // shakeHands returns a TLS connection over conn, or closes conn.
-func (t *Target) shakeHands(ctx context.Context, conn net.Conn) (net.Conn, error) {
+func (t *Target) shakeHands(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
 	t.shaking.Add(1)
 	defer t.shaking.Add(-1)
-	secure := tls.Client(conn, t.options.TLSConfig)
+	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, &handshakeError{err}

@@ -13,11 +13,13 @@ import (
 func TestTheRedactedURLHasTheSameMeaning(t *testing.T) {
 	for url, want := range map[string]string{
 		"redis://host": "redis://host:6379/0",
-		"REDIS://user:s3cret@host:7000/3?protocol=2": "redis://user:xxxxx@host:7000/3?protocol=2",
-		"redis://:s3cret%23%2F%40@[::1]":             "redis://:xxxxx@[::1]:6379/0",
-		"rediss://host/?db=2&skip_verify=true":       "rediss://host:6379/2?skip_verify=true",
-		"unix://user:s3cret@/run/redis.sock?db=4":    "unix://user:xxxxx@/run/redis.sock?db=4",
-		"unix:///run/redis.sock?client_name=a.test":  "unix:///run/redis.sock?client_name=a.test&db=0",
+		"REDIS://user:s3cret@host:7000/3?protocol=2":                   "redis://user:xxxxx@host:7000/3?protocol=2",
+		"redis://:s3cret%23%2F%40@[::1]":                               "redis://:xxxxx@[::1]:6379/0",
+		"rediss://host/?db=2&skip_verify=true":                         "rediss://host:6379/2?skip_verify=true",
+		"redis+sentinel://user:s3cret@b,a/m/2?sentinel_password=other": "redis+sentinel://user:xxxxx@b:26379,a:26379/m/2?sentinel_password=xxxxx",
+		"rediss+cluster://n1,n2:7000":                                  "rediss+cluster://n1:6379,n2:7000",
+		"unix://user:s3cret@/run/redis.sock?db=4":                      "unix://user:xxxxx@/run/redis.sock?db=4",
+		"unix:///run/redis.sock?client_name=a.test":                    "unix:///run/redis.sock?client_name=a.test&db=0",
 	} {
 		target, err := Parse(url)
 		if err != nil || target.Redacted() != want {
@@ -37,7 +39,7 @@ func TestOtherCredentialsAreThoseOfTheConnection(t *testing.T) {
 		t.Fatal(target, err)
 	}
 	with := target.WithCredentials("user", "p#ss/w@rd")
-	o := with.clientOptions(t.Context())
+	o := with.clientOptions(t.Context(), "host:6379")
 	if o.Username != "user" || o.Password != "p#ss/w@rd" || o.Protocol != 2 || !with.HasCredentials() || with.Identity() != target.Identity() {
 		t.Errorf("%+v", o)
 	}

@@ -66,7 +66,7 @@ func TestTracesNameTheServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, a := range newTracing(target.clientOptions(context.Background())).attributes[1:] {
+		for _, a := range newTracing(target.clientOptions(context.Background(), target.options.Addr)).attributes[1:] {
 			got = append(got, fmt.Sprint(a.Value.AsInterface()))
 		}
 		if strings.Join(got, " ") != want {

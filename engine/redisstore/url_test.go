@@ -40,6 +40,27 @@ func TestURLsWithAnIgnoredPartAreErrors(t *testing.T) {
 
 		{"redis://secret1,secret2", "several hosts"},
 		{"redis://user:pw@secret1:1,secret2:2/0", "several hosts"},
+		{"redis-sentinel://host/secret", "write redis+sentinel://user:password@host1:26379"},
+		{"sentinel://host?secret", "write redis+sentinel://"},
+		{"rediscluster://secret", "write redis+cluster://"},
+		{"redis+sentinel://host", "the name of the primary is missing"},
+		{"redis+sentinel://host/", "the name of the primary is missing"},
+		{"redis+sentinel://host//0", "the name of the primary is missing"},
+		{"redis+sentinel://host/sec ret", "the name of the primary is missing"},
+		{"redis+sentinel://host/mymaster/secret", "the database must be"},
+		{"redis+sentinel://host/mymaster/0?db=0", "the database is given twice"},
+		{"redis+sentinel://a,b,secret'/mymaster", "the host must be"},
+		{"redis+sentinel://a:1,b:1,a:1/mymaster", "a host is there twice"},
+		{"redis+sentinel://a:1,:2/mymaster", "the host is missing"},
+		{"redis+sentinel://a:1,/mymaster", "the host is missing"},
+		{"redis+sentinel://a:1,b:x/mymaster", "between commas there must be hosts"},
+		{"redis+sentinel://user:sec,ret@a:1,b:0/mymaster", "the port must be"},
+		{"redis+sentinel://a/mymaster?sentinel_password=", "it takes a text"},
+		{"redis+cluster://a/secret", "the database must be"},
+		{"redis+cluster://a/1", "a cluster has only database 0"},
+		{"redis+cluster://a?db=3", "a cluster has only database 0"},
+		{"redis+cluster://a?sentinel_password=secret", "write redis+sentinel://"},
+		{"redis://a?sentinel_username=secret", "write redis+sentinel://"},
 		{"redis:///0", "the host is missing"},
 		{"redis://", "the host is missing"},
 		{"redis://:6379/0", "the host is missing"},
@@ -121,6 +142,10 @@ func TestURLsSayWhereToConnectAndAsWhom(t *testing.T) {
 		{"redis://user:pw@localhost:7000/3", "tcp:localhost:7000/3", "user", "pw"},
 		{"redis://:p:w@localhost", "tcp:localhost:6379/0", "", "p:w"},
 		{"redis://us%40er:%23%2F%3F%40%25%7B,;&=+$!*'()~@localhost/1", "tcp:localhost:6379/1", "us@er", "#/?@%{,;&=+$!*'()~"},
+		{"redis+sentinel://b:1,a/my-master", "sentinel:my-master:a:26379,b:1/0", "", ""},
+		{"rediss+sentinel://user:p,w@[::1]/m/3?sentinel_username=a&sentinel_password=b", "sentinel:m:[::1]:26379/3", "user", "p,w"},
+		{"redis+cluster://:pw@n2:7000,n1", "cluster:n1:6379,n2:7000/0", "", "pw"},
+		{"redis+cluster://n1/0", "cluster:n1:6379/0", "", ""},
 		{"unix:///run/redis.sock?db=2", "unix:/run/redis.sock/2", "", ""},
 		{"unix:///run/redis:99999", "unix:/run/redis:99999/0", "", ""},
 		{"unix://user:pw@/run/a%40b.sock", "unix:/run/a@b.sock/0", "user", "pw"},
@@ -130,7 +155,7 @@ func TestURLsSayWhereToConnectAndAsWhom(t *testing.T) {
 			t.Errorf("%s: %v", c.url, err)
 			continue
 		}
-		o := target.clientOptions(t.Context())
+		o := target.clientOptions(t.Context(), "host:6379")
 		if target.Identity() != c.identity || o.Username != c.username || o.Password != c.password {
 			t.Errorf("%s: %s as %q with %q", c.url, target.Identity(), o.Username, o.Password)
 		}
@@ -143,13 +168,13 @@ func TestOptionsInURLsHaveTheirEffect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := target.clientOptions(t.Context())
+	o := target.clientOptions(t.Context(), "localhost:6379")
 	if o.Protocol != 2 || o.ClientName != "a" || !o.TLSConfig.InsecureSkipVerify || o.TLSConfig.ServerName != "localhost" || !o.PoolFIFO ||
 		o.MinIdleConns != 1 || o.MaxIdleConns != 2 || o.MaxActiveConns != 3 || o.MaxConcurrentDials != 4 ||
 		o.ConnMaxIdleTime != 30*time.Second || o.ConnMaxLifetime != time.Hour {
 		t.Errorf("%+v", o)
 	}
-	if len(target.query) != len(urlOptions) {
+	if own := 2; len(target.query) != len(urlOptions)-own { // those of Sentinels
 		t.Errorf("of %d options %d are tried", len(urlOptions), len(target.query))
 	}
 	// 0 is no limit, which go-redis writes as -1.

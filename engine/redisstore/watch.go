@@ -2,8 +2,10 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -31,7 +33,10 @@ func (s *Store) Watch(ctx context.Context, o store.Observer) {
 		}
 		o.Lost(err)
 		wait := resubscribeEvery
-		if isReply(err) && !isPassing(err) {
+		switch {
+		case errors.Is(err, errMoved):
+			wait = 0
+		case isReply(err) && !isPassing(err) && !s.isMoving(err):
 			wait = forbiddenEvery // the server works, but refuses
 		}
 		select {
@@ -41,19 +46,46 @@ func (s *Store) Watch(ctx context.Context, o store.Observer) {
 	}
 }
 
-// watchOnce subscribes, and reports until the subscription ends.
+// watchOnce subscribes at the primary, and reports until the subscription ends.
+func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	finding, found := context.WithTimeout(ctx, silenceLimit)
+	defer found()
+	p, err := s.current(finding)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.resubscribe = cancel
+	isCurrent, topology := s.primary == p, s.topology
+	s.mu.Unlock()
+	if !isCurrent {
+		return errMoved
+	}
+	var listening sync.WaitGroup
+	defer listening.Wait()
+	defer cancel(nil)
+	listening.Go(func() { topology.listen(ctx, func() { s.look(ctx) }) })
+	if err = s.watchAt(ctx, p.addr, o); context.Cause(ctx) == errMoved {
+		return errMoved
+	}
+	s.leave(ctx, p, err)
+	return err
+}
+
+// watchAt subscribes at a server, and reports until the subscription ends.
 //
 // It has a client of its own. Failed dials of earlier tries then do not count; see
 // Store.try. It uses Receive, since Channel would reconnect silently and drop messages. It
 // gives up a subscription after its first error, since go-redis would renew it silently.
-func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
+func (s *Store) watchAt(ctx context.Context, addr string, o store.Observer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	s.mu.Lock()
-	options := s.target.clientOptions(s.life)
+	options := s.target.clientOptions(s.life, addr)
+	s.mu.Unlock()
 	s.keys.nameConnections(options)
 	client := redis.NewClient(options)
-	s.resubscribe = cancel
-	s.mu.Unlock()
 	subscription := client.Subscribe(ctx)
 	pinging := make(chan struct{})
 	// Only closing the subscription ends a Receive early.
@@ -72,6 +104,10 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 	started := time.Now()
 	dialing, dialed := context.WithTimeout(ctx, silenceLimit)
 	defer dialed()
+	if err := s.confirm(dialing, client, addr); err != nil {
+		close(pinging)
+		return fmt.Errorf("subscribing: %w", err)
+	}
 	if err := subscription.Subscribe(dialing, s.keys.events()); err != nil {
 		close(pinging)
 		return fmt.Errorf("subscribing: %w", err)
@@ -79,7 +115,7 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 	s.checkPolicy(dialing, client)
 	go func() {
 		defer close(pinging)
-		ping(ctx, subscription, started)
+		s.ping(ctx, subscription, started, func() error { return s.confirm(ctx, client, addr) })
 	}()
 	for {
 		message, err := subscription.ReceiveTimeout(ctx, silenceLimit)
@@ -107,13 +143,15 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 }
 
 // ping sends pings that prove the subscription alive. Each ping carries its time, and the
-// answer returns it.
-func ping(ctx context.Context, subscription *redis.PubSub, started time.Time) {
+// answer returns it. A server that is not known to be the primary gets none.
+func (s *Store) ping(ctx context.Context, subscription *redis.PubSub, started time.Time, confirm func() error) {
 	ticker := time.NewTicker(pingEvery)
 	defer ticker.Stop()
 	for {
-		err := subscription.Ping(ctx, strconv.FormatInt(int64(time.Since(started)), 10))
-		if err != nil {
+		now := time.Since(started)
+		if confirm() != nil {
+			s.look(ctx)
+		} else if subscription.Ping(ctx, strconv.FormatInt(int64(now), 10)) != nil {
 			// Receive gets the same error, or reaches silenceLimit.
 			return
 		}
@@ -123,4 +161,14 @@ func ping(ctx context.Context, subscription *redis.PubSub, started time.Time) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// confirm asks the topology whether the server at addr is still the primary.
+func (s *Store) confirm(ctx context.Context, client *redis.Client, addr string) error {
+	s.mu.Lock()
+	topology := s.topology
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return topology.confirm(ctx, client, addr)
 }

@@ -147,3 +147,14 @@ func isPassing(err error) bool {
 	}
 	return false
 }
+
+// isMoving reports whether a node of a cluster refused since the keys are on another
+// node, or on their way there. It did nothing. ASK and TRYAGAIN come while a slot moves:
+// a script with a key that does not exist then runs on neither node.
+func isMoving(err error) bool {
+	switch code(said(err)) {
+	case "MOVED", "ASK", "TRYAGAIN":
+		return true
+	}
+	return false
+}

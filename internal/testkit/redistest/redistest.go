@@ -36,11 +36,13 @@ type Server struct {
 	Socket string
 
 	dir  string
+	conf string // path of a configuration file, if it needs one
 	args []string
 
 	mu      sync.Mutex
 	proc    *child.Process // nil while it is down
 	clients []*redis.Client
+	control *redis.Client // one of the clients, for this package
 }
 
 // Start starts a server that ends with the test. The args are arguments of redis-server.
@@ -66,7 +68,10 @@ func Start(t testing.TB, args ...string) *Server {
 // Run starts a server with its files in dir, which must have a short path.
 // The caller calls Stop.
 func Run(dir string, args ...string) (*Server, error) {
-	s := &Server{Socket: filepath.Join(dir, "redis.sock"), dir: dir, args: args}
+	return run(&Server{Socket: filepath.Join(dir, "redis.sock"), dir: dir, args: args})
+}
+
+func run(s *Server) (*Server, error) {
 	var err error
 	for range 5 {
 		// The port was free a moment ago, but another process may have taken it.
@@ -95,6 +100,14 @@ func (s *Server) Client() *redis.Client {
 	defer s.mu.Unlock()
 	s.clients = append(s.clients, c)
 	return c
+}
+
+// controller returns a client that this package keeps.
+func (s *Server) controller() *redis.Client {
+	if s.control == nil {
+		s.control = s.Client()
+	}
+	return s.control
 }
 
 // Pause stops the server's process. Connections stay open, but get no answers.
@@ -160,6 +173,9 @@ func (s *Server) up() error {
 		"--dir", s.dir, "--save", "", "--appendonly", "no",
 	}, s.args...) // redis-server takes the last value of a repeated option
 
+	if s.conf != "" {
+		args = append([]string{s.conf}, args...) // it must come first
+	}
 	p, err := child.Start(exec.Command(path, args...), new(child.Output))
 	if err != nil {
 		return err
@@ -177,11 +193,20 @@ func (s *Server) up() error {
 	return nil
 }
 
+// busOffset is how far the port of a cluster node's bus is above its own.
+const busOffset = 10000
+
+// freePort returns a port that a node of a cluster can use too.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, err
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		if port+busOffset < 1<<16 {
+			return port, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

@@ -1,0 +1,132 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// clusterNodes are the nodes of a Redis Cluster. The primary of a namespace is the one with the
+// slot of its keys. (go-redis's ClusterClient sends a write again whose fate is unknown,
+// and follows no MOVED if it may not.)
+type clusterNodes struct {
+	target *Target
+	life   context.Context
+	key    string // a key of the namespace
+
+	mu    sync.Mutex
+	known []string // addresses that a node named, and those of the URL
+}
+
+func newClusterNodes(life context.Context, t *Target, keys keyspace) *clusterNodes {
+	return &clusterNodes{target: t, life: life, key: keys.prefix() + "state", known: t.hosts}
+}
+
+// find asks one known node after the other, until one answers.
+func (n *clusterNodes) find(ctx context.Context) (string, error) {
+	n.mu.Lock()
+	known := n.known
+	n.mu.Unlock()
+	var faults []error
+	for _, addr := range known {
+		if err := ctx.Err(); err != nil {
+			faults = append(faults, err)
+			break
+		}
+		owner, others, err := n.ask(ctx, addr)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("node %s: %w", addr, err))
+			continue
+		}
+		n.learn(owner, others)
+		return owner, nil
+	}
+	return "", fmt.Errorf("no node of the cluster says which node has the keys: %w", errors.Join(faults...))
+}
+
+// ask asks the node at addr for the node with the slot, and for all nodes.
+func (n *clusterNodes) ask(ctx context.Context, addr string) (owner string, all []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	client := redis.NewClient(n.target.clientOptions(n.life, addr))
+	defer client.Close()
+	slot, err := client.ClusterKeySlot(ctx, n.key).Result()
+	if err != nil {
+		return "", nil, err
+	}
+	ranges, err := client.ClusterSlots(ctx).Result()
+	if err != nil {
+		return "", nil, err
+	}
+	for _, r := range ranges {
+		for i, node := range r.Nodes {
+			at, ok := fullAddr(node.Addr, addr)
+			if !ok {
+				continue
+			}
+			if i == 0 && int64(r.Start) <= slot && slot <= int64(r.End) {
+				owner = at
+			}
+			all = append(all, at)
+		}
+	}
+	if owner == "" {
+		return "", nil, fmt.Errorf("no node has the slot %d", slot)
+	}
+	return owner, all, nil
+}
+
+// fullAddr completes the address of a node that the node at from named. A node that does
+// not know its own host leaves it out.
+func fullAddr(addr, from string) (string, bool) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || host == "?" {
+		return "", false
+	}
+	if host == "" {
+		host, _, _ = net.SplitHostPort(from)
+	}
+	return net.JoinHostPort(host, port), true
+}
+
+// learn notes which nodes there are. Those of the URL stay known, since all others may be
+// replaced. The owner comes last: it is asked again if it has failed.
+func (n *clusterNodes) learn(owner string, all []string) {
+	known := slices.DeleteFunc(append(all, n.target.hosts...), func(addr string) bool { return addr == owner })
+	slices.Sort(known)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.known = append(slices.Compact(known), owner)
+}
+
+// confirm reads a key. A node that lost the slot, or the majority of the cluster, refuses.
+func (n *clusterNodes) confirm(ctx context.Context, client *redis.Client, _ string) error {
+	err := client.Exists(ctx, n.key).Err()
+	if code(said(err)) == "MOVED" {
+		return errMoved
+	}
+	if isMoving(err) {
+		return nil // the slot is on its way, and the node still has it
+	}
+	return err
+}
+
+// listen needs not listen: events come from every node of a cluster.
+func (n *clusterNodes) listen(context.Context, func()) {}
+
+func (n *clusterNodes) close() {}
+
+// movedTo returns the address in the answer MOVED of a node at from.
+func movedTo(err error, from string) (string, bool) {
+	words := strings.Fields(said(err))
+	if len(words) != 3 || words[0] != "MOVED" {
+		return "", false
+	}
+	return fullAddr(words[2], from)
+}

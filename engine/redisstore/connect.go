@@ -1,0 +1,175 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+)
+
+// primary is the server that takes the writes of the namespace. All connections of its
+// client lead to it: a connection never outlives what it was made for.
+type primary struct {
+	addr   string
+	client *redis.Client
+}
+
+// current returns the primary, or store.ErrClosed. If the primary is not known, current
+// looks for it.
+func (s *Store) current(ctx context.Context) (*primary, error) {
+	for {
+		s.mu.Lock()
+		p, topology, next, closed := s.primary, s.topology, s.next, s.closed
+		s.mu.Unlock()
+		switch {
+		case closed:
+			return nil, store.ErrClosed
+		case p != nil:
+			return p, nil
+		}
+		if next == "" {
+			var err error
+			if next, err = topology.find(ctx); err != nil {
+				return nil, &dialError{err}
+			}
+		}
+		s.mu.Lock()
+		if s.primary == nil && !s.closed && s.topology == topology {
+			s.primary, s.next = s.newPrimary(next), ""
+		}
+		s.mu.Unlock()
+	}
+}
+
+// newPrimary returns a client of the server at addr. The caller holds mu.
+func (s *Store) newPrimary(addr string) *primary {
+	o := s.target.clientOptions(s.life, addr)
+	bySentinels := s.target.kind == sentinel
+	o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
+		s.greeted.Store(true)
+		if bySentinels {
+			return s.diagnose(checkRole(ctx, cn))
+		}
+		if o.Password != "" || o.Username != "" {
+			return nil
+		}
+		// A server that wants a password closes the connection at a long command, and
+		// the sender may get no answer. It answers a short command.
+		err := s.diagnose(cn.Ping(ctx).Err())
+		if store.CauseOf(err) != store.Credentials {
+			return nil
+		}
+		return err
+	}
+	client := redis.NewClient(o)
+	client.AddHook(newTracing(o))
+	return &primary{addr, client}
+}
+
+// SetTarget makes new connections go to t. It must have the identity of the old target:
+// only credentials and options of the connection may differ.
+func (s *Store) SetTarget(t *Target) {
+	s.mu.Lock()
+	old := s.topology
+	s.target, s.topology = t, t.topology(s.life, s.keys)
+	s.greeted.Store(false)
+	if t.hasTopology() && s.resubscribe != nil {
+		s.resubscribe(errMoved)
+	}
+	s.mu.Unlock()
+	s.renew("")
+	old.close()
+}
+
+// renew makes new connections. Tries on the old ones fail, and calls try again on the new
+// ones. They go to the server at next; if that is not known, its topology finds it.
+func (s *Store) renew(next string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.renewals.Add(1)
+	if s.primary != nil {
+		_ = s.primary.client.Close()
+	}
+	s.primary, s.next = nil, next
+}
+
+// follow makes connections and subscription go to the server at addr, if they are at
+// another one.
+func (s *Store) follow(addr string) {
+	s.mu.Lock()
+	isNews := s.primary != nil && s.primary.addr != addr
+	if isNews && s.resubscribe != nil {
+		s.resubscribe(errMoved)
+	}
+	s.mu.Unlock()
+	if isNews {
+		s.renew(addr)
+	}
+}
+
+// look asks the topology for the primary, and follows it.
+func (s *Store) look(ctx context.Context) {
+	s.mu.Lock()
+	topology := s.topology
+	s.mu.Unlock()
+	if addr, err := topology.find(ctx); err == nil {
+		s.follow(addr)
+	}
+}
+
+// leave gives up a primary after a failed try on it, if err may mean that another server
+// is the primary now. A new try then looks for it.
+func (s *Store) leave(ctx context.Context, p *primary, err error) {
+	s.mu.Lock()
+	skip := !s.target.hasTopology() || s.primary != p
+	s.mu.Unlock()
+	if skip {
+		return
+	}
+	_, isDial := errors.AsType[*dialError](err)
+	addr, isMoved := movedTo(err, p.addr)
+	switch {
+	case isMoved:
+		s.follow(addr)
+	case isDial, store.CauseOf(err) == store.ReadOnly:
+		s.renew("")
+	case isTimeout(err):
+		s.look(ctx)
+	}
+}
+
+// leaveReadOnly makes new connections after an error of a read-only server: after a
+// failover, the same name may lead to another server, while the old one keeps its
+// connections open. The pause until the next time doubles, up to a minute, until a write
+// succeeds: the server may be read-only on purpose.
+func (s *Store) leaveReadOnly(err error) {
+	if store.CauseOf(err) != store.ReadOnly {
+		return
+	}
+	s.mu.Lock()
+	recent := time.Since(s.renewed) < s.renewPause
+	if !recent {
+		s.renewed = time.Now()
+		s.renewPause = min(max(2*s.renewPause, time.Second), time.Minute)
+		if s.resubscribe != nil {
+			s.resubscribe(errMoved)
+		}
+	}
+	s.mu.Unlock()
+	if !recent {
+		s.renew("")
+	}
+}
+
+// isMoving is isMoving for a cluster. Elsewhere the words are an error like any other.
+func (s *Store) isMoving(err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.target.kind == cluster && isMoving(err)
+}

@@ -1,0 +1,179 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// askTimeout bounds a question to another server than the primary. Others may be
+	// down, and then the rest must still have time to answer.
+	askTimeout = 500 * time.Millisecond
+	// listenAgain is the time between tries to listen to a Sentinel.
+	listenAgain = time.Second
+)
+
+// sentinels are the Sentinels of a URL. A primary is the server that most of them name.
+// One alone may have been cut off, together with an old primary. (go-redis's
+// FailoverClient believes the first one that answers, does not ask a server for its role,
+// and leaves a subscription with the old primary.)
+type sentinels struct {
+	primary string // name of the primary
+	each    []sentinelAt
+	asking  sync.WaitGroup
+}
+
+type sentinelAt struct {
+	addr   string
+	client *redis.SentinelClient
+}
+
+func newSentinels(life context.Context, t *Target) *sentinels {
+	s := &sentinels{primary: t.primary}
+	for _, host := range t.hosts {
+		o := t.clientOptions(life, host)
+		o.DB, o.ClientName = 0, ""
+		o.Username, o.Password = t.sentinelUser, t.sentinelPassword
+		s.each = append(s.each, sentinelAt{host, redis.NewSentinelClient(o)})
+	}
+	return s
+}
+
+// answer is what one server says of the address of the primary.
+type answer struct {
+	addr string
+	err  error
+}
+
+func (s *sentinels) find(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	answers := make(chan answer, len(s.each))
+	for _, one := range s.each {
+		s.asking.Go(func() {
+			found, err := one.client.GetMasterAddrByName(ctx, s.primary).Result()
+			switch {
+			case err == redis.Nil:
+				err = fmt.Errorf("it knows no primary of the name %s", s.primary)
+			case err == nil && len(found) != 2:
+				err = fmt.Errorf("it answers with %d parts in place of host and port", len(found))
+			}
+			if err != nil {
+				answers <- answer{err: fmt.Errorf("Sentinel %s: %w", one.addr, err)}
+				return
+			}
+			answers <- answer{addr: net.JoinHostPort(found[0], found[1])}
+		})
+	}
+	votes := make(map[string]int)
+	var faults []error
+	for range s.each {
+		a := <-answers
+		if a.err != nil {
+			faults = append(faults, a.err)
+			continue
+		}
+		votes[a.addr]++
+		if votes[a.addr] > len(s.each)/2 {
+			return a.addr, nil
+		}
+	}
+	return "", noMajority(len(s.each), votes, faults)
+}
+
+// noMajority returns an error that has the cause of the first fault.
+func noMajority(sentinels int, votes map[string]int, faults []error) error {
+	var said []string
+	for addr, n := range votes {
+		said = append(said, fmt.Sprintf("%d name %s", n, addr))
+	}
+	if len(faults) == 0 {
+		return fmt.Errorf("of %d Sentinels, no majority names one primary: %s", sentinels, strings.Join(said, ", "))
+	}
+	return fmt.Errorf("of %d Sentinels, no majority names one primary: %d do not name any: %w", sentinels, len(faults), faults[0])
+}
+
+// confirm asks all Sentinels again. A server that was cut off may still take itself for
+// the primary.
+func (s *sentinels) confirm(ctx context.Context, _ *redis.Client, addr string) error {
+	found, err := s.find(ctx)
+	if err == nil && found != addr {
+		return errMoved
+	}
+	return err
+}
+
+// listen waits for the message of a failover. Each Sentinel sends one when it learns of
+// the new primary.
+func (s *sentinels) listen(ctx context.Context, moved func()) {
+	var listening sync.WaitGroup
+	for _, one := range s.each {
+		listening.Go(func() {
+			for ctx.Err() == nil {
+				listenOnce(ctx, one.client, moved)
+				select {
+				case <-ctx.Done():
+				case <-time.After(listenAgain):
+				}
+			}
+		})
+	}
+	listening.Wait()
+}
+
+func listenOnce(ctx context.Context, c *redis.SentinelClient, moved func()) {
+	subscription := c.Subscribe(ctx)
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		_ = subscription.Close()
+	})
+	defer func() {
+		if stop() {
+			_ = subscription.Close()
+			return
+		}
+		<-closed
+	}()
+	subscribing, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if subscription.Subscribe(subscribing, "+switch-master") != nil {
+		return
+	}
+	for {
+		message, err := subscription.Receive(ctx)
+		if err != nil {
+			return
+		}
+		switch message.(type) {
+		case *redis.Message, *redis.Subscription: // it may have changed before this subscription
+			moved()
+		}
+	}
+}
+
+func (s *sentinels) close() {
+	for _, one := range s.each {
+		_ = one.client.Close()
+	}
+	s.asking.Wait()
+}
+
+// checkRole is the OnConnect of a server that Sentinels named. A primary that was just
+// demoted is a replica, and soon every Sentinel will say so.
+func checkRole(ctx context.Context, cn *redis.Conn) error {
+	role, err := cn.Do(ctx, "ROLE").Slice()
+	if err != nil {
+		return fmt.Errorf("asking the server for its role: %w", err)
+	}
+	if len(role) == 0 || role[0] != "master" {
+		return &dialError{fmt.Errorf("the Sentinels name a server that is no primary, but a %v", role[0])}
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// topology knows which of several servers takes the writes of a namespace: its primary.
+type topology interface {
+	// find returns the address of the primary.
+	find(ctx context.Context) (addr string, err error)
+	// confirm returns an error if the server at addr may be the primary no more. The
+	// client is connected to it.
+	confirm(ctx context.Context, client *redis.Client, addr string) error
+	// listen calls moved when another server may have become the primary, until ctx
+	// ends. It may miss some changes, which confirm then shows.
+	listen(ctx context.Context, moved func())
+	close()
+}
+
+// topology returns the topology of t. It connects when it is asked. Its connections end
+// when life ends.
+func (t *Target) topology(life context.Context, keys keyspace) topology {
+	switch t.kind {
+	case sentinel:
+		return newSentinels(life, t)
+	case cluster:
+		return newClusterNodes(life, t, keys)
+	}
+	return lone(t.options.Addr)
+}
+
+// hasTopology reports whether another server may become the primary.
+func (t *Target) hasTopology() bool { return t.kind == sentinel || t.kind == cluster }
+
+// lone is the address of the only server.
+type lone string
+
+func (l lone) find(context.Context) (string, error) { return string(l), nil }
+
+func (lone) confirm(context.Context, *redis.Client, string) error { return nil }
+
+func (lone) listen(context.Context, func()) {}
+
+func (lone) close() {}
+
+// errMoved ends what belongs to a server that is the primary no more.
+var errMoved = errors.New("another server is the primary now")
