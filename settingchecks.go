@@ -108,7 +108,7 @@ func checkStore(s string) error {
 		return nil
 	}
 	if !strings.Contains(s, "://") {
-		return errors.New("it is no URL; write embedded, or a URL that begins with redis://, rediss:// or unix://")
+		return errors.New("it is no URL; write embedded, or a URL that begins with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
 	}
 	_, err := redisstore.Parse(s)
 	return err
