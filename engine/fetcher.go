@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"math"
 	"runtime"
 	"slices"
@@ -26,10 +27,11 @@ const (
 
 // fetcher reads from the store and fills the local tier.
 //
-// It is single flight: calls for one key share one read, a flight. A lane is a
-// goroutine that sends batches of flights. The first flight is sent as soon as the
-// goroutines that are ready to run have run. Flights that arrive while all lanes are
-// busy are sent together in the next batch.
+// It is single flight: calls for one key share one read, a flight. A lane sends batches
+// of flights, one after the other. The call that begins a lane leads: it sends the first
+// batch itself, so a call that meets no other wakes no goroutine. A goroutine sends the
+// rest. The first flight is sent as soon as the goroutines that are ready to run have run.
+// Flights that arrive while all lanes are busy are sent together in the next batch.
 //
 // The store numbers its writes, and each fetch tells the number of the last write that
 // it saw. So the fetcher neither keeps nor serves an entry that is older than a write
@@ -90,14 +92,7 @@ func (f *fetcher) tellHits() {
 func (f *fetcher) lane() {
 	answered := 0
 	for {
-		if f.watch != nil {
-			f.watch.awaitFirstTry(f.settings.Load().Timeout / 2)
-		}
-		// Let the goroutines that are ready to run go first: their calls can still join
-		// this fetch. An idle core has none, so this takes no time there. On a busy core
-		// the fetch waits for its turn, and carries more keys.
-		runtime.Gosched()
-		b := f.take(answered)
+		b := f.next(answered)
 		if b.isEmpty() {
 			return
 		}
@@ -106,19 +101,65 @@ func (f *fetcher) lane() {
 	}
 }
 
+// lead sends the first batch of a lane until deadline, which is that of the call that
+// leads. Calls of the batch have that much time too: they came later.
+func (f *fetcher) lead(deadline time.Time) {
+	hasEnded := false
+	defer func() {
+		if !hasEnded {
+			f.handOver()
+		}
+		f.running.Done()
+	}()
+	b := f.next(0)
+	if hasEnded = b.isEmpty(); !hasEnded {
+		b.deadline = deadline
+		f.send(b, store.AnyRoom)
+	}
+}
+
+// handOver gives a lane to a goroutine, or ends it if nothing is pending.
+func (f *fetcher) handOver() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.pending) == 0 {
+		f.lanes--
+		return
+	}
+	f.running.Go(f.lane)
+}
+
+// next takes the next batch of a lane. If it is empty, the lane has ended.
+func (f *fetcher) next(answered int) flightBatch {
+	if f.watch != nil {
+		f.watch.awaitFirstTry(f.settings.Load().Timeout / 2)
+	}
+	// Let the goroutines that are ready to run go first: their calls can still join this
+	// fetch. An idle core has none, so this takes no time there. On a busy core the fetch
+	// waits for its turn, and carries more keys.
+	runtime.Gosched()
+	return f.take(answered)
+}
+
 // send fetches a batch and hands out the answer.
 func (f *fetcher) send(b flightBatch, room store.Room) {
 	ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
 	ctx, traced := beginBatch(ctx, work{spanFetchBatch, f.namespace, attrKeys, len(b.keys)}, spansOfFlights(b.flights))
+	fetched, err := store.Fetched{}, errPanicked
+	// Even after a panic: it may end only the request that leads, not the process. Others
+	// that wait, or come later, would join flights that never land.
+	defer func() { f.land(b, fetched, err) }()
 	begin := time.Now()
-	fetched, err := f.store.Fetch(ctx, b.keys, room, b.uses...)
+	fetched, err = f.store.Fetch(ctx, b.keys, room, b.uses...)
 	took := time.Since(begin)
 	traced.endFetches(b.flights, fetched, err)
 	cancel()
 	f.pace.note(took, err)
 	f.calls.add(took, len(b.keys), err)
-	f.land(b, fetched, err)
 }
+
+// errPanicked ends flights whose fetch panicked.
+var errPanicked = errors.New("the fetch panicked")
 
 // flightBatch is a batch of flights, and of local hits to tell the store, for one fetch.
 type flightBatch struct {

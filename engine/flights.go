@@ -42,32 +42,48 @@ func newCaller(timeout time.Duration, s *span) caller {
 // hasTime reports whether the caller has time for one more flight.
 func (c *caller) hasTime() bool { return time.Until(c.deadline) > c.timeout/4 }
 
-// get fetches a key. If fresh is set, it joins no flight that was already sent.
+// get fetches a key. If fresh is set, it joins no flight that was already sent. If it
+// leads, it stays until its fetch is answered or its time is over, even if ctx ends.
 func (f *fetcher) get(ctx context.Context, key string, fresh bool, c caller) (Answer, error) {
-	timer := f.startTimer(c.timeout)
-	defer f.stopTimer(timer)
 	s, err := f.join(key, fresh, &c)
 	for err == nil {
-		select {
-		case <-s.flight.done:
-			c.span.waitedFor(s.flight.batch)
-			if s.isInVain(&c) {
-				s, err = f.join(key, fresh, &c)
-				s.wasSent = false // one more chance is enough
-				continue
-			}
+		if s.leads {
+			f.lead(c.deadline)
+		}
+		if err = f.await(ctx, s.flight, &c); err != nil {
+			f.giveUp(s)
+			break
+		}
+		c.span.waitedFor(s.flight.batch)
+		if !s.isInVain(&c) {
 			if s.flight.err != nil {
 				return Answer{}, s.flight.err
 			}
 			return s.flight.answer(), nil
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-		case <-timer.C:
-			err = ErrTimeout
 		}
-		f.giveUp(s)
+		s, err = f.join(key, fresh, &c)
+		s.wasSent = false // one more chance is enough
 	}
 	return Answer{}, err
+}
+
+// await waits until fl has landed.
+func (f *fetcher) await(ctx context.Context, fl *flight, c *caller) error {
+	select {
+	case <-fl.done:
+		return nil
+	default:
+	}
+	timer := f.startTimer(time.Until(c.deadline))
+	defer f.stopTimer(timer)
+	select {
+	case <-fl.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return ErrTimeout
+	}
 }
 
 // isInVain reports whether a landed flight was of no use to the call, and another one
@@ -112,6 +128,8 @@ type seat struct {
 	wasSent bool
 	// isOwn says that the call sends the flight itself.
 	isOwn bool
+	// leads says that the call begins a lane.
+	leads bool
 }
 
 // join takes a seat in a flight for key. If there is none to join, it lists a new one.
@@ -121,17 +139,18 @@ func (f *fetcher) join(key string, fresh bool, c *caller) (seat, error) {
 	if f.closed {
 		return seat{}, ErrClosed
 	}
-	fl := f.joinable(key, fresh)
-	if fl == nil {
-		fl = &flight{key: key, done: make(chan struct{})}
-		f.flights[key] = fl
-		f.pending = append(f.pending, fl)
-		if f.lanes < maxLanes {
-			f.lanes++
-			f.running.Go(f.lane)
-		}
+	if fl := f.joinable(key, fresh); fl != nil {
+		return fl.takeSeat(c), nil
 	}
-	return fl.takeSeat(c), nil
+	fl := &flight{key: key, done: make(chan struct{})}
+	f.flights[key] = fl
+	f.pending = append(f.pending, fl)
+	s := fl.takeSeat(c)
+	if s.leads = f.lanes < maxLanes; s.leads {
+		f.lanes++
+		f.running.Add(1)
+	}
+	return s, nil
 }
 
 // joinable returns the flight that a call for key may join, if there is one.

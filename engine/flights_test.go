@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -120,4 +121,42 @@ func holdReply(p *faultproxy.Proxy) (release func()) {
 	until := make(chan struct{})
 	p.Next(faultproxy.Fault{HoldReply: until})
 	return func() { close(until) }
+}
+
+// A server that recovers from panics goes on, and later reads must not join a fetch that
+// never ends.
+func TestAfterAPanicInAFetchTheKeyIsReadAgain(t *testing.T) {
+	for name, read := range map[string]func(e *engine.Engine) error{
+		"one key": func(e *engine.Engine) error {
+			_, err := e.Get(context.Background(), "k", engine.Read{})
+			return err
+		},
+		"many keys": func(e *engine.Engine) error {
+			_, err := e.GetMany(context.Background(), []string{"k"}, engine.Read{}, store.AnyRoom)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := newScripted()
+				e := engine.New(st, settings(), engine.Options{})
+				defer e.Close()
+				for range 4 { // more than fetches may be on their way
+					st.set(func() { st.beforeFetch = func([]string) error { panic("on purpose") } })
+					func() {
+						defer func() {
+							if recover() == nil {
+								t.Error("no panic")
+							}
+						}()
+						_ = read(e)
+					}()
+				}
+				st.set(func() { st.beforeFetch = nil })
+				if err := read(e); err != nil {
+					t.Errorf("afterwards: %v", err)
+				}
+			})
+		})
+	}
 }

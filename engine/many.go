@@ -175,12 +175,7 @@ func (d *direct) try(ctx context.Context) (answers []Answer, again bool, err err
 	case <-d.timer.C:
 		return nil, false, ErrTimeout
 	}
-	seats, own, err := d.sit()
-	if err == nil && len(own.flights) > 0 {
-		f.send(own, d.room)
-		f.running.Done()
-	}
-	<-f.direct
+	seats, err := d.sitAndSend()
 	if err != nil {
 		return nil, false, err
 	}
@@ -212,6 +207,19 @@ func (d *direct) try(ctx context.Context) (answers []Answer, again bool, err err
 		return nil, false, err
 	}
 	return answers, false, nil
+}
+
+// sitAndSend takes seats, sends the flights that are new, and gives up its place among the
+// direct fetches.
+func (d *direct) sitAndSend() ([]seat, error) {
+	f := d.fetcher
+	defer func() { <-f.direct }()
+	seats, own, err := d.sit()
+	if err == nil && len(own.flights) > 0 {
+		defer f.running.Done()
+		f.send(own, d.room)
+	}
+	return seats, err
 }
 
 // sit takes a seat in a flight for each key. If there is no flight to join, it lists a

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,25 +199,87 @@ func TestAHungStoreIsAnsweredForWithinTheTimeout(t *testing.T) {
 	})
 }
 
-func TestAReaderThatLeavesIsAnsweredAtOnce(t *testing.T) {
+// The call that sends a fetch stays until it is answered. All others are answered at once.
+func TestAReaderThatLeavesIsAnsweredAtOnceUnlessItSendsTheFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newScripted()
 		e := engine.New(st, settings(), engine.Options{})
 		hold := make(chan struct{})
 		st.set(func() { st.beforeFetch = func([]string) error { <-hold; return nil } })
 		ctx, cancel := context.WithCancel(context.Background())
-		failed := make(chan error)
-		go func() {
-			_, err := e.Get(ctx, "k", engine.Read{})
-			failed <- err
-		}()
-		synctest.Wait()
+		read := func() chan error {
+			failed := make(chan error, 1)
+			go func() {
+				_, err := e.Get(ctx, "k", engine.Read{})
+				failed <- err
+			}()
+			synctest.Wait()
+			return failed
+		}
+		sends, joins := read(), read()
 		cancel()
-		if err := <-failed; !errors.Is(err, context.Canceled) {
+		if err := <-joins; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
+		synctest.Wait()
+		select {
+		case err := <-sends:
+			t.Errorf("the call that sends was answered before the store answered: %v", err)
+		default:
+		}
 		close(hold)
+		if err := <-sends; err != nil {
+			t.Errorf("got %v", err)
+		}
 		e.Close()
+	})
+}
+
+// silentOnce does not answer the first fetch.
+type silentOnce struct {
+	*scripted
+	asked atomic.Bool
+}
+
+func (s *silentOnce) Fetch(ctx context.Context, keys []string, room store.Room, uses ...store.Use) (store.Fetched, error) {
+	if !s.asked.Swap(true) {
+		<-ctx.Done()
+		return store.Fetched{}, store.ErrUnavailable
+	}
+	return s.scripted.Fetch(ctx, keys, room, uses...)
+}
+
+// It stays no longer than its own time, even if a call with more time has joined.
+func TestACallThatSendsTheFetchOfOthersIsAnsweredInItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := settings()
+		s.Timeout = time.Second
+		e := engine.New(&silentOnce{scripted: newScripted()}, s, engine.Options{})
+		defer e.Close()
+		begun := time.Now()
+		first := make(chan time.Duration)
+		go func() {
+			_, err := e.Get(context.Background(), "k", engine.Read{})
+			if err == nil {
+				t.Error("no error")
+			}
+			first <- time.Since(begun)
+		}()
+		synctest.Wait()
+		s.Timeout = time.Minute
+		e.Configure(s)
+		second := make(chan error)
+		go func() {
+			_, err := e.Get(context.Background(), "k", engine.Read{})
+			second <- err
+		}()
+		synctest.Wait()
+		if took := <-first; took != time.Second {
+			t.Errorf("answered after %v", took)
+		}
+		if err := <-second; err != nil {
+			t.Errorf("the call with more time: %v", err)
+		}
 	})
 }
 
