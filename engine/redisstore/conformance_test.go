@@ -42,13 +42,22 @@ func addFIFO(t *testing.T) {
 func onRedis(t *testing.T) func(t *testing.T) storetest.Harness {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	server := redistest.Start(t)
-	client := server.Client()
-	target, err := redisstore.Parse(server.URL())
+	open := namespacesAt(t, server.URL(), server.Client())
+	return func(t *testing.T) storetest.Harness {
+		h, _ := open(t)
+		return h
+	}
+}
+
+// namespacesAt returns a function that opens another namespace at url, and returns its
+// name. The client is connected to the server with the data.
+func namespacesAt(t *testing.T, url string, client redis.Cmdable) func(t *testing.T) (storetest.Harness, string) {
+	target, err := redisstore.Parse(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var namespaces atomic.Int64
-	return func(t *testing.T) storetest.Harness {
+	return func(t *testing.T) (storetest.Harness, string) {
 		namespace := fmt.Sprintf("test%d", namespaces.Add(1))
 		return storetest.Harness{
 			Store: redisstore.New(redisstore.Config{Target: target, Namespace: namespace, Logger: zap.NewNop()}),
@@ -56,13 +65,13 @@ func onRedis(t *testing.T) func(t *testing.T) storetest.Harness {
 				return inspect(t.Context(), client, namespace)
 			},
 			Kept: func() (storetest.Kept, error) { return kept(t.Context(), client, namespace) },
-		}
+		}, namespace
 	}
 }
 
 // inspect lists a namespace in eviction order, as someone with redis-cli
 // would, and checks that its structures agree.
-func inspect(ctx context.Context, client *redis.Client, namespace string) ([]storetest.Ranked, error) {
+func inspect(ctx context.Context, client redis.Cmdable, namespace string) ([]storetest.Ranked, error) {
 	prefix := "{" + namespace + "}:"
 	var ranks *redis.ZSliceCmd
 	var values, metas, state *redis.MapStringStringCmd
@@ -97,7 +106,7 @@ func inspect(ctx context.Context, client *redis.Client, namespace string) ([]sto
 }
 
 // kept returns the state of the policy beside the ranks.
-func kept(ctx context.Context, client *redis.Client, namespace string) (k storetest.Kept, err error) {
+func kept(ctx context.Context, client redis.Cmdable, namespace string) (k storetest.Kept, err error) {
 	prefix := "{" + namespace + "}:"
 	var state *redis.MapStringStringCmd
 	var ghosts, shadow *redis.ZSliceCmd

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -17,8 +18,9 @@ const slots = 16384
 type Cluster struct {
 	Nodes []*Server
 
-	t   testing.TB
-	ids []string // of the nodes
+	t      testing.TB
+	ids    []string // of the nodes
+	moving sync.Mutex
 }
 
 // StartCluster starts a cluster of n primaries, each with a replica. It ends with the test.
@@ -104,9 +106,13 @@ func (c *Cluster) Failover(i int) {
 	c.t.Fatalf("node %d has no replica", i)
 }
 
-// MoveSlot moves the slot of key from its owner to another primary, key by key.
+// MoveSlot moves the slot of key from its owner to another primary, key by key. One slot
+// moves at a time, as with redis-cli: a node that gives one slot away and gets another may
+// otherwise claim the first again.
 func (c *Cluster) MoveSlot(key string, to int) {
 	c.t.Helper()
+	c.moving.Lock()
+	defer c.moving.Unlock()
 	from := c.Owner(key)
 	slot := c.do(c.Nodes[0], "CLUSTER", "KEYSLOT", key)
 	c.do(c.Nodes[to], "CLUSTER", "SETSLOT", slot, "IMPORTING", c.ids[from])
@@ -121,6 +127,25 @@ func (c *Cluster) MoveSlot(key string, to int) {
 	}
 	c.do(c.Nodes[to], "CLUSTER", "SETSLOT", slot, "NODE", c.ids[to])
 	c.do(c.Nodes[from], "CLUSTER", "SETSLOT", slot, "NODE", c.ids[to])
+	c.Await("all nodes know the owner of the slot", func() bool {
+		for _, s := range c.Nodes {
+			if c.ownerBy(s, slot.(int64)) != c.Nodes[to].Addr {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// ownerBy returns the address of the primary that has the slot, as s knows it.
+func (c *Cluster) ownerBy(s *Server, slot int64) string {
+	ranges, _ := s.controller().ClusterSlots(context.Background()).Result()
+	for _, r := range ranges {
+		if int64(r.Start) <= slot && slot <= int64(r.End) && len(r.Nodes) > 0 {
+			return r.Nodes[0].Addr
+		}
+	}
+	return ""
 }
 
 // AwaitReplicas waits until every primary has a replica that follows it.

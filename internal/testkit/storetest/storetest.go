@@ -57,26 +57,40 @@ func describe(v store.Value) string {
 }
 
 // Run runs the whole suite but RunModel. Each test calls open at least once.
-func Run(t *testing.T, open func(t *testing.T) Harness) {
-	for _, group := range []struct {
-		name  string
-		tests []test
-		each  bool // runs under each policy, not only under the default
-	}{
-		{"writes", writeTests, true},
-		{"versions and conditions", versionTests, true},
-		{"values and keys", valueTests, true},
-		{"the eviction order", orderTests, false},
-		{"policies", policyTests, false},
-		{"policies that follow each other", switchTests, false},
-		{"capacity in bytes", byteTests, true},
-		{"limits", limitTests, true},
-		{"batches", batchTests, true},
-		{"browsing", browseTests, true},
-		{"room of a fetch", roomTests, true},
-		{"restoring", restoreTests, true},
-		{"life and errors", lifeTests, true},
-	} {
+func Run(t *testing.T, open func(t *testing.T) Harness) { run(t, open, groups) }
+
+// RunShort runs Run without the long tests of policies: how a store reaches its server
+// makes no difference to those.
+func RunShort(t *testing.T, open func(t *testing.T) Harness) {
+	run(t, open, slices.DeleteFunc(slices.Clone(groups), func(g group) bool { return g.isLong }))
+}
+
+// group is some tests of the suite.
+type group struct {
+	name   string
+	tests  []test
+	each   bool // runs under each policy, not only under the default
+	isLong bool
+}
+
+var groups = []group{
+	{name: "writes", tests: writeTests, each: true},
+	{name: "versions and conditions", tests: versionTests, each: true},
+	{name: "values and keys", tests: valueTests, each: true},
+	{name: "the eviction order", tests: orderTests},
+	{name: "policies", tests: policyTests, isLong: true},
+	{name: "policies that follow each other", tests: switchTests, isLong: true},
+	{name: "capacity in bytes", tests: byteTests, each: true},
+	{name: "limits", tests: limitTests, each: true},
+	{name: "batches", tests: batchTests, each: true},
+	{name: "browsing", tests: browseTests, each: true},
+	{name: "room of a fetch", tests: roomTests, each: true},
+	{name: "restoring", tests: restoreTests, each: true},
+	{name: "life and errors", tests: lifeTests, each: true},
+}
+
+func run(t *testing.T, open func(t *testing.T) Harness, groups []group) {
+	for _, group := range groups {
 		policies := store.Policies
 		if !group.each {
 			policies = policies[:1]
