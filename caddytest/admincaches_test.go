@@ -45,7 +45,8 @@ func TestAdminListsTheRunningCaches(t *testing.T) {
 		t.Fatal(err)
 	}
 	var calls int
-	_, line, _ := strings.Cut(stats, "cmdstat_pubsub|numsub:")
+	stats = strings.ReplaceAll(stats, "pubsub|numsub:", "pubsub:") // Redis 6.2 counts whole commands
+	_, line, _ := strings.Cut(stats, "cmdstat_pubsub:")
 	if _, err := fmt.Sscanf(line, "calls=%d", &calls); err != nil || calls < 1 || calls > 25 {
 		t.Errorf("Redis was asked %d times who subscribes (%v)", calls, err)
 	}
