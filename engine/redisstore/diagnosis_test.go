@@ -119,7 +119,7 @@ func TestEachFaultIsLoggedOnceWithCauseAndAdvice(t *testing.T) {
 			set: func(f *fixture) { f.do("ACL", "SETUSER", "default", "-hmget") },
 		},
 		{
-			name: "no right to the keys", cause: store.Permission, said: "keys",
+			name: "no right to the keys", cause: store.Permission, said: "permissions to access",
 			set: func(f *fixture) { f.do("ACL", "SETUSER", "default", "resetkeys", "~other:*") },
 		},
 		{

@@ -25,15 +25,19 @@ local writes = {
 -- these commands.
 local missing, names = {}, {}
 
+-- Servers say so of a right that is missing: the first up to Redis 7.0, the second from
+-- 7.2 on.
+local function is_forbidden(err)
+  return string.find(err, 'user executing the script', 1, true) or string.find(err, 'ACL failure in script', 1, true)
+end
+
 -- attempt runs a command. It returns the error, unless the user has no right to the
 -- command.
 local function attempt(command)
   local result = redis.pcall(unpack(command))
   local err = type(result) == 'table' and result.err
   local name = command[1]
-  if not err or not string.find(err, 'user executing the script', 1, true) and not string.find(err, 'NOPERM', 1, true) then
-    return err
-  end
+  if not err or not is_forbidden(err) then return err end
   if not missing[name] then names[#names + 1] = string.lower(name) end
   missing[name] = err
 end

@@ -103,7 +103,8 @@ var replies = []struct {
 	{begins: "AUTH <password> called without", cause: store.Credentials},
 	{begins: "invalid password", cause: store.Credentials},
 	{begins: "NOPERM ", cause: store.Permission},
-	{begins: "The user executing the script can't", cause: store.Permission},
+	{begins: "The user executing the script can't", cause: store.Permission}, // up to Redis 7.0
+	{begins: "ACL failure in script: ", cause: store.Permission},             // from Redis 7.2 on
 	{begins: "OOM ", cause: store.Full},
 	{begins: "READONLY ", cause: store.ReadOnly},
 	{begins: "MISCONF ", cause: store.NotSaved},

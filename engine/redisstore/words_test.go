@@ -22,6 +22,8 @@ func TestTheWordsOfEachVersionOfRedisTellTheCause(t *testing.T) {
 		{"ERR The user executing the script can't run this command or subcommand script: a4e2868000d4, on @user_script:1.", store.Permission, "The user executing the script can't run this command or subcommand"},
 		{"ERR Error running script (call to f_01): @user_script:1: @user_script: 1: The user executing the script can't run this command or subcommand", store.Permission, "The user executing the script can't run this command or subcommand"},
 		{"NOPERM ACL failure in script: User cache has no permissions to run the 'hset' command script: ab, on @user_script:1.", store.Permission, "NOPERM ACL failure in script: User cache has no permissions to run the 'hset' command"},
+		{"ERR ACL failure in script: User default has no permissions to run the 'hmget' command script: da64, on @user_script:142.", store.Permission, "ACL failure in script: User default has no permissions to run the 'hmget' command"},
+		{"NOPERM No permissions to access a key", store.Permission, ""},
 		{"NOPERM this user has no permissions to run the 'evalsha' command", store.Permission, ""},
 		{"ERR Protocol error: unauthenticated multibulk length", store.Credentials, "Protocol error: unauthenticated multibulk length"},
 		{"NOAUTH Authentication required.", store.Credentials, ""},
