@@ -117,7 +117,7 @@ func TestAnOpenBreakerSaysTheCauseFirst(t *testing.T) {
 			continue
 		}
 		text := err.Error()
-		if store.CauseOf(err) != store.TLS || strings.Count(text, "see whether the certificate") != 1 ||
+		if store.CauseOf(err) != store.TLS || strings.Count(text, "set redis_ca to a file") != 1 ||
 			!strings.HasPrefix(text, "reading the size: store unavailable: tls: ") || !strings.Contains(text, " (the circuit breaker is open); ") {
 			t.Errorf("%s: %s", store.CauseOf(err), text)
 		}

@@ -1,7 +1,6 @@
 package redisstore
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
 	"syscall"
@@ -34,13 +33,17 @@ func diagnosed(err error, target *Target, greeted bool) error {
 	case isReply(err):
 		cause = replyCause(err)
 	case isHandshake:
-		cause, advice = store.TLS, handshake.advice()
+		cause, advice = store.TLS, handshake.advice(target)
+	case target.alertAdvice(err) != "":
+		cause, advice = store.TLS, target.alertAdvice(err)
 	case greeted:
+	case target.isRefusedLate(err):
+		cause, advice = store.TLS, target.ownAdvice()
 	case isTimeout(err) && target.shaking.Load() > 0:
 		cause, advice = store.TLS, silentAdvice
 	case isNotRESP(err):
 		cause = store.NotRedis
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+	case !target.HasTLS() && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
 		cause, advice = store.TLS, "the server closes connections before it says anything: "+
 			"if its port speaks TLS, write rediss:// in store; else see whether it is a proxy whose server is down"
 	}
@@ -68,23 +71,4 @@ var advices = map[store.Cause]string{
 	store.UnknownLayout:   "run the version of this module that wrote the namespace, or export it with that version and import it with this one, or choose another namespace",
 	store.UnknownEviction: "run the version of this module that set the policy or a later one, or choose another namespace",
 	store.WrongType:       "find out which program keeps its data under a key of this namespace, and choose another namespace for one of them",
-}
-
-// silentAdvice is for a server that accepts connections and does not answer to TLS. A
-// Redis on a plain port behaves like that: it waits for the end of a line.
-const silentAdvice = "the server does not answer to TLS: if its port is a plain one, write redis:// in store in place of rediss://"
-
-// handshakeError says that a connection was made, and the TLS handshake on it failed.
-type handshakeError struct{ error }
-
-func (e *handshakeError) Unwrap() error { return e.error }
-
-func (e *handshakeError) advice() string {
-	if _, ok := errors.AsType[tls.RecordHeaderError](e.error); ok {
-		return "the port does not speak TLS: write redis:// in store in place of rediss://, or the port that does"
-	}
-	if isTimeout(e.error) || errors.Is(e.error, io.EOF) || errors.Is(e.error, syscall.ECONNRESET) {
-		return silentAdvice
-	}
-	return "the TLS handshake failed: see whether the certificate is one that this machine trusts, for the host in store"
 }

@@ -2,25 +2,14 @@ package redisstore
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -289,51 +278,11 @@ func (o lossObserver) Lost(err error) {
 	}
 }
 
-// tlsServer starts a Redis whose only TCP port speaks TLS, and returns its address.
+// tlsServer starts a Redis with TLS whose CA nobody trusts, and returns its address.
 func tlsServer(t *testing.T) string {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotAfter:     time.Now().Add(time.Hour),
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	certFile := write("cert.pem", "CERTIFICATE", certificate)
-	server := redistest.Start(t, "--tls-port", "0", "--tls-cert-file", certFile, "--tls-ca-cert-file", certFile,
-		"--tls-key-file", write("key.pem", "PRIVATE KEY", private), "--tls-auth-clients", "no")
-	// Redis takes the port that was found for it over, for TLS.
-	_, port, _ := net.SplitHostPort(server.Addr)
-	socket := redis.NewClient(&redis.Options{Network: "unix", Addr: server.Socket})
-	defer socket.Close()
-	for _, setting := range [][2]string{{"port", "0"}, {"tls-port", port}} {
-		if err := socket.ConfigSet(t.Context(), setting[0], setting[1]).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	conn, err := tls.Dial("tcp", server.Addr, &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn.Close()
-	return server.Addr
+	ca := redistest.NewCA(t, "nobody's CA", nil)
+	return redistest.Start(t, ca.ServerArgs(ca.Issue("redis", nil), "no")...).Addr
 }
 
 func TestAnOriginalThatCannotBeReadTellsTheCause(t *testing.T) {

@@ -38,14 +38,24 @@ func newFixture(t *testing.T) *fixture {
 
 func (f *fixture) open(url string) (*Store, *observer.ObservedLogs) {
 	f.Helper()
-	target, err := Parse(url)
-	if err != nil {
-		f.Fatal(err)
-	}
+	return f.openTarget(parse(f.T, url))
+}
+
+func (f *fixture) openTarget(target *Target) (*Store, *observer.ObservedLogs) {
+	f.Helper()
 	core, logs := observer.New(zap.WarnLevel)
 	s := New(Config{Target: target, Namespace: "cache", Logger: zap.New(core)})
 	f.Cleanup(func() { _ = s.Close() })
 	return s, logs
+}
+
+func parse(t *testing.T, url string) *Target {
+	t.Helper()
+	target, err := Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target
 }
 
 // ctx gives a call more time than it needs.

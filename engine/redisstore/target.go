@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -38,9 +39,12 @@ type Target struct {
 	hosts                          []string
 	primary                        string
 	sentinelUser, sentinelPassword string
+	secure                         TLS
 	// shaking counts the connections that wait for a TLS handshake. A call that waits for
 	// such a connection times out first, and does not get the handshake's error.
 	shaking atomic.Int32
+	// asked says that a server asked for the certificate of this side.
+	asked atomic.Bool
 }
 
 // Identity returns the name of server and database, without credentials.
@@ -62,14 +66,18 @@ func (t *Target) HasCredentials() bool { return t.options.Password != "" }
 // WithCredentials returns t with another user and password. The empty username is the
 // default user of the server.
 func (t *Target) WithCredentials(username, password string) *Target {
-	changed := &Target{
-		kind: t.kind, query: t.query, hasDB: t.hasDB, hosts: t.hosts, primary: t.primary,
-		sentinelUser: t.sentinelUser, sentinelPassword: t.sentinelPassword,
-	}
-	o := *t.options
-	o.Username, o.Password = username, password
-	changed.options = &o
+	changed := t.clone()
+	changed.options.Username, changed.options.Password = username, password
 	return changed
+}
+
+// clone returns t with options of its own.
+func (t *Target) clone() *Target {
+	options := *t.options
+	return &Target{
+		kind: t.kind, options: &options, query: t.query, hasDB: t.hasDB, hosts: t.hosts, primary: t.primary,
+		sentinelUser: t.sentinelUser, sentinelPassword: t.sentinelPassword, secure: t.secure,
+	}
 }
 
 // Redacted returns the URL of t with xxxxx for the password. It writes the URL anew from
@@ -115,7 +123,8 @@ func (t *Target) clientOptions(life context.Context, addr string) *redis.Options
 	if o.TLSConfig != nil {
 		host, _, _ := net.SplitHostPort(addr)
 		o.TLSConfig = o.TLSConfig.Clone()
-		o.TLSConfig.ServerName = host
+		o.TLSConfig.GetClientCertificate = t.clientCertificate
+		o.TLSConfig.ServerName = cmp.Or(t.secure.ServerName, host)
 	}
 	o.MaxRetries = -1
 	o.DialerRetries = 1
@@ -136,7 +145,7 @@ func (t *Target) clientOptions(life context.Context, addr string) *redis.Options
 		defer context.AfterFunc(life, cancel)()
 		conn, err := plain.DialContext(ctx, network, addr)
 		if err == nil && o.TLSConfig != nil {
-			conn, err = t.shakeHands(ctx, conn, o.TLSConfig)
+			conn, err = t.shakeHands(ctx, conn, o.TLSConfig, addr)
 		}
 		if err != nil {
 			return nil, &dialError{err}
@@ -152,13 +161,23 @@ type dialError struct{ error }
 func (e *dialError) Unwrap() error { return e.error }
 
 // shakeHands returns a TLS connection over conn, or closes conn.
-func (t *Target) shakeHands(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
+func (t *Target) shakeHands(ctx context.Context, conn net.Conn, config *tls.Config, addr string) (net.Conn, error) {
 	t.shaking.Add(1)
 	defer t.shaking.Add(-1)
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
-		return nil, &handshakeError{err}
+		return nil, &handshakeError{err, addr}
 	}
 	return secure, nil
+}
+
+// clientCertificate is the GetClientCertificate of all connections. It also returns a
+// certificate that no CA of the server has issued: the server then says so.
+func (t *Target) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	t.asked.Store(true)
+	if t.secure.own == nil {
+		return new(tls.Certificate), nil
+	}
+	return t.secure.own, nil
 }

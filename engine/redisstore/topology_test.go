@@ -14,10 +14,10 @@ import (
 
 // inMotion opens a store, and writes to it while something happens. Every write that was
 // acknowledged must be there afterwards.
-func inMotion(t *testing.T, url string, happens func()) {
+func inMotion(t *testing.T, target *Target, happens func()) {
 	t.Helper()
 	f := &fixture{T: t, limits: store.Limits{MaxKeys: 100_000, Eviction: "rank"}}
-	s, _ := f.open(url)
+	s, _ := f.openTarget(target)
 	apply := func(key string) error {
 		a, err := s.Apply(f.within(2*time.Second), store.Batch{Limits: f.limits, Writes: []store.Write{create(key, key)}})
 		if err == nil && a.Results[0].Outcome != store.Created {
@@ -72,15 +72,15 @@ func TestAClusterMayMoveWhileItIsWrittenTo(t *testing.T) {
 	const key = "{cache}:state"
 	t.Run("a slot moves", func(t *testing.T) {
 		c := redistest.StartCluster(t, 3)
-		inMotion(t, c.URL(), func() { c.MoveSlot(key, (c.Owner(key)+1)%3) })
+		inMotion(t, parse(t, c.URL()), func() { c.MoveSlot(key, (c.Owner(key)+1)%3) })
 	})
 	t.Run("a replica takes over", func(t *testing.T) {
 		c := redistest.StartCluster(t, 3)
-		inMotion(t, c.URL(), func() { c.Failover(c.Owner(key)) })
+		inMotion(t, parse(t, c.URL()), func() { c.Failover(c.Owner(key)) })
 	})
 }
 
 func TestSentinelsMayFailOverWhileTheServerIsWrittenTo(t *testing.T) {
 	g := redistest.StartGuarded(t)
-	inMotion(t, g.URL(), g.Failover)
+	inMotion(t, parse(t, g.URL()), g.Failover)
 }

@@ -66,7 +66,11 @@ func StartCluster(t testing.TB, n int, args ...string) *Cluster {
 
 // URL returns the addresses of the first two nodes as a value of the setting store.
 func (c *Cluster) URL() string {
-	return "redis+cluster://" + c.Nodes[0].Addr + "," + c.Nodes[1].Addr
+	scheme := "redis"
+	if c.Nodes[0].hasTLS() {
+		scheme = "rediss"
+	}
+	return scheme + "+cluster://" + c.Nodes[0].Addr + "," + c.Nodes[1].Addr
 }
 
 // Owner returns the place in Nodes of the primary that has the slot of key.

@@ -91,11 +91,24 @@ func run(s *Server) (*Server, error) {
 }
 
 // URL returns the server's address as a value of the setting store.
-func (s *Server) URL() string { return "redis://" + s.Addr + "/0" }
+func (s *Server) URL() string {
+	if s.hasTLS() {
+		return "rediss://" + s.Addr + "/0"
+	}
+	return "redis://" + s.Addr + "/0"
+}
 
-// Client returns a client with go-redis's defaults. Stop closes it.
+// hasTLS reports whether the port of the server speaks TLS.
+func (s *Server) hasTLS() bool { return tlsArgs(s.args) != nil }
+
+// Client returns a client with go-redis's defaults. To a server with TLS it leads through
+// the socket. Stop closes it.
 func (s *Server) Client() *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: s.Addr})
+	options := &redis.Options{Addr: s.Addr}
+	if s.hasTLS() {
+		options.Network, options.Addr = "unix", s.Socket
+	}
+	c := redis.NewClient(options)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients = append(s.clients, c)
@@ -168,10 +181,12 @@ func (s *Server) up() error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{
-		"--bind", "127.0.0.1", "--port", port, "--unixsocket", s.Socket,
-		"--dir", s.dir, "--save", "", "--appendonly", "no",
-	}, s.args...) // redis-server takes the last value of a repeated option
+	args := []string{"--bind", "127.0.0.1", "--port", port}
+	if s.hasTLS() {
+		args = []string{"--bind", "127.0.0.1", "--port", "0", "--tls-port", port}
+	}
+	args = append(args, "--unixsocket", s.Socket, "--dir", s.dir, "--save", "", "--appendonly", "no")
+	args = append(args, s.args...) // redis-server takes the last value of a repeated option
 
 	if s.conf != "" {
 		args = append([]string{s.conf}, args...) // it must come first

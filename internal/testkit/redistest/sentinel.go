@@ -23,7 +23,8 @@ type Guarded struct {
 	t testing.TB
 }
 
-// StartGuarded starts all of them. They end with the test.
+// StartGuarded starts all of them. They end with the test. The args are those of the
+// servers; of these, the Sentinels get what is about TLS.
 func StartGuarded(t testing.TB, args ...string) *Guarded {
 	t.Helper()
 	g := &Guarded{t: t}
@@ -32,18 +33,18 @@ func StartGuarded(t testing.TB, args ...string) *Guarded {
 	g.Servers = []*Server{first}
 	host, port, _ := net.SplitHostPort(first.Addr)
 	for range 2 {
-		g.Servers = append(g.Servers, Start(t, append(args, "--replicaof", host, port)...))
+		g.Servers = append(g.Servers, Start(t, append(args, "--replicaof", host+" "+port)...))
 	}
 	// A Sentinel asks for the replicas once in ten seconds only.
 	await(t, "two replicas follow", func() bool { return online(first) == 2 })
 	for range 3 {
-		g.Sentinels = append(g.Sentinels, startSentinel(t, host, port))
+		g.Sentinels = append(g.Sentinels, startSentinel(t, host, port, tlsArgs(args)))
 	}
 	g.AwaitReplicas()
 	return g
 }
 
-func startSentinel(t testing.TB, host, port string) *Server {
+func startSentinel(t testing.TB, host, port string, args []string) *Server {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "redistest")
 	if err != nil {
@@ -56,7 +57,7 @@ func startSentinel(t testing.TB, host, port string) *Server {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := run(&Server{Socket: filepath.Join(dir, "redis.sock"), dir: dir, conf: conf, args: []string{"--sentinel"}})
+	s, err := run(&Server{Socket: filepath.Join(dir, "redis.sock"), dir: dir, conf: conf, args: append([]string{"--sentinel"}, args...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,11 @@ func (g *Guarded) URL() string {
 	for _, s := range g.Sentinels {
 		hosts = append(hosts, s.Addr)
 	}
-	return "redis+sentinel://" + strings.Join(hosts, ",") + "/" + PrimaryName
+	scheme := "redis"
+	if g.Servers[0].hasTLS() {
+		scheme = "rediss"
+	}
+	return scheme + "+sentinel://" + strings.Join(hosts, ",") + "/" + PrimaryName
 }
 
 // Primary returns the server that the first Sentinel names.
