@@ -143,6 +143,9 @@ func canMeet(pattern, prefix string) bool {
 //	    store            embedded|<url>
 //	    redis_username   <name>
 //	    redis_password   <password>
+//	    redis_ca         <files...>
+//	    redis_cert       <file> <key_file>
+//	    redis_server_name <name>
 //	    path_prefix      <path>
 //	    namespace        <name>
 //	    key_prefix       <text>

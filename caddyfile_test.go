@@ -80,7 +80,7 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"unknown", "max_key 1", `there is no subdirective 'max_key'; did you mean max_keys?, at Caddyfile:4`},
 		{"unknown, with hyphens", "max-queue-bytes 1MiB", "there is no subdirective 'max-queue-bytes'; did you mean max_queue_bytes?, at Caddyfile:4"},
 		{"unknown, the beginning", "max_value 1MiB", "did you mean max_value_size?, at Caddyfile:4"},
-		{"unknown, like none", "compression gzip", "there is no subdirective 'compression'; known: store, redis_username, redis_password, path_prefix, "},
+		{"unknown, like none", "compression gzip", "there is no subdirective 'compression'; known: store, redis_username, redis_password, redis_ca, redis_cert, redis_server_name, path_prefix, "},
 		{"twice", "max_keys 1\nmax_keys 2", "max_keys: it is already specified; write it once, at Caddyfile:5"},
 		{"twice, a list", "methods GET\nmethods PUT", "methods: it is already specified; write it once, at Caddyfile:5"},
 		{"twice, a flag", "pass_errors\npass_errors", "pass_errors: it is already specified; write it once, at Caddyfile:5"},
@@ -151,6 +151,12 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"credentials of an embedded store", "max_keys 3\nredis_password x", "redis_password: the embedded store takes no credentials; set store to the URL of a Redis server, or leave redis_password out, at Caddyfile:5"},
 		{"credentials twice", "redis_password x\nstore redis://:y@h", "redis_password: the URL of store has credentials too; take them out of the URL, or leave redis_password out, at Caddyfile:4"},
 		{"a user without a password", "store redis://h\nredis_username x", "redis_username: a user without a password is not sent to Redis; set redis_password too, at Caddyfile:5"},
+
+		{"redis_ca, none", "redis_ca", "redis_ca: its value is missing; "},
+		{"redis_cert without a key", "store rediss://h\nredis_cert /c.pem", "redis_cert: it takes two files; write that of the certificate, and then that of its key, at Caddyfile:5"},
+		{"redis_server_name with a port", "redis_server_name redis:6379", "redis_server_name: it is no name of a server; write a name of letters, digits, dots and hyphens, or an address, without a port, at Caddyfile:4"},
+		{"certificates without TLS", "store redis://h\nredis_cert /c.pem /k.pem", "redis_cert: store does not use TLS; write rediss in place of redis in its URL, or leave redis_cert out, at Caddyfile:5"},
+		{"a CA that is not used", "redis_ca /ca.pem\nstore rediss://h?skip_verify=true", "redis_ca: the option skip_verify in the URL of store switches off the check that this is for; leave the option out, or leave redis_ca out, at Caddyfile:4"},
 
 		{"cache_control", "cache_control no-cache, private", "cache_control: takes one value, and there are 2; put a value with spaces in double quotes, at Caddyfile:4"},
 		{"cache_control, a line feed", "cache_control \"a\nb\"", `cache_control: "a\nb" has control characters; leave them out`},
@@ -238,6 +244,7 @@ func TestJSONRoundTrip(t *testing.T) {
 	for _, settings := range []string{
 		"",
 		"max_bytes 0\nlocal_ttl 0\ncache_control \"\"",
+		"store rediss://localhost\nredis_ca /a.pem /b.pem\nredis_cert /c.pem /k.pem\nredis_server_name redis",
 		"store redis://localhost/3\nredis_username u\nredis_password p\npath_prefix /kv\nnamespace n\nkey_prefix {host}/\nmethods GET PUT\nmax_keys 2\nmax_bytes 1MB\neviction rank\nrank_local_hits\nlocal_ttl 1m\n" +
 			"local_max_bytes 1KiB\nmax_queue_jobs 3\nmax_queue_bytes 40\nmax_key_size 10\nmax_value_size 6\nredis_timeout 7s\ndrain_timeout 8ms\nstale_if_error 1h\nunsubscribed_ttl 0\n" +
 			"cache_control private\nclient_no_cache ignore\ntrusted_origins https://a.test\npass_errors\nplaceholders",

@@ -38,7 +38,7 @@ func init() {
 //
 // All handlers with the same server, database and namespace share one engine:
 // queue, worker, local tier and connections. It survives reloads. These handlers
-// must agree: `store`, its credentials, and the settings from `max_keys` to
+// must agree: `store`, its credentials and certificates, and the settings from `max_keys` to
 // `unsubscribed_ttl`, without `max_key_size`, `max_value_size`, `max_answer_bytes`
 // and `body_timeout`, must be equal. New values take effect when the configuration
 // with the old values is gone.
@@ -62,6 +62,20 @@ type Handler struct {
 	// `{env.REDIS_PASSWORD}` or `{file./path/of/secret}`: Caddy's saved
 	// configuration then does not contain it. Default: none.
 	RedisPassword string `json:"redis_password,omitempty"`
+
+	// Files with certificates in PEM form. A server of Redis is trusted if one of them
+	// is that of its CA. For a store with TLS. Default: the CAs that the system trusts.
+	RedisCA []string `json:"redis_ca,omitempty"`
+
+	// Two files in PEM form: a client certificate for Redis, and its key. For a store
+	// with TLS. Both files, and those of `redis_ca`, are read when the configuration is
+	// loaded. Default: none.
+	RedisCert []string `json:"redis_cert,omitempty"`
+
+	// The name that the certificate of the server must have, if that is not the host in
+	// the URL. Servers that Sentinels or a cluster name are mostly addresses. For a store
+	// with TLS. Default: the host that is connected to.
+	RedisServerName string `json:"redis_server_name,omitempty"`
 
 	// The path under which keys live, literal and case-sensitive. `/` is allowed.
 	// Default: `/cache`, or the path of an inline matcher in a Caddyfile.

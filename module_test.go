@@ -16,6 +16,7 @@ import (
 func TestProvisionErrors(t *testing.T) {
 	t.Setenv("EMPTY", "")
 	t.Setenv("BAD_METHOD", "PATCH")
+	t.Setenv("KEY", "-----BEGIN PRIVATE KEY-----\nsecret")
 	for _, c := range []struct{ json, want string }{
 		{`{"store": "{env.NOT_SET_ANYWHERE}"}`, "store: evaluated placeholder {env.NOT_SET_ANYWHERE} is empty"},
 		{`{"namespace": "{env.EMPTY}"}`, "namespace: evaluated placeholder {env.EMPTY} is empty"},
@@ -36,6 +37,21 @@ func TestProvisionErrors(t *testing.T) {
 		{`{"store": "redis://u:a@h", "redis_username": "u"}`, "redis_username: the URL of store has credentials too"},
 		{`{"store": "embedded", "redis_password": "b"}`, "redis_password: the embedded store takes no credentials; set store to the URL"},
 		{`{"redis_username": "u"}`, "redis_username: the embedded store takes no credentials"},
+		{`{"redis_ca": ["/ca.pem"]}`, "redis_ca: the embedded store has no TLS; set store to the URL of a Redis server with rediss://, or leave redis_ca out"},
+		{`{"store": "redis://h", "redis_ca": ["/ca.pem"]}`, "redis_ca: store does not use TLS; write rediss in place of redis in its URL, or leave redis_ca out"},
+		{`{"store": "redis+cluster://h", "redis_cert": ["/c.pem", "/k.pem"]}`, "redis_cert: store does not use TLS; write rediss"},
+		{`{"store": "redis+sentinel://h/m", "redis_server_name": "redis"}`, "redis_server_name: store does not use TLS; write rediss"},
+		{`{"store": "unix:///run/redis.sock", "redis_ca": ["/ca.pem"]}`, "redis_ca: a Unix socket has no TLS; write rediss://host in store, or leave redis_ca out"},
+		{`{"store": "rediss://h?skip_verify=true", "redis_ca": ["/ca.pem"]}`, "redis_ca: the option skip_verify in the URL of store switches off the check that this is for; leave"},
+		{`{"store": "rediss://h?skip_verify=true", "redis_server_name": "h"}`, "redis_server_name: the option skip_verify"},
+		{`{"store": "rediss://h", "redis_ca": ["{env.NOT_SET_ANYWHERE}"]}`, "redis_ca: evaluated placeholder {env.NOT_SET_ANYWHERE} is empty"},
+		{`{"store": "rediss://h", "redis_ca": [""]}`, "redis_ca: the name of a file is empty; write a path"},
+		{`{"store": "rediss://h", "redis_ca": ["/no/such-file"]}`, "redis_ca: open /no/such-file: no such file or directory; write the path of a file that this process may read"},
+		{`{"store": "rediss://h", "redis_ca": ["module_test.go"]}`, "redis_ca: module_test.go has no certificate in PEM form; write a file with -----BEGIN CERTIFICATE-----"},
+		{`{"store": "rediss://h", "redis_cert": ["/no/such-file", "/k.pem"]}`, "redis_cert: open /no/such-file: no such file or directory; write the path"},
+		{`{"store": "rediss://h", "redis_cert": ["/c.pem", "{env.KEY}"]}`, "redis_cert: it has the content of a file; write its path, without {file.…} around it"},
+		{`{"store": "rediss://h", "redis_cert": ["/c.pem"]}`, "redis_cert: it takes two files; write that of the certificate, and then that of its key"},
+		{`{"store": "rediss://h", "redis_server_name": "h:6379"}`, "redis_server_name: it is no name of a server; write a name of letters"},
 		{`{"path_prefix": "cache"}`, `path_prefix: "cache" does not begin with a slash; write`},
 		{`{"namespace": "a b"}`, `namespace: "a b" is no namespace; write 1 to 64 of`},
 		{`{"eviction": "unheard-of"}`, `eviction: there is no policy "unheard-of"; write one of rank, lru`},
@@ -154,7 +170,7 @@ func TestCaddyLifecycle(t *testing.T) {
 func TestProvisionSetsEveryFieldOfTheHTTPConfig(t *testing.T) {
 	t.Setenv("NAMESPACE", "other")
 	lines := exampleLines(t)
-	for _, name := range []string{"store", "redis_username", "redis_password", "key_prefix"} {
+	for _, name := range []string{"store", "redis_username", "redis_password", "redis_ca", "redis_cert", "redis_server_name", "key_prefix"} {
 		delete(lines, name)
 	}
 	other := parse(t, strings.Join(slices.Collect(maps.Values(lines)), "\n"))

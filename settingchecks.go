@@ -29,7 +29,7 @@ func (e *conflictError) Error() string { return e.settings[0] + ": " + e.text }
 // placeholders. All settings must be set.
 func (h *Handler) checkTogether() error {
 	if !hasPlaceholder(h.Store + h.RedisUsername + h.RedisPassword) {
-		if _, err := targetOf(h.connection()); err != nil {
+		if _, err := h.target(); err != nil {
 			return err
 		}
 	}
@@ -146,34 +146,6 @@ func checkHeaderValue(value string) error {
 		}
 	}
 	return nil
-}
-
-// targetOf returns the Redis server of a connection; nil for the embedded store.
-func targetOf(c running.Connection) (*redisstore.Target, error) {
-	credentials := "redis_password"
-	if c.Password == "" {
-		credentials = "redis_username"
-	}
-	hasCredentials := c.Username != "" || c.Password != ""
-	conflict := func(text string) error { return &conflictError{[]string{credentials}, text} }
-	if c.Store == running.Embedded && hasCredentials {
-		return nil, conflict("the embedded store takes no credentials; set store to the URL of a Redis server, or leave " + credentials + " out")
-	}
-	if c.Store == running.Embedded {
-		return nil, nil
-	}
-	target, err := redisstore.Parse(c.Store)
-	switch {
-	case err != nil:
-		return nil, &conflictError{[]string{"store"}, err.Error()}
-	case !hasCredentials:
-		return target, nil
-	case target.HasCredentials():
-		return nil, conflict("the URL of store has credentials too; take them out of the URL, or leave " + credentials + " out")
-	case c.Password == "":
-		return nil, conflict("a user without a password is not sent to Redis; set redis_password too")
-	}
-	return target.WithCredentials(c.Username, c.Password), nil
 }
 
 func checkNotEmpty(s string) error {

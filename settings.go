@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
@@ -55,6 +56,21 @@ var settings = []setting{
 	{"redis_password", secretSetting{
 		field: func(h *Handler) *string { return &h.RedisPassword },
 		valid: checkNotEmpty,
+	}},
+	{"redis_ca", listSetting{
+		field:        func(h *Handler) *[]string { return &h.RedisCA },
+		valid:        checkFiles,
+		ofConnection: true,
+	}},
+	{"redis_cert", listSetting{
+		field:        func(h *Handler) *[]string { return &h.RedisCert },
+		valid:        checkCertFiles,
+		ofConnection: true,
+	}},
+	{"redis_server_name", textSetting{
+		field:        func(h *Handler) *string { return &h.RedisServerName },
+		valid:        redisstore.CheckServerName,
+		ofConnection: true,
 	}},
 	{"path_prefix", textSetting{
 		field:     func(h *Handler) *string { return &h.PathPrefix },
@@ -214,25 +230,23 @@ func (h *Handler) Validate() error {
 	return h.checkTogether()
 }
 
-// sharedSettings returns the settings that all handlers of a cache share.
+// sharedSettings returns the settings that all handlers of a cache share. It reads the
+// files of redis_ca and redis_cert.
 func (h *Handler) sharedSettings() (running.SharedSettings, error) {
 	s := running.SharedSettings{Connection: h.connection(), Namespace: h.Namespace}
 	for _, row := range settings {
 		if value := row.typ.share(h, &s.Settings); value != nil {
-			_, isSecret := row.typ.(secretSetting)
-			s.Named = append(s.Named, running.Setting{Name: row.name, Value: value, IsSecret: isSecret})
+			s.Named = append(s.Named, running.Setting{Name: row.name, Value: value, OfConnection: isOfConnection(row.typ)})
 		}
 	}
 	var err error
-	if s.Target, err = targetOf(s.Connection); err != nil {
+	if s.Target, err = h.target(); err != nil {
+		return running.SharedSettings{}, err
+	}
+	if s.Target, err = h.withCertificates(s.Target); err != nil {
 		return running.SharedSettings{}, err
 	}
 	return s, nil
-}
-
-// connection returns the address of the store and the credentials.
-func (h *Handler) connection() running.Connection {
-	return running.Connection{Store: h.Store, Username: h.RedisUsername, Password: h.RedisPassword}
 }
 
 // UnmarshalJSON is as strict as Caddy is with other modules. Its errors also say what to

@@ -107,7 +107,7 @@ func TestSettingsOfTheEngine(t *testing.T) {
 					differ = append(differ, name)
 				}
 			}
-			if _, isSecret := s.typ.(secretSetting); value == nil || isSecret {
+			if value == nil || isOfConnection(s.typ) {
 				if len(differ) > 0 {
 					t.Errorf("it changes %v", differ)
 				}
@@ -156,7 +156,7 @@ func sharedNames(t *testing.T) (all, shown []string) {
 	}
 	for _, a := range s.Named {
 		all = append(all, a.Name)
-		if !a.IsSecret {
+		if !a.OfConnection {
 			shown = append(shown, a.Name)
 		}
 	}

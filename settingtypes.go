@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -26,8 +27,8 @@ type settingType interface {
 	setDefault(h *Handler)
 	// check is for a handler whose settings are resolved and have their defaults.
 	check(h *Handler) error
-	// share copies a setting that belongs to the engine, and returns its value.
-	// It returns nil for the others.
+	// share copies a setting that belongs to the engine, and returns its value. Of a setting
+	// that belongs to the connection, it returns the value. It returns nil for the others.
 	share(h *Handler, s *engine.Settings) any
 }
 
@@ -37,7 +38,9 @@ type textSetting struct {
 	valid      func(string) error // nil: any
 	byDefault  string
 	perRequest bool // placeholders are replaced for every request
-	shared     func(s *engine.Settings) *string
+	// ofConnection says that the setting belongs to the connection, as a secretSetting does.
+	ofConnection bool
+	shared       func(s *engine.Settings) *string
 }
 
 func (t textSetting) unmarshal(h *Handler, d *caddyfile.Dispenser) error {
@@ -71,6 +74,9 @@ func (t textSetting) validate(value string) error {
 }
 
 func (t textSetting) share(h *Handler, s *engine.Settings) any {
+	if t.ofConnection {
+		return *t.field(h)
+	}
 	return share(s, t.shared, *t.field(h))
 }
 
@@ -133,6 +139,8 @@ type listSetting struct {
 	field     func(h *Handler) *[]string
 	valid     func([]string) error
 	byDefault []string
+	// ofConnection says that the setting belongs to the connection, as a secretSetting does.
+	ofConnection bool
 }
 
 func (l listSetting) unmarshal(h *Handler, d *caddyfile.Dispenser) error {
@@ -157,7 +165,12 @@ func (l listSetting) setDefault(h *Handler) {
 
 func (l listSetting) check(h *Handler) error { return l.valid(*l.field(h)) }
 
-func (listSetting) share(*Handler, *engine.Settings) any { return nil }
+func (l listSetting) share(h *Handler, _ *engine.Settings) any {
+	if !l.ofConnection {
+		return nil
+	}
+	return strings.Join(*l.field(h), "\n") // comparable
+}
 
 // countSetting is a limit on a number of things, at least 1.
 type countSetting struct {
@@ -259,6 +272,19 @@ func (flagSetting) check(*Handler) error                    { return nil }
 
 func (f flagSetting) share(h *Handler, s *engine.Settings) any {
 	return share(s, f.shared, *f.field(h))
+}
+
+// isOfConnection reports whether a setting belongs to the connection to the store.
+func isOfConnection(t settingType) bool {
+	switch t := t.(type) {
+	case secretSetting:
+		return true
+	case textSetting:
+		return t.ofConnection
+	case listSetting:
+		return t.ofConnection
+	}
+	return false
 }
 
 func setDefaultString(s *string, value string) {

@@ -209,7 +209,8 @@ func (s *shell) runUntil(command string, said []string) []string {
 
 // close ends programs that a failed page has left running.
 func (s *shell) close() {
-	leave := "exec >/dev/null 2>&1; caddy stop; ./caddy stop; for port in 6379 6380; do redis-cli -p $port shutdown nosave; done; exit"
+	leave := "exec >/dev/null 2>&1; caddy stop; ./caddy stop; for port in 6379 6380; do redis-cli -p $port shutdown nosave; done; " +
+		"redis-cli --tls --insecure --cert cache.pem --key cache.key -p 6380 shutdown nosave; exit"
 	fmt.Fprintln(s.input, s.ports.replace(leave))
 	_ = s.input.Close()
 	hung := time.AfterFunc(patience, func() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) })

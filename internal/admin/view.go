@@ -36,7 +36,7 @@ type settingsView []running.Setting
 func (v settingsView) MarshalJSON() ([]byte, error) {
 	text := []byte{'{'}
 	for _, s := range v {
-		if s.IsSecret {
+		if s.OfConnection {
 			continue
 		}
 		if d, ok := s.Value.(time.Duration); ok {

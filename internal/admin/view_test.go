@@ -12,9 +12,9 @@ import (
 
 func TestSettingsAreShownWithoutSecrets(t *testing.T) {
 	got, err := json.Marshal(settingsView{
-		{Name: "store", Value: "redis://only-in-the-store", IsSecret: true},
+		{Name: "store", Value: "redis://only-in-the-store", OfConnection: true},
 		{Name: "max_keys", Value: 10000},
-		{Name: "redis_password", Value: "only-the-password", IsSecret: true},
+		{Name: "redis_password", Value: "only-the-password", OfConnection: true},
 		{Name: "local_ttl", Value: 90 * time.Second},
 		{Name: "eviction", Value: "rank"},
 		{Name: "stale_if_error", Value: time.Duration(0)},

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/memstore"
@@ -62,8 +61,8 @@ func newCache(ctx context.Context, r Registration, prepare Prepare) *Cache {
 		registrations: []*registration{{Registration: r, handlers: 1}},
 	}
 	c.collector = newCollector(s, c.snapshot)
-	// Each line must tell which of several caches it is about.
-	log := c.log.Logger().With(zap.String("namespace", s.Namespace), zap.String("store", s.StoreName()))
+	log := s.withNames(c.log.Logger())
+	r.warnOfCertificates()
 	options := engine.Options{Logger: log, Namespace: s.Namespace, Prepare: prepare}
 	if s.Target == nil {
 		log.Warn("values are kept in this process and end with it; set store to the URL of a Redis server to keep them")

@@ -84,7 +84,16 @@ func (c *Cache) register(r Registration) error {
 		return nil
 	}
 	c.registrations = append(c.registrations, &registration{Registration: r, handlers: 1})
+	r.warnOfCertificates()
 	return nil
+}
+
+// warnOfCertificates logs the certificates of files that are not valid now, once for each
+// configuration.
+func (r *Registration) warnOfCertificates() {
+	if r.Shared.Target != nil {
+		r.Shared.Target.WarnOfCertificates(r.Shared.withNames(r.Logger))
+	}
 }
 
 // unregister removes one handler from the count. If that was the last handler of the configuration in
@@ -106,7 +115,7 @@ func (c *Cache) unregister(configuration any) {
 	}
 	next := c.registrations[0]
 	c.log.handOver(next.Logger)
-	if next.Shared.Connection != r.Shared.Connection {
+	if !next.Shared.connectsLike(&r.Shared) {
 		c.redis.SetTarget(next.Shared.Target)
 	}
 	c.Engine.Configure(next.Shared.Settings)

@@ -3,6 +3,8 @@ package running
 import (
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
 )
@@ -28,9 +30,10 @@ type Connection struct{ Store, Username, Password string }
 
 // Setting is a setting that belongs to a cache, not to a handler.
 type Setting struct {
-	Name     string
-	Value    any // comparable
-	IsSecret bool
+	Name  string
+	Value any // comparable
+	// OfConnection says that no view shows the value. RedactedStore is shown in its place.
+	OfConnection bool
 }
 
 // identity identifies a cache: server, database and namespace. It has no credentials, so
@@ -40,6 +43,12 @@ func (s *SharedSettings) identity() string {
 		return Embedded + " " + s.Namespace
 	}
 	return s.Target.Identity() + " " + s.Namespace
+}
+
+// connectsLike reports whether connections of s and t are made alike. Files of certificates
+// may have other content under the same names.
+func (s *SharedSettings) connectsLike(t *SharedSettings) bool {
+	return s.Connection == t.Connection && (s.Target == nil || s.Target.HasTLSOf(t.Target))
 }
 
 // difference returns the name of a setting in which s and t differ, or "".
@@ -66,4 +75,9 @@ func (s *SharedSettings) StoreName() string {
 		return Embedded
 	}
 	return strings.TrimPrefix(s.Target.Identity(), "tcp:")
+}
+
+// withNames returns a logger whose lines tell which of several caches they are about.
+func (s *SharedSettings) withNames(logger *zap.Logger) *zap.Logger {
+	return logger.With(zap.String("namespace", s.Namespace), zap.String("store", s.StoreName()))
 }
