@@ -30,7 +30,7 @@ SOURCES := Makefile go.mod go.sum tools/go.mod \
 	$(shell find . \( -path './.*' -o -path ./caddytest -o -path ./internal/testkit -o -path ./bench -o -path ./tools \) -prune \
 		-o \( -name '*.go' ! -name '*_test.go' -o -name '*.lua' -o -path './internal/admin/dashboard/*' \) -print)
 
-.PHONY: help build app stop check test soak lint bench bench-quick hitratio screenshots image clean
+.PHONY: help build app stop redis check test soak lint bench bench-quick hitratio screenshots image clean
 
 help: ## Show this list.
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -47,17 +47,21 @@ app: caddy ## Build if needed, run Caddyfile.example in the background, say what
 stop: ## Stop what `make app` started, and only that.
 	@sh tools/app.sh stop
 
-check: ## Build, vet, run the quick tests: in less than a minute, once Go's build cache is warm.
+# A wrong REDIS_SERVER must be an error before anything is built.
+redis:
 	@sh tools/need.sh redis-server
-	@sh tools/check.sh $(TESTED)
+	@sh tools/with-redis.sh
 
-test: caddy ## Run every test, with the race detector on and against a real Redis.
-	@sh tools/need.sh redis-server gcc chromium
-	@sh tools/test.sh $(TESTED)
+check: redis ## Build, vet, run the quick tests: in less than a minute, once Go's build cache is warm.
+	@sh tools/with-redis.sh sh tools/check.sh $(TESTED)
 
-soak: caddy ## Run what uses chance for long: SOAK (10m) of tests, 60 s a fuzz target.
-	@sh tools/need.sh redis-server gcc
-	@sh tools/soak.sh
+test: redis caddy ## Run every test, with the race detector on and against a real Redis (REDIS_SERVER).
+	@sh tools/need.sh gcc chromium
+	@sh tools/with-redis.sh sh tools/test.sh $(TESTED)
+
+soak: redis caddy ## Run what uses chance for long: SOAK (10m) of tests, 60 s a fuzz target.
+	@sh tools/need.sh gcc
+	@sh tools/with-redis.sh sh tools/soak.sh
 
 lint: ## Check format, go.mod, vet, staticcheck and known vulnerabilities.
 	@files=$$($(TOOL) gofumpt -l .) || exit; \

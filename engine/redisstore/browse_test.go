@@ -53,7 +53,7 @@ func TestBrowsingWorksWhereNothingCanBeWritten(t *testing.T) {
 		f.do("CONFIG", "SET", "repl-diskless-sync-delay", "0") // else it waits for more replicas
 		f.apply(create("a", "1"), create("b", "2"))
 		host, port, _ := strings.Cut(f.server.Addr, ":")
-		replica := redistest.Start(t, "--replicaof", host+" "+port)
+		replica := redistest.Start(t, "--replicaof", host, port)
 		client := replica.Client()
 		ctx := f.ctx()
 		for client.HLen(ctx, "{cache}:values").Val() < 2 {

@@ -33,7 +33,7 @@ func StartGuarded(t testing.TB, args ...string) *Guarded {
 	g.Servers = []*Server{first}
 	host, port, _ := net.SplitHostPort(first.Addr)
 	for range 2 {
-		g.Servers = append(g.Servers, Start(t, append(args, "--replicaof", host+" "+port)...))
+		g.Servers = append(g.Servers, Start(t, append(args, "--replicaof", host, port)...))
 	}
 	// A Sentinel asks for the replicas once in ten seconds only.
 	await(t, "two replicas follow", func() bool { return online(first) == 2 })
