@@ -220,6 +220,7 @@ func (e *Engine) enqueue(ctx context.Context, j *job, most queueBounds) (store.R
 		e.queue.recycle(j)
 		return store.Result{}, err
 	}
+	e.worker.lead(j.deadline)
 	answer := func() (store.Result, error) {
 		defer e.queue.recycle(j)
 		return j.result, j.err

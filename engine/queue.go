@@ -45,7 +45,7 @@ type queueBounds struct {
 // worker has taken need memory too, so they count against the bounds until they are
 // answered.
 type queue struct {
-	wake  chan struct{} // gets a token when the worker should look
+	wake  chan struct{} // gets a token when the worker's goroutine should look
 	waits *waitTimes
 	free  sync.Pool // of *job
 
@@ -78,7 +78,7 @@ func (q *queue) recycle(j *job) {
 	q.free.Put(j)
 }
 
-// signal wakes the worker.
+// signal wakes the worker's goroutine.
 func (q *queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
@@ -86,7 +86,7 @@ func (q *queue) signal() {
 	}
 }
 
-// put appends j, or returns ErrQueueFull if that would exceed a bound.
+// put appends j for the caller to lead (see worker), or returns ErrQueueFull if that would exceed a bound.
 func (q *queue) put(j *job, most queueBounds) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -103,7 +103,6 @@ func (q *queue) put(j *job, most queueBounds) error {
 	q.jobs++
 	q.bytes += size
 	j.place = q.waiting.PushBack(j)
-	q.signal()
 	return nil
 }
 
@@ -186,6 +185,13 @@ func (q *queue) close() {
 	defer q.mu.Unlock()
 	q.closed = true
 	q.signal()
+}
+
+// hasWaiting reports whether a job waits.
+func (q *queue) hasWaiting() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting.Len() > 0
 }
 
 func (q *queue) isClosed() bool {

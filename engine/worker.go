@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +26,8 @@ const (
 )
 
 // worker applies the queued writes, one batch after another. Nothing else in the engine
-// writes to the store.
+// writes to the store. A batch is applied by whoever has the turn: the goroutine of run,
+// or the call of a write that met no other.
 type worker struct {
 	store    store.Store
 	queue    *queue
@@ -36,6 +38,7 @@ type worker struct {
 	namespace string
 
 	done chan struct{} // closed when the queue is closed and empty
+	turn chan struct{} // holds a token while somebody has the turn
 	pace pace
 
 	calls     *calls
@@ -46,6 +49,8 @@ type worker struct {
 	limitsNew atomic.Bool
 	// limitsDue says that the next batch has to set the limits.
 	limitsDue atomic.Bool
+	// The fields below belong to who has the turn.
+
 	// unfinished says that the store still exceeds a lowered limit, or still converts
 	// its order for another policy.
 	unfinished bool
@@ -55,7 +60,7 @@ type worker struct {
 }
 
 func newWorker(st store.Store, q *queue, f *fetcher, s *atomic.Pointer[Settings], logger *zap.Logger) *worker {
-	w := &worker{store: st, queue: q, fetcher: f, settings: s, logger: logger, done: make(chan struct{}), calls: newCalls()}
+	w := &worker{store: st, queue: q, fetcher: f, settings: s, logger: logger, done: make(chan struct{}), turn: make(chan struct{}, 1), calls: newCalls()}
 	w.limitsNew.Store(true)
 	return w
 }
@@ -68,42 +73,85 @@ func (w *worker) called() {
 	}
 }
 
+// run applies writes that lead leaves, and does the chores: it sets limits, and goes on
+// with what the store has not finished.
 func (w *worker) run() {
 	defer close(w.done)
-	answered := 0
 	for {
-		jobs := w.queue.take(maxBatchJobs, maxBatchBytes, &w.pace, answered)
-		answered = len(jobs)
+		w.turn <- struct{}{}
+		rest := w.applyAll()
+		<-w.turn
 		switch {
-		case len(jobs) > 0:
-			w.apply(jobs)
+		case w.queue.hasWaiting(): // put while this goroutine had the turn
 		case w.queue.isClosed():
 			return
-		case !w.unfinished && !w.limitsDue.Load():
+		case rest == 0:
 			<-w.queue.wake
-		case time.Now().Before(w.resting):
+		default:
 			select {
 			case <-w.queue.wake:
-			case <-time.After(time.Until(w.resting)):
+			case <-time.After(rest):
 			}
-		default:
-			w.apply(nil)
 		}
 	}
 }
 
-// apply sends a batch and answers its jobs.
-func (w *worker) apply(jobs []*job) {
+// applyAll applies batches until neither writes nor chores are due. It returns the time
+// until chores are due; 0 if there are none. The caller has the turn.
+func (w *worker) applyAll() (rest time.Duration) {
+	answered := 0
+	for {
+		jobs := w.queue.take(maxBatchJobs, maxBatchBytes, &w.pace, answered)
+		answered = len(jobs)
+		if answered > 0 {
+			// Jobs wait in arrival order, so the last one has the most time. The others
+			// stop waiting at their own deadlines.
+			w.apply(jobs, jobs[answered-1].deadline)
+			continue
+		}
+		if !w.hasChores() || w.queue.isClosed() {
+			return 0
+		}
+		if rest = time.Until(w.resting); rest > 0 {
+			return rest
+		}
+		w.apply(nil, time.Now().Add(w.settings.Load().Timeout))
+	}
+}
+
+// hasChores reports whether there is work without writes. The caller has the turn.
+func (w *worker) hasChores() bool { return w.unfinished || w.limitsDue.Load() }
+
+// lead applies one batch until deadline, if nobody else applies one. The call of a write
+// does this itself: so a write that meets no other wakes no goroutine.
+func (w *worker) lead(deadline time.Time) {
+	select {
+	case w.turn <- struct{}{}:
+	default:
+		return // who has the turn looks at the queue after giving it up
+	}
+	defer w.handOver()
+	runtime.Gosched() // as in fetcher.next
+	if jobs := w.queue.take(maxBatchJobs, maxBatchBytes, &w.pace, 0); len(jobs) > 0 {
+		w.apply(jobs, deadline)
+	}
+}
+
+// handOver gives up the turn, and leaves what is still to do to run.
+func (w *worker) handOver() {
+	hasChores := w.hasChores()
+	<-w.turn
+	if hasChores || w.queue.hasWaiting() {
+		w.queue.signal()
+	}
+}
+
+// apply sends a batch until deadline, and answers its jobs. The caller has the turn.
+func (w *worker) apply(jobs []*job, deadline time.Time) {
 	// Swap comes before Load: settings that arrive in between are then sent twice. In
 	// the other order they would be lost.
 	setLimits := w.limitsDue.Swap(false)
 	settings := w.settings.Load()
-	deadline := time.Now().Add(settings.Timeout)
-	if len(jobs) > 0 {
-		// Jobs wait in arrival order, so the last one has the most time. The others
-		// stop waiting at their own deadlines.
-		deadline = jobs[len(jobs)-1].deadline
-	}
 	batch := store.Batch{Limits: settings.Limits, SetLimits: setLimits, Writes: make([]store.Write, len(jobs))}
 	for i, j := range jobs {
 		batch.Writes[i] = j.write
@@ -112,13 +160,24 @@ func (w *worker) apply(jobs []*job) {
 	seen := w.fetcher.seenNumber()
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	ctx, traced := beginBatch(ctx, work{spanApplyBatch, w.namespace, attrWrites, len(jobs)}, spansOfJobs(jobs))
+	applied, err := store.Applied{}, errBatchPanicked
+	// Even after a panic: it may end only the request that leads, not the process.
+	defer func() { w.settle(batch, jobs, applied, err, seen) }()
 	begin := time.Now()
-	applied, err := w.store.Apply(ctx, batch)
+	applied, err = w.store.Apply(ctx, batch)
 	took := time.Since(begin)
 	traced.endApply(jobs, applied, err)
 	cancel()
 	w.pace.note(took, err)
 	w.calls.add(took, len(jobs), err)
+}
+
+// errBatchPanicked is the error of a batch that panicked.
+var errBatchPanicked = fmt.Errorf("%w: applying it panicked", store.ErrFateUnknown)
+
+// settle notes the store's answer to a batch, and answers its jobs. When the batch was
+// sent, the highest write number was seen.
+func (w *worker) settle(batch store.Batch, jobs []*job, applied store.Applied, err error, seen uint64) {
 	w.queue.release(jobs)
 	if err != nil {
 		w.failed(batch, jobs, err)
@@ -126,10 +185,10 @@ func (w *worker) apply(jobs []*job) {
 	}
 	w.evictions.add(applied.Evicted, applied.EvictedUnread)
 	w.unfinished = applied.Over || applied.Converting
-	if batch.SetLimits && applied.Limits != settings.Limits {
+	if batch.SetLimits && applied.Limits != batch.Limits {
 		w.limitsDue.Store(true) // the store could not set them: it is read-only, or full
 	} else if !w.limitsNew.Load() && !w.limitsDue.Load() {
-		w.compare(settings.Limits, applied.Limits)
+		w.compare(batch.Limits, applied.Limits)
 	}
 	switch {
 	case w.limitsDue.Load() || applied.Over && len(applied.Evicted) == 0:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -199,12 +200,11 @@ func TestAWriteWhoseClientLeftBeforeItsTurnIsNotApplied(t *testing.T) {
 
 func TestAWriteWithoutAnAnswerMayBeAppliedAndLeavesTheLocalTier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := newScripted()
+		st := &unanswered{scripted: newScripted()}
 		e := engine.New(st, settings(), engine.Options{})
 		create(t, e, "k", "old")
 		value(t, e, "k")
-		hold := make(chan struct{})
-		st.set(func() { st.afterApply = func(store.Batch) error { <-hold; return nil } })
+		st.isSilent.Store(true)
 		begin := time.Now()
 		_, err := e.Put(context.Background(), "k", text("new"), "", "")
 		if took := time.Since(begin); !errors.Is(err, engine.ErrMayBeApplied) || took != time.Second {
@@ -213,9 +213,23 @@ func TestAWriteWithoutAnAnswerMayBeAppliedAndLeavesTheLocalTier(t *testing.T) {
 		if got := value(t, e, "k"); got != "new" {
 			t.Errorf("the local tier still answers: %q", got)
 		}
-		close(hold)
 		e.Close()
 	})
+}
+
+// unanswered applies batches. While it is silent, no answer comes until the deadline.
+type unanswered struct {
+	*scripted
+	isSilent atomic.Bool
+}
+
+func (s *unanswered) Apply(ctx context.Context, b store.Batch) (store.Applied, error) {
+	applied, err := s.scripted.Apply(ctx, b)
+	if err == nil && s.isSilent.Load() {
+		<-ctx.Done()
+		return store.Applied{}, store.ErrFateUnknown
+	}
+	return applied, err
 }
 
 func TestTheStoresErrorsBecomeTheEngines(t *testing.T) {
@@ -358,5 +372,31 @@ func TestLimitsAreTriedAgainWhenTheStoreIsBack(t *testing.T) {
 				t.Errorf("%d tries", n)
 			}
 		})
+	})
+}
+
+// A server that recovers from panics goes on, and later writes must not wait for a batch
+// that never ends.
+func TestAfterAPanicInABatchWritesGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newScripted()
+		e := engine.New(st, settings(), engine.Options{})
+		defer e.Close()
+		create(t, e, "first", "v")
+		synctest.Wait()
+		st.set(func() { st.beforeApply = func(store.Batch) error { panic("on purpose") } })
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			_, _ = e.Create(context.Background(), "k", store.Value{}, "", "")
+		}()
+		st.set(func() { st.beforeApply = nil })
+		create(t, e, "k", "v")
+		if stats := e.Stats(); stats.QueueJobs != 0 || stats.QueueBytes != 0 {
+			t.Errorf("the queue still counts %d jobs of %d bytes", stats.QueueJobs, stats.QueueBytes)
+		}
 	})
 }
