@@ -7,25 +7,34 @@ import (
 	"testing"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// TestTheUserOfTheDocumentationMayDoAllThatIsNeeded runs the ACL SETUSER line of
-// docs/redis.md, and all calls of the store as that user.
-func TestTheUserOfTheDocumentationMayDoAllThatIsNeeded(t *testing.T) {
+// documented returns the command of docs/redis.md that begins so. It may go on for several
+// lines.
+func documented(t *testing.T, begins string) []any {
+	t.Helper()
 	page, err := os.ReadFile("../../docs/redis.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, line, found := strings.Cut(string(page), "$ redis-cli -p 6379 ACL SETUSER ")
+	_, line, found := strings.Cut(string(page), begins)
 	if !found {
-		t.Fatal("docs/redis.md has no command that begins with ACL SETUSER")
+		t.Fatalf("docs/redis.md has no command that begins with %q", begins)
 	}
 	line, _, _ = strings.Cut(strings.ReplaceAll(line, "\\\n", ""), "\n")
-	args := []any{"ACL", "SETUSER"}
-	for _, word := range strings.Fields(line) {
+	begins = begins[strings.Index(begins, "ACL"):]
+	var args []any
+	for _, word := range strings.Fields(begins + line) {
 		args = append(args, strings.Trim(word, "'"))
 	}
+	return args
+}
 
+// TestTheUserOfTheDocumentationMayDoAllThatIsNeeded runs the ACL SETUSER line of
+// docs/redis.md, and all calls of the store as that user.
+func TestTheUserOfTheDocumentationMayDoAllThatIsNeeded(t *testing.T) {
+	args := documented(t, "$ redis-cli -p 6379 ACL SETUSER ")
 	f := newFixture(t)
 	f.do(args...)
 	user, password := args[2].(string), strings.TrimPrefix(args[4].(string), ">")
@@ -65,4 +74,59 @@ func TestTheUserOfTheDocumentationMayDoAllThatIsNeeded(t *testing.T) {
 	if denied := f.do("ACL", "LOG").([]any); len(denied) != 0 {
 		t.Errorf("denied: %v", denied)
 	}
+}
+
+// asUser makes the calls of the store that need other rights behind Sentinels and on a
+// cluster, on the servers that the user may use.
+func (f *fixture) asUser(servers []*redistest.Server, url string) {
+	f.Helper()
+	var logs interface{ Len() int }
+	f.store, logs = f.open(url)
+	if err := f.store.Check(f.ctx()); err != nil {
+		f.Error(err)
+	}
+	f.apply(create("a", "1"), put("b", "2"), remove("a"))
+	f.fetch("a", "b")
+	f.browsed()
+	if _, _, err := f.store.Nodes(f.ctx()); err != nil {
+		f.Error(err)
+	}
+	f.observeAt(url)
+	if logs.Len() > 0 {
+		f.Errorf("%d warnings", logs.Len())
+	}
+	for _, s := range servers {
+		denied, err := s.Client().Do(f.ctx(), "ACL", "LOG").Slice()
+		if err != nil || len(denied) != 0 {
+			f.Errorf("denied: %v, %v", denied, err)
+		}
+	}
+}
+
+func (f *fixture) allow(servers []*redistest.Server, commands ...[]any) {
+	f.Helper()
+	for _, s := range servers {
+		for _, c := range commands {
+			if err := s.Client().Do(f.ctx(), c...).Err(); err != nil {
+				f.Fatalf("%v: %v", c, err)
+			}
+		}
+	}
+}
+
+func TestTheUsersOfTheDocumentationMayDoAllThatSentinelNeeds(t *testing.T) {
+	g := redistest.StartGuarded(t)
+	f := &fixture{T: t, limits: store.Limits{MaxKeys: 100, Eviction: "rank"}}
+	f.allow(g.Servers, documented(t, "$ redis-cli -p 6379 ACL SETUSER "), documented(t, "ACL SETUSER cache +role"))
+	f.allow(g.Sentinels, documented(t, "ACL SETUSER cache on '>password' resetkeys resetchannels '&+switch"))
+	_, hosts, _ := strings.Cut(g.URL(), "@")
+	f.asUser(append(g.Sentinels, g.Servers...), "redis+sentinel://cache:password@"+hosts+"?sentinel_username=cache&sentinel_password=password")
+}
+
+func TestTheUserOfTheDocumentationMayDoAllThatAClusterNeeds(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	f := &fixture{T: t, limits: store.Limits{MaxKeys: 100, Eviction: "rank"}}
+	f.allow(c.Nodes, documented(t, "$ redis-cli -p 6379 ACL SETUSER "), documented(t, "ACL SETUSER cache +exists"))
+	_, hosts, _ := strings.Cut(c.URL(), "//")
+	f.asUser(c.Nodes, "redis+cluster://cache:password@"+hosts)
 }

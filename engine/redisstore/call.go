@@ -58,10 +58,14 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		case sent && args[0] == fetchRaising:
 			args[0] = fetchAgain
 		}
-		// A try gets at most half of the time left. After a lost answer, there is time to
-		// ask again.
-		reply, err := s.try(ctx, min(patience, time.Until(deadline)/2), runs(script, keys, args))
-		patience *= 2
+		var reply []any
+		err := errPromoting
+		if w == nil || !s.isHeld() {
+			// A try gets at most half of the time left. After a lost answer, there is time
+			// to ask again.
+			reply, err = s.try(ctx, min(patience, time.Until(deadline)/2), runs(script, keys, args))
+			patience *= 2
+		}
 		if err == nil {
 			s.goesWell(work)
 			return reply, nil
@@ -223,5 +227,5 @@ func isUnsent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &dial) || errors.As(err, &ungreeted) ||
 		(errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) && !errors.As(err, &op) ||
-		errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
+		err == errPromoting || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
 }

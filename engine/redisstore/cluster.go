@@ -22,32 +22,42 @@ type clusterNodes struct {
 
 	mu    sync.Mutex
 	known []string // addresses that a node named, and those of the URL
+	turn  int      // place in known of the node to ask next
 }
 
 func newClusterNodes(life context.Context, t *Target, keys keyspace) *clusterNodes {
 	return &clusterNodes{target: t, life: life, key: keys.prefix() + "state", known: t.hosts}
 }
 
-// find asks one known node after the other, until one answers.
+// find asks one known node after the other, until one answers. It begins with another
+// node each time: one may be silent, or cut off with an old primary.
 func (n *clusterNodes) find(ctx context.Context) (string, error) {
 	n.mu.Lock()
-	known := n.known
+	tries := len(n.known)
 	n.mu.Unlock()
 	var faults []error
-	for _, addr := range known {
+	for range tries {
 		if err := ctx.Err(); err != nil {
 			faults = append(faults, err)
 			break
 		}
+		addr := n.next()
 		owner, others, err := n.ask(ctx, addr)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("node %s: %w", addr, err))
 			continue
 		}
-		n.learn(owner, others)
+		n.learn(others)
 		return owner, nil
 	}
 	return "", fmt.Errorf("no node of the cluster says which node has the keys: %w", errors.Join(faults...))
+}
+
+func (n *clusterNodes) next() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.turn++
+	return n.known[n.turn%len(n.known)]
 }
 
 // ask asks the node at addr for the node with the slot, and for all nodes.
@@ -96,13 +106,13 @@ func fullAddr(addr, from string) (string, bool) {
 }
 
 // learn notes which nodes there are. Those of the URL stay known, since all others may be
-// replaced. The owner comes last: it is asked again if it has failed.
-func (n *clusterNodes) learn(owner string, all []string) {
-	known := slices.DeleteFunc(append(all, n.target.hosts...), func(addr string) bool { return addr == owner })
+// replaced.
+func (n *clusterNodes) learn(all []string) {
+	known := append(all, n.target.hosts...)
 	slices.Sort(known)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.known = append(slices.Compact(known), owner)
+	n.known = slices.Compact(known)
 }
 
 // confirm reads a key. A node that lost the slot, or the majority of the cluster, refuses.
@@ -118,7 +128,7 @@ func (n *clusterNodes) confirm(ctx context.Context, client *redis.Client, _ stri
 }
 
 // listen needs not listen: events come from every node of a cluster.
-func (n *clusterNodes) listen(context.Context, func()) {}
+func (n *clusterNodes) listen(context.Context, listener) {}
 
 func (n *clusterNodes) close() {}
 

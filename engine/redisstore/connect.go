@@ -15,6 +15,31 @@ import (
 type primary struct {
 	addr   string
 	client *redis.Client
+	// held is the time until which it gets no writes; see hold. Store.mu guards it.
+	held time.Time
+}
+
+// promotionTime is how long writes wait for the end of a failover that Sentinels
+// announced. They ask a replica once a second whether it is the primary now.
+const promotionTime = 3 * time.Second
+
+// errPromoting says that nothing was sent to a primary that another server is about to
+// succeed.
+var errPromoting = errors.New("a failover has begun, and writes wait for the new primary")
+
+// hold makes writes wait for d, unless another primary is found before. The primary would
+// still take them, and they would be lost.
+func (s *Store) hold(p *primary, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.held = time.Now().Add(d)
+}
+
+// isHeld reports whether writes wait for another primary.
+func (s *Store) isHeld() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.primary != nil && time.Now().Before(s.primary.held)
 }
 
 // current returns the primary, or store.ErrClosed. If the primary is not known, current
@@ -66,7 +91,7 @@ func (s *Store) newPrimary(addr string) *primary {
 	}
 	client := redis.NewClient(o)
 	client.AddHook(newTracing(o))
-	return &primary{addr, client}
+	return &primary{addr: addr, client: client}
 }
 
 // SetTarget makes new connections go to t. It must have the identity of the old target:
@@ -118,6 +143,8 @@ func (s *Store) look(ctx context.Context) {
 	s.mu.Lock()
 	topology := s.topology
 	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	if addr, err := topology.find(ctx); err == nil {
 		s.follow(addr)
 	}
@@ -139,7 +166,7 @@ func (s *Store) leave(ctx context.Context, p *primary, err error) {
 		s.follow(addr)
 	case isDial, store.CauseOf(err) == store.ReadOnly:
 		s.renew("")
-	case isTimeout(err):
+	case isTimeout(err), errors.Is(err, errMoved), isPassing(err), store.CauseOf(err) == store.TooFewReplicas:
 		s.look(ctx)
 	}
 }

@@ -168,6 +168,12 @@ func remove(key string) store.Write { return store.Write{Op: store.Delete, Key: 
 // observe waits for the event of a write by another client.
 func (f *fixture) observe() {
 	f.Helper()
+	f.observeAt(f.server.URL())
+}
+
+// observeAt is observe for a writer at url.
+func (f *fixture) observeAt(url string) {
+	f.Helper()
 	ctx, cancel := context.WithCancel(f.ctx())
 	o := observed{subscribed: make(chan struct{}, 1), changed: make(chan store.Event, 1)}
 	ended := make(chan struct{})
@@ -184,7 +190,7 @@ func (f *fixture) observe() {
 	case <-ctx.Done():
 		f.Fatal("no subscription")
 	}
-	other, _ := f.open(f.server.URL())
+	other, _ := f.open(url)
 	if _, err := other.Apply(ctx, store.Batch{Writes: []store.Write{put("seen", "v")}, Limits: f.limits}); err != nil {
 		f.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 const (
@@ -26,7 +28,10 @@ const (
 type sentinels struct {
 	primary string // name of the primary
 	each    []sentinelAt
-	asking  sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	asking sync.WaitGroup
 }
 
 type sentinelAt struct {
@@ -55,6 +60,11 @@ func (s *sentinels) find(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	answers := make(chan answer, len(s.each))
+	s.mu.Lock()
+	if s.closed { // close waits already
+		s.mu.Unlock()
+		return "", store.ErrClosed
+	}
 	for _, one := range s.each {
 		s.asking.Go(func() {
 			found, err := one.client.GetMasterAddrByName(ctx, s.primary).Result()
@@ -71,6 +81,7 @@ func (s *sentinels) find(ctx context.Context) (string, error) {
 			answers <- answer{addr: net.JoinHostPort(found[0], found[1])}
 		})
 	}
+	s.mu.Unlock()
 	votes := make(map[string]int)
 	var faults []error
 	for range s.each {
@@ -109,14 +120,24 @@ func (s *sentinels) confirm(ctx context.Context, _ *redis.Client, addr string) e
 	return err
 }
 
-// listen waits for the message of a failover. Each Sentinel sends one when it learns of
-// the new primary.
-func (s *sentinels) listen(ctx context.Context, moved func()) {
+// The messages of Sentinels that listen waits for.
+const (
+	// switchMaster is sent by each Sentinel when it learns of the new primary.
+	switchMaster = "+switch-master"
+	// promoting is sent by the Sentinel that leads a failover, right before it makes a
+	// replica the primary. The old primary takes writes for about a second more, until
+	// the Sentinels agree, and all of these are lost.
+	promoting = "+failover-state-send-slaveof-noone"
+	// aborted is sent by it after that, if the replica did not become the primary.
+	aborted = "-failover-abort-slave-timeout"
+)
+
+func (s *sentinels) listen(ctx context.Context, l listener) {
 	var listening sync.WaitGroup
 	for _, one := range s.each {
 		listening.Go(func() {
 			for ctx.Err() == nil {
-				listenOnce(ctx, one.client, moved)
+				s.listenOnce(ctx, one.client, l)
 				select {
 				case <-ctx.Done():
 				case <-time.After(listenAgain):
@@ -127,7 +148,7 @@ func (s *sentinels) listen(ctx context.Context, moved func()) {
 	listening.Wait()
 }
 
-func listenOnce(ctx context.Context, c *redis.SentinelClient, moved func()) {
+func (s *sentinels) listenOnce(ctx context.Context, c *redis.SentinelClient, l listener) {
 	subscription := c.Subscribe(ctx)
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -143,7 +164,7 @@ func listenOnce(ctx context.Context, c *redis.SentinelClient, moved func()) {
 	}()
 	subscribing, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	if subscription.Subscribe(subscribing, "+switch-master") != nil {
+	if subscription.Subscribe(subscribing, switchMaster, promoting, aborted) != nil {
 		return
 	}
 	for {
@@ -151,14 +172,44 @@ func listenOnce(ctx context.Context, c *redis.SentinelClient, moved func()) {
 		if err != nil {
 			return
 		}
-		switch message.(type) {
-		case *redis.Message, *redis.Subscription: // it may have changed before this subscription
-			moved()
+		switch m := message.(type) {
+		case *redis.Subscription:
+			if m.Channel == switchMaster { // the primary may have changed before this subscription
+				l.moved()
+			}
+		case *redis.Message:
+			switch {
+			case !s.isOurs(m):
+			case m.Channel == switchMaster:
+				l.moved()
+			case m.Channel == promoting:
+				l.promoting()
+			case m.Channel == aborted:
+				l.aborted()
+			}
 		}
 	}
 }
 
+// isOurs reports whether a message is about the primary of s. Sentinels may watch many. A
+// message begins with the name of a primary, or with "master" and its name; or it ends
+// with "@", the name, host and port.
+func (s *sentinels) isOurs(m *redis.Message) bool {
+	words := strings.Fields(m.Payload)
+	n := len(words)
+	switch {
+	case m.Channel == switchMaster:
+		return n > 0 && words[0] == s.primary
+	case n >= 4 && words[n-4] == "@":
+		return words[n-3] == s.primary
+	}
+	return n > 1 && words[1] == s.primary
+}
+
 func (s *sentinels) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	for _, one := range s.each {
 		_ = one.client.Close()
 	}

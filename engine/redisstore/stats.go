@@ -39,7 +39,7 @@ func retryKind(err error) string {
 		return retryForgotten
 	case isOpen(err), isUnsent(err):
 		return retryUnreachable
-	case isPassing(err):
+	case isPassing(err), isMoving(err):
 		return retryBusy
 	default:
 		return retryNoAnswer

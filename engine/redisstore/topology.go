@@ -14,10 +14,17 @@ type topology interface {
 	// confirm returns an error if the server at addr may be the primary no more. The
 	// client is connected to it.
 	confirm(ctx context.Context, client *redis.Client, addr string) error
-	// listen calls moved when another server may have become the primary, until ctx
-	// ends. It may miss some changes, which confirm then shows.
-	listen(ctx context.Context, moved func())
+	// listen reports changes to l, until ctx ends. It may miss some; confirm then shows
+	// them.
+	listen(ctx context.Context, l listener)
 	close()
+}
+
+// listener is told of changes of a topology.
+type listener struct {
+	moved     func() // another server may have become the primary
+	promoting func() // a replica is about to become the primary
+	aborted   func() // it will not
 }
 
 // topology returns the topology of t. It connects when it is asked. Its connections end
@@ -42,7 +49,7 @@ func (l lone) find(context.Context) (string, error) { return string(l), nil }
 
 func (lone) confirm(context.Context, *redis.Client, string) error { return nil }
 
-func (lone) listen(context.Context, func()) {}
+func (lone) listen(context.Context, listener) {}
 
 func (lone) close() {}
 

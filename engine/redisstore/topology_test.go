@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
@@ -83,4 +86,91 @@ func TestAClusterMayMoveWhileItIsWrittenTo(t *testing.T) {
 func TestSentinelsMayFailOverWhileTheServerIsWrittenTo(t *testing.T) {
 	g := redistest.StartGuarded(t)
 	inMotion(t, parse(t, g.URL()), g.Failover)
+}
+
+func TestWritesWaitForTheNewPrimaryOnceSentinelsSayThatThereWillBeOne(t *testing.T) {
+	f := newFixture(t)
+	f.apply(create("a", "1"))
+	hold := func(d time.Duration) {
+		t.Helper()
+		p, err := f.store.current(f.ctx())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.store.hold(p, d)
+	}
+	refused := func() {
+		t.Helper()
+		_, err := f.store.Apply(f.within(20*time.Millisecond), store.Batch{Limits: f.limits, Writes: []store.Write{put("a", "2")}})
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("a write: %v", err)
+		}
+		if got := f.fetch("a").Entries[0]; string(got.Data) != "1" {
+			t.Errorf("a read meanwhile: %q", got.Data)
+		}
+	}
+	hold(time.Hour)
+	refused()
+	hold(0) // the failover was given up
+	f.apply(create("b", "1"))
+	hold(time.Hour)
+	refused()
+	f.store.renew(f.server.Addr) // as if this were the new primary
+	f.apply(create("c", "1"))
+	if f.store.Breaker() != "closed" {
+		t.Errorf("the breaker is %s", f.store.Breaker())
+	}
+}
+
+func TestMessagesOfSentinelsAboutOtherPrimariesAreIgnored(t *testing.T) {
+	s := &sentinels{primary: "mymaster"}
+	for _, c := range []struct {
+		channel, payload string
+		isOurs           bool
+	}{
+		{switchMaster, "mymaster 127.0.0.1 6379 127.0.0.1 6380", true},
+		{switchMaster, "other 127.0.0.1 6379 127.0.0.1 6380", false},
+		{promoting, "slave 127.0.0.1:6380 127.0.0.1 6380 @ mymaster 127.0.0.1 6379", true},
+		{promoting, "slave 127.0.0.1:6380 127.0.0.1 6380 @ other 127.0.0.1 6379", false},
+		{aborted, "master mymaster 127.0.0.1 6379", true},
+		{aborted, "master other 127.0.0.1 6379", false},
+		{promoting, "", false},
+	} {
+		if got := s.isOurs(&redis.Message{Channel: c.channel, Payload: c.payload}); got != c.isOurs {
+			t.Errorf("%s %q: %v", c.channel, c.payload, got)
+		}
+	}
+}
+
+// A call has time to ask one silent node. If each call began with that one, none would
+// ever learn where the keys are.
+func TestASilentNodeOfAClusterIsPassedOver(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	for _, hosts := range []string{silent.Addr().String() + "," + c.Nodes[0].Addr, c.Nodes[0].Addr + "," + silent.Addr().String()} {
+		f := &fixture{T: t, limits: store.Limits{MaxKeys: 100, Eviction: "rank"}}
+		s, _ := f.open("redis+cluster://" + hosts)
+		c.Await("a write", func() bool {
+			_, err := s.Apply(f.within(time.Second), store.Batch{Limits: f.limits, Writes: []store.Write{put("k", "v")}})
+			return err == nil
+		})
+	}
+}
+
+// Sentinels and sockets that are closed while a call asks them are no race.
+func TestAStoreBehindSentinelsMayBeClosedAtAnyTime(t *testing.T) {
+	f := &fixture{T: t}
+	for range 20 {
+		s, _ := f.open("redis+sentinel://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3/mymaster")
+		var asking sync.WaitGroup
+		for range 4 {
+			asking.Go(func() { s.Probe(f.within(10 * time.Millisecond)) })
+		}
+		_ = s.Close()
+		asking.Wait()
+	}
 }

@@ -66,7 +66,13 @@ func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
 	var listening sync.WaitGroup
 	defer listening.Wait()
 	defer cancel(nil)
-	listening.Go(func() { topology.listen(ctx, func() { s.look(ctx) }) })
+	listening.Go(func() {
+		topology.listen(ctx, listener{
+			moved:     func() { s.look(ctx) },
+			promoting: func() { s.hold(p, promotionTime) },
+			aborted:   func() { s.hold(p, 0) },
+		})
+	})
 	if err = s.watchAt(ctx, p.addr, o); context.Cause(ctx) == errMoved {
 		return errMoved
 	}

@@ -79,12 +79,7 @@ func (c *Cluster) Owner(key string) int {
 	var owner int
 	c.Await("a primary has the slot of "+key, func() bool {
 		for i, s := range c.Nodes {
-			client := s.controller()
-			role, err := client.Do(context.Background(), "ROLE").Slice()
-			if err != nil || role[0] != "master" {
-				continue
-			}
-			if client.Exists(context.Background(), key).Err() == nil {
+			if s.Owns(context.Background(), key) {
 				owner = i
 				return true
 			}
@@ -100,8 +95,9 @@ func (c *Cluster) Failover(i int) {
 	id := c.ids[i]
 	for j, s := range c.Nodes {
 		if j != i && strings.Contains(c.lineOf(s, "myself"), "slave "+id) {
-			c.do(s, "CLUSTER", "FAILOVER")
 			c.Await("the replica is the primary", func() bool {
+				// It gives up after five seconds, and an error says that it has not yet.
+				_ = s.controller().Do(context.Background(), "CLUSTER", "FAILOVER").Err()
 				return strings.Contains(c.lineOf(s, "myself"), "master") && strings.Contains(c.lineOf(c.Nodes[i], "myself"), "slave")
 			})
 			return

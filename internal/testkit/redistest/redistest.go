@@ -42,7 +42,9 @@ type Server struct {
 	mu      sync.Mutex
 	proc    *child.Process // nil while it is down
 	clients []*redis.Client
-	control *redis.Client // one of the clients, for this package
+
+	controlling sync.Once
+	control     *redis.Client // one of the clients, for this package
 }
 
 // Start starts a server that ends with the test. The args are arguments of redis-server.
@@ -117,10 +119,15 @@ func (s *Server) Client() *redis.Client {
 
 // controller returns a client that this package keeps.
 func (s *Server) controller() *redis.Client {
-	if s.control == nil {
-		s.control = s.Client()
-	}
+	s.controlling.Do(func() { s.control = s.Client() })
 	return s.control
+}
+
+// Owns reports whether the server says that it is a primary, and in a Cluster that it has
+// the slot of key.
+func (s *Server) Owns(ctx context.Context, key string) bool {
+	role, err := s.controller().Do(ctx, "ROLE").Slice()
+	return err == nil && role[0] == "master" && s.controller().Exists(ctx, key).Err() == nil
 }
 
 // Pause stops the server's process. Connections stay open, but get no answers.

@@ -15,6 +15,9 @@ import (
 // PrimaryName is the name that Sentinels of tests have for the primary.
 const PrimaryName = "mymaster"
 
+// The credentials of URL. Sentinels and replicas have none.
+const user, password = "user", "password"
+
 // Guarded is a primary with two replicas, and three Sentinels that watch it.
 type Guarded struct {
 	Servers   []*Server // the first was the primary at the start
@@ -28,7 +31,10 @@ type Guarded struct {
 func StartGuarded(t testing.TB, args ...string) *Guarded {
 	t.Helper()
 	g := &Guarded{t: t}
-	args = append([]string{"--repl-diskless-sync-delay", "0"}, args...)
+	args = append([]string{
+		"--repl-diskless-sync-delay", "0",
+		"--user", user, "on", ">" + password, "~*", "&*", "+@all",
+	}, args...)
 	first := Start(t, args...)
 	g.Servers = []*Server{first}
 	host, port, _ := net.SplitHostPort(first.Addr)
@@ -75,7 +81,7 @@ func (g *Guarded) URL() string {
 	if g.Servers[0].hasTLS() {
 		scheme = "rediss"
 	}
-	return scheme + "+sentinel://" + strings.Join(hosts, ",") + "/" + PrimaryName
+	return scheme + "+sentinel://" + user + ":" + password + "@" + strings.Join(hosts, ",") + "/" + PrimaryName
 }
 
 // Primary returns the server that the first Sentinel names.
@@ -103,6 +109,33 @@ func (g *Guarded) Failover() {
 		g.t.Fatal(err)
 	}
 	g.AwaitOther(old)
+}
+
+// CutOff makes s unable to answer the Sentinels, so that they choose another primary. It
+// still answers clients that connect as URL says, and takes itself for the primary.
+func (g *Guarded) CutOff(s *Server) {
+	g.t.Helper()
+	g.must(s, "ACL", "SETUSER", "default", "-ping")
+}
+
+// Reconnect ends CutOff.
+func (g *Guarded) Reconnect(s *Server) {
+	g.t.Helper()
+	g.must(s, "ACL", "SETUSER", "default", "+ping")
+}
+
+// Follow makes s a replica of primary.
+func (g *Guarded) Follow(s, primary *Server) {
+	g.t.Helper()
+	host, port, _ := net.SplitHostPort(primary.Addr)
+	g.must(s, "REPLICAOF", host, port)
+}
+
+func (g *Guarded) must(s *Server, args ...any) {
+	g.t.Helper()
+	if err := s.controller().Do(context.Background(), args...).Err(); err != nil {
+		g.t.Fatalf("%v: %v", args, err)
+	}
 }
 
 // AwaitOther waits until every Sentinel names another primary than old.
