@@ -48,17 +48,27 @@ type reports struct {
 	mu   sync.Mutex
 	list []happening
 	last uint64
+	// payloads are the events so far, if several servers send them; they may then come
+	// in any order.
+	payloads map[string]bool
 }
 
 // listen begins to collect. It returns when no event will be missed.
 func listen(t *testing.T, client *redis.Client, channel string, clock func() int64) *reports {
+	t.Helper()
+	r := new(reports)
+	listenInto(t, r, client, channel, clock)
+	return r
+}
+
+// listenInto is listen for one of several servers.
+func listenInto(t *testing.T, r *reports, client *redis.Client, channel string, clock func() int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := client.Subscribe(ctx, channel)
 	if _, err := s.Receive(ctx); err != nil {
 		t.Fatal(err)
 	}
-	r := new(reports)
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -79,7 +89,6 @@ func listen(t *testing.T, client *redis.Client, channel string, clock func() int
 		s.Close()
 		running.Wait()
 	})
-	return r
 }
 
 func (r *reports) add(payload string, heard int64) error {
@@ -92,13 +101,19 @@ func (r *reports) add(payload string, heard int64) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.payloads[payload] {
+		return nil
+	}
+	if r.payloads != nil {
+		r.payloads[payload] = true
+	}
 	for _, c := range event.Changes {
 		h := happening{what: c[0].(string), key: c[1].(string), number: uint64(c[2].(float64)), batch: event.Number, heard: heard}
 		// A write and what it evicts have one number.
-		if h.number < r.last || h.number > h.batch {
+		if h.number < r.last && r.payloads == nil || h.number > h.batch {
 			return fmt.Errorf("number %d of a change in batch %d came after %d", h.number, h.batch, r.last)
 		}
-		r.last = h.number
+		r.last = max(r.last, h.number)
 		r.list = append(r.list, h)
 	}
 	return nil

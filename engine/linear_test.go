@@ -22,39 +22,41 @@ func TestThreeEnginesUnderFaultsAreLinearizable(t *testing.T) {
 	rounds(t, linearRound)
 }
 
-func linearRound(t *testing.T, seed uint64) {
-	const engines, clients, callsEach, keys, capacity = 3, 12, 120, 4, 2
-	server := redistest.Start(t)
-	clock := stopwatch()
-	reported := listen(t, server.Client(), "{cache}:events:0", clock)
+// The size of a round: capacity makes some keys be evicted.
+const (
+	linearEngines, linearClients, linearCallsEach, linearKeys, linearCapacity = 3, 12, 120, 4, 2
 
-	s := settings()
-	s.Limits.MaxKeys = capacity
-	s.Timeout = 400 * time.Millisecond // a first try has half of it
-	var proxies []*faultproxy.Proxy
-	var nodes [engines]atomic.Pointer[engine.Engine]
-	openNode := func(i int) {
-		e, _ := nodeAt(t, proxies[i].URL(), s)
-		nodes[i].Store(e)
-	}
-	for i := range engines {
-		p := faultproxy.Start(t, server.Addr)
-		p.Rule(faultproxy.Random(seed+uint64(i), 10, s.Timeout))
-		proxies = append(proxies, p)
-		openNode(i)
-	}
+	linearCalls = linearClients * linearCallsEach
+)
 
-	histories := make([][]*call, clients)
-	var done, unknown atomic.Int64
-	var running sync.WaitGroup
-	defer running.Wait()
-	for c := range clients {
-		random := rand.New(rand.NewPCG(seed, uint64(c)))
+// linearWork is random calls of several clients to several engines.
+type linearWork struct {
+	t        *testing.T
+	seed     uint64
+	clock    func() int64
+	settings engine.Settings
+
+	nodes         [linearEngines]atomic.Pointer[engine.Engine]
+	histories     [linearClients][]*call
+	done, unknown atomic.Int64
+}
+
+func newLinearWork(t *testing.T, seed uint64, clock func() int64) *linearWork {
+	w := &linearWork{t: t, seed: seed, clock: clock, settings: settings()}
+	w.settings.Limits.MaxKeys = linearCapacity
+	w.settings.Timeout = 400 * time.Millisecond // a first try has half of it
+	return w
+}
+
+// start starts the clients.
+func (w *linearWork) start(running *sync.WaitGroup) {
+	for c := range linearClients {
+		random := rand.New(rand.NewPCG(w.seed, uint64(c)))
 		seen := map[string]store.Version{}
 		running.Go(func() {
-			for i := range callsEach {
-				e := nodes[random.IntN(engines)].Load()
-				one := &call{client: c, key: fmt.Sprint("k", random.IntN(keys)), value: fmt.Sprintf("%d.%d", c, i)}
+			for i := range linearCallsEach {
+				e := w.nodes[random.IntN(linearEngines)].Load()
+				one := &call{client: c, key: fmt.Sprint("k", random.IntN(linearKeys)), value: fmt.Sprintf("%d.%d", c, i)}
 				one.op = []store.Op{0, 0, 0, store.Create, store.Create, store.Put, store.Put, store.Put, store.Delete}[random.IntN(9)]
 				if one.op == store.Put || one.op == store.Delete {
 					// Half of them on condition, with the version seen last.
@@ -62,8 +64,8 @@ func linearRound(t *testing.T, seed uint64) {
 						one.match = seen[one.key]
 					}
 				}
-				if one.carryOut(t, e, clock) {
-					histories[c] = append(histories[c], one)
+				if one.carryOut(w.t, e, w.clock) {
+					w.histories[c] = append(w.histories[c], one)
 				}
 				switch {
 				case one.found != nil:
@@ -72,22 +74,54 @@ func linearRound(t *testing.T, seed uint64) {
 					seen[one.key] = one.result.Version
 				}
 				if one.unknown {
-					unknown.Add(1)
+					w.unknown.Add(1)
 				}
-				done.Add(1)
+				w.done.Add(1)
 			}
 		})
 	}
+}
+
+// calls returns all calls of the clients, which have ended.
+func (w *linearWork) calls() []*call {
+	var calls []*call
+	for _, h := range w.histories {
+		calls = append(calls, h...)
+	}
+	return calls
+}
+
+func linearRound(t *testing.T, seed uint64) {
+	server := redistest.Start(t)
+	clock := stopwatch()
+	reported := listen(t, server.Client(), "{cache}:events:0", clock)
+
+	w := newLinearWork(t, seed, clock)
+	nodes := &w.nodes
+	var proxies []*faultproxy.Proxy
+	openNode := func(i int) {
+		e, _ := nodeAt(t, proxies[i].URL(), w.settings)
+		nodes[i].Store(e)
+	}
+	for i := range linearEngines {
+		p := faultproxy.Start(t, server.Addr)
+		p.Rule(faultproxy.Random(seed+uint64(i), 10, w.settings.Timeout))
+		proxies = append(proxies, p)
+		openNode(i)
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	w.start(&running)
 	// At first, no engine gets the events of the others. In the middle, one engine is
 	// closed and opened again, another one is cut off for longer than its timeout, and
 	// Redis hangs for as long.
 	part := func(n int64) {
-		eventually(t, fmt.Sprintf("%d/4 of the calls are done", n), func() bool { return done.Load() >= n*clients*callsEach/4 })
+		eventually(t, fmt.Sprintf("%d/4 of the calls are done", n), func() bool { return w.done.Load() >= n*linearCalls/4 })
 	}
 	someUnknown := func() {
-		before := unknown.Load()
+		before := w.unknown.Load()
 		eventually(t, "a write of unknown fate", func() bool {
-			return unknown.Load() > before || done.Load() == clients*callsEach
+			return w.unknown.Load() > before || w.done.Load() == linearCalls
 		})
 	}
 	for _, p := range proxies {
@@ -113,7 +147,7 @@ func linearRound(t *testing.T, seed uint64) {
 	running.Wait()
 
 	// Nothing more can reach Redis, and every report has come.
-	for i := range engines {
+	for i := range linearEngines {
 		nodes[i].Load().Close()
 		proxies[i].Close()
 	}
@@ -126,14 +160,11 @@ func linearRound(t *testing.T, seed uint64) {
 		number := binary.BigEndian.Uint64([]byte("\x00\x00" + head[:6]))
 		return number == reported.lastNumber()
 	})
-	var calls []*call
-	for _, h := range histories {
-		calls = append(calls, h...)
-	}
+	calls := w.calls()
 	reported.mu.Lock()
 	defer reported.mu.Unlock()
 	last, _ := node(t, server, patient())
-	calls = append(calls, finalReads(t, last, keys, clock)...)
+	calls = append(calls, finalReads(t, last, linearKeys, clock)...)
 	history := steps(t, calls, reported.list)
 	linearizable(t, history)
 	tell(t, calls, reported.list)
