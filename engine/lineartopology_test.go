@@ -9,14 +9,17 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// Slot moves, and failovers of a Cluster that an operator asks for, lose nothing: so the
-// calls of three engines stay linearizable.
+// Failovers of a Cluster that an operator asks for lose nothing: so the calls of three
+// engines stay linearizable. (A slot move may stop a script half-way; see docs/scale.md.)
 func TestThreeEnginesOnAClusterAreLinearizable(t *testing.T) {
 	t.Parallel()
 	rounds(t, func(t *testing.T, seed uint64) {
 		c := redistest.StartCluster(t, 3)
-		moved := func() { c.MoveSlot(stateKey, (c.Owner(stateKey)+1)%3) }
-		linearOver(t, seed, c.URL(), c.Nodes, moved, moved, func() { c.Failover(c.Owner(stateKey)) })
+		over := func() {
+			c.AwaitReplicas()
+			c.Failover(c.Owner(stateKey))
+		}
+		linearOver(t, seed, c.URL(), c.Nodes, over, over)
 	})
 }
 
