@@ -167,7 +167,7 @@ func (t *Target) WarnOfCertificates(logger *zap.Logger) {
 		}
 		logger.Warn("a certificate in the file of "+c.setting+" is not valid now; put a valid one into the file, and load the configuration again",
 			zap.String("file", c.file), zap.String("subject", subject(c.Certificate)),
-			zap.Time("not_before", c.NotBefore), zap.Time("not_after", c.NotAfter))
+			zap.String("not_before", date(c.NotBefore)), zap.String("not_after", date(c.NotAfter)))
 	}
 }
 
