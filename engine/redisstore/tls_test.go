@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
@@ -348,21 +349,38 @@ func TestATargetNoticesOtherContentOfItsFiles(t *testing.T) {
 	}
 }
 
-// A listener that ends each connection is no server that demands a certificate.
-func TestAConnectionThatEndsIsNotAskedForACertificate(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// If a server refuses a certificate while the client writes, the client sees only the end
+// of the connection. A listener without TLS ends connections too, and asked for nothing.
+func TestTheEndOfAConnectionIsARefusalOnlyIfACertificateWasAskedFor(t *testing.T) {
+	ca := redistest.NewCA(t, "our CA", nil)
+	pair := ca.Issue("redis", nil)
+	certificate, err := tls.LoadX509KeyPair(pair.Cert, pair.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conn.Close()
+	asking := &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequestClientCert}
+	for want, shakeHands := range map[string]func(net.Conn){
+		"set redis_cert":         func(conn net.Conn) { _ = tls.Server(conn, asking).Handshake() },
+		"does not answer to TLS": func(net.Conn) {},
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	wantTLSFault(t, certificates{}.target(t, "rediss://"+l.Addr().String()), "does not answer to TLS")
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				shakeHands(conn)
+				conn.Close()
+			}
+		}()
+		wantTLSFault(t, certificates{ca: ca}.target(t, "rediss://"+l.Addr().String()), want)
+		l.Close()
+		<-ended
+	}
 }
