@@ -163,6 +163,7 @@ func canMeet(pattern, prefix string) bool {
 //	    max_answer_bytes <size>
 //	    body_timeout     <duration>
 //	    redis_timeout    <duration>
+//	    durability       none|replicas <number>|fsync
 //	    drain_timeout    <duration>
 //	    stale_if_error   <duration>
 //	    unsubscribed_ttl <duration>

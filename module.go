@@ -160,6 +160,13 @@ type Handler struct {
 	// tries; then it gets 503. Default: 1s.
 	RedisTimeout *caddy.Duration `json:"redis_timeout,omitempty"`
 
+	// What Redis must do with a write before it is answered: `none`; `replicas 1`, or
+	// more, which waits until that many replicas have the write; or `fsync`, which waits
+	// until the write is on the disk of Redis, of version 7.2 or newer. A write that did
+	// not get so far within `redis_timeout` gets 503; it is in Redis and may be lost.
+	// Default: `none`.
+	Durability string `json:"durability,omitempty"`
+
 	// How long the engine may take to apply the writes in the queue when it is
 	// closed. Default: 5s.
 	DrainTimeout *caddy.Duration `json:"drain_timeout,omitempty"`
@@ -258,6 +265,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.cache, err = running.Acquire(ctx, registration, httpapi.Prepare); err != nil {
 		return err
 	}
+	h.warnOfFsync(&shared.Settings)
 	methods, _ := httpapi.ParseMethods(h.Methods)
 	h.server = httpapi.New(httpapi.Config{
 		PathPrefix:     h.PathPrefix,

@@ -67,6 +67,8 @@ func TestProvisionErrors(t *testing.T) {
 		{`{"max_key_size": 0}`, "max_key_size: must be greater than 0"},
 		{`{"max_value_size": 0}`, "max_value_size: must be greater than 0"},
 		{`{"redis_timeout": 0}`, "redis_timeout: must be greater than 0"},
+		{`{"durability": "always"}`, `durability: it does not take "always"; write none, replicas and a number such as 1, or fsync`},
+		{`{"durability": "fsync"}`, "durability: the embedded store has no replicas and no disk; set store to the URL of a Redis server"},
 		{`{"drain_timeout": 0}`, "drain_timeout: must be greater than 0"},
 		{`{"stale_if_error": -1}`, "stale_if_error: must not be negative"},
 		{`{"max_value_size": 9223372036854775807}`, "max_value_size: must be at most 512MiB (536870912)"},
@@ -170,7 +172,7 @@ func TestCaddyLifecycle(t *testing.T) {
 func TestProvisionSetsEveryFieldOfTheHTTPConfig(t *testing.T) {
 	t.Setenv("NAMESPACE", "other")
 	lines := exampleLines(t)
-	for _, name := range []string{"store", "redis_username", "redis_password", "redis_ca", "redis_cert", "redis_server_name", "key_prefix"} {
+	for _, name := range []string{"store", "redis_username", "redis_password", "redis_ca", "redis_cert", "redis_server_name", "key_prefix", "durability"} {
 		delete(lines, name)
 	}
 	other := parse(t, strings.Join(slices.Collect(maps.Values(lines)), "\n"))

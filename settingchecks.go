@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/redisstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
 )
@@ -31,6 +34,12 @@ func (h *Handler) checkTogether() error {
 	if !hasPlaceholder(h.Store + h.RedisUsername + h.RedisPassword) {
 		if _, err := h.target(); err != nil {
 			return err
+		}
+	}
+	if d, err := store.ParseDurability(h.Durability); h.Store == running.Embedded && err == nil && d != store.InMemory {
+		return &conflictError{
+			[]string{"durability", "store"},
+			"the embedded store has no replicas and no disk; set store to the URL of a Redis server, or leave durability out",
 		}
 	}
 	if least := httpapi.LeastPrefixSize(h.KeyPrefix); least >= *h.MaxKeySize {
@@ -137,6 +146,24 @@ func checkOrigins(origins []string) error {
 		}
 	}
 	return nil
+}
+
+func checkDurability(value string) error {
+	_, err := store.ParseDurability(value)
+	return err
+}
+
+// leastFsyncTimeout is the least redis_timeout that suits `durability fsync`. With
+// appendfsync everysec, a write waits for a batch that waits up to a second, and then a
+// second in its own batch.
+const leastFsyncTimeout = 3 * time.Second
+
+// warnOfFsync warns if redis_timeout is too short for `durability fsync`.
+func (h *Handler) warnOfFsync(s *engine.Settings) {
+	if s.Durability == store.Fsync && s.Timeout < leastFsyncTimeout {
+		h.logger.Warn("redis_timeout is short for durability fsync: with appendfsync everysec, Redis takes up to a second to confirm a write, and a write may wait for another one first; set redis_timeout to 3s or more",
+			zap.Duration("redis_timeout", s.Timeout), zap.String("namespace", h.Namespace))
+	}
 }
 
 func checkHeaderValue(value string) error {

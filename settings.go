@@ -162,6 +162,14 @@ var settings = []setting{
 		byDefault: time.Second,
 		shared:    func(s *engine.Settings) *time.Duration { return &s.Timeout },
 	}},
+	{"durability", wordsSetting{
+		field: func(h *Handler) *string { return &h.Durability },
+		valid: checkDurability,
+		set: func(s *engine.Settings, value string) any {
+			s.Durability, _ = store.ParseDurability(value)
+			return s.Durability.String()
+		},
+	}},
 	{"drain_timeout", durationSetting{
 		field:     func(h *Handler) **caddy.Duration { return &h.DrainTimeout },
 		byDefault: 5 * time.Second,

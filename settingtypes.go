@@ -80,6 +80,37 @@ func (t textSetting) share(h *Handler, s *engine.Settings) any {
 	return share(s, t.shared, *t.field(h))
 }
 
+// wordsSetting is a string of one or more words, which need no quotes. It is not set if it
+// is empty.
+type wordsSetting struct {
+	field func(h *Handler) *string
+	valid func(string) error
+	// set sets the engine's settings, and returns the value in its shortest form.
+	set func(s *engine.Settings, value string) any
+}
+
+func (w wordsSetting) unmarshal(h *Handler, d *caddyfile.Dispenser) error {
+	var words []string
+	err := unmarshalList(d, &words, func(words []string) error { return w.valid(strings.Join(words, " ")) })
+	*w.field(h) = strings.Join(words, " ")
+	return err
+}
+
+func (w wordsSetting) resolve(h *Handler, repl *caddy.Replacer) error {
+	return resolveString(repl, w.field(h))
+}
+
+func (wordsSetting) setDefault(*Handler) {}
+
+func (w wordsSetting) check(h *Handler) error {
+	if *w.field(h) == "" {
+		return nil
+	}
+	return w.valid(*w.field(h))
+}
+
+func (w wordsSetting) share(h *Handler, s *engine.Settings) any { return w.set(s, *w.field(h)) }
+
 // clearableSetting is a string that may be set to the empty string. Then it does not have
 // its default.
 type clearableSetting struct {

@@ -38,7 +38,7 @@ func (e *Engine) Look(ctx context.Context, key string) (*store.Listed, error) {
 // so they may go on though Probe fails.
 func (e *Engine) Probe(ctx context.Context) store.Health {
 	health, err := browse(ctx, e, func(ctx context.Context) (store.Health, error) {
-		health := e.store.Probe(ctx)
+		health := e.store.Probe(ctx, e.settings.Load().Durability)
 		return health, health.Reads
 	})
 	if err != nil {

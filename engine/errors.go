@@ -7,7 +7,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// The errors of the engine. All but ErrMayBeApplied mean that the key was not changed.
+// The errors of the engine. All but ErrMayBeApplied and ErrNotDurable mean that the key was
+// not changed.
 // KindOf returns the kind of an error, and store.CauseOf its cause, where the store
 // tells it.
 var (
@@ -36,6 +37,14 @@ var (
 	// ErrMayBeApplied says that a write was sent to the store and that no answer came
 	// in time. The store may have applied it, or may still do so.
 	ErrMayBeApplied = errors.New("the write may have been applied")
+
+	// ErrNotDurable says that a write was applied, but did not become as durable in time
+	// as Settings.Durability demands. The store may lose it.
+	ErrNotDurable = errors.New("the write was applied and may be lost")
+
+	// ErrBasisNotDurable is an ErrNotDurable. The write changed nothing, because of what
+	// the store holds, and the store may lose that.
+	ErrBasisNotDurable = fmt.Errorf("%w: it changed nothing", ErrNotDurable)
 
 	// ErrNotLocal answers a Read with LocalOnly if the local tier has no fresh entry.
 	ErrNotLocal = errors.New("no fresh local entry")

@@ -154,7 +154,7 @@ func (f *fetcher) send(b flightBatch, room store.Room) {
 	took := time.Since(begin)
 	traced.endFetches(b.flights, fetched, err)
 	cancel()
-	f.pace.note(took, err)
+	f.pace.note(took, 0, err)
 	f.calls.add(took, len(b.keys), err)
 }
 

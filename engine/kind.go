@@ -18,6 +18,8 @@ const (
 	KindQueueFull Kind = "queue_full"
 	// KindUnknown is ErrMayBeApplied.
 	KindUnknown Kind = "unknown"
+	// KindNotDurable is ErrNotDurable.
+	KindNotDurable Kind = "not_durable"
 	// KindClosed is ErrClosed.
 	KindClosed Kind = "closed"
 	// KindTimeout is ErrTimeout, and an ErrUnavailable because the time of the caller ran
@@ -35,18 +37,19 @@ const (
 
 // Kinds lists all kinds.
 var Kinds = []Kind{
-	KindNotLocal, KindQueueFull, KindUnknown, KindClosed, KindTimeout, KindRefused,
-	KindUnavailable, KindCanceled, KindFailed,
+	KindNotLocal, KindQueueFull, KindUnknown, KindNotDurable, KindClosed, KindTimeout,
+	KindRefused, KindUnavailable, KindCanceled, KindFailed,
 }
 
 // kinds maps errors to kinds. The first error that matches counts, since
-// ErrMayBeApplied and ErrUnavailable wrap errors of the store.
+// ErrMayBeApplied, ErrNotDurable and ErrUnavailable wrap errors of the store.
 var kinds = []struct {
 	err  error
 	kind Kind
 }{
 	{ErrNotLocal, KindNotLocal},
 	{ErrMayBeApplied, KindUnknown},
+	{ErrNotDurable, KindNotDurable},
 	{ErrQueueFull, KindQueueFull},
 	{ErrClosed, KindClosed},
 	{ErrTimeout, KindTimeout},
@@ -73,6 +76,8 @@ func KindOf(err error) Kind {
 // call; for the caller it is unavailable too, since a read changes nothing.
 func kindOfCall(err error) Kind {
 	switch {
+	case errors.Is(err, store.ErrNotDurable):
+		return KindNotDurable
 	case errors.Is(err, store.ErrClosed):
 		return KindClosed
 	case errors.Is(err, store.ErrFateUnknown):
@@ -89,7 +94,7 @@ func kindOfCall(err error) Kind {
 // HasCause reports whether store.CauseOf explains a failure of this kind. An error of
 // another kind failed for another reason, or not for this reason alone.
 func (k Kind) HasCause() bool {
-	return k == KindTimeout || k == KindRefused || k == KindUnavailable
+	return k == KindTimeout || k == KindRefused || k == KindUnavailable || k == KindNotDurable
 }
 
 // failureName returns the cause of an error if it is known, and otherwise its kind.
@@ -104,7 +109,7 @@ func failureName(kind Kind, err error) string {
 // has the name of the cause (see store.Causes). Other names are: timeout (no answer in
 // time), unavailable (no connection, or the store is known to be down) and refused (an
 // error in answer). Writes of unknown fate are unknown, and calls that the engine's end
-// cut off are closed, whatever the cause.
+// cut off are closed, whatever the cause. Applied writes that are not durable have a cause.
 var ErrorKinds = errorKinds()
 
 func errorKinds() []string {

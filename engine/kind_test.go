@@ -30,6 +30,8 @@ func TestKindOf(t *testing.T) {
 		{engine.ErrTooMuchAtOnce, engine.KindRefused},
 		{engine.ErrUnavailable, engine.KindUnavailable},
 		{engine.ErrMayBeApplied, engine.KindUnknown},
+		{engine.ErrNotDurable, engine.KindNotDurable},
+		{within(engine.ErrBasisNotDurable, within(store.ErrNotDurable, context.DeadlineExceeded)), engine.KindNotDurable},
 		{context.DeadlineExceeded, engine.KindTimeout},
 		{context.Canceled, engine.KindCanceled},
 		{errors.New("another"), engine.KindFailed},

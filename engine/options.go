@@ -37,6 +37,10 @@ type Settings struct {
 	MaxQueueJobs  int
 	MaxQueueBytes int64
 
+	// Durability is what the store must do with writes before they are answered, within
+	// Timeout.
+	Durability store.Durability
+
 	// Timeout bounds every call from its arrival. It covers waiting and all tries.
 	Timeout time.Duration
 	// DrainTimeout bounds how long Close waits for queued writes.

@@ -20,6 +20,9 @@ const (
 	maxBatchBytes = 1 << 20
 	// choresPause is the time between batches without writes while the store fails.
 	choresPause = time.Second
+	// maxSlowJobs bounds a batch that waits for a disk. With appendfsync everysec, one
+	// batch takes a second.
+	maxSlowJobs = store.MaxBatch
 	// convertPause is the time between batches that only convert the order for another
 	// policy. No call waits for these.
 	convertPause = 20 * time.Millisecond
@@ -101,7 +104,11 @@ func (w *worker) run() {
 func (w *worker) applyAll() (rest time.Duration) {
 	answered := 0
 	for {
-		jobs := w.queue.take(maxBatchJobs, maxBatchBytes, &w.pace, answered)
+		most := maxBatchJobs
+		if w.settings.Load().Durability == store.Fsync {
+			most = maxSlowJobs
+		}
+		jobs := w.queue.take(most, maxBatchBytes, &w.pace, answered)
 		answered = len(jobs)
 		if answered > 0 {
 			// Jobs wait in arrival order, so the last one has the most time. The others
@@ -152,7 +159,10 @@ func (w *worker) apply(jobs []*job, deadline time.Time) {
 	// the other order they would be lost.
 	setLimits := w.limitsDue.Swap(false)
 	settings := w.settings.Load()
-	batch := store.Batch{Limits: settings.Limits, SetLimits: setLimits, Writes: make([]store.Write, len(jobs))}
+	batch := store.Batch{
+		Limits: settings.Limits, SetLimits: setLimits, Durability: settings.Durability,
+		Writes: make([]store.Write, len(jobs)),
+	}
 	for i, j := range jobs {
 		batch.Writes[i] = j.write
 	}
@@ -166,10 +176,14 @@ func (w *worker) apply(jobs []*job, deadline time.Time) {
 	begin := time.Now()
 	applied, err = w.store.Apply(ctx, batch)
 	took := time.Since(begin)
-	traced.endApply(jobs, applied, err)
+	failure := err
+	if failure == nil {
+		failure = applied.NotDurable
+	}
+	traced.endApply(jobs, applied, failure)
 	cancel()
-	w.pace.note(took, err)
-	w.calls.add(took, len(jobs), err)
+	w.pace.note(took-applied.Waited, applied.Waited, err)
+	w.calls.add(took, len(jobs), failure)
 }
 
 // errBatchPanicked is the error of a batch that panicked.
@@ -206,9 +220,24 @@ func (w *worker) settle(batch store.Batch, jobs []*job, applied store.Applied, e
 		case store.TooMuchAtOnce:
 			j.finish(r, ErrTooMuchAtOnce)
 		default:
-			j.finish(r, nil)
+			j.finish(r, notDurable(r, applied.NotDurable))
 		}
 	}
+}
+
+// notDurable returns the error of the engine for a write whose batch is not durable.
+func notDurable(r store.Result, err error) error {
+	switch r.Outcome {
+	case store.Created, store.Replaced, store.Deleted:
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrNotDurable, err)
+		}
+	case store.Conflict, store.Absent, store.PreconditionFailed:
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrBasisNotDurable, err)
+		}
+	}
+	return nil // what is too large needs nothing from the store
 }
 
 // failed answers the jobs of a batch that failed as a whole.

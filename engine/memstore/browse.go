@@ -19,7 +19,7 @@ func (s *Store) Size(ctx context.Context) (store.Size, error) {
 }
 
 // Probe implements store.Store.
-func (s *Store) Probe(ctx context.Context) store.Health {
+func (s *Store) Probe(ctx context.Context, _ store.Durability) store.Health {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 

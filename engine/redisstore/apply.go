@@ -19,7 +19,8 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 	w := s.writers.take()
 	defer s.writers.put(w)
 	tag := rand.Uint32()
-	reply, err := s.call(ctx, applyScript, w, s.applyArgs(b, tag))
+	d := s.durably(b)
+	reply, err := d.answer(s.call(ctx, applyScript, w, s.applyArgs(b, tag), d))
 	if err != nil {
 		return store.Applied{}, fmt.Errorf("applying %d writes: %w", len(b.Writes), err)
 	}
@@ -27,6 +28,7 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 	if err != nil {
 		return store.Applied{}, fmt.Errorf("%w: reading the answer to a batch: %w", store.ErrFateUnknown, err)
 	}
+	d.judge(&applied)
 	return applied, nil
 }
 

@@ -2,7 +2,7 @@
 -- ARGV:
 --   number of the batch
 --   facts that the writer knows: 1 if an earlier batch was recorded, plus 2 if this
---     batch was sent before
+--     batch was sent before, plus 4 if WAIT or WAITAOF follows
 --   tag of the batch
 --   channel of the events
 --   max_keys
@@ -45,7 +45,14 @@ local record = redis.call('GET', WRITER)
 if record then
   local last = struct.unpack('>I6', record)
   if batch_number < last then return redis.error_reply('REFUSED a later batch of this writer ran already') end
-  if batch_number == last then return cmsgpack.unpack(string.sub(record, layout.InsertionSize + 1)) end
+  if batch_number == last then
+    -- WAIT waits for the last write of its connection. The batch ran on another one.
+    if knows >= 4 then
+      local again = redis.pcall('SET', WRITER, record, 'PX', WRITER_TTL)
+      if again.err then return again end
+    end
+    return cmsgpack.unpack(string.sub(record, layout.InsertionSize + 1))
+  end
 elseif knows % 2 == 1 then
   return redis.error_reply('REFUSED the record of this writer is gone')
 end

@@ -18,13 +18,13 @@ func TestABatchThatComesAgainIsAnsweredAsBeforeAndChangesNothing(t *testing.T) {
 	f.apply(create("a", "1"))
 	w := newWriter()
 	args := f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("b", "1"), create("a", "2"), create("c", "3"), remove("b"), remove("b")}}, 1)
-	first, err := f.store.call(f.ctx(), applyScript, w, args)
+	first, err := f.store.call(f.ctx(), applyScript, w, args, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := f.dump()
 	w.number-- // the next call is sent under the same number
-	second, err := f.store.call(f.ctx(), applyScript, w, args)
+	second, err := f.store.call(f.ctx(), applyScript, w, args, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestABatchThatComesTooLateIsRefusedUnchanged(t *testing.T) {
 	f := newFixture(t)
 	w := newWriter()
 	late := f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("late", "1")}}, 1)
-	if _, err := f.store.call(f.ctx(), applyScript, w, f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}}, 1)); err != nil {
+	if _, err := f.store.call(f.ctx(), applyScript, w, f.store.applyArgs(store.Batch{Limits: f.limits, Writes: []store.Write{create("a", "1")}}, 1), nil); err != nil {
 		t.Fatal(err)
 	}
 	late[0], late[1] = w.number-1, 0

@@ -31,7 +31,10 @@ const (
 //
 // A fetch has no writer, and args[0] is its mode. If it may have run before, it is run
 // again but raises no rank: so it raises each at most once.
-func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args []any) ([]any, error) {
+//
+// d is nil for a fetch, and for a batch that is not to be made durable. Otherwise call also
+// waits for d.
+func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args []any, d *durable) ([]any, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return nil, fmt.Errorf("%w: called without a deadline", store.ErrUnavailable)
@@ -54,7 +57,7 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		}
 		switch {
 		case w != nil:
-			args[0], args[1] = w.number, w.knows(sent)
+			args[0], args[1] = w.number, w.knows(sent, d != nil)
 		case sent && args[0] == fetchRaising:
 			args[0] = fetchAgain
 		}
@@ -63,12 +66,15 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		if w == nil || !s.isHeld() {
 			// A try gets at most half of the time left. After a lost answer, there is time
 			// to ask again.
-			reply, err = s.try(ctx, min(patience, time.Until(deadline)/2), runs(script, keys, args))
+			reply, err = s.try(ctx, min(patience, time.Until(deadline)/2), d.runs(script, keys, args))
 			patience *= 2
 		}
 		if err == nil {
 			s.goesWell(work)
-			return reply, nil
+			if err = d.wait(ctx, reply); err == nil {
+				return reply, nil
+			}
+			sent = true
 		}
 		switch {
 		case w != nil && isForgotten(err):

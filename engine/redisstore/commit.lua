@@ -19,7 +19,8 @@ head = struct.pack('layout.HeadForm', number, event_number, event_tag, epoch, by
 local reply = { head, number_before, unfinished, writing and mended or 0, max_keys, max_bytes, policy.name, table.concat(answers), evicted, unread, '', 0 }
 if not writing then
   -- An earlier try of this batch may still arrive, when its writes would change
-  -- something. The record then makes it repeat this answer.
+  -- something. The record then makes it repeat this answer. And WAIT waits for the last
+  -- write of its connection, and so for all that the answer depends on.
   if knows < 2 then return reply end
   local err = try('HSET', STATE, 'layout', LAYOUT)
   if err then return redis.error_reply(err) end

@@ -35,6 +35,7 @@ const (
 	publishing = "publishing"
 	browsing   = "browsing"
 	probing    = "probing"
+	securing   = "securing" // writes, as durability demands
 )
 
 // isNews notes a fault of a kind of work, and reports whether it is time to warn of it.

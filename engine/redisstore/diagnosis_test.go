@@ -142,7 +142,7 @@ func TestEachFaultIsLoggedOnceWithCauseAndAdvice(t *testing.T) {
 			for range 2 {
 				_, fetch := s.Fetch(ctx(), []string{"a"}, store.AnyRoom)
 				_, apply := s.Apply(ctx(), store.Batch{Limits: f.limits, Writes: someWrites()})
-				health := s.Probe(ctx())
+				health := s.Probe(ctx(), 0)
 				for i, err := range []error{fetch, apply, health.Reads, health.Writes} {
 					if store.CauseOf(err) != c.cause {
 						t.Errorf("call %d: the cause of %v is %q, want %q", i, err, store.CauseOf(err), c.cause)
@@ -192,7 +192,7 @@ func TestRefusedWritesAreLoggedOnceAndSoIsTheirEnd(t *testing.T) {
 				if got, err := s.Fetch(f.ctx(), []string{"a"}, store.AnyRoom); err != nil || got.LostRaises != 1 {
 					t.Errorf("%+v, %v", got, err)
 				}
-				health := s.Probe(f.ctx())
+				health := s.Probe(f.ctx(), 0)
 				if health.Reads != nil || store.CauseOf(health.Writes) != c.cause || !strings.Contains(health.Writes.Error(), c.isShown) {
 					t.Errorf("%+v", health)
 				}
@@ -212,7 +212,7 @@ func TestRefusedWritesAreLoggedOnceAndSoIsTheirEnd(t *testing.T) {
 			}
 
 			f.do(c.mend...)
-			if health := s.Probe(f.ctx()); health != (store.Health{}) {
+			if health := s.Probe(f.ctx(), 0); health != (store.Health{}) {
 				t.Errorf("mended, and %+v", health)
 			}
 			for range 2 {

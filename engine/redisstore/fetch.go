@@ -83,7 +83,7 @@ func (s *Store) askFetch(ctx context.Context, mode int, keys []string, room stor
 	for _, u := range uses {
 		args = append(args, u.Count)
 	}
-	reply, err := s.call(ctx, fetchScript, nil, args)
+	reply, err := s.call(ctx, fetchScript, nil, args, nil)
 	if err != nil {
 		return fetchAnswer{}, err
 	}

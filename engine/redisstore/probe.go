@@ -9,7 +9,7 @@ import (
 )
 
 // Probe implements store.Store.
-func (s *Store) Probe(ctx context.Context) store.Health {
+func (s *Store) Probe(ctx context.Context, d store.Durability) store.Health {
 	reply, err := s.repeat(ctx, probing, runs(probeScript, s.keys.scripts(newWriter().id), nil))
 	if err != nil {
 		err = fmt.Errorf("probing: %w", err)
@@ -20,7 +20,11 @@ func (s *Store) Probe(ctx context.Context) store.Health {
 	if err := r.failure(); err != nil {
 		return store.Health{Reads: err, Writes: err}
 	}
-	return store.Health{Reads: s.probed(reads, missing), Writes: s.probed(writes, missing)}
+	health := store.Health{Reads: s.probed(reads, missing), Writes: s.probed(writes, missing)}
+	if health.Writes == nil {
+		health.Writes = s.probeDurable(ctx, d)
+	}
+	return health
 }
 
 // probed returns the error for the words of a refusal; nil for "".

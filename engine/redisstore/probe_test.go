@@ -44,7 +44,7 @@ func TestAProbeLeavesNoTrace(t *testing.T) {
 			c.set(f)
 			before := f.traces()
 			for range 3 {
-				f.store.Probe(f.ctx())
+				f.store.Probe(f.ctx(), 0)
 			}
 			if after := f.traces(); after != before {
 				t.Errorf("before:\n%s\nafter:\n%s", before, after)
@@ -77,7 +77,7 @@ func TestAProbeAnswersAsTrafficDoes(t *testing.T) {
 			f.limits.MaxKeys = 1
 			f.apply(create("a", "1"))
 			c.set(f)
-			health := f.store.Probe(f.ctx())
+			health := f.store.Probe(f.ctx(), 0)
 			if store.CauseOf(health.Reads) != c.reads || store.CauseOf(health.Writes) != c.writes {
 				t.Errorf("reads: %v; writes: %v", health.Reads, health.Writes)
 			}

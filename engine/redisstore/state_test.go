@@ -52,7 +52,7 @@ func (f *fixture) harmState(field, value string) {
 	if _, err := f.store.Size(f.ctx()); err != nil {
 		f.Error(err)
 	}
-	if h := f.store.Probe(f.ctx()); h.Reads != nil || h.Writes != nil {
+	if h := f.store.Probe(f.ctx(), 0); h.Reads != nil || h.Writes != nil {
 		f.Errorf("the probe says %+v", h)
 	}
 	f.outcomes(f.apply(remove("k04"), create("new", "value"), create("newer", "value"), put("k05", "longer")),

@@ -59,6 +59,7 @@ type Store struct {
 	renewals      atomic.Uint64
 	retries       retries
 	complaints    complaints
+	durableOn     atomic.Pointer[durability]
 }
 
 var _ store.Watchable = (*Store)(nil)

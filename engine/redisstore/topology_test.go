@@ -168,7 +168,7 @@ func TestAStoreBehindSentinelsMayBeClosedAtAnyTime(t *testing.T) {
 		s, _ := f.open("redis+sentinel://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3/mymaster")
 		var asking sync.WaitGroup
 		for range 4 {
-			asking.Go(func() { s.Probe(f.within(10 * time.Millisecond)) })
+			asking.Go(func() { s.Probe(f.within(10*time.Millisecond), 0) })
 		}
 		_ = s.Close()
 		asking.Wait()

@@ -118,6 +118,12 @@ var replies = []struct {
 	{begins: "DB index is out of range", cause: store.NoDatabase},
 	{begins: "invalid DB index", cause: store.NoDatabase},
 	{begins: "SELECT is not allowed in cluster mode", cause: store.NoDatabase},
+	{begins: "unknown command 'WAITAOF'", cause: store.TooOld},
+	{begins: "unknown command `WAITAOF`", cause: store.TooOld}, // 6.2
+	{begins: "WAITAOF cannot be used when numlocal", cause: store.NoAppendOnly},
+	{begins: "WAITAOF cannot be used with replica", cause: store.ReadOnly},
+	{begins: "WAIT cannot be used with replica", cause: store.ReadOnly},
+	{begins: "UNBLOCKED ", cause: store.ReadOnly}, // it became a replica during WAIT
 	{begins: "unknown command", cause: store.NotRedis},
 	{begins: "MOVED ", cause: store.Elsewhere},
 	{begins: "ASK ", cause: store.Elsewhere},

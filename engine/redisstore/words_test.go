@@ -39,6 +39,11 @@ func TestTheWordsOfEachVersionOfRedisTellTheCause(t *testing.T) {
 		{"LAYOUT this version knows layout 1, the namespace has 9", store.UnknownLayout, ""},
 		{"POLICY this version does not know the eviction policy x", store.UnknownEviction, ""},
 		{"ERR Error running script (call to f_01): @user_script:5: WRONGTYPE Operation against a key holding the wrong kind of value", store.WrongType, "WRONGTYPE Operation against a key holding the wrong kind of value"},
+		{"ERR unknown command 'WAITAOF', with args beginning with: '1' '0' '1' ", store.TooOld, "unknown command 'WAITAOF', with args beginning with: '1' '0' '1'"},
+		{"ERR unknown command `WAITAOF`, with args beginning with: `1`, `0`, `1`, ", store.TooOld, "unknown command `WAITAOF`, with args beginning with: `1`, `0`, `1`,"},
+		{"ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.", store.NoAppendOnly, "WAITAOF cannot be used when numlocal is set but appendonly is disabled."},
+		{"ERR WAIT cannot be used with replica instances. Please also note …", store.ReadOnly, "WAIT cannot be used with replica instances. Please also note …"},
+		{"UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)", store.ReadOnly, ""},
 		{"ERR something else", "", "something else"},
 	} {
 		if c.plain == "" {

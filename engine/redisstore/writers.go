@@ -23,15 +23,19 @@ const writerIdle = 5 * time.Minute
 
 func newWriter() *writer { return &writer{id: rand.Text()} }
 
-// knows returns the facts that a script must know of w: whether Redis has a record, and
-// whether this batch was sent before; see apply.lua.
-func (w *writer) knows(sent bool) int {
+// knows returns the facts that a script must know of w and its batch: whether Redis has a
+// record, whether this batch was sent before, and whether it is to be made durable; see
+// apply.lua.
+func (w *writer) knows(sent, durable bool) int {
 	n := 0
 	if w.recorded {
 		n = 1
 	}
 	if sent {
 		n += 2
+	}
+	if durable {
+		n += 4
 	}
 	return n
 }

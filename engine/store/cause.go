@@ -37,12 +37,20 @@ const (
 	UnknownEviction Cause = "unknown_eviction"
 	// WrongType says that another program uses a key of the namespace.
 	WrongType Cause = "wrong_type"
+	// NotDurable says that the store does not make writes as durable in time as was
+	// demanded: replicas or disk are missing, or too slow.
+	NotDurable Cause = "not_durable"
+	// TooOld says that the store is of a version that cannot do what was demanded.
+	TooOld Cause = "too_old"
+	// NoAppendOnly says that the store has no append-only file on its disk.
+	NoAppendOnly Cause = "no_append_only"
 )
 
 // Causes lists all causes.
 var Causes = []Cause{
 	Credentials, Permission, Full, ReadOnly, NotSaved, TooFewReplicas, Busy, NoDatabase,
-	TLS, NotRedis, Elsewhere, UnknownLayout, UnknownEviction, WrongType,
+	TLS, NotRedis, Elsewhere, UnknownLayout, UnknownEviction, WrongType, NotDurable, TooOld,
+	NoAppendOnly,
 }
 
 // CausedError is an error with a known cause.

@@ -84,9 +84,9 @@ type Store interface {
 	// more than once.
 	Scan(ctx context.Context, prefix, after string) (keys []string, next string, err error)
 
-	// Probe tries the commands of Fetch and Apply, but changes nothing, even in an empty
-	// namespace.
-	Probe(ctx context.Context) Health
+	// Probe tries the commands of Fetch, and those of Apply for batches with a Durability.
+	// It changes nothing, even in an empty namespace.
+	Probe(ctx context.Context, d Durability) Health
 
 	// Close ends the store and everything it started.
 	Close() error
@@ -136,6 +136,9 @@ type Batch struct {
 	// Limits are put in force if SetLimits is set, or if the store has none yet.
 	Limits    Limits
 	SetLimits bool
+	// Durability is what Apply waits for, within the deadline of its context, if there
+	// are Writes. Applied.NotDurable says that it waited in vain.
+	Durability Durability
 }
 
 // Op says what a write does.
@@ -248,6 +251,11 @@ type Applied struct {
 	Over, Converting bool
 	Keys             int
 	Bytes            int64
+	// NotDurable is an ErrNotDurable if the entries that the Results tell of, changed or
+	// not, are not as durable as the batch demands; otherwise nil.
+	NotDurable error
+	// Waited is how long Apply waited for the durability, once it had the Results.
+	Waited time.Duration
 }
 
 // Room bounds the bytes of the values that one Fetch returns.

@@ -74,6 +74,10 @@ var engineFailures = map[engine.Kind]struct {
 		refusal{http.StatusServiceUnavailable, running.OutcomeUnknown},
 		"the store did not answer in time" + mayBeApplied,
 	},
+	engine.KindNotDurable: {
+		refusal{http.StatusServiceUnavailable, running.OutcomeNotDurable},
+		"the write is in the store, but" + mayBeLost,
+	},
 	engine.KindClosed: {
 		refusal{http.StatusServiceUnavailable, running.OutcomeClosed},
 		"this configuration is closing down, nothing was changed; repeat the request",
@@ -96,6 +100,10 @@ var engineFailures = map[engine.Kind]struct {
 
 const mayBeApplied = ": the write may have been applied, or may still be; read the key before you repeat it"
 
+// mayBeLost says what durability was to prevent. An answer to a repeated request waits
+// again, whatever it is.
+const mayBeLost = " was not made as safe in time as `durability` asks, and may be lost; repeat the request, its answer comes once that is safe"
+
 // particulars are more exact details for some errors than those of their kinds.
 var particulars = []struct {
 	err    error
@@ -103,6 +111,7 @@ var particulars = []struct {
 }{
 	{running.ErrShareFull, "this client is already sending as many large bodies as one client may, nothing was changed; wait until they end, and repeat the request"},
 	{running.ErrBodiesFull, "too many large bodies are arriving, nothing was changed; repeat the request later"},
+	{engine.ErrBasisNotDurable, "nothing was changed because of what the store holds, but that" + mayBeLost},
 	{engine.ErrTooMuchAtOnce, "the store evicted as many entries as it may in one step, and this write needs more room; it was not applied, repeat the request"},
 }
 
@@ -122,13 +131,16 @@ var causeDetails = map[store.Cause]string{
 	store.UnknownLayout:   "another version of this server wrote the entries in another layout",
 	store.UnknownEviction: "another version of this server set an eviction policy that this one does not know",
 	store.WrongType:       "another program uses the keys of this cache in the store",
+	store.NotDurable:      "the store does not make writes as safe in time as `durability` asks",
+	store.TooOld:          "the store is older than Redis 7.2, which `durability fsync` needs",
+	store.NoAppendOnly:    "the store has no append-only file, which `durability fsync` needs",
 }
 
 // failureOf returns the failure for an error of the engine.
 func failureOf(err error) *failure {
 	kind := engine.KindOf(err)
 	f := &failure{engineFailures[kind].refusal, engineFailures[kind].detail, err}
-	if cause := causeDetails[store.CauseOf(err)]; cause != "" {
+	if cause := causeDetails[store.CauseOf(err)]; cause != "" && kind != engine.KindNotDurable {
 		switch {
 		case kind == engine.KindUnknown:
 			f.detail = cause + mayBeApplied

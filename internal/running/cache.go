@@ -72,6 +72,7 @@ func newCache(ctx context.Context, r Registration, prepare Prepare) *Cache {
 		ctx, cancel := context.WithTimeout(ctx, min(s.Settings.Timeout, checkTimeout))
 		defer cancel()
 		c.redis.CheckOrWarn(ctx)
+		c.redis.CheckDurability(ctx, s.Settings.Durability)
 		c.Engine = engine.New(c.redis, s.Settings, options)
 	}
 	c.History = startHistory(c.Totals)

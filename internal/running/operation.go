@@ -19,7 +19,7 @@ func (op Operation) isRead() bool { return op == OpGet || op == OpBatchGet }
 // canFailWith reports whether an error of the service can be the outcome of the
 // operation. Reads do not queue and change nothing.
 func (op Operation) canFailWith(o Outcome) bool {
-	return !op.isRead() || o != OutcomeQueueFull && o != OutcomeUnknown
+	return !op.isRead() || o != OutcomeQueueFull && o != OutcomeUnknown && o != OutcomeNotDurable
 }
 
 // OperationNames are the names of operations in metrics and JSON.

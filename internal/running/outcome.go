@@ -32,7 +32,8 @@ const (
 	OutcomeTimedOut
 	OutcomeUnavailable
 	OutcomeRefused
-	OutcomeUnknown // a write that may have been applied
+	OutcomeUnknown    // a write that may have been applied
+	OutcomeNotDurable // a write that was applied and may be lost
 	OutcomeClosed
 
 	OutcomeOptions
@@ -46,13 +47,13 @@ var OutcomeNames = [numOutcomes]string{
 	OutcomePreconditionFailed: "precondition_failed", OutcomeBadRequest: "bad_request", OutcomeBadPath: "bad_path", OutcomeForbidden: "forbidden", OutcomeNotAllowed: "not_allowed",
 	OutcomeTooLarge: "too_large", OutcomeUnsupportedType: "unsupported_type", OutcomeSlowBody: "slow_body", OutcomeClientGone: "client_gone",
 	OutcomeQueueFull: "queue_full", OutcomeTimedOut: "timeout", OutcomeUnavailable: "unavailable", OutcomeRefused: "refused",
-	OutcomeUnknown: "unknown", OutcomeClosed: "closed", OutcomeOptions: "options",
+	OutcomeUnknown: "unknown", OutcomeNotDurable: "not_durable", OutcomeClosed: "closed", OutcomeOptions: "options",
 }
 
 // isError reports whether the service failed, not the client.
 func (o Outcome) isError() bool {
 	switch o {
-	case OutcomeFailed, OutcomeQueueFull, OutcomeTimedOut, OutcomeUnavailable, OutcomeRefused, OutcomeUnknown, OutcomeClosed:
+	case OutcomeFailed, OutcomeQueueFull, OutcomeTimedOut, OutcomeUnavailable, OutcomeRefused, OutcomeUnknown, OutcomeNotDurable, OutcomeClosed:
 		return true
 	}
 	return false

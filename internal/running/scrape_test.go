@@ -194,7 +194,7 @@ func value(t *testing.T, from prometheus.Gatherer, name string, want map[string]
 // on an increase would miss the first error.
 func TestErrorsAreThereBeforeTheFirst(t *testing.T) {
 	ofReads := []string{"failed", "timeout", "unavailable", "refused", "closed"}
-	ofWrites := append([]string{"queue_full", "unknown"}, ofReads...)
+	ofWrites := append([]string{"queue_full", "unknown", "not_durable"}, ofReads...)
 	usual := map[string][]string{"get": {"local", "store", "stale", "absent"}, "post": {"created", "conflict"}}
 	for methods, errorsOf := range map[string]map[string][]string{
 		"":                        {"get": ofReads, "batch_get": ofReads, "post": ofWrites},

@@ -4,7 +4,7 @@
 const reads = ['local', 'store', 'absent', 'stale'];
 
 /** Outcomes in which the server failed, not the client. */
-const troubles = new Set(['failed', 'queue_full', 'unavailable', 'timeout', 'refused', 'unknown', 'closed']);
+const troubles = new Set(['failed', 'queue_full', 'unavailable', 'timeout', 'refused', 'unknown', 'not_durable', 'closed']);
 
 /** GETs of keys by the source of their answers, over the samples of a history. */
 export function answers(samples) {

@@ -193,7 +193,7 @@ var browseTests = []test{
 	}},
 
 	{"a probe finds nothing wrong, and changes nothing", func(f *fixture) {
-		if got := f.Store.Probe(f.ctx()); got != (store.Health{}) {
+		if got := f.Store.Probe(f.ctx(), store.InMemory); got != (store.Health{}) {
 			f.Errorf("before the first batch: %+v", got)
 		}
 		if got := f.size(); got != (store.Size{}) {
@@ -202,7 +202,7 @@ var browseTests = []test{
 		f.apply(create("a", "1"), create("b", "2"))
 		f.fetch("b")
 		size, order := f.size(), f.order()
-		if got := f.Store.Probe(f.ctx()); got != (store.Health{}) {
+		if got := f.Store.Probe(f.ctx(), store.InMemory); got != (store.Health{}) {
 			f.Errorf("%+v", got)
 		}
 		if f.size() != size || !slices.Equal(f.order(), order) {
@@ -220,7 +220,7 @@ var browseTests = []test{
 			_, page := f.Store.Page(ctx, "", 1, store.Next)
 			_, look := f.Store.Look(ctx, "a")
 			_, _, scan := f.Store.Scan(ctx, "", "")
-			health := f.Store.Probe(ctx)
+			health := f.Store.Probe(ctx, store.InMemory)
 			for i, err := range []error{size, page, look, scan, health.Reads, health.Writes} {
 				if !errors.Is(err, want) {
 					f.Errorf("call %d: %v, want %v", i, err, want)
