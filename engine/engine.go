@@ -15,7 +15,7 @@ import (
 )
 
 // Engine answers reads from its local tier, or with a fetch from the store. It queues
-// writes for one worker, which applies them in arrival order. Its methods may be
+// writes, and applies them in arrival order, one batch after another. Its methods may be
 // called from any number of goroutines.
 type Engine struct {
 	store     store.Store
@@ -220,7 +220,7 @@ func (e *Engine) enqueue(ctx context.Context, j *job, most queueBounds) (store.R
 		e.queue.recycle(j)
 		return store.Result{}, err
 	}
-	e.worker.lead(j.deadline)
+	e.worker.lead(caller{timeout: j.timeout, deadline: j.deadline})
 	answer := func() (store.Result, error) {
 		defer e.queue.recycle(j)
 		return j.result, j.err
@@ -233,7 +233,7 @@ func (e *Engine) enqueue(ctx context.Context, j *job, most queueBounds) (store.R
 			e.queue.recycle(j)
 			return store.Result{}, context.Cause(ctx)
 		}
-		// The worker has taken the job, and will send it.
+		// Somebody has taken the job, and will send it.
 		select {
 		case <-j.done:
 			return answer()
@@ -250,7 +250,7 @@ func (e *Engine) enqueue(ctx context.Context, j *job, most queueBounds) (store.R
 		return answer()
 	default:
 	}
-	// The worker still has the job, so it must not be recycled.
+	// Somebody still has the job, so it must not be recycled.
 	e.fetcher.drop([]string{key}, unknownNumber)
 	return store.Result{}, ErrMayBeApplied
 }
@@ -262,12 +262,10 @@ func (e *Engine) Close() error {
 	var err error
 	e.ending.Do(func() {
 		e.closed.Store(true)
-		started := true
-		e.starting.Do(func() { started = false })
+		// A write may have come at the same time, even if it is the first call.
+		e.starting.Do(func() { e.running.Go(e.worker.run) })
 		e.queue.close()
-		if started {
-			e.drain()
-		}
+		e.drain()
 		if e.watching != nil {
 			e.watching()
 		}

@@ -92,7 +92,8 @@ func (f *fetcher) tellHits() {
 func (f *fetcher) lane() {
 	answered := 0
 	for {
-		b := f.next(answered)
+		f.yield()
+		b := f.take(answered)
 		if b.isEmpty() {
 			return
 		}
@@ -101,9 +102,10 @@ func (f *fetcher) lane() {
 	}
 }
 
-// lead sends the first batch of a lane until deadline, which is that of the call that
-// leads. Calls of the batch have that much time too: they came later.
-func (f *fetcher) lead(deadline time.Time) {
+// lead sends the first batch of a lane, for a call that begins it. The batch has no more
+// time than that call: others of the batch came later, so they have about as much. If the
+// call has little time left, lead leaves the batch to a goroutine.
+func (f *fetcher) lead(c *caller) {
 	hasEnded := false
 	defer func() {
 		if !hasEnded {
@@ -111,9 +113,13 @@ func (f *fetcher) lead(deadline time.Time) {
 		}
 		f.running.Done()
 	}()
-	b := f.next(0)
+	f.yield()
+	if time.Until(c.deadline) < f.pace.needs(c.timeout) {
+		return
+	}
+	b := f.take(0)
 	if hasEnded = b.isEmpty(); !hasEnded {
-		b.deadline = deadline
+		b.deadline = c.deadline
 		f.send(b, store.AnyRoom)
 	}
 }
@@ -129,8 +135,8 @@ func (f *fetcher) handOver() {
 	f.running.Go(f.lane)
 }
 
-// next takes the next batch of a lane. If it is empty, the lane has ended.
-func (f *fetcher) next(answered int) flightBatch {
+// yield comes before a batch is taken.
+func (f *fetcher) yield() {
 	if f.watch != nil {
 		f.watch.awaitFirstTry(f.settings.Load().Timeout / 2)
 	}
@@ -138,24 +144,31 @@ func (f *fetcher) next(answered int) flightBatch {
 	// fetch. An idle core has none, so this takes no time there. On a busy core the fetch
 	// waits for its turn, and carries more keys.
 	runtime.Gosched()
-	return f.take(answered)
 }
 
 // send fetches a batch and hands out the answer.
 func (f *fetcher) send(b flightBatch, room store.Room) {
-	ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
-	ctx, traced := beginBatch(ctx, work{spanFetchBatch, f.namespace, attrKeys, len(b.keys)}, spansOfFlights(b.flights))
 	fetched, err := store.Fetched{}, errPanicked
 	// Even after a panic: it may end only the request that leads, not the process. Others
 	// that wait, or come later, would join flights that never land.
 	defer func() { f.land(b, fetched, err) }()
+	ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
+	defer cancel()
+	ctx, traced := beginBatch(ctx, work{spanFetchBatch, f.namespace, attrKeys, len(b.keys)}, spansOfFlights(b.flights))
 	begin := time.Now()
-	fetched, err = f.store.Fetch(ctx, b.keys, room, b.uses...)
+	got, failed := f.store.Fetch(ctx, b.keys, room, b.uses...)
 	took := time.Since(begin)
-	traced.endFetches(b.flights, fetched, err)
-	cancel()
-	f.pace.note(took, 0, err)
-	f.calls.add(took, len(b.keys), err)
+	traced.endFetches(b.flights, got, failed)
+	f.pace.note(took, 0, failed)
+	f.calls.add(took, len(b.keys), failed)
+	if failed == nil {
+		for i, e := range got.Entries {
+			if e != nil {
+				b.flights[i].got = f.keep(b.keys[i], e, b.sent, got.Number)
+			}
+		}
+	}
+	fetched, err = got, failed
 }
 
 // errPanicked ends flights whose fetch panicked.
@@ -228,11 +241,6 @@ func (f *fetcher) land(b flightBatch, fetched store.Fetched, err error) {
 		err = readError(err)
 	} else {
 		f.lostRaises.Add(uint64(fetched.LostRaises))
-		for i, e := range fetched.Entries {
-			if e != nil {
-				b.flights[i].got = f.keep(b.keys[i], e, b.sent, fetched.Number)
-			}
-		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

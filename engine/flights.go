@@ -48,7 +48,7 @@ func (f *fetcher) get(ctx context.Context, key string, fresh bool, c caller) (An
 	s, err := f.join(key, fresh, &c)
 	for err == nil {
 		if s.leads {
-			f.lead(c.deadline)
+			f.lead(&c)
 		}
 		if err = f.await(ctx, s.flight, &c); err != nil {
 			f.giveUp(s)

@@ -16,7 +16,8 @@ type pace struct {
 // needs returns how much of its timeout a call must have left when it is sent. A
 // quarter leaves time to ask again after a lost answer. Two and a half times the
 // estimate leaves time for a slow answer, since the store gives a first try half of the
-// time; it has no such bound on a wait for durability. Three quarters are always enough. Otherwise a slow store would get no calls.
+// time; it has no such bound on a wait for durability. Three quarters are always enough.
+// Otherwise a slow store would get no calls.
 func (p *pace) needs(timeout time.Duration) time.Duration {
 	return min(max(timeout/4, time.Duration(p.took.Load())*5/2+time.Duration(p.waited.Load())), timeout*3/4)
 }

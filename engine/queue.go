@@ -41,8 +41,8 @@ type queueBounds struct {
 	bytes int64
 }
 
-// queue holds the writes that wait for the worker, in arrival order. Jobs that the
-// worker has taken need memory too, so they count against the bounds until they are
+// queue holds the writes that wait for their turn, in arrival order. Jobs that were
+// taken need memory too, so they count against the bounds until they are
 // answered.
 type queue struct {
 	wake  chan struct{} // gets a token when the worker's goroutine should look
@@ -86,7 +86,8 @@ func (q *queue) signal() {
 	}
 }
 
-// put appends j for the caller to lead (see worker), or returns ErrQueueFull if that would exceed a bound.
+// put appends j, or returns ErrQueueFull if that would exceed a bound. It wakes nobody:
+// the caller leads (see worker).
 func (q *queue) put(j *job, most queueBounds) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -166,7 +167,7 @@ func (q *queue) release(jobs []*job) {
 	}
 }
 
-// withdraw removes j. It reports false if the worker has taken j already.
+// withdraw removes j. It reports false if j was taken already.
 func (q *queue) withdraw(j *job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

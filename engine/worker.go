@@ -81,12 +81,13 @@ func (w *worker) called() {
 func (w *worker) run() {
 	defer close(w.done)
 	for {
+		isLast := w.queue.isClosed() // nothing is put from now on
 		w.turn <- struct{}{}
 		rest := w.applyAll()
 		<-w.turn
 		switch {
 		case w.queue.hasWaiting(): // put while this goroutine had the turn
-		case w.queue.isClosed():
+		case isLast:
 			return
 		case rest == 0:
 			<-w.queue.wake
@@ -104,11 +105,7 @@ func (w *worker) run() {
 func (w *worker) applyAll() (rest time.Duration) {
 	answered := 0
 	for {
-		most := maxBatchJobs
-		if w.settings.Load().Durability == store.Fsync {
-			most = maxSlowJobs
-		}
-		jobs := w.queue.take(most, maxBatchBytes, &w.pace, answered)
+		jobs := w.take(answered)
 		answered = len(jobs)
 		if answered > 0 {
 			// Jobs wait in arrival order, so the last one has the most time. The others
@@ -126,21 +123,34 @@ func (w *worker) applyAll() (rest time.Duration) {
 	}
 }
 
+// take takes the jobs of the next batch. So many jobs as answered were just answered.
+func (w *worker) take(answered int) []*job {
+	most := maxBatchJobs
+	if w.settings.Load().Durability == store.Fsync {
+		most = maxSlowJobs
+	}
+	return w.queue.take(most, maxBatchBytes, &w.pace, answered)
+}
+
 // hasChores reports whether there is work without writes. The caller has the turn.
 func (w *worker) hasChores() bool { return w.unfinished || w.limitsDue.Load() }
 
-// lead applies one batch until deadline, if nobody else applies one. The call of a write
-// does this itself: so a write that meets no other wakes no goroutine.
-func (w *worker) lead(deadline time.Time) {
+// lead applies one batch for the call of a write, if nobody else applies one. So a write
+// that meets no other wakes no goroutine. The batch has no more time than that call, and
+// if that is little, run applies it.
+func (w *worker) lead(c caller) {
 	select {
 	case w.turn <- struct{}{}:
 	default:
 		return // who has the turn looks at the queue after giving it up
 	}
 	defer w.handOver()
-	runtime.Gosched() // as in fetcher.next
-	if jobs := w.queue.take(maxBatchJobs, maxBatchBytes, &w.pace, 0); len(jobs) > 0 {
-		w.apply(jobs, deadline)
+	runtime.Gosched() // as in fetcher.yield
+	if time.Until(c.deadline) < w.pace.needs(c.timeout) {
+		return
+	}
+	if jobs := w.take(0); len(jobs) > 0 {
+		w.apply(jobs, c.deadline)
 	}
 }
 
@@ -166,13 +176,15 @@ func (w *worker) apply(jobs []*job, deadline time.Time) {
 	for i, j := range jobs {
 		batch.Writes[i] = j.write
 	}
-	w.fetcher.tellHits()
-	seen := w.fetcher.seenNumber()
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
-	ctx, traced := beginBatch(ctx, work{spanApplyBatch, w.namespace, attrWrites, len(jobs)}, spansOfJobs(jobs))
+	var seen uint64
 	applied, err := store.Applied{}, errBatchPanicked
 	// Even after a panic: it may end only the request that leads, not the process.
 	defer func() { w.settle(batch, jobs, applied, err, seen) }()
+	w.fetcher.tellHits()
+	seen = w.fetcher.seenNumber()
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	ctx, traced := beginBatch(ctx, work{spanApplyBatch, w.namespace, attrWrites, len(jobs)}, spansOfJobs(jobs))
 	begin := time.Now()
 	applied, err = w.store.Apply(ctx, batch)
 	took := time.Since(begin)
@@ -181,7 +193,6 @@ func (w *worker) apply(jobs []*job, deadline time.Time) {
 		failure = applied.NotDurable
 	}
 	traced.endApply(jobs, applied, failure)
-	cancel()
 	w.pace.note(took-applied.Waited, applied.Waited, err)
 	w.calls.add(took, len(jobs), failure)
 }

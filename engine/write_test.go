@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -200,36 +199,33 @@ func TestAWriteWhoseClientLeftBeforeItsTurnIsNotApplied(t *testing.T) {
 
 func TestAWriteWithoutAnAnswerMayBeAppliedAndLeavesTheLocalTier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := &unanswered{scripted: newScripted()}
+		st := newScripted()
 		e := engine.New(st, settings(), engine.Options{})
 		create(t, e, "k", "old")
 		value(t, e, "k")
-		st.isSilent.Store(true)
+		sent, hold := make(chan struct{}), make(chan struct{})
+		st.set(func() { st.afterApply = func(store.Batch) error { <-sent; return nil } })
+		go e.Put(context.Background(), "other", text("v"), "", "") // sends its own batch
+		synctest.Wait()
 		begin := time.Now()
-		_, err := e.Put(context.Background(), "k", text("new"), "", "")
+		answered := make(chan error)
+		go func() {
+			_, err := e.Put(context.Background(), "k", text("new"), "", "")
+			answered <- err
+		}()
+		synctest.Wait()
+		st.set(func() { st.afterApply = func(store.Batch) error { <-hold; return nil } })
+		close(sent)
+		err := <-answered
 		if took := time.Since(begin); !errors.Is(err, engine.ErrMayBeApplied) || took != time.Second {
 			t.Errorf("%v after %v", err, took)
 		}
 		if got := value(t, e, "k"); got != "new" {
 			t.Errorf("the local tier still answers: %q", got)
 		}
+		close(hold)
 		e.Close()
 	})
-}
-
-// unanswered applies batches. While it is silent, no answer comes until the deadline.
-type unanswered struct {
-	*scripted
-	isSilent atomic.Bool
-}
-
-func (s *unanswered) Apply(ctx context.Context, b store.Batch) (store.Applied, error) {
-	applied, err := s.scripted.Apply(ctx, b)
-	if err == nil && s.isSilent.Load() {
-		<-ctx.Done()
-		return store.Applied{}, store.ErrFateUnknown
-	}
-	return applied, err
 }
 
 func TestTheStoresErrorsBecomeTheEngines(t *testing.T) {
@@ -372,31 +368,5 @@ func TestLimitsAreTriedAgainWhenTheStoreIsBack(t *testing.T) {
 				t.Errorf("%d tries", n)
 			}
 		})
-	})
-}
-
-// A server that recovers from panics goes on, and later writes must not wait for a batch
-// that never ends.
-func TestAfterAPanicInABatchWritesGoOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		st := newScripted()
-		e := engine.New(st, settings(), engine.Options{})
-		defer e.Close()
-		create(t, e, "first", "v")
-		synctest.Wait()
-		st.set(func() { st.beforeApply = func(store.Batch) error { panic("on purpose") } })
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("no panic")
-				}
-			}()
-			_, _ = e.Create(context.Background(), "k", store.Value{}, "", "")
-		}()
-		st.set(func() { st.beforeApply = nil })
-		create(t, e, "k", "v")
-		if stats := e.Stats(); stats.QueueJobs != 0 || stats.QueueBytes != 0 {
-			t.Errorf("the queue still counts %d jobs of %d bytes", stats.QueueJobs, stats.QueueBytes)
-		}
 	})
 }

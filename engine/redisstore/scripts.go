@@ -3,6 +3,7 @@ package redisstore
 import (
 	"embed"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"strconv"
 	"strings"
@@ -25,8 +26,8 @@ func newScripts(policies []store.Policy, fragment func(policy string) string) (f
 	entry, meta := luaFile("entry.lua"), luaFile("meta.lua")
 	order := luaFile("convert.lua") + luaFile("order.lua")
 	fetch = script(entry, begin(policies, func(policy string) string {
-		if lua, err := luaFiles.ReadFile("policy/" + policy + "_fetch.lua"); err == nil {
-			return string(lua)
+		if _, err := fs.Stat(luaFiles, "policy/"+policy+"_fetch.lua"); err == nil {
+			return fragment(policy + "_fetch")
 		}
 		return fragment(policy)
 	}), luaFile("fetch.lua"))
