@@ -75,7 +75,7 @@ func (s *sentinels) find(ctx context.Context) (string, error) {
 				err = fmt.Errorf("it answers with %d parts in place of host and port", len(found))
 			}
 			if err != nil {
-				answers <- answer{err: fmt.Errorf("Sentinel %s: %w", one.addr, err)}
+				answers <- answer{err: fmt.Errorf("the Sentinel at %s: %w", one.addr, err)}
 				return
 			}
 			answers <- answer{addr: net.JoinHostPort(found[0], found[1])}
