@@ -5,14 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/child"
 )
@@ -86,11 +84,9 @@ func (p *peer) start(ctx context.Context, b *bench, at peerPlace) error {
 	if p.program, err = on(b.cores.server, p.name, args, nil); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(10 * time.Second); !listening(p.port); time.Sleep(20 * time.Millisecond) {
-		if p.program.Ended() || ctx.Err() != nil || time.Now().After(deadline) {
-			p.program.Kill()
-			return fmt.Errorf("it does not serve; it printed: %s", strings.TrimSpace(p.program.Output.String()))
-		}
+	if err := serves(ctx, p.program, p.port); err != nil {
+		p.program.Kill()
+		return err
 	}
 	return nil
 }

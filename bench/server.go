@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -99,16 +100,19 @@ func (s *servers) startCaddy(ctx context.Context, b *bench, sites []site) error 
 	if err != nil {
 		return err
 	}
-	deadline := time.Now().Add(20 * time.Second)
 	for _, port := range ports {
-		for !listening(port) {
-			if err := s.ended(); err != nil {
-				return err
-			}
-			if time.Now().After(deadline) || ctx.Err() != nil {
-				return fmt.Errorf("caddy does not serve on port %d; it printed:\n%s", port, s.caddy.Output.String())
-			}
-			time.Sleep(20 * time.Millisecond)
+		if err := serves(ctx, s.caddy, port); err != nil {
+			return fmt.Errorf("caddy: %w", err)
+		}
+	}
+	return nil
+}
+
+// serves waits until a program listens on port.
+func serves(ctx context.Context, p *child.Process, port int) error {
+	for deadline := time.Now().Add(20 * time.Second); !listening(port); time.Sleep(20 * time.Millisecond) {
+		if p.Ended() || ctx.Err() != nil || time.Now().After(deadline) {
+			return fmt.Errorf("it does not serve on port %d; it printed:\n%s", port, strings.TrimSpace(p.Output.String()))
 		}
 	}
 	return nil

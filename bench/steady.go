@@ -111,12 +111,9 @@ func (b *bench) startRoundTrips(ctx context.Context, sv *servers) (*child.Proces
 	if err != nil {
 		return nil, "", err
 	}
-	for !listening(ports[0]) {
-		if p.Ended() || ctx.Err() != nil {
-			p.Kill()
-			return nil, "", fmt.Errorf("the server of round trips does not serve; it printed:\n%s", p.Output.String())
-		}
-		time.Sleep(20 * time.Millisecond)
+	if err := serves(ctx, p, ports[0]); err != nil {
+		p.Kill()
+		return nil, "", fmt.Errorf("the server of round trips: %w", err)
 	}
 	return p, addr, nil
 }
