@@ -63,7 +63,7 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 		}
 		var reply []any
 		err := errPromoting
-		if w == nil || !s.isHeld() {
+		if w == nil || !s.isHeld(ctx) {
 			// A try gets at most half of the time left. After a lost answer, there is time
 			// to ask again.
 			reply, err = s.try(ctx, min(patience, time.Until(deadline)/2), d.runs(script, keys, args))
@@ -180,7 +180,7 @@ func (s *Store) try(ctx context.Context, patience time.Duration, q query) ([]any
 		hurried := patience < evidence && isTimeout(err)
 		err = s.diagnose(err)
 		if err != nil && !hurried {
-			s.leave(s.life, p, err)
+			s.leave(p, err)
 		}
 		if hurried {
 			err = fmt.Errorf("%w: %w", errHurried, err)

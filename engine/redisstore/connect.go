@@ -15,8 +15,6 @@ import (
 type primary struct {
 	addr   string
 	client *redis.Client
-	// held is the time until which it gets no writes; see hold. Store.mu guards it.
-	held time.Time
 }
 
 // promotionTime is how long writes wait for the end of a failover that Sentinels
@@ -27,19 +25,31 @@ const promotionTime = 3 * time.Second
 // succeed.
 var errPromoting = errors.New("a failover has begun, and writes wait for the new primary")
 
-// hold makes writes wait for d, unless another primary is found before. The primary would
+// held is a server that gets no writes until a time. It is told by its address: after a
+// fault, it has another client.
+type held struct {
+	addr  string
+	until time.Time
+}
+
+// hold makes writes wait for d, as long as the server at addr is the primary. It would
 // still take them, and they would be lost.
-func (s *Store) hold(p *primary, d time.Duration) {
+func (s *Store) hold(addr string, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.held = time.Now().Add(d)
+	s.held = held{addr, time.Now().Add(d)}
 }
 
 // isHeld reports whether writes wait for another primary.
-func (s *Store) isHeld() bool {
+func (s *Store) isHeld(ctx context.Context) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.primary != nil && time.Now().Before(s.primary.held)
+	h := s.held
+	s.mu.Unlock()
+	if !time.Now().Before(h.until) {
+		return false
+	}
+	p, err := s.current(ctx)
+	return err == nil && p.addr == h.addr
 }
 
 // current returns the primary, or store.ErrClosed. If the primary is not known, current
@@ -64,6 +74,7 @@ func (s *Store) current(ctx context.Context) (*primary, error) {
 		s.mu.Lock()
 		if s.primary == nil && !s.closed && s.topology == topology {
 			s.primary, s.next = s.newPrimary(next), ""
+			s.subscribeAt(next)
 		}
 		s.mu.Unlock()
 	}
@@ -129,12 +140,17 @@ func (s *Store) renew(next string) {
 func (s *Store) follow(addr string) {
 	s.mu.Lock()
 	isNews := s.primary != nil && s.primary.addr != addr
-	if isNews && s.resubscribe != nil {
-		s.resubscribe(errMoved)
-	}
+	s.subscribeAt(addr)
 	s.mu.Unlock()
 	if isNews {
 		s.renew(addr)
+	}
+}
+
+// subscribeAt ends a subscription at another server than that at addr. The caller holds mu.
+func (s *Store) subscribeAt(addr string) {
+	if s.resubscribe != nil && s.watched != addr {
+		s.resubscribe(errMoved)
 	}
 }
 
@@ -152,7 +168,7 @@ func (s *Store) look(ctx context.Context) {
 
 // leave gives up a primary after a failed try on it, if err may mean that another server
 // is the primary now. A new try then looks for it.
-func (s *Store) leave(ctx context.Context, p *primary, err error) {
+func (s *Store) leave(p *primary, err error) {
 	s.mu.Lock()
 	skip := !s.target.hasTopology() || s.primary != p
 	s.mu.Unlock()
@@ -166,8 +182,8 @@ func (s *Store) leave(ctx context.Context, p *primary, err error) {
 		s.follow(addr)
 	case isDial, store.CauseOf(err) == store.ReadOnly:
 		s.renew("")
-	case isTimeout(err), errors.Is(err, errMoved), isPassing(err), store.CauseOf(err) == store.TooFewReplicas:
-		s.look(ctx)
+	case isTimeout(err), isPassing(err), store.CauseOf(err) == store.TooFewReplicas:
+		s.look(s.life)
 	}
 }
 

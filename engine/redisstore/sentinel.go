@@ -17,7 +17,7 @@ const (
 	// askTimeout bounds a question to another server than the primary. Others may be
 	// down, and then the rest must still have time to answer.
 	askTimeout = 500 * time.Millisecond
-	// listenAgain is the time between tries to listen to a Sentinel.
+	// listenAgain is the time between tries to listen to a Sentinel, and between PINGs to it.
 	listenAgain = time.Second
 )
 
@@ -148,27 +148,36 @@ func (s *sentinels) listen(ctx context.Context, l listener) {
 	listening.Wait()
 }
 
+// listenOnce listens to one Sentinel. PINGs show that the connection still works.
 func (s *sentinels) listenOnce(ctx context.Context, c *redis.SentinelClient, l listener) {
+	ctx, cancel := context.WithCancel(ctx)
 	subscription := c.Subscribe(ctx)
-	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(closed)
+	var ending sync.WaitGroup
+	ending.Add(1)
+	context.AfterFunc(ctx, func() {
+		defer ending.Done()
 		_ = subscription.Close()
 	})
-	defer func() {
-		if stop() {
-			_ = subscription.Close()
-			return
-		}
-		<-closed
-	}()
-	subscribing, cancel := context.WithTimeout(ctx, askTimeout)
+	defer ending.Wait()
 	defer cancel()
+	subscribing, subscribed := context.WithTimeout(ctx, askTimeout)
+	defer subscribed()
 	if subscription.Subscribe(subscribing, switchMaster, promoting, aborted) != nil {
 		return
 	}
+	ending.Go(func() {
+		tick := time.NewTicker(listenAgain)
+		defer tick.Stop()
+		for pingOn(ctx, subscription, "") == nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	})
 	for {
-		message, err := subscription.Receive(ctx)
+		message, err := receive(ctx, subscription)
 		if err != nil {
 			return
 		}

@@ -44,11 +44,15 @@ type Store struct {
 	primary *primary
 	next    string
 	closed  bool
+	// held is the server that gets no writes for a while; see hold.
+	held held
 	// renewed is when the client was last replaced because its server was read-only.
-	// For renewPause it is not replaced again. resubscribe ends the subscription, which
-	// then begins again.
-	renewed     time.Time
-	renewPause  time.Duration
+	// For renewPause it is not replaced again.
+	renewed    time.Time
+	renewPause time.Duration
+	// watched is the address of the server that Watch subscribes at. resubscribe ends the
+	// subscription, which then begins again.
+	watched     string
 	resubscribe context.CancelCauseFunc
 
 	// greeted says that some connection to the target has finished its greeting. So the

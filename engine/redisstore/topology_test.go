@@ -91,14 +91,6 @@ func TestSentinelsMayFailOverWhileTheServerIsWrittenTo(t *testing.T) {
 func TestWritesWaitForTheNewPrimaryOnceSentinelsSayThatThereWillBeOne(t *testing.T) {
 	f := newFixture(t)
 	f.apply(create("a", "1"))
-	hold := func(d time.Duration) {
-		t.Helper()
-		p, err := f.store.current(f.ctx())
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.store.hold(p, d)
-	}
 	refused := func() {
 		t.Helper()
 		_, err := f.store.Apply(f.within(20*time.Millisecond), store.Batch{Limits: f.limits, Writes: []store.Write{put("a", "2")}})
@@ -109,13 +101,15 @@ func TestWritesWaitForTheNewPrimaryOnceSentinelsSayThatThereWillBeOne(t *testing
 			t.Errorf("a read meanwhile: %q", got.Data)
 		}
 	}
-	hold(time.Hour)
+	f.store.hold(f.server.Addr, time.Hour)
 	refused()
-	hold(0) // the failover was given up
+	f.store.renew("") // another client of the same server, as after some failed tries
+	refused()
+	f.store.hold(f.server.Addr, 0) // the failover was given up
 	f.apply(create("b", "1"))
-	hold(time.Hour)
+	f.store.hold(f.server.Addr, time.Hour)
 	refused()
-	f.store.renew(f.server.Addr) // as if this were the new primary
+	f.store.follow(redistest.Start(t).Addr)
 	f.apply(create("c", "1"))
 	if f.store.Breaker() != "closed" {
 		t.Errorf("the breaker is %s", f.store.Breaker())

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -27,57 +26,63 @@ const (
 // Watch implements store.Watchable. It holds one connection.
 func (s *Store) Watch(ctx context.Context, o store.Observer) {
 	for ctx.Err() == nil {
-		err := s.diagnose(s.watchOnce(ctx, o))
-		if ctx.Err() != nil {
-			return
-		}
-		o.Lost(err)
-		wait := resubscribeEvery
-		switch {
-		case errors.Is(err, errMoved):
-			wait = 0
-		case isReply(err) && !isPassing(err) && !s.isMoving(err):
-			wait = forbiddenEvery // the server works, but refuses
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+		s.watchPrimary(ctx, o)
 	}
 }
 
-// watchOnce subscribes at the primary, and reports until the subscription ends.
-func (s *Store) watchOnce(ctx context.Context, o store.Observer) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+// watchPrimary keeps a subscription at the primary, and listens to the topology, also while
+// the subscription fails. It returns when another server is the primary.
+func (s *Store) watchPrimary(ctx context.Context, o store.Observer) {
 	finding, found := context.WithTimeout(ctx, silenceLimit)
-	defer found()
 	p, err := s.current(finding)
+	found()
 	if err != nil {
-		return err
+		s.lost(ctx, o, err)
+		return
 	}
+	watching, end := context.WithCancelCause(ctx)
 	s.mu.Lock()
-	s.resubscribe = cancel
+	s.watched, s.resubscribe = p.addr, end
 	isCurrent, topology := s.primary == p, s.topology
 	s.mu.Unlock()
 	if !isCurrent {
-		return errMoved
+		end(nil)
+		return
 	}
 	var listening sync.WaitGroup
-	defer listening.Wait()
-	defer cancel(nil)
 	listening.Go(func() {
-		topology.listen(ctx, listener{
-			moved:     func() { s.look(ctx) },
-			promoting: func() { s.hold(p, promotionTime) },
-			aborted:   func() { s.hold(p, 0) },
+		topology.listen(watching, listener{
+			moved:     func() { s.look(watching) },
+			promoting: func() { s.hold(p.addr, promotionTime) },
+			aborted:   func() { s.hold(p.addr, 0) },
 		})
 	})
-	if err = s.watchAt(ctx, p.addr, o); context.Cause(ctx) == errMoved {
-		return errMoved
+	for watching.Err() == nil {
+		err = s.watchAt(watching, p.addr, o)
+		s.look(watching)
+		if watching.Err() == nil {
+			s.lost(watching, o, err)
+		}
 	}
-	s.leave(ctx, p, err)
-	return err
+	end(nil)
+	listening.Wait()
+	if ctx.Err() == nil {
+		o.Lost(errMoved)
+	}
+}
+
+// lost reports the end of a subscription, and waits until it is time for another try.
+func (s *Store) lost(ctx context.Context, o store.Observer, err error) {
+	err = s.diagnose(err)
+	o.Lost(err)
+	wait := resubscribeEvery
+	if isReply(err) && !isPassing(err) && !s.isMoving(err) {
+		wait = forbiddenEvery // the server works, but refuses
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+	}
 }
 
 // watchAt subscribes at a server, and reports until the subscription ends.
@@ -124,7 +129,7 @@ func (s *Store) watchAt(ctx context.Context, addr string, o store.Observer) erro
 		s.ping(ctx, subscription, started, func() error { return s.confirm(ctx, client, addr) })
 	}()
 	for {
-		message, err := subscription.ReceiveTimeout(ctx, silenceLimit)
+		message, err := receive(ctx, subscription)
 		if err != nil {
 			return fmt.Errorf("receiving events: %w", err)
 		}
@@ -157,7 +162,7 @@ func (s *Store) ping(ctx context.Context, subscription *redis.PubSub, started ti
 		now := time.Since(started)
 		if confirm() != nil {
 			s.look(ctx)
-		} else if subscription.Ping(ctx, strconv.FormatInt(int64(now), 10)) != nil {
+		} else if pingOn(ctx, subscription, strconv.FormatInt(int64(now), 10)) != nil {
 			// Receive gets the same error, or reaches silenceLimit.
 			return
 		}
@@ -167,6 +172,21 @@ func (s *Store) ping(ctx context.Context, subscription *redis.PubSub, started ti
 		case <-ticker.C:
 		}
 	}
+}
+
+// receive returns the next message of a subscription. After an error, go-redis connects
+// anew before it returns. It would wait for a hung server without end.
+func receive(ctx context.Context, on *redis.PubSub) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, silenceLimit)
+	defer cancel()
+	return on.ReceiveTimeout(ctx, silenceLimit)
+}
+
+// pingOn sends a PING. It may have to connect anew too.
+func pingOn(ctx context.Context, on *redis.PubSub, payload string) error {
+	ctx, cancel := context.WithTimeout(ctx, silenceLimit)
+	defer cancel()
+	return on.Ping(ctx, payload)
 }
 
 // confirm asks the topology whether the server at addr is still the primary.
