@@ -20,7 +20,9 @@ type site struct {
 	url     string
 	servers []*redistest.Server
 	cause   func(primary *redistest.Server) // of a failover
-	mend    func(old, primary *redistest.Server)
+	// promoted, if set, comes as soon as another server is the primary.
+	promoted func(old *redistest.Server)
+	mend     func(old, primary *redistest.Server)
 }
 
 // failovers are the kinds of failovers, and slot moves, which are like them.
@@ -43,6 +45,9 @@ var failovers = []struct {
 		g := redistest.StartGuarded(t)
 		return guarded(g, (*redistest.Server).Kill, func(old, _ *redistest.Server) { restart(t, old) })
 	}},
+	{name: "Sentinels, primary hung", start: func(t *testing.T) site {
+		return hanging(guarded(redistest.StartGuarded(t), (*redistest.Server).Pause, func(_, _ *redistest.Server) {}))
+	}},
 	{name: "Sentinels, primary cut off from them", start: func(t *testing.T) site {
 		g := redistest.StartGuarded(t)
 		return guarded(g, g.CutOff, func(old, _ *redistest.Server) { g.Reconnect(old) })
@@ -55,6 +60,9 @@ var failovers = []struct {
 		c := redistest.StartCluster(t, 3)
 		return clustered(c, (*redistest.Server).Kill, func(old, _ *redistest.Server) { restart(t, old) })
 	}},
+	{name: "Cluster, primary hung", start: func(t *testing.T) site {
+		return hanging(clustered(redistest.StartCluster(t, 3), (*redistest.Server).Pause, func(_, _ *redistest.Server) {}))
+	}},
 	{name: "Cluster, slot moved", keepsAll: true, start: func(t *testing.T) site {
 		c := redistest.StartCluster(t, 3)
 		return clustered(c, func(*redistest.Server) { c.MoveSlot(stateKey, (c.Owner(stateKey)+1)%3) }, func(_, _ *redistest.Server) {})
@@ -62,7 +70,7 @@ var failovers = []struct {
 }
 
 func guarded(g *redistest.Guarded, cause func(*redistest.Server), mend func(old, primary *redistest.Server)) site {
-	return site{g.URL(), g.Servers, cause, func(old, primary *redistest.Server) {
+	return site{url: g.URL(), servers: g.Servers, cause: cause, mend: func(old, primary *redistest.Server) {
 		g.AwaitOther(old)
 		mend(old, primary)
 		g.Follow(old, g.Primary()) // the Sentinels would wait for ten seconds
@@ -71,10 +79,17 @@ func guarded(g *redistest.Guarded, cause func(*redistest.Server), mend func(old,
 }
 
 func clustered(c *redistest.Cluster, cause func(*redistest.Server), mend func(old, primary *redistest.Server)) site {
-	return site{c.URL(), c.Nodes, cause, func(old, primary *redistest.Server) {
+	return site{url: c.URL(), servers: c.Nodes, cause: cause, mend: func(old, primary *redistest.Server) {
 		mend(old, primary)
 		c.AwaitReplicas()
 	}}
+}
+
+// hanging makes the old primary go on at the worst moment: another server has just been
+// promoted, the old one does not know it, and neither do the nodes.
+func hanging(s site) site {
+	s.promoted = (*redistest.Server).Resume
+	return s
 }
 
 func restart(t *testing.T, s *redistest.Server) {
@@ -157,6 +172,9 @@ func failover(t *testing.T, s site, work *workload) (p promotion, sound bool) {
 	<-looked
 	if primary == nil {
 		t.Fatal("no other server became the primary")
+	}
+	if s.promoted != nil {
+		s.promoted(old)
 	}
 	p.primary = primary.Client()
 	work.mu.Lock()
