@@ -9,17 +9,18 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
-// Failovers of a Cluster that an operator asks for lose nothing: so the calls of three
-// engines stay linearizable. (A slot move may stop a script half-way; see docs/scale.md.)
+// Moves of a slot and failovers of a Cluster that an operator asks for lose nothing: so the
+// calls of three engines stay linearizable.
 func TestThreeEnginesOnAClusterAreLinearizable(t *testing.T) {
 	t.Parallel()
 	rounds(t, func(t *testing.T, seed uint64) {
 		c := redistest.StartCluster(t, 3)
+		move := func() { c.MoveSlot(stateKey, (c.Owner(stateKey)+1)%3) }
 		over := func() {
 			c.AwaitReplicas()
 			c.Failover(c.Owner(stateKey))
 		}
-		linearOver(t, seed, c.URL(), c.Nodes, over, over)
+		linearOver(t, seed, c.URL(), c.Nodes, move, over, over)
 	})
 }
 

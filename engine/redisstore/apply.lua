@@ -119,7 +119,8 @@ local writing, tried_to_grow, too_full = false, false, nil
 local function try(...)
   local result = redis.pcall(...)
   if not writing and type(result) == 'table' and result.err then
-    return (string.gsub(result.err, '[\r\n]+$', '')) -- Redis 6.2 ends errors with these
+    -- Redis 6.2 puts the place in the script before an error, and line ends behind it.
+    return (string.gsub(string.gsub(result.err, '^@?user_script: ?%d+: %-?', ''), '[\r\n]+$', ''))
   end
   writing = true
 end

@@ -10,8 +10,13 @@ type keyspace struct {
 }
 
 // scripts returns the KEYS of a script that may change anything, in the order of entry.lua.
+//
+// The last key never exists, and no script uses it. While a slot moves, a node of a Cluster
+// refuses commands on keys that do not exist. It looks at the KEYS of a script before it runs
+// it, and at each command again. A script may remove the last entry, and so the keys that it
+// writes next: the node would stop it half-way. Due to the last key, it does not run at all.
 func (k keyspace) scripts(writer string) []string {
-	return append(k.fetches(), k.prefix()+"writer:"+writer)
+	return append(k.fetches(), k.prefix()+"writer:"+writer, k.prefix()+"absent")
 }
 
 // fetches returns the KEYS of a fetch.
