@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -13,15 +14,35 @@ import (
 // errors of all three are ErrUnavailable, ErrRefused, ErrClosed, and the cause of a
 // ctx that was canceled.
 func (e *Engine) Size(ctx context.Context) (store.Size, error) {
-	return browse(ctx, e, e.store.Size)
+	return browse(ctx, e, func(ctx context.Context) (store.Size, error) {
+		sizes, err := ofAll(ctx, e, func(ctx context.Context, p *partition) (store.Size, error) { return p.store.Size(ctx) })
+		if err != nil {
+			return store.Size{}, err
+		}
+		sum := sizes[0]
+		for _, s := range sizes[1:] {
+			sum.Keys += s.Keys
+			sum.Bytes += s.Bytes
+			sum.Number += s.Number
+			sum.Limits.MaxKeys += s.Limits.MaxKeys
+			sum.Limits.MaxBytes += s.Limits.MaxBytes
+		}
+		return sum, nil
+	})
 }
 
 // Page lists up to n entries, at most store.MaxBatch, in eviction order or the
 // reverse, without their values. A cursor that no Page returned is a
 // store.ErrCursor.
+//
+// Partitions evict independently. Their orders are merged by rank, and by age among equal
+// ranks, so the order of entries of different partitions is approximate.
 func (e *Engine) Page(ctx context.Context, after store.Cursor, n int, order store.Order) (store.Page, error) {
 	return browse(ctx, e, func(ctx context.Context) (store.Page, error) {
-		return e.store.Page(ctx, after, n, order)
+		if len(e.partitions) == 1 {
+			return e.partitions[0].store.Page(ctx, after, n, order)
+		}
+		return e.mergedPage(ctx, after, n, order)
 	})
 }
 
@@ -29,7 +50,14 @@ func (e *Engine) Page(ctx context.Context, after store.Cursor, n int, order stor
 // the store, not the local tier. It returns nil for an absent key.
 func (e *Engine) Look(ctx context.Context, key string) (*store.Listed, error) {
 	return browse(ctx, e, func(ctx context.Context) (*store.Listed, error) {
-		return e.store.Look(ctx, key)
+		if len(e.partitions) == 1 {
+			return e.partitions[0].store.Look(ctx, key)
+		}
+		locate, err := e.stores.Locate(ctx, false)
+		if err != nil || locate == nil {
+			return nil, err
+		}
+		return e.partitions[locate(key)].store.Look(ctx, key)
 	})
 }
 
@@ -37,8 +65,13 @@ func (e *Engine) Look(ctx context.Context, key string) (*store.Listed, error) {
 // changes nothing there. Reads that the local tier can answer do not need the store,
 // so they may go on though Probe fails.
 func (e *Engine) Probe(ctx context.Context) store.Health {
+	return e.health(ctx, e.probe)
+}
+
+// health calls probe within Settings.Timeout, and returns errors of the engine.
+func (e *Engine) health(ctx context.Context, probe func(context.Context) store.Health) store.Health {
 	health, err := browse(ctx, e, func(ctx context.Context) (store.Health, error) {
-		health := e.store.Probe(ctx, e.settings.Load().Durability)
+		health := probe(ctx)
 		return health, health.Reads
 	})
 	if err != nil {
@@ -48,6 +81,27 @@ func (e *Engine) Probe(ctx context.Context) store.Health {
 		health.Writes = readError(health.Writes)
 	}
 	return health
+}
+
+// probe probes all partitions. The namespace reads, or writes, if all of them do.
+func (e *Engine) probe(ctx context.Context) store.Health {
+	settings := e.settings.Load()
+	if len(e.partitions) > 1 {
+		if _, err := e.stores.Locate(ctx, false); err != nil {
+			return store.Health{Reads: err, Writes: err}
+		}
+	}
+	all, _ := ofAll(ctx, e, func(ctx context.Context, p *partition) (store.Health, error) {
+		health := p.store.Probe(ctx, settings.Durability)
+		health.Reads, health.Writes = p.named(health.Reads), p.named(health.Writes)
+		return health, nil
+	})
+	var worst store.Health
+	for _, health := range all {
+		worst.Reads = cmp.Or(worst.Reads, health.Reads)
+		worst.Writes = cmp.Or(worst.Writes, health.Writes)
+	}
+	return worst
 }
 
 // browse calls read within Settings.Timeout, and returns errors of the engine.
@@ -88,12 +142,18 @@ func (e *Engine) LookLocal(key string) (ttl time.Duration, ok bool) {
 // fetch on its way does not bring it back.
 func (e *Engine) DropLocal(key string) bool {
 	_, held := e.local.peek(key)
-	e.fetcher.drop([]string{key}, unknownNumber)
+	for _, p := range e.partitions { // all but one hold nothing of it
+		p.fetcher.drop([]string{key}, unknownNumber)
+	}
 	return held
 }
 
 // DropAllLocal empties the local tier.
-func (e *Engine) DropAllLocal() { e.fetcher.dropAll() }
+func (e *Engine) DropAllLocal() {
+	for _, p := range e.partitions {
+		p.fetcher.dropAll()
+	}
+}
 
 const (
 	// deletesAtOnce is how many deletions of DeletePrefix wait for the worker at
@@ -111,13 +171,25 @@ const (
 //
 // Entries that are created meanwhile may stay.
 func (e *Engine) DeletePrefix(ctx context.Context, prefix string) (deleted int, err error) {
+	for _, p := range e.partitions {
+		n, err := e.deletePrefix(ctx, p, prefix)
+		deleted += n
+		if err != nil {
+			return deleted, err
+		}
+	}
+	return deleted, nil
+}
+
+// deletePrefix is DeletePrefix for a partition.
+func (e *Engine) deletePrefix(ctx context.Context, p *partition, prefix string) (deleted int, err error) {
 	type step struct {
 		keys []string
 		next string
 	}
 	for after := ""; ; {
 		s, err := browse(ctx, e, func(ctx context.Context) (step, error) {
-			keys, next, err := e.store.Scan(ctx, prefix, after)
+			keys, next, err := p.store.Scan(ctx, prefix, after)
 			return step{keys, next}, err
 		})
 		if err != nil {

@@ -18,16 +18,15 @@ import (
 // writes, and applies them in arrival order, one batch after another. Its methods may be
 // called from any number of goroutines.
 type Engine struct {
-	store     store.Store
+	stores    Partitions
 	namespace string
 	logger    *zap.Logger
 	settings  atomic.Pointer[Settings]
+	limits    limitsState
 
-	local   *local
-	fetcher *fetcher
-	queue   *queue
-	worker  *worker
-	watch   *watch // nil if no other process writes to the store
+	local      *local
+	room       *room
+	partitions []*partition
 
 	starting sync.Once
 	ending   sync.Once
@@ -39,19 +38,20 @@ type Engine struct {
 // New returns an engine over st. Close closes st too. The engine does nothing with
 // the store before the first call that needs it.
 func New(st store.Store, s Settings, o Options) *Engine {
+	return NewPartitioned(Partitions{Stores: []store.Store{st}, Close: st.Close}, s, o)
+}
+
+// NewPartitioned is New for a namespace that is spread over several stores.
+func NewPartitioned(p Partitions, s Settings, o Options) *Engine {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	e := &Engine{store: st, namespace: o.Namespace, logger: o.Logger}
+	e := &Engine{stores: p, namespace: o.Namespace, logger: o.Logger, local: newLocal(&s), room: newRoom()}
 	e.settings.Store(&s)
-	e.local = newLocal(&s)
-	if shared, ok := st.(store.Watchable); ok {
-		e.watch = newWatch(shared, e.local.base, o.Logger)
+	e.limits.isNew.Store(true)
+	for i := range p.Stores {
+		e.partitions = append(e.partitions, e.newPartition(i, o))
 	}
-	e.fetcher = newFetcher(st, e.local, e.watch, &e.settings, o.Prepare)
-	e.queue = newQueue()
-	e.worker = newWorker(st, e.queue, e.fetcher, &e.settings, o.Logger)
-	e.fetcher.namespace, e.worker.namespace = o.Namespace, o.Namespace
 	return e
 }
 
@@ -60,22 +60,27 @@ func New(st store.Store, s Settings, o Options) *Engine {
 func (e *Engine) Configure(s Settings) {
 	e.settings.Store(&s)
 	e.local.configure(&s)
-	e.worker.limitsNew.Store(true)
+	e.limits.isNew.Store(true)
 }
 
-// start is called by every call that needs the store. The first call starts the
-// worker and the subscription. They do not start earlier, since a configuration that
-// is only tried out must change nothing.
+// start is called by every call that needs the store. The first call starts the workers
+// and the subscriptions. They do not start earlier, since a configuration that is only
+// tried out must change nothing.
 func (e *Engine) start() {
-	e.worker.called()
-	e.starting.Do(func() {
-		e.running.Go(e.worker.run)
-		if e.watch == nil {
-			return
+	if e.limits.isNew.Load() && e.limits.isNew.CompareAndSwap(true, false) {
+		for _, p := range e.partitions {
+			p.worker.setLimits()
 		}
+	}
+	e.starting.Do(func() {
 		var ctx context.Context
 		ctx, e.watching = context.WithCancel(context.Background())
-		e.running.Go(func() { e.watch.run(ctx, e.fetcher) })
+		for _, p := range e.partitions {
+			p.start(ctx, &e.running)
+		}
+		if e.stores.Keep != nil {
+			e.running.Go(func() { e.stores.Keep(ctx, e.DropAllLocal) })
+		}
 	})
 }
 
@@ -127,7 +132,7 @@ func (e *Engine) peek(s *Settings, key string, r Read) (Answer, *kept) {
 
 func (e *Engine) countHit(s *Settings, key string, k *kept) {
 	if s.RankLocalHits && k.hits != nil {
-		e.fetcher.hits.add(key, k.hits)
+		e.partitions[k.partition].fetcher.hits.add(key, k.hits)
 	}
 }
 
@@ -137,7 +142,11 @@ func (e *Engine) fetch(ctx context.Context, s *Settings, key string, r Read) (An
 		return Answer{}, err
 	}
 	span := beginCall(ctx, work{spanFetch, e.namespace, attrKeys, 1})
-	answer, err := e.fetcher.get(ctx, key, r.NoCache, newCaller(s.Timeout, span))
+	p, left, err := e.partitionOf(ctx, s, key)
+	var answer Answer
+	if err == nil {
+		answer, err = p.fetcher.get(ctx, key, r.NoCache, newCaller(left, span))
+	}
 	span.endFetch(err, answer)
 	return answer, err
 }
@@ -174,7 +183,7 @@ func (e *Engine) staleIfError(ctx context.Context, s *Settings, old *kept, r Rea
 func (e *Engine) remaining(s *Settings, k *kept) time.Duration {
 	now := e.local.now()
 	ttl := s.LocalTTL
-	if ttl > s.UnsubscribedTTL && e.watch != nil && !e.watch.alive(now) {
+	if w := e.partitions[k.partition].watch; ttl > s.UnsubscribedTTL && w != nil && !w.alive(now) {
 		ttl = s.UnsubscribedTTL
 	}
 	return ttl - (now - k.loaded)
@@ -207,30 +216,34 @@ func (e *Engine) write(ctx context.Context, w store.Write) (store.Result, error)
 // writeWithin is write with other bounds on the queue than the settings have. It adds
 // a span to the trace of the request, if there is one.
 func (e *Engine) writeWithin(ctx context.Context, w store.Write, settings *Settings, most queueBounds) (store.Result, error) {
+	e.start()
 	span := beginCall(ctx, work{spanApply, e.namespace, attrWrites, 1})
-	result, err := e.enqueue(ctx, e.queue.newJob(w, settings.Timeout, span), most)
+	p, left, err := e.partitionOf(ctx, settings, w.Key)
+	var result store.Result
+	if err == nil {
+		result, err = p.enqueue(ctx, p.queue.newJob(w, left, span), most)
+	}
 	span.endWrite(result, err)
 	return result, err
 }
 
-func (e *Engine) enqueue(ctx context.Context, j *job, most queueBounds) (store.Result, error) {
-	e.start()
+func (p *partition) enqueue(ctx context.Context, j *job, most queueBounds) (store.Result, error) {
 	key := j.write.Key
-	if err := e.queue.put(j, most); err != nil {
-		e.queue.recycle(j)
+	if err := p.queue.put(j, most); err != nil {
+		p.queue.recycle(j)
 		return store.Result{}, err
 	}
-	e.worker.lead(caller{timeout: j.timeout, deadline: j.deadline})
+	p.worker.lead(caller{timeout: j.timeout, deadline: j.deadline})
 	answer := func() (store.Result, error) {
-		defer e.queue.recycle(j)
+		defer p.queue.recycle(j)
 		return j.result, j.err
 	}
 	select {
 	case <-j.done:
 		return answer()
 	case <-ctx.Done():
-		if e.queue.withdraw(j) {
-			e.queue.recycle(j)
+		if p.queue.withdraw(j) {
+			p.queue.recycle(j)
 			return store.Result{}, context.Cause(ctx)
 		}
 		// Somebody has taken the job, and will send it.
@@ -240,8 +253,8 @@ func (e *Engine) enqueue(ctx context.Context, j *job, most queueBounds) (store.R
 		case <-j.timer.C:
 		}
 	case <-j.timer.C:
-		if e.queue.withdraw(j) {
-			e.queue.recycle(j)
+		if p.queue.withdraw(j) {
+			p.queue.recycle(j)
 			return store.Result{}, ErrTimeout
 		}
 	}
@@ -251,7 +264,7 @@ func (e *Engine) enqueue(ctx context.Context, j *job, most queueBounds) (store.R
 	default:
 	}
 	// Somebody still has the job, so it must not be recycled.
-	e.fetcher.drop([]string{key}, unknownNumber)
+	p.fetcher.drop([]string{key}, unknownNumber)
 	return store.Result{}, ErrMayBeApplied
 }
 
@@ -263,30 +276,46 @@ func (e *Engine) Close() error {
 	e.ending.Do(func() {
 		e.closed.Store(true)
 		// A write may have come at the same time, even if it is the first call.
-		e.starting.Do(func() { e.running.Go(e.worker.run) })
-		e.queue.close()
+		e.starting.Do(func() {
+			for _, p := range e.partitions {
+				e.running.Go(p.worker.run)
+			}
+		})
+		for _, p := range e.partitions {
+			p.queue.close()
+		}
 		e.drain()
 		if e.watching != nil {
 			e.watching()
 		}
-		e.fetcher.close()
+		for _, p := range e.partitions {
+			p.fetcher.close()
+		}
 		// Calls that still wait for an answer of the store end here.
-		err = e.store.Close()
+		err = e.stores.Close()
 		e.running.Wait()
-		e.fetcher.running.Wait()
+		for _, p := range e.partitions {
+			p.fetcher.running.Wait()
+		}
 		e.local.close()
 	})
 	return err
 }
 
-// drain waits until the worker has emptied the queue.
+// drain waits until the workers have emptied their queues.
 func (e *Engine) drain() {
-	timer := time.NewTimer(e.settings.Load().DrainTimeout)
-	defer timer.Stop()
-	select {
-	case <-e.worker.done:
-	case <-timer.C:
-		e.logger.Error("drain_timeout passed before all queued writes were applied; the rest was refused",
-			zap.Int("refused", e.queue.abandon()))
+	timeout := time.After(e.settings.Load().DrainTimeout)
+	for _, p := range e.partitions {
+		select {
+		case <-p.worker.done:
+		case <-timeout:
+			refused := 0
+			for _, p := range e.partitions {
+				refused += p.queue.abandon()
+			}
+			e.logger.Error("drain_timeout passed before all queued writes were applied; the rest was refused",
+				zap.Int("refused", refused))
+			return
+		}
 	}
 }

@@ -39,7 +39,7 @@ const (
 // hits do not take it.
 type fetcher struct {
 	store    store.Store
-	local    *local
+	local    tier
 	watch    *watch
 	settings *atomic.Pointer[Settings]
 	prepare  func(string, *store.Entry) (any, int)
@@ -70,7 +70,7 @@ type fetcher struct {
 	joined     atomic.Uint64
 }
 
-func newFetcher(st store.Store, l *local, w *watch, s *atomic.Pointer[Settings], prepare func(string, *store.Entry) (any, int)) *fetcher {
+func newFetcher(st store.Store, l tier, w *watch, s *atomic.Pointer[Settings], prepare func(string, *store.Entry) (any, int)) *fetcher {
 	return &fetcher{store: st, local: l, watch: w, settings: s, prepare: prepare, flights: make(map[string]*flight), direct: make(chan struct{}, maxDirect), calls: newCalls()}
 }
 

@@ -26,6 +26,14 @@ func (h *Histogram) add(value float64) {
 	h.Sum += value
 }
 
+// merge adds the values of another histogram with the same bounds.
+func (h *Histogram) merge(other Histogram) {
+	for i, n := range other.Counts {
+		h.Counts[i] += n
+	}
+	h.Sum += other.Sum
+}
+
 // clone shares the bounds, which never change.
 func (h Histogram) clone() Histogram {
 	h.Counts = slices.Clone(h.Counts)

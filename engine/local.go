@@ -35,6 +35,8 @@ type kept struct {
 	// number is the store's write number at the time of the fetch.
 	number uint64
 	weight uint32
+	// partition is the index of its partition.
+	partition uint16
 	// hits counts local hits that the store does not know of yet; nil if it is not to
 	// know of any.
 	hits *atomic.Uint32
@@ -86,24 +88,43 @@ func (l *local) peek(key string) (*kept, bool) {
 	return e.Value, ok
 }
 
+// tier is the part of the local tier that belongs to a partition.
+type tier struct {
+	*local
+	partition uint16
+	isAll     bool // there is no other partition
+}
+
 // put keeps k. It reports false if the tier is off, or if k is too large for it.
-func (l *local) put(key string, k *kept) bool {
+func (l tier) put(key string, k *kept) bool {
 	if l.keep.Load() == 0 || uint64(k.weight) > l.cache.GetMaximum() {
 		return false
 	}
+	k.partition = l.partition
 	// The key of a request is a part of its first line. That may be long, and is not counted.
 	l.cache.Set(strings.Clone(key), k)
 	return true
 }
 
 // dropOlder removes the entry of key if it was fetched before write number.
-func (l *local) dropOlder(key string, number uint64) {
+func (l tier) dropOlder(key string, number uint64) {
 	if e, ok := l.cache.GetEntryQuietly(key); ok && e.Value.number < number {
 		l.cache.Invalidate(key)
 	}
 }
 
-func (l *local) dropAll() { l.cache.InvalidateAll() }
+// dropAll removes the entries of the partition. Nobody may put one there meanwhile.
+func (l tier) dropAll() {
+	if l.isAll {
+		l.cache.InvalidateAll() // much faster
+		return
+	}
+	for key, k := range l.cache.All() {
+		if k.partition == l.partition {
+			l.cache.Invalidate(key)
+		}
+	}
+}
 
 func (l *local) stats() LocalStats {
 	return LocalStats{

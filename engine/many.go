@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
@@ -25,7 +27,9 @@ var errNoRoom = errors.New("no room for the value")
 // continues. If the first value has no room, there are no answers and no error. A key
 // without an answer does not count as used.
 //
-// The answers of several calls are no snapshot of the store.
+// The answers of several calls are no snapshot of the store; nor are those of several
+// partitions. There, a key may also count as used without an answer, if an earlier key had
+// no room.
 func (e *Engine) GetMany(ctx context.Context, keys []string, r Read, room store.Room) ([]Answer, error) {
 	settings := e.settings.Load()
 	m := many{engine: e, settings: settings, keys: keys, answers: make([]Answer, len(keys)), local: make([]*kept, len(keys))}
@@ -66,7 +70,6 @@ func (m *many) missingUntilLocal() int {
 // fill fetches those of the first keys that are not fresh locally. It returns how many
 // of the first keys then have an answer.
 func (m *many) fill(ctx context.Context, first int, r Read, room store.Room) (int, error) {
-	var missing []string
 	var places []int
 	for i := range first {
 		if m.answers[i].Source == Local {
@@ -74,24 +77,83 @@ func (m *many) fill(ctx context.Context, first int, r Read, room store.Room) (in
 			room.Enough, room.Most = max(0, room.Enough-size), max(0, room.Most-size)
 			continue
 		}
-		missing, places = append(missing, m.keys[i]), append(places, i)
+		places = append(places, i)
 	}
-	if len(missing) == 0 {
+	if len(places) == 0 {
 		return first, nil
 	}
 	room.Enough = min(room.Enough, maxStep)
-	fetched, err := m.engine.fetchMany(ctx, m.settings, missing, r, room)
+	groups, err := m.groups(ctx, places, r)
 	if err != nil {
 		return first, m.staleIfError(ctx, places, r, err)
 	}
-	for n, i := range places {
-		if n == len(fetched) {
-			return i, nil
+	// The partitions share the room. Only the first value may exceed it.
+	room.Enough /= int64(len(groups))
+	var fetching sync.WaitGroup
+	others := store.Room{Enough: room.Enough, Most: min(room.Most, room.Enough)}
+	for i := range groups[1:] {
+		fetching.Go(func() { m.fetchGroup(ctx, &groups[i+1], r, others) })
+	}
+	m.fetchGroup(ctx, &groups[0], r, room)
+	fetching.Wait()
+	for i := range groups {
+		if err := groups[i].err; err != nil {
+			return first, err
 		}
-		m.answers[i] = fetched[n]
-		m.answers[i].WasStale = m.local[i] != nil
+		if places := groups[i].places; len(places) > 0 {
+			first = min(first, places[0])
+		}
 	}
 	return first, nil
+}
+
+// group is the keys of one partition.
+type group struct {
+	partition *partition
+	places    []int // of the keys that have no answer yet
+	left      time.Duration
+	err       error
+}
+
+// groups returns the places by partition. That of the first place comes first.
+func (m *many) groups(ctx context.Context, places []int, r Read) ([]group, error) {
+	if err := m.engine.mayFetch(r); err != nil {
+		return nil, err
+	}
+	var groups []group
+	for _, i := range places {
+		p, left, err := m.engine.partitionOf(ctx, m.settings, m.keys[i])
+		if err != nil {
+			return nil, err
+		}
+		at := slices.IndexFunc(groups, func(g group) bool { return g.partition == p })
+		if at < 0 {
+			at = len(groups)
+			groups = append(groups, group{partition: p, left: left})
+		}
+		groups[at].places = append(groups[at].places, i)
+	}
+	return groups, nil
+}
+
+// fetchGroup fetches the keys of one partition.
+func (m *many) fetchGroup(ctx context.Context, g *group, r Read, room store.Room) {
+	keys := make([]string, len(g.places))
+	for n, i := range g.places {
+		keys[n] = m.keys[i]
+	}
+	fetched, err := g.partition.fetchMany(ctx, m.engine.namespace, keys, r, room, g.left)
+	if err != nil {
+		g.err = m.staleIfError(ctx, g.places, r, err)
+		g.places = nil
+		return
+	}
+	for n, answer := range fetched {
+		i := g.places[n]
+		m.answers[i] = answer
+		m.answers[i].WasStale = m.local[i] != nil
+	}
+	g.places = g.places[len(fetched):]
 }
 
 // staleIfError answers the places with stale entries, or returns err if it may not.
@@ -124,13 +186,10 @@ func (m *many) finish(first int, room store.Room) []Answer {
 	return m.answers[:first]
 }
 
-// fetchMany fetches as many of the first keys as have room.
-func (e *Engine) fetchMany(ctx context.Context, s *Settings, keys []string, r Read, room store.Room) ([]Answer, error) {
-	if err := e.mayFetch(r); err != nil {
-		return nil, err
-	}
-	span := beginCall(ctx, work{spanFetch, e.namespace, attrKeys, len(keys)})
-	d := direct{fetcher: e.fetcher, keys: keys, room: room, fresh: r.NoCache, caller: newCaller(s.Timeout, span)}
+// fetchMany fetches as many of the first keys as have room, within timeout.
+func (p *partition) fetchMany(ctx context.Context, namespace string, keys []string, r Read, room store.Room, timeout time.Duration) ([]Answer, error) {
+	span := beginCall(ctx, work{spanFetch, namespace, attrKeys, len(keys)})
+	d := direct{fetcher: p.fetcher, keys: keys, room: room, fresh: r.NoCache, caller: newCaller(timeout, span)}
 	answers, err := d.get(ctx)
 	span.endFetch(err, answers...)
 	return answers, err

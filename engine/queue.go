@@ -41,27 +41,37 @@ type queueBounds struct {
 	bytes int64
 }
 
-// queue holds the writes that wait for their turn, in arrival order. Jobs that were
-// taken need memory too, so they count against the bounds until they are
+// room is what all queues of an engine share: the lock, the jobs that count against the
+// bounds, and their bytes.
+type room struct {
+	free  sync.Pool // of *job
+	waits *waitTimes
+
+	mu    sync.Mutex
+	jobs  int
+	bytes int64
+}
+
+func newRoom() *room { return &room{waits: newWaitTimes()} }
+
+// queue holds the writes to a partition that wait for their turn, in arrival order. Jobs
+// that were taken need memory too, so they count against the bounds until they are
 // answered.
 type queue struct {
-	wake  chan struct{} // gets a token when the worker's goroutine should look
-	waits *waitTimes
-	free  sync.Pool // of *job
+	*room
+	wake chan struct{} // gets a token when the worker's goroutine should look
 
-	mu      sync.Mutex
+	// mu of room guards the fields below.
 	waiting list.List // of *job
-	jobs    int
-	bytes   int64
 	closed  bool
 }
 
-func newQueue() *queue { return &queue{wake: make(chan struct{}, 1), waits: newWaitTimes()} }
+func newQueue(r *room) *queue { return &queue{room: r, wake: make(chan struct{}, 1)} }
 
 // newJob returns a job whose timer runs. Jobs are reused with their channels and
 // timers, which would otherwise be much of the garbage of a write.
-func (q *queue) newJob(w store.Write, timeout time.Duration, s *span) *job {
-	j, _ := q.free.Get().(*job)
+func (r *room) newJob(w store.Write, timeout time.Duration, s *span) *job {
+	j, _ := r.free.Get().(*job)
 	if j == nil {
 		j = &job{timer: time.NewTimer(timeout), done: make(chan struct{}, 1)}
 	} else {
@@ -72,10 +82,10 @@ func (q *queue) newJob(w store.Write, timeout time.Duration, s *span) *job {
 }
 
 // recycle takes back a job for reuse. Only the caller may hold it.
-func (q *queue) recycle(j *job) {
+func (r *room) recycle(j *job) {
 	j.timer.Stop()
 	*j = job{timer: j.timer, done: j.done}
-	q.free.Put(j)
+	r.free.Put(j)
 }
 
 // signal wakes the worker's goroutine.
@@ -151,19 +161,19 @@ func (q *queue) unlink(j *job) {
 }
 
 // size returns the jobs and bytes that count against the bounds.
-func (q *queue) size() (jobs int, bytes int64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.jobs, q.bytes
+func (r *room) size() (jobs int, bytes int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.jobs, r.bytes
 }
 
 // release stops counting jobs that were taken.
-func (q *queue) release(jobs []*job) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+func (r *room) release(jobs []*job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, j := range jobs {
-		q.jobs--
-		q.bytes -= heldBytes(&j.write)
+		r.jobs--
+		r.bytes -= heldBytes(&j.write)
 	}
 }
 

@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Stats counts what an engine has done since it was made, and describes its state.
 type Stats struct {
@@ -73,21 +76,50 @@ func (e *Engine) Stats() Stats {
 	s := Stats{
 		MaxQueueJobs:  settings.MaxQueueJobs,
 		MaxQueueBytes: settings.MaxQueueBytes,
-		QueueWait:     e.queue.waits.snapshot(),
-		Fetches:       e.fetcher.calls.snapshot(),
-		Applies:       e.worker.calls.snapshot(),
-		Joined:        e.fetcher.joined.Load(),
-		LostRaises:    e.fetcher.lostRaises.Load(),
+		QueueWait:     e.room.waits.snapshot(),
+		Fetches:       newCalls().calls,
+		Applies:       newCalls().calls,
 		Local:         e.local.stats(),
-		Shared:        e.watch != nil,
+		LastEvictions: []Eviction{},
+		Shared:        e.partitions[0].watch != nil,
 	}
-	s.QueueJobs, s.QueueBytes = e.queue.size()
-	s.Evicted, s.EvictedUnread, s.LastEvictions = e.worker.evictions.snapshot()
-	if e.watch != nil {
-		s.Subscribed = e.watch.alive(e.local.now())
-		s.Events = e.watch.events.Load()
-		s.SubscriptionsLost = e.watch.losses.Load()
-		s.EventGaps = e.fetcher.gaps.Load()
+	s.QueueJobs, s.QueueBytes = e.room.size()
+	s.Subscribed = s.Shared
+	for _, p := range e.partitions {
+		p.addTo(&s)
 	}
+	slices.SortStableFunc(s.LastEvictions, func(a, b Eviction) int { return a.At.Compare(b.At) })
+	s.LastEvictions = s.LastEvictions[max(0, len(s.LastEvictions)-lastEvictions):]
 	return s
+}
+
+// addTo adds the counters of the partition to those of the engine.
+func (p *partition) addTo(s *Stats) {
+	s.Fetches.add(p.fetcher.calls.snapshot())
+	s.Applies.add(p.worker.calls.snapshot())
+	s.Joined += p.fetcher.joined.Load()
+	s.LostRaises += p.fetcher.lostRaises.Load()
+	evicted, unread, last := p.worker.evictions.snapshot()
+	s.Evicted += evicted
+	s.EvictedUnread += unread
+	s.LastEvictions = append(s.LastEvictions, last...)
+	if w := p.watch; w != nil {
+		s.Subscribed = s.Subscribed && p.isSubscribed()
+		s.Events += w.events.Load()
+		s.SubscriptionsLost += w.losses.Load()
+		s.EventGaps += p.fetcher.gaps.Load()
+	}
+}
+
+// isSubscribed reports whether the engine is known to receive the events of the partition.
+func (p *partition) isSubscribed() bool { return p.watch.alive(p.fetcher.local.now()) }
+
+// add adds the counts of other calls.
+func (c *Calls) add(other Calls) {
+	c.Calls += other.Calls
+	for name, n := range other.Errors {
+		c.Errors[name] += n
+	}
+	c.Duration.merge(other.Duration)
+	c.Size.merge(other.Size)
 }

@@ -28,14 +28,13 @@ const (
 	convertPause = 20 * time.Millisecond
 )
 
-// worker applies the queued writes, one batch after another. Nothing else in the engine
-// writes to the store. A batch is applied by whoever has the turn: the goroutine of run,
+// worker applies the queued writes of a partition, one batch after another. Nothing else in
+// the engine writes to its store. A batch is applied by whoever has the turn: the goroutine of run,
 // or the call of a write that met no other.
 type worker struct {
-	store    store.Store
-	queue    *queue
-	fetcher  *fetcher
+	*partition
 	settings *atomic.Pointer[Settings]
+	limits   *limitsState
 	logger   *zap.Logger
 	// namespace is for traces.
 	namespace string
@@ -47,9 +46,6 @@ type worker struct {
 	calls     *calls
 	evictions evictions
 
-	// limitsNew says that no call came since the limits were configured. Until one
-	// comes, the settings may be taken back, and must change nothing in the store.
-	limitsNew atomic.Bool
 	// limitsDue says that the next batch has to set the limits.
 	limitsDue atomic.Bool
 	// The fields below belong to who has the turn.
@@ -59,21 +55,16 @@ type worker struct {
 	unfinished bool
 	// resting is the time until which no batch without writes is sent.
 	resting time.Time
-	foreign store.Limits // limits of another process that were warned of
 }
 
-func newWorker(st store.Store, q *queue, f *fetcher, s *atomic.Pointer[Settings], logger *zap.Logger) *worker {
-	w := &worker{store: st, queue: q, fetcher: f, settings: s, logger: logger, done: make(chan struct{}), turn: make(chan struct{}, 1), calls: newCalls()}
-	w.limitsNew.Store(true)
-	return w
+func newWorker(p *partition, s *atomic.Pointer[Settings], l *limitsState, logger *zap.Logger) *worker {
+	return &worker{partition: p, settings: s, limits: l, logger: logger, done: make(chan struct{}), turn: make(chan struct{}, 1), calls: newCalls()}
 }
 
-// called notes a call that needs the store.
-func (w *worker) called() {
-	if w.limitsNew.Load() && w.limitsNew.CompareAndSwap(true, false) {
-		w.limitsDue.Store(true)
-		w.queue.signal()
-	}
+// setLimits makes the next batch set the limits.
+func (w *worker) setLimits() {
+	w.limitsDue.Store(true)
+	w.queue.signal()
 }
 
 // run applies writes that lead leaves, and does the chores: it sets limits, and goes on
@@ -170,7 +161,7 @@ func (w *worker) apply(jobs []*job, deadline time.Time) {
 	setLimits := w.limitsDue.Swap(false)
 	settings := w.settings.Load()
 	batch := store.Batch{
-		Limits: settings.Limits, SetLimits: setLimits, Durability: settings.Durability,
+		Limits: settings.Limits.Share(w.index, w.of), SetLimits: setLimits, Durability: settings.Durability,
 		Writes: make([]store.Write, len(jobs)),
 	}
 	for i, j := range jobs {
@@ -212,7 +203,7 @@ func (w *worker) settle(batch store.Batch, jobs []*job, applied store.Applied, e
 	w.unfinished = applied.Over || applied.Converting
 	if batch.SetLimits && applied.Limits != batch.Limits {
 		w.limitsDue.Store(true) // the store could not set them: it is read-only, or full
-	} else if !w.limitsNew.Load() && !w.limitsDue.Load() {
+	} else if !w.limits.isNew.Load() && !w.limitsDue.Load() {
 		w.compare(batch.Limits, applied.Limits)
 	}
 	switch {
@@ -272,12 +263,7 @@ func (w *worker) failed(batch store.Batch, jobs []*job, err error) {
 
 // compare warns once if another process has set other limits.
 func (w *worker) compare(own, inForce store.Limits) {
-	if own == inForce {
-		w.foreign = store.Limits{}
-		return
-	}
-	if w.foreign != inForce {
-		w.foreign = inForce
+	if w.limits.compare(w.index, own, inForce) {
 		w.logger.Warn("another configuration of this namespace set other limits; they are in force for all",
 			zap.Int("max_keys", inForce.MaxKeys), zap.Int64("max_bytes", inForce.MaxBytes), zap.String("eviction", inForce.Eviction))
 	}

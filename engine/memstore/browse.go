@@ -89,7 +89,7 @@ func (s *Store) Look(ctx context.Context, key string) (*store.Listed, error) {
 }
 
 func (s *Store) listed(it *item) store.Listed {
-	return store.Listed{Key: it.key, Rank: s.policy.Own(&s.order.state, it.score) - s.order.state.Clock, Age: s.number - it.insertion, Size: it.size(), Entry: it.entry}
+	return store.Listed{Key: it.key, Rank: s.policy.Own(&s.order.state, it.score) - s.order.state.Clock, Score: it.score, Age: s.number - it.insertion, Size: it.size(), Entry: it.entry}
 }
 
 // Scan implements store.Store. One step goes through a whole copy of the order. The copy

@@ -82,6 +82,9 @@ func readPage(reply []any, order store.Order) (store.Page, error) {
 		if err != nil {
 			return store.Page{}, err
 		}
+		if listed.Score, err = strconv.ParseFloat(row.score, 64); err != nil {
+			return store.Page{}, fmt.Errorf("%w: a score of %q", store.ErrUnavailable, row.score)
+		}
 		listed.Size += row.size
 		page.Entries = append(page.Entries, *listed)
 	}

@@ -70,6 +70,7 @@ var advices = map[store.Cause]string{
 	store.Elsewhere:       "write redis+cluster:// in store: the server is a node of a cluster, and another node has the keys of this namespace",
 	store.UnknownLayout:   "run the version of this module that wrote the namespace, or export it with that version and import it with this one, or choose another namespace",
 	store.UnknownEviction: "run the version of this module that set the policy or a later one, or choose another namespace",
+	store.OtherPartitions: "write the same partitions on all nodes; for another number of partitions, export the namespace and import it into another one",
 	store.NotDurable:      "see whether enough replicas are connected to Redis and keep up, or its disk does; redis_timeout gives them time, and durability may ask for less",
 	store.TooOld:          "durability fsync needs Redis 7.2 or newer, or Valkey: update the server, or write durability replicas and a number, or leave durability out",
 	store.NoAppendOnly:    "durability fsync needs an append-only file: set appendonly yes in Redis, or write durability replicas and a number, or leave durability out",

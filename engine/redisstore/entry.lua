@@ -9,13 +9,17 @@
 -- them.
 
 local VALUES, META, RANKS, STATE, GHOSTS, SHADOW, WRITER = unpack(KEYS)
-local LAYOUT = '3'
+local LAYOUT = 'layout.Version'
 
 -- check returns the policy that the state names, or nil and a refusal. If the state
 -- names none, or has a text that no version can have written, check returns the default
 -- policy, nil and true.
 local function check(layout, eviction)
   if layout and layout ~= LAYOUT then
+    local partitions = string.match(layout, '^' .. LAYOUT .. '/(%d+)$')
+    if partitions then
+      return nil, 'PARTITIONS the namespace has ' .. partitions .. ' partitions, and this node has 1'
+    end
     return nil, 'LAYOUT this version knows layout ' .. LAYOUT .. ', the namespace has layout ' .. layout ..
       ': export it with the version that wrote it, and import the file into another namespace with this one'
   end

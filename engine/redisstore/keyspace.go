@@ -2,11 +2,11 @@ package redisstore
 
 import "strconv"
 
-// keyspace names the keys and the channel of a namespace in Redis. The braces put all
-// keys in one slot of a Redis Cluster.
+// keyspace names the keys and the channel of a partition in Redis, or of a namespace with
+// one. The braces put all keys in one slot of a Redis Cluster.
 type keyspace struct {
-	namespace string
-	db        int
+	tag string // the namespace, or what partitionTag returns
+	db  int
 }
 
 // scripts returns the KEYS of a script that may change anything, in the order of entry.lua.
@@ -30,10 +30,10 @@ func (k keyspace) reads() []string {
 	return k.fetches()[:4]
 }
 
-func (k keyspace) prefix() string { return "{" + k.namespace + "}:" }
+func (k keyspace) prefix() string { return "{" + k.tag + "}:" }
 
-// events returns the channel of the namespace. It has the number of the database, since
+// events returns the channel of the events. It has the number of the database, since
 // channels belong to no database.
 func (k keyspace) events() string {
-	return "{" + k.namespace + "}:events:" + strconv.Itoa(k.db)
+	return k.prefix() + "events:" + strconv.Itoa(k.db)
 }

@@ -7,6 +7,9 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
+// layoutVersion is the number of this layout. A change of layout or events raises it.
+const layoutVersion = "3"
+
 // The forms in which the scripts store entries and state. Numbers are big-endian.
 //
 // A member of the ranks is the insertion number, in 6 bytes, and the key. So among equal
@@ -201,6 +204,7 @@ func decodeHead(s string) head {
 // layoutConstants are the constants that scripts write as "layout." and a name. Places
 // count from 1.
 var layoutConstants = map[string]string{
+	"Version":       layoutVersion,
 	"HeadForm":      headForm,
 	"HeadSize":      strconv.Itoa(headSize),
 	"EventAt":       strconv.Itoa(insertionSize + 1),

@@ -40,7 +40,7 @@ func newNodeName() string {
 }
 
 // clientName names the connection that subscribes.
-func (k keyspace) clientName() string { return "redis_proxy:" + k.namespace + ":" + nodeName }
+func (k keyspace) clientName() string { return "redis_proxy:" + k.tag + ":" + nodeName }
 
 // nameConnections gives the connections of o a name by which other nodes find this one.
 // If the user lacks the right to set it, only the name is missing.
@@ -90,7 +90,7 @@ func (k keyspace) nodes(list string) []Node {
 			name, value, _ := strings.Cut(field, "=")
 			fields[name] = value
 		}
-		name, ok := strings.CutPrefix(fields["name"], "redis_proxy:"+k.namespace+":")
+		name, ok := strings.CutPrefix(fields["name"], "redis_proxy:"+k.tag+":")
 		// A namespace may have colons, and may begin with the name of another one.
 		if !ok || strings.Count(name, ":") != 1 || fields["db"] != strconv.Itoa(k.db) || fields["sub"] == "0" {
 			continue

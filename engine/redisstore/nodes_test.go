@@ -68,7 +68,7 @@ func TestNodesAreReadFromTheClientList(t *testing.T) {
 		"id=6 addr=127.0.0.1:4 name=redis_proxy:a:host-3:9 age=5 db=1 sub=1 cmd=subscribe\n" +
 		"id=7 addr=127.0.0.1:5 name= age=5 db=0 sub=1 cmd=subscribe\n" +
 		"id=8 addr=127.0.0.1:6 name=redis_proxy:a:" + nodeName + " age=1 db=0 sub=1 cmd=ping\n"
-	nodes := keyspace{namespace: "a"}.nodes(list)
+	nodes := keyspace{tag: "a"}.nodes(list)
 	if len(nodes) != 3 {
 		t.Fatalf("%+v", nodes)
 	}

@@ -16,6 +16,8 @@ import (
 //go:embed *.lua policy/*.lua
 var luaFiles embed.FS
 
+var recordScript = redis.NewScript(luaFile("record.lua"))
+
 var fetchScript, applyScript, browseScript, probeScript = newScripts(store.Policies, fragment)
 
 // newScripts puts the scripts together. fragment returns the Lua code of a policy.

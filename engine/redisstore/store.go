@@ -21,9 +21,19 @@ type Config struct {
 	// Namespace is in the names of all keys in Redis; see keyspace.
 	Namespace string
 	Logger    *zap.Logger
+
+	partition, partitions int // for NewPartitions
 }
 
-// Store is a namespace in Redis. It connects at the first call.
+// tag returns what the keys have between their braces.
+func (c *Config) tag() string {
+	if c.partitions > 1 {
+		return partitionTag(c.Namespace, c.partition, c.partitions)
+	}
+	return c.Namespace
+}
+
+// Store is a namespace in Redis, or one of its partitions. It connects at the first call.
 type Store struct {
 	keys    keyspace
 	logger  *zap.Logger
@@ -71,7 +81,7 @@ var _ store.Watchable = (*Store)(nil)
 // New returns the store that c describes. It does not connect yet.
 func New(c Config) *Store {
 	s := &Store{
-		keys:   keyspace{namespace: c.Namespace, db: c.Target.options.DB},
+		keys:   keyspace{tag: c.tag(), db: c.Target.options.DB},
 		logger: c.Logger,
 		target: c.Target,
 	}

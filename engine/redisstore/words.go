@@ -129,6 +129,7 @@ var replies = []struct {
 	{begins: "ASK ", cause: store.Elsewhere},
 	{begins: "LAYOUT ", cause: store.UnknownLayout},
 	{begins: "POLICY ", cause: store.UnknownEviction},
+	{begins: "PARTITIONS ", cause: store.OtherPartitions},
 	{begins: "WRONGTYPE ", cause: store.WrongType},
 }
 

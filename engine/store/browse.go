@@ -35,6 +35,9 @@ type Listed struct {
 	// Rank is the score of the entry in the eviction order, less the clock of the
 	// policy. A Restore takes it.
 	Rank float64
+	// Score is the score itself. In a Page it is that of its cursors: the place of the
+	// entry is NewCursor(Score, Page.Number - Age).
+	Score float64
 	// Age is the number of writes that changed the store since the entry was created.
 	Age uint64
 	// Size is the number of bytes that the entry counts against limits.

@@ -35,6 +35,9 @@ const (
 	// UnknownEviction says that the namespace has an eviction policy that this version
 	// does not know.
 	UnknownEviction Cause = "unknown_eviction"
+	// OtherPartitions says that the namespace has another number of partitions, or that
+	// its keys are spread in another way.
+	OtherPartitions Cause = "other_partitions"
 	// WrongType says that another program uses a key of the namespace.
 	WrongType Cause = "wrong_type"
 	// NotDurable says that the store does not make writes as durable in time as was
@@ -49,7 +52,7 @@ const (
 // Causes lists all causes.
 var Causes = []Cause{
 	Credentials, Permission, Full, ReadOnly, NotSaved, TooFewReplicas, Busy, NoDatabase,
-	TLS, NotRedis, Elsewhere, UnknownLayout, UnknownEviction, WrongType, NotDurable, TooOld,
+	TLS, NotRedis, Elsewhere, UnknownLayout, UnknownEviction, OtherPartitions, WrongType, NotDurable, TooOld,
 	NoAppendOnly,
 }
 

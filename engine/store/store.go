@@ -122,14 +122,6 @@ type Observer interface {
 	Changed(Event)
 }
 
-// Limits bound a store and name its eviction policy. They belong to the namespace: every
-// process that uses it obeys the limits that were set last.
-type Limits struct {
-	MaxKeys  int
-	MaxBytes int64 // of keys and values together; 0 is no limit
-	Eviction string
-}
-
 // Batch is a list of writes that are applied in order, as one atomic step.
 type Batch struct {
 	Writes []Write
