@@ -185,9 +185,6 @@ func (s *Store) try(ctx context.Context, patience time.Duration, q query) ([]any
 		if hurried {
 			err = fmt.Errorf("%w: %w", errHurried, err)
 		}
-		if err != nil && !isReply(err) && !s.greeted.Load() {
-			err = &ungreetedError{err}
-		}
 		return reply, err
 	})
 	if err == nil {
@@ -218,20 +215,15 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// ungreetedError is an error while no connection to the server has finished its greeting.
-// The greeting comes before everything else on a connection.
-type ungreetedError struct{ error }
-
-func (e *ungreetedError) Unwrap() error { return e.error }
-
-// isUnsent reports whether err came before anything was sent. While a call waits for a
-// connection, the end of its context is a context error. On a connection it is an i/o
-// timeout, which has a net.OpError.
+// isUnsent reports whether err came before a whole command was sent. While a call waits for
+// a connection, the end of its context is a context error. On a connection it is an i/o
+// timeout, which has a net.OpError. If writing fails, the last bytes of a command are
+// missing, and the server never runs it.
 func isUnsent(err error) bool {
 	var dial *dialError
 	var ungreeted *ungreetedError
 	var op *net.OpError
-	return errors.As(err, &dial) || errors.As(err, &ungreeted) ||
+	return errors.As(err, &dial) || errors.As(err, &ungreeted) || errors.As(err, &op) && op.Op == "write" ||
 		(errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) && !errors.As(err, &op) ||
 		err == errPromoting || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
 }

@@ -87,7 +87,7 @@ func (s *Store) newPrimary(addr string) *primary {
 	o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
 		s.greeted.Store(true)
 		if bySentinels {
-			return s.diagnose(checkRole(ctx, cn))
+			return ungreeted(s.diagnose(checkRole(ctx, cn)))
 		}
 		if o.Password != "" || o.Username != "" {
 			return nil
@@ -102,6 +102,7 @@ func (s *Store) newPrimary(addr string) *primary {
 	}
 	client := redis.NewClient(o)
 	client.AddHook(newTracing(o))
+	client.AddHook(greeting{})
 	return &primary{addr: addr, client: client}
 }
 

@@ -41,10 +41,7 @@ func (d *durable) runs(script *redis.Script, keys []string, args []any) query {
 	return func(ctx context.Context, client *redis.Client) ([]any, error) {
 		// If the server cannot do it, the script must not run.
 		if err := d.store.checkDurable(ctx, client, d.wanted); err != nil {
-			if !isReply(err) {
-				err = &ungreetedError{err} // the script was not sent
-			}
-			return nil, err
+			return nil, ungreeted(err) // the script was not sent
 		}
 		d.release()
 		d.conn = client.Conn()

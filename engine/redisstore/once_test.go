@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -170,6 +171,50 @@ func TestTriesThatAHungRedisRunsTogetherAreOneCall(t *testing.T) {
 			r.wantContents(deed.after)
 		})
 	}
+}
+
+// A connection that fails in its greeting carried nothing. So the call did not run: its next
+// try also raises, and a write is not said to have been applied perhaps.
+func TestACallIsNotSentBeforeTheGreetingOfItsConnection(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	run, wait := together(t)
+	defer wait()
+	for _, deed := range deeds {
+		run(deed.name, func(t *testing.T) {
+			r := newRoom(t, server, t.Name())
+			if deed.exists {
+				r.apply(create("k", "old"))
+			}
+			r.proxy.Freeze()
+			r.store.renew("") // the next call needs a new connection
+			tries := r.tries()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				deed.do(r)
+			}()
+			r.until("a try has failed", func() bool { return r.tries() > tries })
+			r.proxy.Thaw()
+			<-done
+			r.wantContents(deed.after)
+
+			r.proxy.Freeze()
+			r.store.renew("")
+			if _, err := r.try(shortTime, put("k", "late")); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("a write without an end of the greeting: %v", err)
+			}
+		})
+	}
+}
+
+// tries returns how often the store tried a call again.
+func (r *room) tries() uint64 {
+	var n uint64
+	for _, count := range r.store.Stats().Retries {
+		n += count
+	}
+	return n
 }
 
 // twoConnections makes the store hold two that are idle.
