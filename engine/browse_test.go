@@ -66,12 +66,14 @@ func TestAPrefixIsDeletedWhileOthersWrite(t *testing.T) {
 // filled creates n entries, a batch at a time.
 func filled(t *testing.T, st store.Store, limits store.Limits, prefix string, n int) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for i := 0; i < n; {
 		b := store.Batch{Limits: limits, SetLimits: true}
 		for ; i < n && len(b.Writes) < store.MaxBatch; i++ {
 			b.Writes = append(b.Writes, store.Write{Op: store.Create, Key: fmt.Sprint(prefix, i), Value: text("v")})
 		}
-		if _, err := st.Apply(t.Context(), b); err != nil {
+		if _, err := st.Apply(ctx, b); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -140,20 +140,3 @@ func (s *Store) Look(ctx context.Context, key string) (*store.Listed, error) {
 	}
 	return newListed(key, rank, e, age(number, m.insertion))
 }
-
-// Scan implements store.Store.
-func (s *Store) Scan(ctx context.Context, prefix, after string) (keys []string, next string, err error) {
-	if after == "" {
-		after = "0"
-	}
-	reply, err := s.read(ctx, browseScript, "scan", prefix, after)
-	if err != nil {
-		return nil, "", fmt.Errorf("scanning: %w", err)
-	}
-	r := reader{reply: reply}
-	next, keys = r.string(), r.strings()
-	if next == "0" {
-		next = ""
-	}
-	return keys, next, r.failure()
-}

@@ -81,7 +81,7 @@ type Store interface {
 	// Scan takes one bounded step of a pass over all keys. It returns keys that begin
 	// with prefix, and where the next step begins. The first step begins with "", and
 	// the last one returns "". A pass returns each key that exists all the time, perhaps
-	// more than once.
+	// more than once. If the server changes meanwhile, the pass begins anew by itself.
 	Scan(ctx context.Context, prefix, after string) (keys []string, next string, err error)
 
 	// Probe tries the commands of Fetch, and those of Apply for batches with a Durability.
