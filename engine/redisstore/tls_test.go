@@ -219,7 +219,7 @@ func TestSentinelsAndTheirServersMayUseTLS(t *testing.T) {
 	ca := redistest.NewCA(t, "our CA", nil)
 	g := redistest.StartGuarded(t, ca.ServerArgs(ca.Issue("redis", onlyTheName), "yes")...)
 	client := certificates{ca: ca, own: issue(ca, "cache", nil), name: "redis.test"}
-	inMotion(t, client.target(t, g.URL()), g.Failover)
+	overFailovers(t, client.target(t, g.URL()), g)
 	for want, wrong := range map[string]certificates{
 		"set redis_ca":      {own: client.own, name: client.name},
 		"set redis_cert":    {ca: ca, name: client.name},
@@ -233,7 +233,7 @@ func TestNodesOfAClusterMayUseTLS(t *testing.T) {
 	ca := redistest.NewCA(t, "our CA", nil)
 	c := redistest.StartCluster(t, 3, ca.ServerArgs(ca.Issue("redis", onlyTheName), "yes")...)
 	client := certificates{ca: ca, own: issue(ca, "cache", nil), name: "redis.test"}
-	inMotion(t, client.target(t, c.URL()), func() { c.Failover(c.Owner("{cache}:state")) })
+	overTakeovers(t, client.target(t, c.URL()), c)
 	for want, wrong := range map[string]certificates{
 		"set redis_ca":      {own: client.own, name: client.name},
 		"set redis_cert":    {ca: ca, name: client.name},

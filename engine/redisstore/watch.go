@@ -37,7 +37,9 @@ func (s *Store) watchPrimary(ctx context.Context, o store.Observer) {
 	p, err := s.current(finding)
 	found()
 	if err != nil {
-		s.lost(ctx, o, err)
+		if ctx.Err() == nil {
+			s.lost(ctx, o, err)
+		}
 		return
 	}
 	watching, end := context.WithCancelCause(ctx)
