@@ -176,7 +176,11 @@ func (s *Store) try(ctx context.Context, patience time.Duration, q query) ([]any
 		if err != nil {
 			return nil, s.diagnose(err)
 		}
+		asked := time.Now()
 		reply, err := q(ctx, p.client)
+		if err == nil {
+			err = s.believe(ctx, p, asked)
+		}
 		hurried := patience < evidence && isTimeout(err)
 		err = s.diagnose(err)
 		if err != nil && !hurried {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -23,7 +24,14 @@ type clusterNodes struct {
 	mu    sync.Mutex
 	known []string // addresses that a node named, and those of the URL
 	turn  int      // place in known of the node to ask next
+	// The primary at heardAt answered a question of the time heard, and no later one.
+	heardAt string
+	heard   time.Time
 }
+
+// silentFor is the time without an answer of a primary after which its next answer is not
+// believed alone. Another server takes over only after cluster-node-timeout, and an election.
+const silentFor = time.Second
 
 func newClusterNodes(life context.Context, t *Target, keys keyspace) *clusterNodes {
 	return &clusterNodes{target: t, life: life, key: keys.prefix() + "state", known: t.hosts}
@@ -31,7 +39,10 @@ func newClusterNodes(life context.Context, t *Target, keys keyspace) *clusterNod
 
 // find asks one known node after the other, until one answers. It begins with another
 // node each time: one may be silent, or cut off with an old primary.
-func (n *clusterNodes) find(ctx context.Context) (string, error) {
+func (n *clusterNodes) find(ctx context.Context) (string, error) { return n.findBeside(ctx, "") }
+
+// findBeside is find, and does not ask the node at but.
+func (n *clusterNodes) findBeside(ctx context.Context, but string) (string, error) {
 	n.mu.Lock()
 	tries := len(n.known)
 	n.mu.Unlock()
@@ -42,6 +53,9 @@ func (n *clusterNodes) find(ctx context.Context) (string, error) {
 			break
 		}
 		addr := n.next()
+		if addr == but {
+			continue
+		}
 		owner, others, err := n.ask(ctx, addr)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("node %s: %w", addr, err))
@@ -117,7 +131,8 @@ func (n *clusterNodes) learn(all []string) {
 }
 
 // confirm reads a key. A node that lost the slot, or the majority of the cluster, refuses.
-func (n *clusterNodes) confirm(ctx context.Context, client *redis.Client, _ string) error {
+func (n *clusterNodes) confirm(ctx context.Context, client *redis.Client, addr string) error {
+	asked := time.Now()
 	err := client.Exists(ctx, n.key).Err()
 	if code(said(err)) == "MOVED" {
 		return errMoved
@@ -125,7 +140,34 @@ func (n *clusterNodes) confirm(ctx context.Context, client *redis.Client, _ stri
 	if isMoving(err) {
 		return nil // the slot is on its way, and the node still has it
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return n.believe(ctx, addr, asked)
+}
+
+// believe asks another node after a silence. A primary that hung goes on where it stopped,
+// and answers until the others tell it that it was succeeded.
+func (n *clusterNodes) believe(ctx context.Context, addr string, asked time.Time) error {
+	n.mu.Lock()
+	wasSilent := n.heardAt == addr && time.Since(n.heard) > silentFor
+	isAlone := len(n.known) == 1 && n.known[0] == addr
+	n.mu.Unlock()
+	if wasSilent && !isAlone {
+		owner, err := n.findBeside(ctx, addr)
+		if err != nil {
+			return err
+		}
+		if owner != addr {
+			return errMoved
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.heardAt != addr || n.heard.Before(asked) {
+		n.heardAt, n.heard = addr, asked
+	}
+	return nil
 }
 
 // listen needs not listen: events come from every node of a cluster.

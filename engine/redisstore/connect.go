@@ -167,6 +167,14 @@ func (s *Store) look(ctx context.Context) {
 	}
 }
 
+// believe returns an error if an answer of p may come from a primary no more.
+func (s *Store) believe(ctx context.Context, p *primary, asked time.Time) error {
+	s.mu.Lock()
+	topology := s.topology
+	s.mu.Unlock()
+	return topology.believe(ctx, p.addr, asked)
+}
+
 // leave gives up a primary after a failed try on it, if err may mean that another server
 // is the primary now. A new try then looks for it.
 func (s *Store) leave(p *primary, err error) {
@@ -183,7 +191,7 @@ func (s *Store) leave(p *primary, err error) {
 		s.follow(addr)
 	case isDial, store.CauseOf(err) == store.ReadOnly:
 		s.renew("")
-	case isTimeout(err), isPassing(err), store.CauseOf(err) == store.TooFewReplicas:
+	case isTimeout(err), errors.Is(err, errMoved), isPassing(err), store.CauseOf(err) == store.TooFewReplicas:
 		s.look(s.life)
 	}
 }

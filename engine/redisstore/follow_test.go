@@ -105,6 +105,8 @@ func (p *told) tell(addr string) {
 
 func (*told) confirm(context.Context, *redis.Client, string) error { return nil }
 
+func (*told) believe(context.Context, string, time.Time) error { return nil }
+
 func (*told) listen(ctx context.Context, _ listener) { <-ctx.Done() }
 
 func (*told) close() {}
@@ -121,4 +123,45 @@ func TestTheSubscriptionIsAtTheServerThatCallsGoTo(t *testing.T) {
 	f.store.renew("")
 	f.fetch("a")
 	f.awaitEvent(o, other.Addr)
+}
+
+// A primary that hung may not know yet that another one took over.
+func TestAnAnswerAfterASilenceIsBelievedOnlyIfAnotherNodeAgrees(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	n := newClusterNodes(t.Context(), parse(t, c.URL()), keyspace{tag: "cache"})
+	if _, err := n.find(t.Context()); err != nil { // it learns of all nodes
+		t.Fatal(err)
+	}
+	old := c.Owner(stateKey)
+	before := c.Nodes[old].Addr
+	believes := func(addr string, heard, asked time.Time, want error) {
+		t.Helper()
+		n.heardAt, n.heard = addr, heard
+		if err := n.believe(t.Context(), addr, asked); err != want {
+			t.Errorf("got %v, want %v", err, want)
+		}
+		if want == nil && !n.heard.Equal(asked) {
+			t.Errorf("heard at %v, want %v", n.heard, asked)
+		}
+	}
+	now := time.Now()
+	believes(before, now.Add(-2*silentFor), now, nil)
+	c.Failover(old)
+	c.Await("all nodes know", func() bool {
+		for range c.Nodes {
+			if addr, err := n.find(t.Context()); err != nil || addr == before {
+				return false
+			}
+		}
+		return true
+	})
+	now = time.Now()
+	believes(before, now.Add(-2*silentFor), now, errMoved)
+	// An answer to a question of before the silence shows nothing.
+	believes(before, now.Add(-2*silentFor), now.Add(-3*silentFor/2), errMoved)
+	n.known = []string{before} // a cluster of one node
+	believes(before, now.Add(-2*silentFor), now, nil)
+	n.known = append(n.known, c.Nodes[(old+1)%3].Addr)
+	after := c.Nodes[c.Owner(stateKey)].Addr
+	believes(after, now.Add(-2*silentFor), now, nil)
 }

@@ -120,6 +120,10 @@ func (s *sentinels) confirm(ctx context.Context, _ *redis.Client, addr string) e
 	return err
 }
 
+// believe needs not ask. No node writes to a new primary before the Sentinels name it, and
+// then they tell all nodes.
+func (*sentinels) believe(context.Context, string, time.Time) error { return nil }
+
 // The messages of Sentinels that listen waits for.
 const (
 	// switchMaster is sent by each Sentinel when it learns of the new primary.

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -14,6 +15,9 @@ type topology interface {
 	// confirm returns an error if the server at addr may be the primary no more. The
 	// client is connected to it.
 	confirm(ctx context.Context, client *redis.Client, addr string) error
+	// believe returns an error if an answer of the server at addr, to a question of the
+	// time asked, may be that of a primary that was succeeded and does not know it.
+	believe(ctx context.Context, addr string, asked time.Time) error
 	// listen reports changes to l, until ctx ends. It may miss some; confirm then shows
 	// them.
 	listen(ctx context.Context, l listener)
@@ -48,6 +52,8 @@ type lone string
 func (l lone) find(context.Context) (string, error) { return string(l), nil }
 
 func (lone) confirm(context.Context, *redis.Client, string) error { return nil }
+
+func (lone) believe(context.Context, string, time.Time) error { return nil }
 
 func (lone) listen(context.Context, listener) {}
 
