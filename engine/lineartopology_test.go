@@ -15,12 +15,12 @@ func TestThreeEnginesOnAClusterAreLinearizable(t *testing.T) {
 	t.Parallel()
 	rounds(t, func(t *testing.T, seed uint64) {
 		c := redistest.StartCluster(t, 3)
-		move := func() { c.MoveSlot(stateKey, (c.Owner(stateKey)+1)%3) }
+		move := func() { c.MoveSlot(stateKey, c.OtherPrimary(stateKey)) }
 		over := func() {
 			c.AwaitReplicas()
 			c.Failover(c.Owner(stateKey))
 		}
-		linearOver(t, seed, c.URL(), c.Nodes, move, over, over)
+		linearOver(t, seed, c.URL(), c.Nodes, move, over, move, over)
 	})
 }
 

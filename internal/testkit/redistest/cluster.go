@@ -89,6 +89,19 @@ func (c *Cluster) Owner(key string) int {
 	return owner
 }
 
+// OtherPrimary returns the place in Nodes of a primary that has not the slot of key.
+func (c *Cluster) OtherPrimary(key string) int {
+	c.t.Helper()
+	owner := c.Owner(key)
+	for i, s := range c.Nodes {
+		if role, err := s.controller().Do(context.Background(), "ROLE").Slice(); i != owner && err == nil && role[0] == "master" {
+			return i
+		}
+	}
+	c.t.Fatal("there is no other primary")
+	return -1
+}
+
 // Failover makes the replica of node i its primary, as for maintenance.
 func (c *Cluster) Failover(i int) {
 	c.t.Helper()
