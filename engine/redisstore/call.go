@@ -179,7 +179,7 @@ func (s *Store) try(ctx context.Context, patience time.Duration, q query) ([]any
 		asked := time.Now()
 		reply, err := q(ctx, p.client)
 		if err == nil {
-			err = s.believe(ctx, p, asked)
+			err = s.believe(p, asked)
 		}
 		hurried := patience < evidence && isTimeout(err)
 		err = s.diagnose(err)

@@ -37,17 +37,16 @@ func newClusterNodes(life context.Context, t *Target, keys keyspace) *clusterNod
 	return &clusterNodes{target: t, life: life, key: keys.prefix() + "state", known: t.hosts}
 }
 
-// find asks one known node after the other, until one answers. It begins with another
-// node each time: one may be silent, or cut off with an old primary.
+// find asks one known node after the other, until one names another one. It begins with
+// another node each time: one may be silent, or cut off with an old primary.
 func (n *clusterNodes) find(ctx context.Context) (string, error) { return n.findBeside(ctx, "") }
 
-// findBeside is find, and does not ask the node at but.
+// findBeside is find, and does not ask the node at but. What a node says of itself counts
+// only if no other tells: a primary that hung may not know yet that it was succeeded.
 func (n *clusterNodes) findBeside(ctx context.Context, but string) (string, error) {
-	n.mu.Lock()
-	tries := len(n.known)
-	n.mu.Unlock()
 	var faults []error
-	for range tries {
+	byItself := ""
+	for asked := 0; asked < n.count(); asked++ {
 		if err := ctx.Err(); err != nil {
 			faults = append(faults, err)
 			break
@@ -62,9 +61,21 @@ func (n *clusterNodes) findBeside(ctx context.Context, but string) (string, erro
 			continue
 		}
 		n.learn(others)
-		return owner, nil
+		if owner != addr {
+			return owner, nil
+		}
+		byItself = owner
+	}
+	if byItself != "" {
+		return byItself, nil
 	}
 	return "", fmt.Errorf("no node of the cluster says which node has the keys: %w", errors.Join(faults...))
+}
+
+func (n *clusterNodes) count() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.known)
 }
 
 func (n *clusterNodes) next() string {
@@ -143,22 +154,20 @@ func (n *clusterNodes) confirm(ctx context.Context, client *redis.Client, addr s
 	if err != nil {
 		return err
 	}
-	return n.believe(ctx, addr, asked)
+	return n.believe(addr, asked)
 }
 
 // believe asks another node after a silence. A primary that hung goes on where it stopped,
-// and answers until the others tell it that it was succeeded.
-func (n *clusterNodes) believe(ctx context.Context, addr string, asked time.Time) error {
+// and answers until the others tell it that it was succeeded. If no other node can be
+// asked, its word counts.
+func (n *clusterNodes) believe(addr string, asked time.Time) error {
 	n.mu.Lock()
 	wasSilent := n.heardAt == addr && time.Since(n.heard) > silentFor
-	isAlone := len(n.known) == 1 && n.known[0] == addr
 	n.mu.Unlock()
-	if wasSilent && !isAlone {
-		owner, err := n.findBeside(ctx, addr)
-		if err != nil {
-			return err
-		}
-		if owner != addr {
+	if wasSilent {
+		ctx, cancel := context.WithTimeout(n.life, askTimeout)
+		defer cancel()
+		if owner, err := n.findBeside(ctx, addr); err == nil && owner != addr {
 			return errMoved
 		}
 	}

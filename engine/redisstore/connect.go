@@ -168,11 +168,11 @@ func (s *Store) look(ctx context.Context) {
 }
 
 // believe returns an error if an answer of p may come from a primary no more.
-func (s *Store) believe(ctx context.Context, p *primary, asked time.Time) error {
+func (s *Store) believe(p *primary, asked time.Time) error {
 	s.mu.Lock()
 	topology := s.topology
 	s.mu.Unlock()
-	return topology.believe(ctx, p.addr, asked)
+	return topology.believe(p.addr, asked)
 }
 
 // leave gives up a primary after a failed try on it, if err may mean that another server

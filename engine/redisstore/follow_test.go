@@ -105,7 +105,7 @@ func (p *told) tell(addr string) {
 
 func (*told) confirm(context.Context, *redis.Client, string) error { return nil }
 
-func (*told) believe(context.Context, string, time.Time) error { return nil }
+func (*told) believe(string, time.Time) error { return nil }
 
 func (*told) listen(ctx context.Context, _ listener) { <-ctx.Done() }
 
@@ -137,7 +137,7 @@ func TestAnAnswerAfterASilenceIsBelievedOnlyIfAnotherNodeAgrees(t *testing.T) {
 	believes := func(addr string, heard, asked time.Time, want error) {
 		t.Helper()
 		n.heardAt, n.heard = addr, heard
-		if err := n.believe(t.Context(), addr, asked); err != want {
+		if err := n.believe(addr, asked); err != want {
 			t.Errorf("got %v, want %v", err, want)
 		}
 		if want == nil && !n.heard.Equal(asked) {
@@ -159,9 +159,29 @@ func TestAnAnswerAfterASilenceIsBelievedOnlyIfAnotherNodeAgrees(t *testing.T) {
 	believes(before, now.Add(-2*silentFor), now, errMoved)
 	// An answer to a question of before the silence shows nothing.
 	believes(before, now.Add(-2*silentFor), now.Add(-3*silentFor/2), errMoved)
-	n.known = []string{before} // a cluster of one node
-	believes(before, now.Add(-2*silentFor), now, nil)
-	n.known = append(n.known, c.Nodes[(old+1)%3].Addr)
 	after := c.Nodes[c.Owner(stateKey)].Addr
 	believes(after, now.Add(-2*silentFor), now, nil)
+	n.known = []string{before, "127.0.0.1:1"} // no other node can be asked
+	believes(before, now.Add(-2*silentFor), now, nil)
+}
+
+// A node that takes itself for the primary may be an old one, which has heard of nothing.
+func TestANodeOfAClusterIsNotBelievedAboutItself(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	owner := c.Nodes[c.Owner(stateKey)].Addr
+	old := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
+	slots := make([]int, 16384)
+	for i := range slots {
+		slots[i] = i
+	}
+	if err := old.Client().ClusterAddSlots(t.Context(), slots...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	n := newClusterNodes(t.Context(), parse(t, c.URL()), keyspace{tag: "cache"})
+	for turn := range 4 {
+		n.known, n.turn = append([]string{old.Addr}, n.target.hosts...), turn
+		if got, err := n.find(t.Context()); err != nil || got != owner {
+			t.Errorf("found %s, %v, want %s", got, err, owner)
+		}
+	}
 }

@@ -122,7 +122,7 @@ func (s *sentinels) confirm(ctx context.Context, _ *redis.Client, addr string) e
 
 // believe needs not ask. No node writes to a new primary before the Sentinels name it, and
 // then they tell all nodes.
-func (*sentinels) believe(context.Context, string, time.Time) error { return nil }
+func (*sentinels) believe(string, time.Time) error { return nil }
 
 // The messages of Sentinels that listen waits for.
 const (

@@ -17,7 +17,7 @@ type topology interface {
 	confirm(ctx context.Context, client *redis.Client, addr string) error
 	// believe returns an error if an answer of the server at addr, to a question of the
 	// time asked, may be that of a primary that was succeeded and does not know it.
-	believe(ctx context.Context, addr string, asked time.Time) error
+	believe(addr string, asked time.Time) error
 	// listen reports changes to l, until ctx ends. It may miss some; confirm then shows
 	// them.
 	listen(ctx context.Context, l listener)
@@ -53,7 +53,7 @@ func (l lone) find(context.Context) (string, error) { return string(l), nil }
 
 func (lone) confirm(context.Context, *redis.Client, string) error { return nil }
 
-func (lone) believe(context.Context, string, time.Time) error { return nil }
+func (lone) believe(string, time.Time) error { return nil }
 
 func (lone) listen(context.Context, listener) {}
 
