@@ -150,6 +150,7 @@ func canMeet(pattern, prefix string) bool {
 //	    namespace        <name>
 //	    key_prefix       <text>
 //	    methods          <methods...>
+//	    partitions       <number>
 //	    max_keys         <number>
 //	    max_bytes        <size>
 //	    eviction         rank|lru|adaptive

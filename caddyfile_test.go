@@ -146,6 +146,14 @@ func TestBadCaddyfiles(t *testing.T) {
 
 		{"a queue below the largest value", "max_value_size 1MiB\nmax_queue_bytes 1MiB\nmax_keys 3", "max_queue_bytes: 1MiB has no room for the largest entry; write at least 1049088, the sum of max_key_size (512) and max_value_size (1MiB), at Caddyfile:5"},
 		{"a value above the default queue", "max_keys 3\nmax_value_size 100MiB", "max_queue_bytes: 64MiB has no room for the largest entry; write at least 104858112, the sum of max_key_size (512) and max_value_size (100MiB), at Caddyfile:5"},
+		{"partitions, none", "partitions 0", "partitions: must be greater than 0; leave the line out for the default, at Caddyfile:4"},
+		{"partitions, too many", "partitions 257", "partitions: must be at most 256; write less, at Caddyfile:4"},
+		{"partitions of no cluster", "store redis://h\npartitions 3", "partitions: 3 need a Redis Cluster, whose servers share them; a store that is no cluster gains nothing by partitions: leave the line out, or set store to redis+cluster://…, at Caddyfile:5"},
+		{"partitions behind Sentinels", "partitions 3\nstore redis+sentinel://h/m", "partitions: 3 need a Redis Cluster, whose servers share them; "},
+		{"partitions of the embedded store", "partitions 2", "partitions: 2 need a Redis Cluster, whose servers share them; "},
+		{"a partition without a key", "store redis+cluster://h\npartitions 3\nmax_keys 2", "max_keys: 2 is less than one key for each of the 3 partitions; write at least 3, or fewer partitions, at Caddyfile:6"},
+		{"partitions without a key each, with the store in the environment", "store {env.REDIS_URL}\npartitions 3\nmax_keys 2", "max_keys: 2 is less than one key for each of the 3 partitions; "},
+		{"a partition below the largest value", "store redis+cluster://h\npartitions 4\nmax_bytes 4MiB", "max_bytes: 4MiB for 4 partitions is 1048576 bytes for each, which has no room for the largest entry; write at least 4196352, or fewer partitions: an entry may have 1049088 bytes, the sum of max_key_size (512) and max_value_size (1MiB), at Caddyfile:6"},
 		{"a prefix that leaves no room", "max_key_size 4\n\nkey_prefix abcd", "key_prefix: it has 4 bytes and leaves no room for a key, because max_key_size allows 4 for both together; write a shorter prefix, or a larger max_key_size, at Caddyfile:6"},
 		{"tenants that a shared cache would mix", "key_prefix {http.auth.user.id}/\nmax_keys 3\ncache_control max-age=60", `key_prefix has {http.auth.user.id}, which is not known to be part of the URL; add private (only browsers cache then), no-cache or no-store, at Caddyfile:6`},
 		{"credentials of an embedded store", "max_keys 3\nredis_password x", "redis_password: the embedded store takes no credentials; set store to the URL of a Redis server, or leave redis_password out, at Caddyfile:5"},
@@ -245,7 +253,7 @@ func TestJSONRoundTrip(t *testing.T) {
 		"",
 		"max_bytes 0\nlocal_ttl 0\ncache_control \"\"",
 		"store rediss://localhost\nredis_ca /a.pem /b.pem\nredis_cert /c.pem /k.pem\nredis_server_name redis",
-		"store redis://localhost/3\nredis_username u\nredis_password p\npath_prefix /kv\nnamespace n\nkey_prefix {host}/\nmethods GET PUT\nmax_keys 2\nmax_bytes 1MB\neviction rank\nrank_local_hits\nlocal_ttl 1m\n" +
+		"store redis://localhost/3\nredis_username u\nredis_password p\npath_prefix /kv\nnamespace n\nkey_prefix {host}/\nmethods GET PUT\npartitions 1\nmax_keys 2\nmax_bytes 1MB\neviction rank\nrank_local_hits\nlocal_ttl 1m\n" +
 			"local_max_bytes 1KiB\nmax_queue_jobs 3\nmax_queue_bytes 40\nmax_key_size 10\nmax_value_size 6\nredis_timeout 7s\ndurability replicas 2\ndrain_timeout 8ms\nstale_if_error 1h\nunsubscribed_ttl 0\n" +
 			"cache_control private\nclient_no_cache ignore\ntrusted_origins https://a.test\npass_errors\nplaceholders",
 	} {

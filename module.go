@@ -38,7 +38,7 @@ func init() {
 //
 // All handlers with the same server, database and namespace share one engine:
 // queue, worker, local tier and connections. It survives reloads. These handlers
-// must agree: `store`, its credentials and certificates, and the settings from `max_keys` to
+// must agree: `store`, its credentials and certificates, and the settings from `partitions` to
 // `unsubscribed_ttl`, without `max_key_size`, `max_value_size`, `max_answer_bytes`
 // and `body_timeout`, must be equal. New values take effect when the configuration
 // with the old values is gone.
@@ -98,6 +98,12 @@ type Handler struct {
 	// The methods that are on, of GET, HEAD, POST, PUT and DELETE; OPTIONS always
 	// is. Other methods get 405. Default: GET, HEAD and POST.
 	Methods []string `json:"methods,omitempty"`
+
+	// Over how many parts of a Redis Cluster the entries are spread: 1 to 256. More than
+	// one needs `redis+cluster://…`. Each partition has an equal, fixed share of `max_keys`
+	// and `max_bytes`, and evicts by itself. The number of a namespace never changes:
+	// export the entries, and import them into another namespace. Default: 1.
+	Partitions *int `json:"partitions,omitempty"`
 
 	// The largest number of entries. Lowering it evicts entries in bounded steps,
 	// in the order of the policy. Default: 10000.
@@ -266,6 +272,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.warnOfFsync(&shared.Settings)
+	h.warnOfSmallShares()
 	methods, _ := httpapi.ParseMethods(h.Methods)
 	h.server = httpapi.New(httpapi.Config{
 		PathPrefix:     h.PathPrefix,

@@ -16,6 +16,7 @@ import (
 func TestProvisionErrors(t *testing.T) {
 	t.Setenv("EMPTY", "")
 	t.Setenv("BAD_METHOD", "PATCH")
+	t.Setenv("ONE_REDIS", "redis://h")
 	t.Setenv("KEY", "-----BEGIN PRIVATE KEY-----\nsecret")
 	for _, c := range []struct{ json, want string }{
 		{`{"store": "{env.NOT_SET_ANYWHERE}"}`, "store: evaluated placeholder {env.NOT_SET_ANYWHERE} is empty"},
@@ -69,6 +70,12 @@ func TestProvisionErrors(t *testing.T) {
 		{`{"redis_timeout": 0}`, "redis_timeout: must be greater than 0"},
 		{`{"durability": "always"}`, `durability: it does not take "always"; write none, replicas and a number such as 1, or fsync`},
 		{`{"durability": "fsync"}`, "durability: the embedded store has no replicas and no disk; set store to the URL of a Redis server"},
+		{`{"store": "redis+cluster://h", "partitions": 0}`, "partitions: must be greater than 0"},
+		{`{"store": "redis+cluster://h", "partitions": 257}`, "partitions: must be at most 256; write less"},
+		{`{"store": "redis://h", "partitions": 2}`, "partitions: 2 need a Redis Cluster, "},
+		{`{"store": "{env.ONE_REDIS}", "partitions": 2}`, "partitions: 2 need a Redis Cluster, "},
+		{`{"store": "redis+cluster://h", "partitions": 2, "max_keys": 1}`, "max_keys: 1 is less than one key for each of the 2 partitions"},
+		{`{"store": "redis+cluster://h", "partitions": 2, "max_bytes": 2098175}`, "max_bytes: 2098175 for 2 partitions is 1049087 bytes for each, which has no room for the largest entry; write at least 2098176"},
 		{`{"drain_timeout": 0}`, "drain_timeout: must be greater than 0"},
 		{`{"stale_if_error": -1}`, "stale_if_error: must not be negative"},
 		{`{"max_value_size": 9223372036854775807}`, "max_value_size: must be at most 512MiB (536870912)"},
@@ -116,7 +123,7 @@ func TestDefaults(t *testing.T) {
 	h := &Handler{Namespace: "TestDefaults"}
 	provision(t, h)
 	want := `{"store":"embedded","path_prefix":"/cache","namespace":"TestDefaults","methods":["GET","HEAD","POST"],` +
-		`"max_keys":10000,"max_bytes":268435456,"eviction":"rank","local_ttl":30000000000,"local_max_bytes":67108864,` +
+		`"partitions":1,"max_keys":10000,"max_bytes":268435456,"eviction":"rank","local_ttl":30000000000,"local_max_bytes":67108864,` +
 		`"max_queue_jobs":4096,"max_queue_bytes":67108864,"max_key_size":512,"max_value_size":1048576,"max_answer_bytes":8388608,` +
 		`"body_timeout":30000000000,"redis_timeout":1000000000,"drain_timeout":5000000000,"stale_if_error":0,"unsubscribed_ttl":1000000000,"cache_control":"no-cache","client_no_cache":"honor"}`
 	if got, err := json.Marshal(h); err != nil || string(got) != want {
@@ -172,7 +179,7 @@ func TestCaddyLifecycle(t *testing.T) {
 func TestProvisionSetsEveryFieldOfTheHTTPConfig(t *testing.T) {
 	t.Setenv("NAMESPACE", "other")
 	lines := exampleLines(t)
-	for _, name := range []string{"store", "redis_username", "redis_password", "redis_ca", "redis_cert", "redis_server_name", "key_prefix", "durability"} {
+	for _, name := range []string{"store", "redis_username", "redis_password", "redis_ca", "redis_cert", "redis_server_name", "key_prefix", "partitions", "durability"} {
 		delete(lines, name)
 	}
 	other := parse(t, strings.Join(slices.Collect(maps.Values(lines)), "\n"))

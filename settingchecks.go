@@ -32,9 +32,16 @@ func (e *conflictError) Error() string { return e.settings[0] + ": " + e.text }
 // placeholders. All settings must be set.
 func (h *Handler) checkTogether() error {
 	if !hasPlaceholder(h.Store + h.RedisUsername + h.RedisPassword) {
-		if _, err := h.target(); err != nil {
+		target, err := h.target()
+		if err != nil {
 			return err
 		}
+		if err := h.checkPartitioned(target); err != nil {
+			return err
+		}
+	}
+	if err := h.checkShares(); err != nil {
+		return err
 	}
 	if d, err := store.ParseDurability(h.Durability); h.Store == running.Embedded && err == nil && d != store.InMemory {
 		return &conflictError{

@@ -32,3 +32,24 @@ func TestAShortTimeoutForFsyncIsWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+func TestSmallSharesAreWarnedOf(t *testing.T) {
+	for _, c := range []struct{ partitions, keys, warned int }{
+		{1, 1, 0},
+		{3, 1799, 1},
+		{3, 1800, 0},
+		{16, defaultMaxKeys, 0},
+		{17, defaultMaxKeys, 1},
+	} {
+		core, logs := observer.New(zapcore.WarnLevel)
+		h := &Handler{Partitions: &c.partitions, MaxKeys: &c.keys, logger: zap.New(core)}
+		h.warnOfSmallShares()
+		warnings := logs.FilterMessageSnippet("each partition has a small, fixed share of max_keys")
+		if warnings.Len() != c.warned {
+			t.Errorf("%d partitions with %d keys: %d warnings", c.partitions, c.keys, warnings.Len())
+		}
+		if c.warned > 0 && warnings.All()[0].ContextMap()["enough"] != int64(600*c.partitions) {
+			t.Errorf("it says %v", warnings.All()[0].ContextMap())
+		}
+	}
+}

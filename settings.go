@@ -92,6 +92,12 @@ var settings = []setting{
 		valid:     checkMethods,
 		byDefault: []string{http.MethodGet, http.MethodHead, http.MethodPost},
 	}},
+	{"partitions", countSetting{
+		field:     func(h *Handler) **int { return &h.Partitions },
+		most:      redisstore.MaxPartitions,
+		byDefault: 1,
+		fixed:     true,
+	}},
 	{"max_keys", countSetting{
 		field:     func(h *Handler) **int { return &h.MaxKeys },
 		byDefault: defaultMaxKeys,
@@ -241,7 +247,7 @@ func (h *Handler) Validate() error {
 // sharedSettings returns the settings that all handlers of a cache share. It reads the
 // files of redis_ca and redis_cert.
 func (h *Handler) sharedSettings() (running.SharedSettings, error) {
-	s := running.SharedSettings{Connection: h.connection(), Namespace: h.Namespace}
+	s := running.SharedSettings{Connection: h.connection(), Namespace: h.Namespace, Partitions: *h.Partitions}
 	for _, row := range settings {
 		if value := row.typ.share(h, &s.Settings); value != nil {
 			s.Named = append(s.Named, running.Setting{Name: row.name, Value: value, OfConnection: isOfConnection(row.typ)})

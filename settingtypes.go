@@ -28,7 +28,8 @@ type settingType interface {
 	// check is for a handler whose settings are resolved and have their defaults.
 	check(h *Handler) error
 	// share copies a setting that belongs to the engine, and returns its value. Of a setting
-	// that belongs to the connection, it returns the value. It returns nil for the others.
+	// that belongs to the connection or is fixed, it returns the value. It returns nil for the
+	// others.
 	share(h *Handler, s *engine.Settings) any
 }
 
@@ -203,11 +204,15 @@ func (l listSetting) share(h *Handler, _ *engine.Settings) any {
 	return strings.Join(*l.field(h), "\n") // comparable
 }
 
-// countSetting is a limit on a number of things, at least 1.
+// countSetting is a number of things, at least 1.
 type countSetting struct {
 	field     func(h *Handler) **int
+	most      int // 0 for no bound
 	byDefault int
 	shared    func(s *engine.Settings) *int
+	// fixed says that the engine is made with the value, and cannot change it. Then shared
+	// is nil.
+	fixed bool
 }
 
 func (c countSetting) unmarshal(h *Handler, d *caddyfile.Dispenser) error {
@@ -216,12 +221,20 @@ func (c countSetting) unmarshal(h *Handler, d *caddyfile.Dispenser) error {
 
 func (countSetting) resolve(*Handler, *caddy.Replacer) error { return nil }
 
-func (countSetting) valid(n int) error { return checkNumber(int64(n), 1, math.MaxInt64) }
+func (c countSetting) valid(n int) error {
+	if c.most > 0 && n > c.most {
+		return fmt.Errorf("must be at most %d; write less", c.most)
+	}
+	return checkNumber(int64(n), 1, math.MaxInt64)
+}
 
 func (c countSetting) setDefault(h *Handler)  { setDefault(c.field(h), c.byDefault) }
 func (c countSetting) check(h *Handler) error { return c.valid(**c.field(h)) }
 
 func (c countSetting) share(h *Handler, s *engine.Settings) any {
+	if c.fixed {
+		return **c.field(h)
+	}
 	return share(s, c.shared, **c.field(h))
 }
 

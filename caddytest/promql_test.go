@@ -32,10 +32,11 @@ type metricFamily struct {
 	labels map[string]map[string]bool // with the values of each
 }
 
-// knownMetrics returns the metrics of a used cache in Redis, which are all metrics.
+// knownMetrics returns the metrics of a used cache with several partitions, which are all
+// metrics.
 func knownMetrics(t *testing.T) known {
 	t.Helper()
-	s := startAdmin(t, "redis_proxy {\nstore "+redistest.Start(t).URL()+"\n}")
+	s := startAdmin(t, "redis_proxy {\npartitions 2\nstore "+redistest.StartCluster(t, 3).URL()+"\n}")
 	post(t, s.plain, "http://"+s.http+"/cache/k", "v").expectStatus(t, http.StatusCreated)
 	scraped := get(t, s.plain, "http://"+s.admin+"/metrics")
 	scraped.expectStatus(t, http.StatusOK)

@@ -62,6 +62,7 @@ var sites = map[string][][]visit{
 		{"the nodes, which are not there", "GET https://example.com/cache/k", 503, ""},
 	}},
 	"docs/metrics.md#keys-in-caddys-own-lines": {{{"the cache", "GET https://example.com/cache/k", 404, absent}}},
+	"docs/scale.md#partitions":                 {{{"the servers, which are not there", "GET https://example.com/cache/k", 503, ""}}},
 	"docs/secure.md#passwords":                 {passwordVisits},
 	"docs/secure.md#bearer-tokens": {{
 		{"no token", "GET https://example.com/cache/k", 401, ""},

@@ -5,9 +5,11 @@ import "strconv"
 // slots is the number of slots of every Redis Cluster.
 const slots = 16384
 
-// MaxPartitions is the most partitions of a namespace. There are a few slots for each: so
-// partitions spread evenly over the nodes.
-const MaxPartitions = 1024
+// MaxPartitions is the most partitions of a namespace. Each costs every process three
+// connections, and eight commands a second even without requests: at the most, 800
+// connections and 2,000 commands. There are many slots for each, so partitions spread evenly
+// over the nodes.
+const MaxPartitions = 256
 
 // partitionTag returns the tag of partition i of n. No namespace has a slash, so no tag is
 // that of another namespace. Numbers alone would spread the partitions badly: 16 over 6

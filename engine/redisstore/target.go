@@ -60,6 +60,9 @@ func (t *Target) Identity() string {
 	return fmt.Sprintf("%s:%s/%d", name, strings.Join(slices.Sorted(slices.Values(t.hosts)), ","), t.options.DB)
 }
 
+// IsCluster reports whether t is a Redis Cluster.
+func (t *Target) IsCluster() bool { return t.kind == cluster }
+
 // HasCredentials reports whether t has a password.
 func (t *Target) HasCredentials() bool { return t.options.Password != "" }
 

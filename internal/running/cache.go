@@ -30,7 +30,7 @@ type Cache struct {
 	Bodies   *Bodies
 	History  *History
 
-	redis      *redisstore.Store // nil for the embedded store
+	redis      *redisstore.Partitions // nil for the embedded store
 	log        *handoverLog
 	identity   string
 	namespace  string
@@ -68,15 +68,24 @@ func newCache(ctx context.Context, r Registration, prepare Prepare) *Cache {
 		log.Warn("values are kept in this process and end with it; set store to the URL of a Redis server to keep them")
 		c.Engine = engine.New(memstore.New(), s.Settings, options)
 	} else {
-		c.redis = redisstore.New(redisstore.Config{Target: s.Target, Namespace: s.Namespace, Logger: log})
+		c.redis = redisstore.NewPartitions(redisstore.Config{Target: s.Target, Namespace: s.Namespace, Logger: log}, s.Partitions)
 		ctx, cancel := context.WithTimeout(ctx, min(s.Settings.Timeout, checkTimeout))
 		defer cancel()
 		c.redis.CheckOrWarn(ctx)
 		c.redis.CheckDurability(ctx, s.Settings.Durability)
-		c.Engine = engine.New(c.redis, s.Settings, options)
+		c.Engine = engine.NewPartitioned(partitionsOf(c.redis), s.Settings, options)
 	}
 	c.History = startHistory(c.Totals)
 	return c
+}
+
+// partitionsOf returns a namespace in Redis as the engine takes it.
+func partitionsOf(r *redisstore.Partitions) engine.Partitions {
+	p := engine.Partitions{Locate: r.Locate, Keep: r.Keep, Close: r.Close}
+	for _, s := range r.Stores() {
+		p.Stores = append(p.Stores, s)
+	}
+	return p
 }
 
 // Namespace returns the namespace of the cache in the store.
@@ -92,8 +101,16 @@ func (c *Cache) ID() string {
 // IsEmbedded reports whether the values live in this process.
 func (c *Cache) IsEmbedded() bool { return c.redis == nil }
 
-// Breaker returns the state of the circuit breaker before Redis. It is empty for the
-// embedded store.
+// Partitions asks for the states of the partitions. The list is empty if there is only one.
+func (c *Cache) Partitions(ctx context.Context) []engine.PartitionState {
+	if c.redis == nil || len(c.redis.Stores()) == 1 {
+		return nil
+	}
+	return c.Engine.Partitions(ctx)
+}
+
+// Breaker returns the state of the circuit breaker before Redis, the worst of all
+// partitions. It is empty for the embedded store.
 func (c *Cache) Breaker() string {
 	if c.redis == nil {
 		return ""

@@ -2,6 +2,8 @@ package running
 
 import (
 	"errors"
+	"slices"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -27,6 +29,8 @@ type collector struct {
 	localEntries, localBytes, localMaxBytes, localEvictions *prometheus.Desc
 	subscribed, events, subscriptionsLost, eventGaps        *prometheus.Desc
 	breaker, retries, clientRenewals, repairs               *prometheus.Desc
+	partitions, partitionUp, partitionWritable              *prometheus.Desc
+	emptiest, fullest                                       *prometheus.Desc
 }
 
 // snapshot has the numbers of one scrape.
@@ -37,6 +41,7 @@ type snapshot struct {
 	bodies   BodyStats
 	store    storeState
 	redis    *redisstore.Stats // nil for the embedded store
+	spread   int               // the number of partitions in Redis
 }
 
 func newCollector(s *SharedSettings, read func() snapshot) *collector {
@@ -91,6 +96,13 @@ func newCollector(s *SharedSettings, read func() snapshot) *collector {
 	c.retries = desc("caddy_redis_proxy_store_retries_total", "Calls to Redis that were sent again.", "kind")
 	c.clientRenewals = desc("caddy_redis_proxy_client_renewals_total", "How often all connections to Redis were replaced.")
 	c.repairs = desc("caddy_redis_proxy_repairs_total", "Repaired disagreements between values, meta, ranks and state in Redis.")
+
+	c.partitions = desc("caddy_redis_proxy_partitions", "Over how many partitions the entries are spread.")
+	// The rest is for several partitions only.
+	c.partitionUp = desc("caddy_redis_proxy_partition_up", "Whether the partition answers reads.", "partition")
+	c.partitionWritable = desc("caddy_redis_proxy_partition_writable", "Whether the partition takes writes.", "partition")
+	c.emptiest = desc("caddy_redis_proxy_emptiest_partition_keys", "Entries in the partition that has fewest.")
+	c.fullest = desc("caddy_redis_proxy_fullest_partition_keys", "Entries in the partition that has most.")
 	return c
 }
 
@@ -126,6 +138,8 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 	if r.redis != nil {
 		c.collectRedis(to, &r.engine, r.redis)
+		to.gauge(c.partitions, float64(r.spread))
+		c.collectPartitions(to, r.store.Partitions)
 	}
 }
 
@@ -219,6 +233,28 @@ func (c *collector) collectRedis(to sink, s *engine.Stats, r *redisstore.Stats) 
 	to.counter(c.repairs, r.Mended)
 }
 
+// collectPartitions shows which partition fails, and how evenly the entries are spread. More
+// numbers of each partition would be many series.
+func (c *collector) collectPartitions(to sink, states []engine.PartitionState) {
+	if len(states) == 0 {
+		return
+	}
+	var keys []int
+	for i := range states {
+		s := &states[i]
+		name := strconv.Itoa(i)
+		to.gauge(c.partitionUp, oneIf(s.Health.Reads == nil), name)
+		to.gauge(c.partitionWritable, oneIf(s.Health.Writes == nil), name)
+		if s.Err == nil {
+			keys = append(keys, s.Size.Keys)
+		}
+	}
+	if len(keys) == len(states) {
+		to.gauge(c.emptiest, float64(slices.Min(keys)))
+		to.gauge(c.fullest, float64(slices.Max(keys)))
+	}
+}
+
 // snapshot reads all numbers of a scrape. It asks the store only for its size and health.
 func (c *Cache) snapshot() snapshot {
 	r := snapshot{
@@ -226,11 +262,11 @@ func (c *Cache) snapshot() snapshot {
 		requests: c.Requests.Counts(),
 		engine:   c.Engine.Stats(),
 		bodies:   c.Bodies.Stats(),
-		store:    c.storeState.get(c.Engine),
+		store:    c.storeState.get(c),
 	}
 	if c.redis != nil {
 		stats := c.redis.Stats()
-		r.redis = &stats
+		r.redis, r.spread = &stats, len(c.redis.Stores())
 	}
 	return r
 }

@@ -115,7 +115,10 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	f.fill(t, reflect.ValueOf(r.redis).Elem(), "redisstore.Stats")
 	f.fill(t, reflect.ValueOf(&r.store.Size).Elem(), "store.Size")
 	f.fill(t, reflect.ValueOf(&r.bodies).Elem(), "running.BodyStats")
-	r.redis.Breaker = "half-open"
+	r.redis.Breaker, r.spread = "half-open", 3
+	r.store.Partitions = []engine.PartitionState{
+		{Size: store.Size{Keys: 20}}, {Size: store.Size{Keys: 30}, Health: store.Health{Writes: errors.New("full")}}, {Size: store.Size{Keys: 10}},
+	}
 	r.requests.NoCache = uint64(f.next())
 	for op := range numOperations {
 		r.requests.Durations[op] = f.histogram()
@@ -139,6 +142,9 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 		"subscribed": 1, "events_total": r.engine.Events, "subscriptions_lost_total": r.engine.SubscriptionsLost, "event_gaps_total": r.engine.EventGaps,
 		"breaker_state state=closed": 0, "breaker_state state=half-open": 1, "breaker_state state=open": 0,
 		"client_renewals_total": r.redis.ClientRenewals, "repairs_total": r.redis.Mended,
+		"partitions": 3, "emptiest_partition_keys": 10, "fullest_partition_keys": 30,
+		"partition_up partition=0": 1, "partition_up partition=1": 1, "partition_up partition=2": 1,
+		"partition_writable partition=0": 1, "partition_writable partition=1": 0, "partition_writable partition=2": 1,
 	} {
 		want[name] = reflect.ValueOf(n).Convert(reflect.TypeFor[float64]()).Float()
 	}
@@ -209,6 +215,19 @@ func TestSeriesThatAreNotKnownAreLeftOut(t *testing.T) {
 			func(r *snapshot) { r.store.Size.Limits.MaxKeys = 8; r.redis = &redisstore.Stats{Breaker: "open"} },
 			map[string]float64{"max_keys": 8, "max_bytes": 0, "subscribed": 0, "breaker_state state=open": 1, "breaker_state state=closed": 0},
 			nil,
+		},
+		"there is one partition": {
+			func(r *snapshot) { r.redis, r.spread = &redisstore.Stats{}, 1 },
+			map[string]float64{"partitions": 1},
+			[]string{"partition_up partition=0", "partition_writable partition=0", "emptiest_partition_keys", "fullest_partition_keys"},
+		},
+		"a partition does not answer": {
+			func(r *snapshot) {
+				down := engine.PartitionState{Err: errors.New("down"), Health: store.Health{Reads: errors.New("down"), Writes: errors.New("down")}}
+				r.redis, r.spread, r.store.Partitions = &redisstore.Stats{}, 2, []engine.PartitionState{{Size: store.Size{Keys: 5}}, down}
+			},
+			map[string]float64{"partition_up partition=0": 1, "partition_up partition=1": 0, "partition_writable partition=0": 1, "partition_writable partition=1": 0},
+			[]string{"emptiest_partition_keys", "fullest_partition_keys"},
 		},
 	} {
 		r := snapshot{requests: new(RequestCounts)}

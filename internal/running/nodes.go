@@ -27,13 +27,13 @@ type nodesCache struct {
 
 // get returns the nodes that the store lists, and their number. Without the right to see
 // other connections, the list is empty.
-func (c *nodesCache) get(s *redisstore.Store, subscribed bool) ([]redisstore.Node, int) {
+func (c *nodesCache) get(p *redisstore.Partitions, subscribed bool) ([]redisstore.Node, int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.at.IsZero() || time.Since(c.at) > nodesFor || c.subscribed != subscribed {
 		ctx, cancel := context.WithTimeout(context.Background(), nodesTimeout)
 		defer cancel()
-		c.nodes, c.count, _ = s.Nodes(ctx)
+		c.nodes, c.count, _ = p.Nodes(ctx)
 		c.at, c.subscribed = time.Now(), subscribed
 	}
 	nodes := slices.Clone(c.nodes)

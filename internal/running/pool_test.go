@@ -67,6 +67,15 @@ func TestDifferentSettingsOfOneConfiguration(t *testing.T) {
 			sitetest.Provision(t, sitetest.Context(t), sitetest.Parse(t, "namespace shared\n"+setting))
 		})
 	}
+	t.Run("partitions", func(t *testing.T) {
+		const cluster = "namespace shared\nstore redis+cluster://127.0.0.1:1"
+		ctx := sitetest.Context(t)
+		sitetest.Provision(t, ctx, sitetest.Parse(t, cluster))
+		err := sitetest.Parse(t, cluster+"\npartitions 2").Provision(ctx)
+		if err == nil || !strings.HasPrefix(err.Error(), `partitions differs between handlers that share the namespace "shared"`) {
+			t.Error(err)
+		}
+	})
 	t.Run("store", func(t *testing.T) {
 		ctx := sitetest.Context(t)
 		sitetest.Provision(t, ctx, sitetest.Parse(t, "store redis://a:b@127.0.0.1:1"))

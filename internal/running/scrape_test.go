@@ -48,12 +48,12 @@ func gather(t *testing.T, ctx caddy.Context) map[string]metricFamily {
 	return all
 }
 
-// allMetrics returns the metrics of a handler over Redis after some requests. A handler has no
-// other metrics.
+// allMetrics returns the metrics of a handler with several partitions after some requests. A
+// handler has no other metrics.
 func allMetrics(t *testing.T) map[string]metricFamily {
 	t.Helper()
 	ctx := sitetest.Context(t)
-	h := sitetest.Parse(t, "store "+redistest.Start(t).URL())
+	h := sitetest.Parse(t, "partitions 2\nstore "+redistest.StartCluster(t, 3).URL())
 	sitetest.Provision(t, ctx, h)
 	s := sitetest.Serve(t, h)
 	s.Send("POST /cache/k\n\nv")

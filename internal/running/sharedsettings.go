@@ -18,6 +18,7 @@ type SharedSettings struct {
 	Connection Connection
 	Target     *redisstore.Target // nil for the embedded store
 	Namespace  string
+	Partitions int // at least 1
 	Settings   engine.Settings
 
 	// Named has these settings under their names. Handlers of one identity must agree

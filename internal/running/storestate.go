@@ -16,11 +16,13 @@ const (
 	storeStateTimeout = time.Second
 )
 
-// storeState is the size and the health of a store.
+// storeState is the size and the health of a store, and of its partitions if it has
+// several.
 type storeState struct {
-	Size    store.Size
-	SizeErr error
-	Health  store.Health
+	Size       store.Size
+	SizeErr    error
+	Health     store.Health
+	Partitions []engine.PartitionState
 }
 
 // storeStateCache reuses answers of the store. Many scrapes then do not ask it each time.
@@ -30,16 +32,20 @@ type storeStateCache struct {
 	state storeState
 }
 
-// get asks the store, or returns an answer that is at most storeStateFor old.
-func (c *storeStateCache) get(e *engine.Engine) storeState {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.at.IsZero() || time.Since(c.at) > storeStateFor {
+// get asks the store of a cache, or returns an answer that is at most storeStateFor old.
+func (s *storeStateCache) get(c *Cache) storeState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at.IsZero() || time.Since(s.at) > storeStateFor {
 		ctx, cancel := context.WithTimeout(context.Background(), storeStateTimeout)
 		defer cancel()
-		c.state.Health = e.Probe(ctx)
-		c.state.Size, c.state.SizeErr = e.Size(ctx)
-		c.at = time.Now()
+		// At the same time: a partition without an answer takes all of the time.
+		var asking sync.WaitGroup
+		asking.Go(func() { s.state.Health = c.Engine.Probe(ctx) })
+		asking.Go(func() { s.state.Size, s.state.SizeErr = c.Engine.Size(ctx) })
+		asking.Go(func() { s.state.Partitions = c.Partitions(ctx) })
+		asking.Wait()
+		s.at = time.Now()
 	}
-	return c.state
+	return s.state
 }
