@@ -21,6 +21,13 @@ type adminAnswers struct {
 			MaxBytes                 int `json:"max_bytes"`
 			Eviction                 string
 		} `json:"store_state"`
+		Partitions []struct {
+			Partition                 int
+			Ready, Writes, Subscribed bool
+			Cause, Error              string
+			Keys, Bytes               *int64
+			MaxKeys                   int `json:"max_keys"`
+		}
 		Subscription struct {
 			Subscribed bool
 			Count      int

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -25,6 +26,7 @@ type cacheView struct {
 	Store        string           `json:"store"`
 	Settings     settingsView     `json:"settings"`
 	StoreState   storeStateView   `json:"store_state"`
+	Partitions   []partitionView  `json:"partitions"`
 	Subscription subscriptionView `json:"subscription"`
 	Figures      figuresView      `json:"figures"`
 	History      historyView      `json:"history"`
@@ -70,6 +72,20 @@ type storeStateView struct {
 	Bytes     *int64      `json:"bytes"`
 	MaxBytes  int64       `json:"max_bytes"`
 	Eviction  string      `json:"eviction"`
+}
+
+// partitionView is one of several partitions; see storeStateView. Its limits are its share.
+type partitionView struct {
+	Partition  int         `json:"partition"`
+	Ready      bool        `json:"ready"`
+	Writes     bool        `json:"writes"`
+	Cause      store.Cause `json:"cause"`
+	Error      string      `json:"error"`
+	Subscribed bool        `json:"subscribed"`
+	Keys       *int        `json:"keys"`
+	MaxKeys    int         `json:"max_keys"`
+	Bytes      *int64      `json:"bytes"`
+	MaxBytes   int64       `json:"max_bytes"`
 }
 
 // subscriptionView lists the nodes that subscribe to the events of writes. Count is the number
@@ -190,7 +206,11 @@ func (c cache) view(ctx context.Context) cacheView {
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(s.Settings.Timeout, lookTimeout))
 	defer cancel()
+	// At the same time: a partition without an answer takes all of the time.
+	var asking sync.WaitGroup
+	asking.Go(func() { v.Partitions = c.viewPartitions(ctx, s.Settings.Limits) })
 	v.StoreState = c.viewStore(ctx, s.Settings.Limits)
+	asking.Wait()
 	v.Subscription = subscriptionView{Subscribed: stats.Engine.Subscribed, Nodes: []nodeView{}}
 	if !c.running.IsEmbedded() && v.StoreState.Reachable {
 		v.Subscription = c.viewSubscription(stats.Engine.Subscribed)
@@ -212,6 +232,29 @@ func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
 	}
 	v.MaxKeys, v.MaxBytes, v.Eviction = limits.MaxKeys, limits.MaxBytes, limits.Eviction
 	return v
+}
+
+// viewPartitions shows the partitions if there are several.
+func (c cache) viewPartitions(ctx context.Context, own store.Limits) []partitionView {
+	states := c.running.Partitions(ctx)
+	views := make([]partitionView, len(states))
+	for i := range states {
+		s := &states[i]
+		ready := viewReady("", s.Health)
+		v := partitionView{
+			Partition: i, Ready: ready.Ready, Writes: ready.Writes, Cause: ready.Cause, Error: ready.Error, Subscribed: s.Subscribed,
+		}
+		limits := own.Share(i, len(states))
+		if s.Err == nil {
+			v.Keys, v.Bytes = &s.Size.Keys, &s.Size.Bytes
+			if s.Size.Limits != (store.Limits{}) {
+				limits = s.Size.Limits
+			}
+		}
+		v.MaxKeys, v.MaxBytes = limits.MaxKeys, limits.MaxBytes
+		views[i] = v
+	}
+	return views
 }
 
 // viewSubscription shows the nodes that receive the events of each other's writes.

@@ -7,6 +7,7 @@ import { Readings } from './figures.js';
 import { moment, span, time } from './format.js';
 import { Lookup } from './lookup.js';
 import { Curves, showTiles } from './panels.js';
+import { showPartitions, someFail } from './partitions.js';
 import { clearTables, showEvictions, showKeys, showNodes, showSettings } from './tables.js';
 
 const interval = 2000;
@@ -141,6 +142,7 @@ function show(answer, isFirst) {
   curves.show(cache.history);
   showEvictions(cache);
   showNodes(cache);
+  showPartitions(cache);
   showSettings(cache);
   setText(byId('since'), `Counted since ${moment(cache.figures.since)}, by this node alone. Keys and bytes are those of the whole store.`);
 }
@@ -179,7 +181,7 @@ function showState() {
     const { subscribed, nodes, count } = cache.subscription ?? {};
     const n = Math.max(nodes?.length ?? 0, count ?? 0);
     if (isSilent) items.push(['bad', 'No answer from the server']);
-    items.push(isSilent ? ['idle', `${name}: not known`] : ready ? ['good', isEmbedded ? 'Embedded store' : 'Redis answers'] : ['bad', reachable ? `${name} refuses reads` : `${name} is down`]);
+    items.push(isSilent ? ['idle', `${name}: not known`] : ready ? ['good', isEmbedded ? 'Embedded store' : 'Redis answers'] : ['bad', someFail(cache.partitions) || (reachable ? `${name} refuses reads` : `${name} is down`)]);
     if (!isSilent && ready && !writes) items.push(['bad', `${name} takes no writes`]);
     if (!isSilent && breaker && breaker !== 'closed') items.push(['warn', `Circuit breaker ${breaker}`]);
     if (!isEmbedded) {
@@ -209,10 +211,11 @@ function showBanner(isSilent, isDown, name) {
     text = `${sentence(silence)}. ` + (cache ? `The page shows its state at ${time(answeredAt)}.` : 'There is nothing to show yet.');
   } else if (isDown) {
     const isRefused = cache.store_state.reachable;
-    title = isRefused ? `${name} refuses reads since ${time(downSince)} or earlier.` :
+    const some = someFail(cache.partitions);
+    title = some ? `${some} since ${time(downSince)} or earlier.` : isRefused ? `${name} refuses reads since ${time(downSince)} or earlier.` :
       isSinceOpened ? `${name} is down. It was down when this page first asked at ${time(downSince)}.` : `${name} is down since ${time(downSince)}.`;
     const old = asOf.next ? ` Keys and their order below are from ${time(asOf.next)}.` : '';
-    text = `Local answers go on; requests that need the store get 503.${old}`;
+    text = `Local answers go on; requests that need ${some ? 'what fails' : 'the store'} get 503.${old}`;
     if (cache.store_state.error) text += ` (${cache.store_state.error})`;
   } else if (cache && !cache.store_state.writes) {
     title = `${name} takes no writes.`;
