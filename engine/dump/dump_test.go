@@ -58,7 +58,13 @@ func fetch(t testing.TB, st store.Store, key string) {
 // export exports all of st, or the rest after the part that was exported before.
 func export(t testing.TB, st dump.Source, had []byte) ([]byte, error) {
 	t.Helper()
-	x := &dump.Export{Source: st, Namespace: "n"}
+	return exportAll(t, []dump.Source{st}, had)
+}
+
+// exportAll is export for a namespace with partitions.
+func exportAll(t testing.TB, partitions []dump.Source, had []byte) ([]byte, error) {
+	t.Helper()
+	x := &dump.Export{Sources: partitions, Namespace: "n"}
 	if err := x.Begin(t.Context()); err != nil {
 		return nil, err
 	}
@@ -89,7 +95,7 @@ func restored(t testing.TB, exported []byte) *memstore.Store {
 	t.Helper()
 	st := memstore.New()
 	t.Cleanup(func() { _ = st.Close() })
-	i := &dump.Import{Target: st, Limits: open(t, exported).Limits()}
+	i := &dump.Import{Targets: []dump.Target{st}, Limits: open(t, exported).Limits()}
 	if _, err := i.File(t.Context(), open(t, exported)); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +171,7 @@ func TestAnotherPolicyKeepsTheOrderAndTheReadEntries(t *testing.T) {
 				st := memstore.New()
 				defer st.Close()
 				limits := store.Limits{MaxKeys: 10, Eviction: to.Name}
-				i := &dump.Import{Target: st, Limits: limits}
+				i := &dump.Import{Targets: []dump.Target{st}, Limits: limits}
 				if _, err := i.File(t.Context(), open(t, exported)); err != nil {
 					t.Fatal(err)
 				}
@@ -245,7 +251,7 @@ func TestEntriesWithoutRoomAreCounted(t *testing.T) {
 				for n := range c.there {
 					apply(t, st, c.limits, store.Write{Op: store.Create, Key: fmt.Sprint("there", n), Value: text("")})
 				}
-				counts, err := restore(&dump.Import{Target: st, Limits: c.limits})
+				counts, err := restore(&dump.Import{Targets: []dump.Target{st}, Limits: c.limits})
 				if err != nil || !strings.HasSuffix(counts.String(), "imported 6 of 6 entries: "+c.want) {
 					t.Errorf("from %s: %v, %v", source, counts, err)
 				}
@@ -259,7 +265,7 @@ func TestEntriesWithoutRoomAreCounted(t *testing.T) {
 }
 
 func TestEscapesThatAreUnicodeAreRead(t *testing.T) {
-	const head, end = `{"redis_proxy_export":1,"eviction":"rank","max_keys":9,"later":{"a":1,"a":2}}` + "\n", `{"end":true,"entries":3}` + "\n"
+	const head, end = `{"redis_proxy_export":2,"eviction":"rank","max_keys":9,"later":{"a":1,"a":2}}` + "\n", `{"end":true,"entries":3}` + "\n"
 	st := restored(t, []byte(head+
 		`{"key":"\ud83d\uDE00","value":"\\ud83d \u0041\ufffd\ud83d\ude00"}`+"\n"+
 		`{"key":"json","value":{"half":"\ud800","twice":1,"twice":2}}`+"\n"+
@@ -307,12 +313,12 @@ func TestAnImportThatFailedIsRepeated(t *testing.T) {
 	}
 	st := &limping{Store: memstore.New()}
 	defer st.Close()
-	first := &dump.Import{Target: st, Limits: thousand}
+	first := &dump.Import{Targets: []dump.Target{st}, Limits: thousand}
 	counts, err := first.File(t.Context(), f)
 	if !errors.Is(err, store.ErrFateUnknown) || counts.Restored != 500 {
 		t.Errorf("%+v, %v", counts, err)
 	}
-	second := &dump.Import{Target: st, Limits: thousand}
+	second := &dump.Import{Targets: []dump.Target{st}, Limits: thousand}
 	counts, err = second.File(t.Context(), f)
 	if err != nil || counts.Restored != 400 || counts.Same != 500 {
 		t.Errorf("%+v, %v", counts, err)

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"sync"
 	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
@@ -36,6 +34,10 @@ var ErrReplaced = errors.New("the namespace was emptied during the export, or Re
 // store, or the store was emptied since.
 var ErrOther = errors.New("the file was begun with another state of the store; begin a new one")
 
+// ErrMixed says that an export cannot begin, since a change of the eviction policy has not
+// reached all partitions.
+var ErrMixed = errors.New("the partitions of the namespace have different eviction policies, since eviction was changed a moment ago; repeat the export")
+
 // Source is the part of a store that an export needs.
 type Source interface {
 	Size(context.Context) (store.Size, error)
@@ -43,40 +45,39 @@ type Source interface {
 	Look(ctx context.Context, key string) (*store.Listed, error)
 }
 
-// Export writes the entries of a store in eviction order. It changes nothing in the
-// store. Other calls wait for it no longer than a short page takes.
+// Export writes the entries of a namespace, partition by partition, in eviction order. It
+// changes nothing there. Other calls wait for it no longer than a short page takes.
 //
 // The file has each entry exactly once that exists from begin to end of the export. It
 // has no entry that was created after the begin. An entry that is evicted or deleted
 // meanwhile may be in the file. Each entry has the value that it had when it was read.
 type Export struct {
-	Source    Source
+	// Sources are the partitions of the namespace.
+	Sources   []Source
 	Namespace string
 	// Check, if set, returns an error for keys to leave out.
 	Check func(key string) error
 	// Progress, if set, is called with the counts after each entry.
 	Progress func(ExportCounts)
 
-	counts  ExportCounts
-	header  Header
-	after   store.Cursor
-	written map[uint64]struct{} // ages of the entries that are done; each age is unique
-}
+	counts ExportCounts
+	header Header
 
-// ExportCounts is the progress of an export.
-type ExportCounts struct {
-	Entries int
-	Total   int   // number of entries at the begin; it may change meanwhile
-	Bytes   int64 // written
-	// Left counts entries whose keys Check refused.
-	Left int
+	// partition is the one whose entries are being written, after is where they go on,
+	// and written has the ages of those that are done; each age is unique.
+	partition int
+	after     store.Cursor
+	written   map[uint64]struct{}
 }
 
 // Resume makes Run continue a file that an earlier export began. Call it after Begin. It
 // returns the contents of the file. The caller must cut the file off at Contents.End.
 func (x *Export) Resume(file io.Reader) (Contents, error) {
 	x.written = make(map[uint64]struct{})
-	c, err := read(file, func(_ int, _ span, e Entry) error {
+	c, err := read(file, func(partition int, _ span, e Entry) error {
+		if partition != x.partition {
+			x.begin(partition)
+		}
 		x.written[e.Age] = struct{}{}
 		return nil
 	})
@@ -87,14 +88,33 @@ func (x *Export) Resume(file io.Reader) (Contents, error) {
 	if err != nil {
 		return c, err
 	}
-	h := c.Header
-	if h.Namespace != x.header.Namespace || h.Eviction != x.header.Eviction || h.Epoch != x.header.Epoch || h.Number > x.header.Number {
+	if !x.header.continues(c.Header) {
 		return c, ErrOther
 	}
-	x.header, x.after = h, c.After
+	if c.Partition != x.partition {
+		x.begin(c.Partition) // it has no entries yet
+	}
+	x.header, x.after = c.Header, c.After
 	x.counts.Entries, x.counts.Bytes = c.Entries, c.End
 	return c, nil
 }
+
+// continues reports whether an export that would begin with h can continue a file that
+// begins with had.
+func (h *Header) continues(had Header) bool {
+	if h.Namespace != had.Namespace || h.Eviction != had.Eviction || len(h.Partitions) != len(had.Partitions) {
+		return false
+	}
+	for i, was := range had.Partitions {
+		if is := h.Partitions[i]; !was.isNew() && (is.Epoch != was.Epoch || is.Number < was.Number) {
+			return false
+		}
+	}
+	return true
+}
+
+// isNew says that the partition had no entry yet.
+func (p *Partition) isNew() bool { return p.Number == 0 }
 
 // Run writes the file, or the rest of it. If it fails or ctx ends, the file has whole
 // lines, and another Export may resume it.
@@ -111,45 +131,79 @@ func (x *Export) Run(ctx context.Context, w io.Writer) (ExportCounts, error) {
 
 func (x *Export) run(ctx context.Context, out *bufio.Writer) error {
 	err := x.writeHeader(out)
-	for more := true; err == nil && more; {
+	if err == nil {
+		err = x.rest(ctx, out)
+	}
+	for err == nil && x.partition+1 < len(x.Sources) {
+		x.begin(x.partition + 1)
+		if err = x.write(out, fmt.Appendf(nil, "{\"partition\":%d}\n", x.partition)); err == nil {
+			err = x.rest(ctx, out)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	// Values are read after their page. The file gets its end only if all partitions are
+	// still the same after the last values.
+	for i, source := range x.Sources {
+		switch size, err := bounded(ctx, source.Size); {
+		case err != nil:
+			return err
+		case !x.header.Partitions[i].isNew() && size.Epoch != x.header.Partitions[i].Epoch:
+			return ErrReplaced
+		}
+	}
+	return x.write(out, fmt.Appendf(nil, "{\"end\":true,\"entries\":%d}\n", x.counts.Entries))
+}
+
+// begin begins a partition.
+func (x *Export) begin(partition int) {
+	x.partition, x.after, x.written = partition, "", make(map[uint64]struct{})
+}
+
+// rest writes the rest of the partition.
+func (x *Export) rest(ctx context.Context, out *bufio.Writer) error {
+	more := !x.header.Partitions[x.partition].isNew()
+	for more {
+		var err error
 		if more, err = x.page(ctx, out); err == nil && more {
 			err = x.write(out, fmt.Appendf(nil, "{\"after\":%q}\n", x.after))
 		}
 		if err == nil {
 			err = out.Flush()
 		}
+		if err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	// Values are read after their page. The file gets its end only if the store is still
-	// the same after the values of the last page.
-	switch size, err := bounded(ctx, x.Source.Size); {
-	case err != nil:
-		return err
-	case size.Epoch != x.header.Epoch:
-		return ErrReplaced
-	}
-	return x.write(out, fmt.Appendf(nil, "{\"end\":true,\"entries\":%d}\n", x.counts.Entries))
+	return nil
 }
 
 // Begin begins the export: it has the entries that exist now. Call it first.
 func (x *Export) Begin(ctx context.Context) error {
-	size, err := bounded(ctx, x.Source.Size)
-	switch {
-	case err != nil:
-		return err
-	case size.Limits.MaxKeys == 0:
-		return fmt.Errorf("%w %q", ErrNothing, x.Namespace)
-	}
-	page, err := bounded(ctx, func(ctx context.Context) (store.Page, error) { return x.Source.Page(ctx, "", 1, store.Next) })
+	sizes, err := sizesOf(ctx, x.Sources)
 	if err != nil {
 		return err
 	}
-	x.counts.Total = size.Keys
+	limits := limitsOf(sizes)
+	if limits.MaxKeys == 0 {
+		return fmt.Errorf("%w %q", ErrNothing, x.Namespace)
+	}
 	x.header = Header{
-		Version: Version, Namespace: x.Namespace, Keys: size.Keys, Number: size.Number, Epoch: size.Epoch, Clock: page.Clock,
-		Eviction: size.Limits.Eviction, MaxKeys: size.Limits.MaxKeys, MaxBytes: size.Limits.MaxBytes,
+		Version: Version, Namespace: x.Namespace,
+		Eviction: limits.Eviction, MaxKeys: limits.MaxKeys, MaxBytes: limits.MaxBytes,
+	}
+	for i, source := range x.Sources {
+		size := sizes[i]
+		if size.Limits.MaxKeys > 0 && size.Limits.Eviction != limits.Eviction {
+			return ErrMixed
+		}
+		page, err := bounded(ctx, func(ctx context.Context) (store.Page, error) { return source.Page(ctx, "", 1, store.Next) })
+		if err != nil {
+			return err
+		}
+		x.header.Partitions = append(x.header.Partitions, Partition{Keys: size.Keys, Number: size.Number, Epoch: size.Epoch, Clock: page.Clock})
+		x.counts.Total += size.Keys
 	}
 	return nil
 }
@@ -167,101 +221,6 @@ func (x *Export) writeHeader(out io.Writer) error {
 	return x.write(out, append(b, '\n'))
 }
 
-func (x *Export) page(ctx context.Context, out io.Writer) (more bool, err error) {
-	page, err := bounded(ctx, func(ctx context.Context) (store.Page, error) {
-		return x.Source.Page(ctx, x.after, pageEntries, store.Next)
-	})
-	if err != nil {
-		return false, err
-	}
-	// After a failover that lost writes, the number is lower. An emptied store has
-	// another epoch.
-	if page.Number < x.header.Number || page.Epoch != x.header.Epoch {
-		return false, ErrReplaced
-	}
-	var group []*Entry
-	var bytes int64
-	for i := range page.Entries {
-		e, ok := x.entry(&page.Entries[i], &page)
-		if ok {
-			group = append(group, e)
-			bytes += page.Entries[i].Size
-		}
-		if len(group) == readEntries || bytes >= readBytes || i == len(page.Entries)-1 {
-			if err := x.writeGroup(ctx, out, group); err != nil {
-				return false, err
-			}
-			group, bytes = group[:0], 0
-		}
-	}
-	x.after = page.Next
-	return page.Next != "", nil
-}
-
-// entry returns the entry for the file, still without its value. It returns false if the
-// entry does not belong into the file.
-func (x *Export) entry(l *store.Listed, page *store.Page) (*Entry, bool) {
-	created := page.Number - l.Age
-	if created > x.header.Number {
-		return nil, false
-	}
-	age := x.header.Number - created
-	// A fetch raises an entry, which may then come a second time.
-	if _, isWritten := x.written[age]; isWritten {
-		return nil, false
-	}
-	if x.Check != nil && x.Check(l.Key) != nil {
-		x.counts.Left++
-		x.written[age] = struct{}{}
-		return nil, false
-	}
-	return &Entry{Key: l.Key, Rank: l.Rank + page.Clock - x.header.Clock, Age: age, HasAge: true}, true
-}
-
-func (x *Export) writeGroup(ctx context.Context, out io.Writer, group []*Entry) error {
-	found := make([]bool, len(group))
-	errs := make([]error, len(group))
-	next := make(chan int, len(group))
-	for i := range group {
-		next <- i
-	}
-	close(next)
-	var reading sync.WaitGroup
-	for range readers {
-		reading.Go(func() {
-			for i := range next {
-				listed, err := bounded(ctx, func(ctx context.Context) (*store.Listed, error) {
-					return x.Source.Look(ctx, group[i].Key)
-				})
-				if err == nil && listed != nil {
-					group[i].Value, found[i] = listed.Entry.Value, true
-				}
-				errs[i] = err
-			}
-		})
-	}
-	reading.Wait()
-	var b []byte
-	for i, e := range group {
-		if errs[i] != nil {
-			return errs[i]
-		}
-		if !found[i] {
-			continue // it was evicted or deleted since it was listed
-		}
-		b = appendEntry(b[:0], e)
-		if err := x.write(out, b); err != nil {
-			return err
-		}
-		x.written[e.Age] = struct{}{}
-		x.counts.Entries++
-		if x.Progress != nil {
-			x.Progress(x.counts)
-		}
-	}
-	return nil
-}
-
 func (x *Export) write(out io.Writer, b []byte) error {
 	_, err := out.Write(b)
 	x.counts.Bytes += int64(len(b))
@@ -273,29 +232,4 @@ func bounded[T any](ctx context.Context, call func(context.Context) (T, error)) 
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return call(ctx)
-}
-
-// String describes the progress in words.
-func (c ExportCounts) String() string {
-	s := "exported " + strconv.Itoa(c.Entries) + " of " + strconv.Itoa(max(c.Total, c.Entries)) + " entries, " + inBytes(c.Bytes)
-	if c.Left > 0 {
-		s += "; " + strconv.Itoa(c.Left) + " left out, since no request can name their keys"
-	}
-	return s
-}
-
-// inBytes writes a size in bytes, and a large one in a larger unit as well.
-func inBytes(n int64) string {
-	exact := strconv.FormatInt(n, 10) + " bytes"
-	size, unit := float64(n), ""
-	for _, larger := range []string{"KiB", "MiB", "GiB"} {
-		if size < 1024 {
-			break
-		}
-		size, unit = size/1024, larger
-	}
-	if unit == "" {
-		return exact
-	}
-	return fmt.Sprintf("%s (%.1f %s)", exact, size, unit)
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // Version is the version of the format.
-const Version = 1
+const Version = 2
 
 // Header is the first line of a file.
 type Header struct {
@@ -27,10 +27,17 @@ type Header struct {
 	Eviction  string `json:"eviction"`
 	MaxKeys   int    `json:"max_keys"`
 	MaxBytes  int64  `json:"max_bytes"`
-	// Keys is the number of entries when the export began.
+	// Partitions has each partition of the namespace, at least one. The entries of the
+	// first one come first.
+	Partitions []Partition `json:"partitions"`
+}
+
+// Partition describes a partition of a namespace when the export began. Each is a store.
+type Partition struct {
+	// Keys is the number of entries.
 	Keys int `json:"keys"`
-	// Number is the store's write number when the export began. Epoch tells the store
-	// from one that was emptied and filled again.
+	// Number is the store's write number. Epoch tells the store from one that was emptied
+	// and filled again.
 	Number uint64 `json:"number"`
 	Epoch  string `json:"epoch"`
 	// Clock is the number from which ranks count. It moves under some policies.
@@ -42,8 +49,8 @@ type Entry struct {
 	Key   string
 	Value store.Value
 	Rank  float64
-	// Age is the number of writes that changed the store from the entry's creation until
-	// the export began. HasAge tells an age of 0 from no age.
+	// Age is the number of writes that changed the partition from the entry's creation
+	// until the export began. HasAge tells an age of 0 from no age.
 	Age    uint64
 	HasAge bool
 }
@@ -67,6 +74,9 @@ type line struct {
 
 	// After is a line of its own. It says where an export of the lines before continues.
 	After *store.Cursor `json:"after"`
+
+	// Partition is a line of its own. The entries of this partition follow.
+	Partition *int `json:"partition"`
 
 	// End is the last line. A file without it is not whole.
 	End     bool `json:"end"`
@@ -136,13 +146,13 @@ func decodeLine(b []byte) (*line, Entry, error) {
 	if err := decodeStrictly(b, &l); err != nil {
 		return nil, Entry{}, err
 	}
-	switch isMark := l.After != nil || l.End; {
+	switch isMark := l.After != nil || l.Partition != nil || l.End; {
 	case l.Key == nil && !isMark:
 		return nil, Entry{}, errors.New("there is no key")
 	case l.Key == nil:
 		return &l, Entry{}, nil
 	case isMark:
-		return nil, Entry{}, errors.New("an entry has neither after nor end")
+		return nil, Entry{}, errors.New("an entry has neither after nor partition nor end")
 	}
 	e := Entry{Key: string(*l.Key), Rank: l.Rank, HasAge: l.Age != nil}
 	if e.HasAge {
@@ -206,16 +216,31 @@ func beginsHeader(b []byte) bool {
 func decodeHeader(b []byte) (Header, error) {
 	var h Header
 	// Unknown fields are allowed: later versions may add some.
-	if err := json.Unmarshal(b, &h); err != nil || h.Version == 0 {
+	err := json.Unmarshal(b, &h)
+	switch {
+	case h.Version == 0:
 		return h, notHeader()
-	}
-	if h.Version != Version {
-		return h, fmt.Errorf("the file has version %d of the format, this program knows %d", h.Version, Version)
+	case h.Version != Version:
+		return h, otherVersion(h.Version)
+	case err != nil:
+		return h, err
 	}
 	if h.MaxKeys < 0 || h.MaxBytes < 0 {
 		return h, errors.New("max_keys and max_bytes must not be negative")
 	}
+	if len(h.Partitions) == 0 {
+		h.Partitions = make([]Partition, 1)
+	}
 	return h, checkNames(b)
+}
+
+// otherVersion is the error for a file with another version of the format.
+func otherVersion(version int) error {
+	wayOut := "import it with the version of this program that wrote it, and export it again with this one"
+	if version > Version {
+		wayOut = "import it with the version of this program that wrote it, or a later one"
+	}
+	return fmt.Errorf("the file has version %d of the format, and this program reads version %d: %s", version, Version, wayOut)
 }
 
 func decodeStrictly(b []byte, to any) error {

@@ -15,6 +15,8 @@ import (
 const (
 	applyWrites = 500
 	applyBytes  = 1 << 20
+	// pendingBytes bounds the writes that wait for their batches to fill.
+	pendingBytes = 8 << 20
 )
 
 // ErrCutOff says that a file has no end line.
@@ -26,11 +28,15 @@ type Target interface {
 	Apply(context.Context, store.Batch) (store.Applied, error)
 }
 
-// Import puts entries into a store, with their places in the eviction order. It never
+// Import puts entries into a namespace, with their places in the eviction order. It never
 // overwrites an entry. An interrupted import can be run again.
 type Import struct {
-	Target Target
-	// Limits are put in force if the store has none yet.
+	// Targets are the partitions of the namespace. Locate returns the one where a key
+	// belongs; a single one needs no Locate.
+	Targets []Target
+	Locate  func(key string) int
+	// Limits are those of the whole namespace. Each partition gets its share, if no
+	// partition has limits yet.
 	Limits store.Limits
 	// Prefix is put before every key.
 	Prefix string
@@ -38,14 +44,19 @@ type Import struct {
 	Progress func(ImportCounts)
 
 	counts  ImportCounts
-	from    string       // the policy of the ranks
-	limits  store.Limits // in force
-	writes  []store.Write
-	pending int64 // bytes of writes
+	limits  []store.Limits // of the partitions
+	pending []pending      // for the partitions
+	bytes   int64          // of pending
 	// restored has the hashes of the keys that this import restored. Hashes need less
 	// memory than keys, and two equal ones are very unlikely.
 	restored map[uint64]struct{}
 	seed     maphash.Seed
+}
+
+// pending are writes that are not applied yet, and their bytes.
+type pending struct {
+	writes []store.Write
+	bytes  int64
 }
 
 // ImportCounts is the progress of an import.
@@ -55,7 +66,7 @@ type ImportCounts struct {
 	// Same and Other are entries that existed already, with the same value or with
 	// another one.
 	Same, Other int
-	// NoRoom are entries for which the store is too small. They include entries that
+	// NoRoom are entries for which their partition is too small. They include entries that
 	// were evicted again for other entries of the same import.
 	NoRoom int
 	// Evicted are older entries that were evicted for restored ones.
@@ -64,96 +75,141 @@ type ImportCounts struct {
 	Unusable int
 }
 
-// File restores the entries of a file. If there is no room for all, it restores the most
-// valued ones. If the store has another eviction policy than the file, ranks mean
-// nothing, and only the order is kept.
+// File restores the entries of a file. If there is no room for all in a partition, it
+// restores the most valued ones. If the store has another eviction policy than the file,
+// ranks mean nothing, and only the order is kept.
 func (i *Import) File(ctx context.Context, f *File) (ImportCounts, error) {
 	if err := i.begin(ctx); err != nil {
 		return i.counts, err
 	}
 	i.counts.Total = len(f.rows)
-	rows := f.fitting(i.limits, len(i.Prefix))
-	i.counts.NoRoom = len(f.rows) - len(rows)
-	i.from = f.Contents.Header.Eviction
-	return i.run(ctx, f.entries(rows, i.from == i.limits.Eviction))
+	parts, err := f.split(len(i.Targets), i.place)
+	if err != nil {
+		return i.counts, err
+	}
+	for to, all := range parts {
+		rows := fitting(all, i.limits[to], len(i.Prefix))
+		i.counts.NoRoom += len(all) - len(rows)
+		scores := newScoring(&f.Contents.Header, i.limits[to].Eviction, len(i.Targets))
+		scores.score(rows)
+		if scores.keep {
+			f.byAge(rows)
+		}
+		for e, err := range f.entries(rows) {
+			if err == nil {
+				err = i.restore(ctx, to, &e)
+			}
+			if err != nil {
+				return i.counts, err
+			}
+		}
+		if err := i.apply(ctx, to); err != nil {
+			return i.counts, err
+		}
+	}
+	return i.counts, nil
 }
 
-// Ranked restores about total entries with ranks, in eviction order. It counts and skips
-// the entries whose keys unusable refuses.
+// Ranked restores about total entries with numbers of fetches as ranks, in eviction order.
+// It counts and skips the entries whose keys unusable refuses.
 func (i *Import) Ranked(ctx context.Context, total int, entries iter.Seq2[Entry, error], unusable func(key string) error) (ImportCounts, error) {
 	if err := i.begin(ctx); err != nil {
 		return i.counts, err
 	}
 	i.counts.Total = total
-	usable := func(yield func(Entry, error) bool) {
-		for e, err := range entries {
-			if err == nil && unusable(e.Key) != nil {
-				i.counts.Unusable++
-				continue
-			}
-			if !yield(e, err) {
-				return
-			}
+	n := 0
+	for e, err := range entries {
+		if err != nil {
+			return i.counts, err
+		}
+		if unusable(e.Key) != nil {
+			i.counts.Unusable++
+			continue
+		}
+		n++
+		to := i.place(e.Key)
+		if policy, _ := store.PolicyByName(i.limits[to].Eviction); policy.Name != store.Rank.Name {
+			// About as many entries are valued more in each partition.
+			behind := (max(total, n) - n) / len(i.Targets)
+			e.Rank = policy.Scale.AtPlace(behind, store.Counts.Unread(0, e.Rank))
+		}
+		if err := i.restore(ctx, to, &e); err != nil {
+			return i.counts, err
 		}
 	}
-	i.from = store.Rank.Name // the format has ranks, whatever policy is in force here
-	return i.run(ctx, usable)
+	err := i.applyAll(ctx)
+	return i.counts, err
 }
 
 func (i *Import) begin(ctx context.Context) error {
-	size, err := bounded(ctx, i.Target.Size)
+	sizes, err := sizesOf(ctx, i.Targets)
 	if err != nil {
 		return err
 	}
 	i.restored, i.seed = make(map[uint64]struct{}), maphash.MakeSeed()
-	i.limits = size.Limits
-	if i.limits.MaxKeys == 0 {
-		i.limits = i.Limits
+	i.pending = make([]pending, len(sizes))
+	i.limits = make([]store.Limits, len(sizes))
+	limits := limitsOf(sizes)
+	if limits.MaxKeys == 0 {
+		limits = i.Limits
+	}
+	for to, size := range sizes {
+		i.limits[to] = size.Limits
+		if size.Limits.MaxKeys == 0 {
+			i.limits[to] = limits.Share(to, len(sizes))
+		}
 	}
 	return nil
 }
 
-func (i *Import) run(ctx context.Context, entries iter.Seq2[Entry, error]) (ImportCounts, error) {
-	n := 0
-	for e, err := range entries {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return i.counts, err
-		}
-		n++
-		w := store.Write{Op: store.Restore, Key: i.Prefix + e.Key, Value: e.Value, Score: i.score(e.Rank, n)}
-		if len(i.writes) > 0 && i.pending+w.Size() > applyBytes || len(i.writes) == applyWrites {
-			if err := i.apply(ctx); err != nil {
-				return i.counts, err
-			}
-		}
-		i.writes = append(i.writes, w)
-		i.pending += w.Size()
+// place returns the partition of the entry that key becomes.
+func (i *Import) place(key string) int {
+	if len(i.Targets) == 1 {
+		return 0
 	}
-	if len(i.writes) == 0 {
-		return i.counts, nil
-	}
-	return i.counts, i.apply(ctx)
+	return i.Locate(i.Prefix + key)
 }
 
-// score returns the score of the n-th entry. If another policy made the ranks, the score
-// keeps only the order, and whether the entry was ever fetched.
-func (i *Import) score(rank float64, n int) float64 {
-	if i.from == i.limits.Eviction {
-		return rank
+// restore restores an entry, whose rank is its score in the partition, or keeps it for a
+// later batch.
+func (i *Import) restore(ctx context.Context, to int, e *Entry) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	from, _ := store.PolicyByName(i.from) // unknown if a later version made the file
-	to, _ := store.PolicyByName(i.limits.Eviction)
-	return to.Scale.AtPlace(max(i.counts.Total, n)-n, from.Scale.Unread(0, rank))
+	w := store.Write{Op: store.Restore, Key: i.Prefix + e.Key, Value: e.Value, Score: e.Rank}
+	p := &i.pending[to]
+	if len(p.writes) > 0 && p.bytes+w.Size() > applyBytes || len(p.writes) == applyWrites {
+		if err := i.apply(ctx, to); err != nil {
+			return err
+		}
+	}
+	if i.bytes+w.Size() > pendingBytes {
+		if err := i.applyAll(ctx); err != nil {
+			return err
+		}
+	}
+	p.writes = append(p.writes, w)
+	p.bytes += w.Size()
+	i.bytes += w.Size()
+	return nil
 }
 
-// apply restores the pending entries.
-func (i *Import) apply(ctx context.Context) error {
-	for len(i.writes) > 0 {
+// applyAll restores the pending entries of all partitions.
+func (i *Import) applyAll(ctx context.Context) error {
+	for to := range i.pending {
+		if err := i.apply(ctx, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply restores the pending entries of a partition.
+func (i *Import) apply(ctx context.Context, to int) error {
+	p := &i.pending[to]
+	for len(p.writes) > 0 {
 		applied, err := bounded(ctx, func(ctx context.Context) (store.Applied, error) {
-			return i.Target.Apply(ctx, store.Batch{Writes: i.writes, Limits: i.Limits})
+			return i.Targets[to].Apply(ctx, store.Batch{Writes: p.writes, Limits: i.limits[to]})
 		})
 		if err != nil {
 			return err
@@ -163,7 +219,7 @@ func (i *Import) apply(ctx context.Context) error {
 			switch {
 			case r.Outcome == store.Created:
 				i.counts.Restored++
-				i.restored[i.hash(i.writes[n].Key)] = struct{}{}
+				i.restored[i.hash(p.writes[n].Key)] = struct{}{}
 			case r.Outcome == store.Conflict && r.SameValue:
 				i.counts.Same++
 			case r.Outcome == store.Conflict:
@@ -171,7 +227,7 @@ func (i *Import) apply(ctx context.Context) error {
 			case r.Outcome == store.TooLarge:
 				i.counts.NoRoom++
 			case r.Outcome == store.TooMuchAtOnce:
-				again = append(again, i.writes[n])
+				again = append(again, p.writes[n])
 			case r.Outcome == store.Refused:
 				return fmt.Errorf("%w: %w", store.ErrRefused, r.Refusal())
 			default:
@@ -187,12 +243,13 @@ func (i *Import) apply(ctx context.Context) error {
 			i.counts.Restored--
 			i.counts.NoRoom++
 		}
-		i.writes = append(i.writes[:0], again...)
+		p.writes = append(p.writes[:0], again...)
 		if i.Progress != nil {
 			i.Progress(i.counts)
 		}
 	}
-	i.pending = 0
+	i.bytes -= p.bytes
+	*p = pending{}
 	return nil
 }
 

@@ -30,8 +30,9 @@ type Contents struct {
 	Entries int // number of entries
 	// IsWhole says that the file has the last line of a finished export.
 	IsWhole bool
-	// After is where a resumed export continues.
-	After store.Cursor
+	// Partition and After are where a resumed export continues.
+	Partition int
+	After     store.Cursor
 	// End is the length of all complete lines in bytes.
 	End int64
 }
@@ -39,9 +40,9 @@ type Contents struct {
 // span is the place of a line in a file.
 type span struct{ offset, length int64 }
 
-// read calls visit for each entry of a file. It ignores text behind the last line feed:
-// the export ended while it wrote that line.
-func read(r io.Reader, visit func(number int, at span, e Entry) error) (Contents, error) {
+// read calls visit for each entry of a file, with the number of its partition. It ignores
+// text behind the last line feed: the export ended while it wrote that line.
+func read(r io.Reader, visit func(partition int, at span, e Entry) error) (Contents, error) {
 	var c Contents
 	lines := bufio.NewReaderSize(r, 64<<10)
 	// Sniff before reading a line: a file without line feeds would be read as a whole.
@@ -84,11 +85,16 @@ func read(r io.Reader, visit func(number int, at span, e Entry) error) (Contents
 			return c, &LineError{number, err}
 		case l.Key != nil:
 			c.Entries++
-			if err := visit(number, at, e); err != nil {
+			if err := visit(c.Partition, at, e); err != nil {
 				return c, &LineError{number, err}
 			}
 		case l.After != nil:
 			c.After = *l.After
+		case l.Partition != nil:
+			if *l.Partition != c.Partition+1 || *l.Partition == len(c.Header.Partitions) {
+				return c, &LineError{number, fmt.Errorf("partition %d does not follow partition %d, or the first line does not have it", *l.Partition, c.Partition)}
+			}
+			c.Partition, c.After = *l.Partition, ""
 		case l.Entries != c.Entries:
 			return c, &LineError{number, fmt.Errorf("the export had %d entries, and the file has %d", l.Entries, c.Entries)}
 		default:

@@ -55,7 +55,7 @@ func (e *exporting) run(ctx context.Context, stdout io.Writer) (err error) {
 		return err
 	}
 	defer st.Close()
-	x := &dump.Export{Source: st, Namespace: e.from.Namespace, Check: checkStoredKey}
+	x := &dump.Export{Sources: []dump.Source{st}, Namespace: e.from.Namespace, Check: checkStoredKey}
 	x.Progress = func(c dump.ExportCounts) { e.progress.show(c) }
 	if err := x.Begin(ctx); err != nil {
 		return err

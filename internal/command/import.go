@@ -113,7 +113,7 @@ func (i *importing) file(ctx context.Context, input string, partial bool, stdin 
 
 // into returns an import into a store.
 func (i *importing) into(st store.Store, limits store.Limits) *dump.Import {
-	return &dump.Import{Target: st, Limits: limits, Prefix: i.keyPrefix, Progress: func(c dump.ImportCounts) { i.progress.show(c) }}
+	return &dump.Import{Targets: []dump.Target{st}, Limits: limits, Prefix: i.keyPrefix, Progress: func(c dump.ImportCounts) { i.progress.show(c) }}
 }
 
 // checkPrefixed returns a check of keys that will get a prefix.
