@@ -21,6 +21,8 @@ func init() {
 		Caches:   cachesIn,
 		Target:   parseTarget,
 		SetLimit: setLimit,
+
+		MostPartitions: redisstore.MaxPartitions,
 		Default: command.Cache{
 			Namespace: defaultNamespace,
 			Limits:    store.Limits{MaxKeys: defaultMaxKeys, Eviction: store.Policies[0].Name},

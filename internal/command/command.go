@@ -32,6 +32,8 @@ type Settings struct {
 	Target func(value string) (*redisstore.Target, error)
 	// SetLimit reads the setting max_keys, max_bytes or eviction.
 	SetLimit func(limits *store.Limits, name, value string) error
+	// MostPartitions is the largest number in the setting partitions.
+	MostPartitions int
 	// Default has the default namespace and limits of a cache in Redis.
 	Default Cache
 }
@@ -40,8 +42,10 @@ type Settings struct {
 type Cache struct {
 	Target    *redisstore.Target // nil for the embedded store
 	Namespace string
-	Limits    store.Limits
-	KeyPrefix string
+	// Partitions is 0 if only Redis knows how many there are.
+	Partitions int
+	Limits     store.Limits
+	KeyPrefix  string
 }
 
 // Register adds `caddy redis-proxy` to Caddy's commands.

@@ -50,12 +50,15 @@ type exporting struct {
 }
 
 func (e *exporting) run(ctx context.Context, stdout io.Writer) (err error) {
-	st, err := e.from.open(ctx)
+	partitions, _, err := e.from.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer st.Close()
-	x := &dump.Export{Sources: []dump.Source{st}, Namespace: e.from.Namespace, Check: checkStoredKey}
+	defer partitions.Close()
+	x := &dump.Export{Namespace: e.from.Namespace, Check: checkStoredKey}
+	for _, st := range partitions.Stores() {
+		x.Sources = append(x.Sources, st)
+	}
 	x.Progress = func(c dump.ExportCounts) { e.progress.show(c) }
 	if err := x.Begin(ctx); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -34,7 +35,8 @@ of a file from elsewhere.
 
 Limits are used only for a namespace that does not exist yet. With --config they
 are those of the configuration. With --store they are those of the flags, and of
-the file for flags that are not given.
+the file for flags that are not given. The same holds for partitions; with --store
+the default is 1, whatever the file has.
 
   caddy redis-proxy import --config Caddyfile --input cache.jsonl
   caddy redis-proxy import --config Caddyfile --original --from redis://old:6379/0`,
@@ -46,8 +48,11 @@ the file for flags that are not given.
 			if err != nil {
 				return err
 			}
-			if err := limits.check(to.store != ""); err != nil {
+			if err := limits.check(&found); err != nil {
 				return err
+			}
+			if n, isGiven := limits.partitions(); isGiven {
+				found.Partitions = n
 			}
 			i := importing{to: found, limits: &limits, keyPrefix: keyPrefix, progress: newProgress(cmd.ErrOrStderr(), quiet)}
 			switch {
@@ -100,20 +105,36 @@ func (i *importing) file(ctx context.Context, input string, partial bool, stdin 
 	if err := store.CheckPolicy(limits.Eviction); err != nil {
 		return usageError{err}
 	}
-	st, err := i.to.open(ctx)
+	partitions, isNew, err := i.to.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer st.Close()
-	into := i.into(st, limits)
+	defer partitions.Close()
+	into, err := i.into(ctx, partitions, limits, isNew)
+	if err != nil {
+		return err
+	}
 	counts, err := into.File(ctx, contents)
 	i.progress.end(counts)
 	return again(err)
 }
 
-// into returns an import into a store.
-func (i *importing) into(st store.Store, limits store.Limits) *dump.Import {
-	return &dump.Import{Targets: []dump.Target{st}, Limits: limits, Prefix: i.keyPrefix, Progress: func(c dump.ImportCounts) { i.progress.show(c) }}
+// into returns an import into partitions, with the limits of the whole namespace.
+func (i *importing) into(ctx context.Context, p *redisstore.Partitions, limits store.Limits, isNew bool) (*dump.Import, error) {
+	if isNew {
+		if err := checkShares(limits, len(p.Stores())); err != nil {
+			return nil, err
+		}
+	}
+	located, err := locate(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	into := &dump.Import{Locate: located, Limits: limits, Prefix: i.keyPrefix, Progress: func(c dump.ImportCounts) { i.progress.show(c) }}
+	for _, st := range p.Stores() {
+		into.Targets = append(into.Targets, st)
+	}
+	return into, nil
 }
 
 // checkPrefixed returns a check of keys that will get a prefix.
@@ -176,15 +197,17 @@ func (i *importing) original(ctx context.Context, from string) error {
 		}
 		return err
 	}
-	defaults := i.limits.settings.Default.Limits
-	defaults.MaxKeys = max(size, defaults.MaxKeys)
-	limits := i.limits.over(i.to.Limits, defaults)
-	st, err := i.to.open(ctx)
+	partitions, isNew, err := i.to.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer st.Close()
-	into := i.into(st, limits)
+	defer partitions.Close()
+	defaults := i.limits.settings.Default.Limits
+	defaults.MaxKeys = max(roomFor(size, len(partitions.Stores())), defaults.MaxKeys)
+	into, err := i.into(ctx, partitions, i.limits.over(i.to.Limits, defaults), isNew)
+	if err != nil {
+		return err
+	}
 	entries := func(yield func(dump.Entry, error) bool) {
 		goOn := true
 		err := original.Each(ctx, func(r redisstore.Ranked) bool {
@@ -198,4 +221,15 @@ func (i *importing) original(ctx context.Context, from string) error {
 	counts, err := into.Ranked(ctx, size, entries, checkPrefixed(i.keyPrefix))
 	i.progress.end(counts)
 	return again(err)
+}
+
+// roomFor returns a max_keys with which all of so many keys have room in n partitions.
+// Chance gives some partitions more than others, by a few times the square root of their
+// mean.
+func roomFor(keys, n int) int {
+	if n == 1 {
+		return keys
+	}
+	mean := float64(keys) / float64(n)
+	return n * int(math.Ceil(mean+6*math.Sqrt(mean)+1))
 }

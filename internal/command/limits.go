@@ -12,7 +12,8 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// limitFlags are flags with the limits of a namespace that an import creates.
+// limitFlags are flags for a namespace that an import creates: its limits, and its
+// partitions.
 type limitFlags struct {
 	settings *Settings
 	flags    *pflag.FlagSet
@@ -26,13 +27,25 @@ func (f *limitFlags) add(cmd *cobra.Command) {
 	f.flags.String("max-keys", "", "with --store: how many keys a new namespace may have")
 	f.flags.String("max-bytes", "", "with --store: how many bytes a new namespace may have, such as 1GiB; 0 is no limit")
 	f.flags.String("eviction", "", "with --store: the eviction policy of a new namespace")
+	f.flags.Int("partitions", 1, "with --store: over how many partitions of a Redis Cluster a new namespace is spread")
 }
 
-// check checks the flags that were given.
-func (f *limitFlags) check(byURL bool) error {
+// check checks the flags that were given, for a cache.
+func (f *limitFlags) check(c *Cache) error {
+	isOwn := errors.New("--max-keys, --max-bytes, --eviction and --partitions are for --store: the configuration has its own")
+	if n, isGiven := f.partitions(); isGiven {
+		switch {
+		case !c.isByURL():
+			return usageError{isOwn}
+		case n < 1 || n > f.settings.MostPartitions:
+			return usageError{fmt.Errorf("--partitions: %d is not possible; write a number from 1 to %d", n, f.settings.MostPartitions)}
+		case n > 1 && !c.Target.IsCluster():
+			return usageError{fmt.Errorf("--partitions: %d need a Redis Cluster; write --store redis+cluster://… if it is one", n)}
+		}
+	}
 	for name, flag := range f.given() {
-		if !byURL {
-			return usageError{errors.New("--max-keys, --max-bytes and --eviction are for --store: the configuration has its own")}
+		if !c.isByURL() {
+			return usageError{isOwn}
 		}
 		if err := f.settings.SetLimit(new(store.Limits), name, flag.Value.String()); err != nil {
 			return usageError{fmt.Errorf("--%s: %w", flag.Name, err)}
@@ -41,7 +54,13 @@ func (f *limitFlags) check(byURL bool) error {
 	return nil
 }
 
-// given returns the flags that were given, by the names of their settings.
+// partitions returns the flag --partitions, and whether it was given.
+func (f *limitFlags) partitions() (n int, isGiven bool) {
+	n, _ = f.flags.GetInt("partitions")
+	return n, f.flags.Changed("partitions")
+}
+
+// given returns the flags of limits that were given, by the names of their settings.
 func (f *limitFlags) given() iter.Seq2[string, *pflag.Flag] {
 	return func(yield func(string, *pflag.Flag) bool) {
 		for _, name := range limitSettings {

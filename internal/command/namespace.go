@@ -2,15 +2,12 @@ package command
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
@@ -33,21 +30,6 @@ func (f *storeFlags) add(cmd *cobra.Command) {
 // checkStoredKey returns an error for a key that no request can name, whatever
 // max_key_size is.
 func checkStoredKey(key string) error { return keypath.CheckKey(key, keypath.MaxKeySize) }
-
-// open returns the store of the namespace. It connects at once. So an unreachable Redis is
-// an error before anything is written, and has the words of the dialer.
-func (c *Cache) open(ctx context.Context) (*redisstore.Store, error) {
-	st := redisstore.New(redisstore.Config{Target: c.Target, Namespace: c.Namespace, Logger: caddy.Log().Named("redis_proxy")})
-	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
-	defer cancel()
-	if err := st.Check(ctx); err != nil {
-		return nil, errors.Join(err, st.Close())
-	}
-	return st, nil
-}
-
-// reachTimeout bounds the first call of a command.
-const reachTimeout = 10 * time.Second
 
 // find returns the cache that the flags choose. Its errors are usageErrors.
 func (f *storeFlags) find(settings *Settings) (Cache, error) {
