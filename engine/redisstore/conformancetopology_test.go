@@ -94,6 +94,7 @@ func (m *moving) called(key string) {
 		m.AwaitReplicas()
 		if byFailover {
 			m.Failover(m.Owner(key))
+			m.AwaitOwner(key, m.Owner(key))
 		} else {
 			m.MoveSlot(key, m.OtherPrimary(key))
 		}

@@ -143,9 +143,16 @@ func (c *Cluster) MoveSlot(key string, to int) {
 	}
 	c.do(c.Nodes[to], "CLUSTER", "SETSLOT", slot, "NODE", c.ids[to])
 	c.do(c.Nodes[from], "CLUSTER", "SETSLOT", slot, "NODE", c.ids[to])
+	c.AwaitOwner(key, to)
+}
+
+// AwaitOwner waits until every node knows that node i has the slot of key.
+func (c *Cluster) AwaitOwner(key string, i int) {
+	c.t.Helper()
+	slot := c.do(c.Nodes[i], "CLUSTER", "KEYSLOT", key).(int64)
 	c.Await("all nodes know the owner of the slot", func() bool {
 		for _, s := range c.Nodes {
-			if c.ownerBy(s, slot.(int64)) != c.Nodes[to].Addr {
+			if c.ownerBy(s, slot) != c.Nodes[i].Addr {
 				return false
 			}
 		}
