@@ -135,7 +135,7 @@ func TestAnExpiredCertificateIsLoggedOnceAConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared := running.SharedSettings{Target: target.WithTLS(secure), Namespace: "cache", Settings: smallSettings(time.Second)}
+	shared := running.SharedSettings{Target: target.WithTLS(secure), Namespace: "cache", Partitions: 1, Settings: smallSettings(time.Second)}
 	for configuration := range 2 {
 		core, logs := observer.New(zapcore.WarnLevel)
 		for range 2 {

@@ -186,7 +186,7 @@ func TestProvisionWithoutRedis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := running.SharedSettings{Target: target, Namespace: "cache", Settings: smallSettings(time.Hour)}
+	s := running.SharedSettings{Target: target, Namespace: "cache", Partitions: 1, Settings: smallSettings(time.Hour)}
 	c, err := running.Acquire(t.Context(), running.Registration{Configuration: t, Shared: s, Logger: zap.New(core)}, nil)
 	if err != nil {
 		t.Fatal(err)
