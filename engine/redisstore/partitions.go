@@ -158,6 +158,9 @@ func (p *Partitions) check(ctx context.Context, set bool) (*spread, error) {
 	}
 	if layout == "" {
 		p.spread.Store(nil)
+		if set { // the script found values of one partition, and no state beside them
+			return nil, otherPartitions(fmt.Sprintf("the namespace %s has partitions 1 and lost its state, and this node has partitions %d", p.namespace, len(p.stores)))
+		}
 		return nil, nil
 	}
 	s := &spread{seed: before.seed, locate: before.locate}

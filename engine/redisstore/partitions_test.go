@@ -223,6 +223,21 @@ func TestAskingForPartitionsDoesNotMakeThem(t *testing.T) {
 	}
 }
 
+func TestPartitionsAreNotBegunBesideValuesWithoutAState(t *testing.T) {
+	f := newFixture(t)
+	if err := f.redis.HSet(t.Context(), "{cache}:values", "k", "v").Err(); err != nil {
+		t.Fatal(err)
+	}
+	locate, err := f.partitions(4).Locate(f.ctx(), true)
+	if locate != nil {
+		t.Error("keys have places")
+	}
+	wantRefusal(t, err, "has partitions 1 and lost its state", "import")
+	if n := f.redis.DBSize(t.Context()).Val(); n != 1 {
+		t.Errorf("%d keys", n)
+	}
+}
+
 func TestLocatingAllocatesLittle(t *testing.T) {
 	locate := locateBy("0123456789abcdef", 16)
 	if n := testing.AllocsPerRun(100, func() { locate("users/4711") }); n != 0 {
