@@ -103,10 +103,11 @@ func cachesIn(config []byte) ([]command.Cache, error) {
 			return nil, err
 		}
 		caches = append(caches, command.Cache{
-			Target:    shared.Target,
-			Namespace: shared.Namespace,
-			Limits:    shared.Settings.Limits,
-			KeyPrefix: h.KeyPrefix,
+			Target:     shared.Target,
+			Namespace:  shared.Namespace,
+			Partitions: shared.Partitions,
+			Limits:     shared.Settings.Limits,
+			KeyPrefix:  h.KeyPrefix,
 		})
 	}
 	return caches, nil

@@ -121,8 +121,24 @@ func TestTheNumberOfPartitionsIsChangedByExportAndImport(t *testing.T) {
 		}
 	}
 	t.Run("another number is refused", func(t *testing.T) {
+		config := path("Caddyfile")
+		write := func(settings string) {
+			text := ":8080 {\n\tredis_proxy {\n\t\tstore " + url + "\n\t\tnamespace to4\n\t\t" + settings + "\n\t}\n}\n"
+			if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("partitions 2")
+		differs := `the configuration has partitions 2, and the namespace "to4" has 4 in Redis, which never changes; write partitions 4 there, or choose another namespace`
+		refused(t, differs, "export", "--config", config)
+		refused(t, differs, "import", "--config", config, "--input", path("1"))
 		refused(t, `--partitions is 2, and the namespace "to4" has 4 in Redis, which never changes; leave the flag out, or choose another namespace`,
 			"import", "--store", url, "--namespace", "to4", "--partitions", "2", "--input", path("1"))
+		write("partitions 4")
+		exported, _ := succeed(t, "export", "--config", config)
+		if whole, err := os.ReadFile(path("to4")); err != nil || exported != string(whole) {
+			t.Errorf("%v\n%s\nwant\n%s", err, exported, whole)
+		}
 		_, progress := succeed(t, "import", "--store", url, "--namespace", "to4", "--input", path("1"))
 		if !strings.Contains(progress, "0 restored, 60 were there already") {
 			t.Error(progress)
