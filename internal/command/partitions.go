@@ -58,11 +58,7 @@ func (c *Cache) isByURL() bool { return c.Limits == store.Limits{} }
 func locate(ctx context.Context, p *redisstore.Partitions) (func(key string) int, error) {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
-	located, err := p.Locate(ctx, true)
-	if err == nil && located == nil {
-		err = errors.New("the namespace has values in Redis that do not belong to partitions; choose another one")
-	}
-	return located, err
+	return p.Locate(ctx, true)
 }
 
 // checkShares returns an error if a new namespace has less than one key, or one byte, for
