@@ -86,16 +86,14 @@ func (e *Engine) health(ctx context.Context, probe func(context.Context) store.H
 // probe probes all partitions. The namespace reads, or writes, if all of them do.
 func (e *Engine) probe(ctx context.Context) store.Health {
 	settings := e.settings.Load()
-	if len(e.partitions) > 1 {
-		if _, err := e.stores.Locate(ctx, false); err != nil {
-			return store.Health{Reads: err, Writes: err}
-		}
-	}
-	all, _ := ofAll(ctx, e, func(ctx context.Context, p *partition) (store.Health, error) {
+	all, err := ofAll(ctx, e, func(ctx context.Context, p *partition) (store.Health, error) {
 		health := p.store.Probe(ctx, settings.Durability)
 		health.Reads, health.Writes = p.named(health.Reads), p.named(health.Writes)
 		return health, nil
 	})
+	if err != nil {
+		return store.Health{Reads: err, Writes: err}
+	}
 	var worst store.Health
 	for _, health := range all {
 		worst.Reads = cmp.Or(worst.Reads, health.Reads)
@@ -148,11 +146,12 @@ func (e *Engine) DropLocal(key string) bool {
 	return held
 }
 
-// DropAllLocal empties the local tier.
+// DropAllLocal empties the local tier. Fetches on their way bring nothing back.
 func (e *Engine) DropAllLocal() {
 	for _, p := range e.partitions {
-		p.fetcher.dropAll()
+		p.fetcher.fenceAll()
 	}
+	e.local.cache.InvalidateAll()
 }
 
 const (
@@ -171,6 +170,12 @@ const (
 //
 // Entries that are created meanwhile may stay.
 func (e *Engine) DeletePrefix(ctx context.Context, prefix string) (deleted int, err error) {
+	if len(e.partitions) > 1 {
+		_, err := browse(ctx, e, func(ctx context.Context) (func(string) int, error) { return e.stores.Locate(ctx, false) })
+		if err != nil {
+			return 0, err
+		}
+	}
 	for _, p := range e.partitions {
 		n, err := e.deletePrefix(ctx, p, prefix)
 		deleted += n
@@ -195,7 +200,7 @@ func (e *Engine) deletePrefix(ctx context.Context, p *partition, prefix string) 
 		if err != nil {
 			return deleted, err
 		}
-		n, err := e.deleteAll(ctx, s.keys)
+		n, err := e.deleteAll(ctx, p, s.keys)
 		deleted += n
 		if err != nil || s.next == "" {
 			return deleted, err
@@ -204,8 +209,8 @@ func (e *Engine) deletePrefix(ctx context.Context, p *partition, prefix string) 
 	}
 }
 
-// deleteAll deletes keys. It stops at the first error.
-func (e *Engine) deleteAll(ctx context.Context, keys []string) (deleted int, err error) {
+// deleteAll deletes keys of a partition. It stops at the first error.
+func (e *Engine) deleteAll(ctx context.Context, p *partition, keys []string) (deleted int, err error) {
 	type answer struct {
 		result store.Result
 		err    error
@@ -218,7 +223,7 @@ func (e *Engine) deleteAll(ctx context.Context, keys []string) (deleted int, err
 			keys = keys[1:]
 			waiting++
 			go func() {
-				r, err := e.deletePatiently(ctx, key)
+				r, err := e.deletePatiently(ctx, p, key)
 				answers <- answer{r, err}
 			}()
 			continue
@@ -240,13 +245,13 @@ func (e *Engine) deleteAll(ctx context.Context, keys []string) (deleted int, err
 
 // deletePatiently deletes key once half of the queue has room for it. It gives up
 // after Settings.Timeout without room.
-func (e *Engine) deletePatiently(ctx context.Context, key string) (store.Result, error) {
+func (e *Engine) deletePatiently(ctx context.Context, p *partition, key string) (store.Result, error) {
 	settings := e.settings.Load()
 	deadline := time.Now().Add(settings.Timeout)
 	w := store.Write{Op: store.Delete, Key: key}
 	half := queueBounds{max(1, settings.MaxQueueJobs/2), max(w.Size(), settings.MaxQueueBytes/2)}
 	for {
-		r, err := e.writeWithin(ctx, w, settings, half)
+		r, err := e.writeTo(ctx, p, w, settings.Timeout, half)
 		if !errors.Is(err, ErrQueueFull) || time.Now().After(deadline) {
 			return r, err
 		}

@@ -87,20 +87,25 @@ func (f *fetcher) ponged(at time.Duration) {
 	}
 }
 
-// dropAll drops all local entries, and those that sent flights would bring.
-func (f *fetcher) dropAll() {
+// fenceAll keeps the entries that sent flights would bring out of the local tier.
+func (f *fetcher) fenceAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.dropAllLocked()
+	f.fenceAllLocked()
 }
 
+// dropAllLocked drops all local entries, and those that sent flights would bring.
 func (f *fetcher) dropAllLocked() {
+	f.fenceAllLocked()
+	f.local.dropAll()
+}
+
+func (f *fetcher) fenceAllLocked() {
 	for _, fl := range f.flights {
 		if fl.sent {
 			fl.fence = unknownNumber
 		}
 	}
-	f.local.dropAll()
 }
 
 // subscribed notes that a subscription begins. Earlier events may have been missed.

@@ -63,9 +63,9 @@ func (e *Engine) Configure(s Settings) {
 	e.limits.isNew.Store(true)
 }
 
-// start is called by every call that needs the store. The first call starts the workers
-// and the subscriptions. They do not start earlier, since a configuration that is only
-// tried out must change nothing.
+// start is called by every call that needs the store, once it knows that the store has the
+// partitions of this engine. The first call starts the workers and the subscriptions. They
+// do not start earlier, since a configuration that is only tried out must change nothing.
 func (e *Engine) start() {
 	if e.limits.isNew.Load() && e.limits.isNew.CompareAndSwap(true, false) {
 		for _, p := range e.partitions {
@@ -151,8 +151,7 @@ func (e *Engine) fetch(ctx context.Context, s *Settings, key string, r Read) (An
 	return answer, err
 }
 
-// mayFetch reports why a read may not ask the store. If it may, mayFetch starts the
-// engine.
+// mayFetch reports why a read may not ask the store.
 func (e *Engine) mayFetch(r Read) error {
 	switch {
 	case r.LocalOnly:
@@ -160,7 +159,6 @@ func (e *Engine) mayFetch(r Read) error {
 	case e.closed.Load():
 		return ErrClosed
 	}
-	e.start()
 	return nil
 }
 
@@ -213,16 +211,21 @@ func (e *Engine) write(ctx context.Context, w store.Write) (store.Result, error)
 	return e.writeWithin(ctx, w, settings, queueBounds{settings.MaxQueueJobs, settings.MaxQueueBytes})
 }
 
-// writeWithin is write with other bounds on the queue than the settings have. It adds
-// a span to the trace of the request, if there is one.
+// writeWithin is write with other bounds on the queue than the settings have.
 func (e *Engine) writeWithin(ctx context.Context, w store.Write, settings *Settings, most queueBounds) (store.Result, error) {
+	p, left, err := e.partitionOf(ctx, settings, w.Key)
+	if err != nil {
+		return store.Result{}, err
+	}
+	return e.writeTo(ctx, p, w, left, most)
+}
+
+// writeTo is writeWithin for a partition. It adds a span to the trace of the request, if
+// there is one.
+func (e *Engine) writeTo(ctx context.Context, p *partition, w store.Write, timeout time.Duration, most queueBounds) (store.Result, error) {
 	e.start()
 	span := beginCall(ctx, work{spanApply, e.namespace, attrWrites, 1})
-	p, left, err := e.partitionOf(ctx, settings, w.Key)
-	var result store.Result
-	if err == nil {
-		result, err = p.enqueue(ctx, p.queue.newJob(w, left, span), most)
-	}
+	result, err := p.enqueue(ctx, p.queue.newJob(w, timeout, span), most)
 	span.endWrite(result, err)
 	return result, err
 }

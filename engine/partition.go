@@ -16,9 +16,10 @@ import (
 type Partitions struct {
 	Stores []store.Store
 	// Locate returns a function that tells the place in Stores of a key. The place never
-	// changes. The first calls may wait for it until their contexts end. In a namespace
-	// that does not exist yet, Locate chooses the places if begin is set, and otherwise
-	// returns nil. Locate is nil with one store.
+	// changes. With begin, it chooses the places in a namespace that does not exist yet; the
+	// first calls wait for that, until their contexts end. Without begin, it asks the stores
+	// each time, changes nothing, and returns nil if the namespace does not exist. Locate is
+	// nil with one store.
 	Locate func(ctx context.Context, begin bool) (func(key string) int, error)
 	// Keep, if set, runs from the first call that needs a store until Close. It calls lost
 	// when other processes may have begun to put keys into other places.
@@ -65,9 +66,11 @@ func (p *partition) start(ctx context.Context, running *sync.WaitGroup) {
 }
 
 // partitionOf returns the partition of a key, and how much is left of Settings.Timeout
-// then. It asks the store only if no call knew the places of keys before.
+// then. It asks the store only if no call knew the places of keys before. If all is well,
+// it starts the engine.
 func (e *Engine) partitionOf(ctx context.Context, s *Settings, key string) (*partition, time.Duration, error) {
 	if len(e.partitions) == 1 {
+		e.start()
 		return e.partitions[0], s.Timeout, nil
 	}
 	began := time.Now()
@@ -76,6 +79,7 @@ func (e *Engine) partitionOf(ctx context.Context, s *Settings, key string) (*par
 	locate, err := e.stores.Locate(bounded, true)
 	switch {
 	case err == nil:
+		e.start()
 		return e.partitions[locate(key)], s.Timeout - time.Since(began), nil
 	case ctx.Err() != nil:
 		return nil, 0, context.Cause(ctx)

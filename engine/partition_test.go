@@ -320,17 +320,47 @@ func TestALostPartitionDropsItsOwnLocalEntries(t *testing.T) {
 	}
 }
 
+// A node that would put keys elsewhere changes nothing, not even limits.
 func TestCallsAreRefusedWhilePlacesAreUnknown(t *testing.T) {
 	sp := openSpread(t, 3, patient())
-	create(t, sp.Engine, "k", "v")
 	sp.refuse = &store.CausedError{Cause: store.OtherPartitions, Err: store.ErrRefused}
 	_, getErr := sp.Get(t.Context(), "k", engine.Read{})
 	_, putErr := sp.Put(t.Context(), "k", text("w"), "", "")
 	_, manyErr := sp.GetMany(t.Context(), []string{"k", "l"}, engine.Read{}, store.AnyRoom)
 	_, lookErr := sp.Look(t.Context(), "k")
-	for _, err := range []error{getErr, putErr, manyErr, lookErr, sp.Probe(t.Context()).Reads, sp.Probe(t.Context()).Writes} {
+	_, sizeErr := sp.Size(t.Context())
+	_, pageErr := sp.Page(t.Context(), "", 1, store.Next)
+	_, deleteErr := sp.DeletePrefix(t.Context(), "")
+	state := sp.Partitions(t.Context())[2]
+	for _, err := range []error{
+		getErr, putErr, manyErr, lookErr, sizeErr, pageErr, deleteErr, state.Err, state.Health.Reads,
+		sp.Probe(t.Context()).Reads, sp.Probe(t.Context()).Writes,
+	} {
 		if !errors.Is(err, engine.ErrRefused) || store.CauseOf(err) != store.OtherPartitions {
 			t.Errorf("%v", err)
 		}
+	}
+	if err := sp.Close(); err != nil {
+		t.Error(err)
+	}
+	for i, st := range sp.stores {
+		if len(st.batches) > 0 || len(st.fetches) > 0 {
+			t.Errorf("partition %d got %d batches and %d fetches", i, len(st.batches), len(st.fetches))
+		}
+	}
+}
+
+// An entry in a partition where its key does not belong can be deleted, too.
+func TestAPrefixIsDeletedWhereItIs(t *testing.T) {
+	sp := openSpread(t, 3, patient())
+	sp.fill(t, []string{"a"})
+	for _, st := range sp.stores {
+		batch := store.Batch{Writes: []store.Write{{Op: store.Put, Key: "a", Value: text("old")}}, Limits: store.Limits{MaxKeys: 9, Eviction: "rank"}}
+		if _, err := st.Store.Apply(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if deleted, err := sp.DeletePrefix(t.Context(), ""); deleted != 3 || err != nil {
+		t.Errorf("deleted %d, %v", deleted, err)
 	}
 }

@@ -66,7 +66,7 @@ func stateKeys(t *testing.T, c *redistest.Cluster, n int) []string {
 			names, _ := s.Client().Keys(context.Background(), "{cache/*}:state").Result()
 			for _, name := range names {
 				var i int
-				if _, err := fmt.Sscanf(name, "{cache/%d-", &i); err == nil && i < n {
+				if _, err := fmt.Sscanf(name, "{cache/%d.", &i); err == nil && i < n {
 					keys[i] = name
 				}
 			}

@@ -14,8 +14,14 @@ import (
 // This file asks all partitions, and puts their answers together.
 
 // ofAll calls ask for all partitions at once, and returns the answers in their order. The
-// error is that of the first partition that has one.
+// error is that of the first partition that has one. Nothing is asked if the store has
+// other partitions.
 func ofAll[T any](ctx context.Context, e *Engine, ask func(context.Context, *partition) (T, error)) ([]T, error) {
+	if len(e.partitions) > 1 {
+		if _, err := e.stores.Locate(ctx, false); err != nil {
+			return nil, err
+		}
+	}
 	answers := make([]T, len(e.partitions))
 	errs := make([]error, len(e.partitions))
 	var asking sync.WaitGroup
@@ -48,16 +54,25 @@ type PartitionState struct {
 	Subscribed bool
 }
 
-// Partitions asks all partitions for their states, within Settings.Timeout.
+// Partitions asks all partitions for their states. It takes no longer than three times
+// Settings.Timeout.
 func (e *Engine) Partitions(ctx context.Context) []PartitionState {
 	settings := e.settings.Load()
-	states, _ := ofAll(ctx, e, func(ctx context.Context, p *partition) (PartitionState, error) {
-		var s PartitionState
-		s.Size, s.Err = browse(ctx, e, p.store.Size)
-		s.Health = e.health(ctx, func(ctx context.Context) store.Health { return p.store.Probe(ctx, settings.Durability) })
-		s.Subscribed = p.watch != nil && p.isSubscribed()
-		return s, nil
+	states, err := browse(ctx, e, func(bounded context.Context) ([]PartitionState, error) {
+		return ofAll(bounded, e, func(_ context.Context, p *partition) (PartitionState, error) {
+			var s PartitionState
+			s.Health = e.health(ctx, func(ctx context.Context) store.Health { return p.store.Probe(ctx, settings.Durability) })
+			s.Size, s.Err = browse(ctx, e, p.store.Size)
+			s.Subscribed = p.watch != nil && p.isSubscribed()
+			return s, nil
+		})
 	})
+	if err != nil { // the same for all
+		states = make([]PartitionState, len(e.partitions))
+		for i := range states {
+			states[i] = PartitionState{Err: err, Health: store.Health{Reads: err, Writes: err}}
+		}
+	}
 	return states
 }
 

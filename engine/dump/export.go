@@ -36,7 +36,7 @@ var ErrOther = errors.New("the file was begun with another state of the store; b
 
 // ErrMixed says that an export cannot begin, since a change of the eviction policy has not
 // reached all partitions.
-var ErrMixed = errors.New("the partitions of the namespace have different eviction policies, since eviction was changed a moment ago; repeat the export")
+var ErrMixed = errors.New("the partitions of the namespace have different eviction policies, since eviction was changed a moment ago, or two configurations set different ones; make those equal and reload, and repeat the export")
 
 // Source is the part of a store that an export needs.
 type Source interface {

@@ -30,6 +30,8 @@ func diagnosed(err error, target *Target, greeted bool) error {
 	advice := ""
 	handshake, isHandshake := errors.AsType[*handshakeError](err)
 	switch {
+	case isReply(err) && target.kind == cluster && isMoving(err):
+		cause = store.Busy // the call waited for the end of the move in vain
 	case isReply(err):
 		cause = replyCause(err)
 	case isHandshake:
@@ -64,7 +66,7 @@ var advices = map[store.Cause]string{
 	store.ReadOnly:        "give store the address of the primary, or write redis+sentinel:// with the addresses of the Sentinels: this server is a replica, or was not promoted yet",
 	store.NotSaved:        "see in the log of Redis why it cannot save to disk",
 	store.TooFewReplicas:  "see why Redis has fewer replicas than its min-replicas-to-write asks for",
-	store.Busy:            "wait until Redis has loaded its data, or has a primary, a free connection, or time again",
+	store.Busy:            "wait until Redis has loaded its data or moved the slot, or has a primary, a free connection, or time again",
 	store.NoDatabase:      "choose a database that Redis has: it is the number at the end of store, and 0 is always there",
 	store.NotRedis:        "check host and port in store: they lead to something else than a Redis server, such as a web server; for Sentinels write redis+sentinel://host:26379/mymaster",
 	store.Elsewhere:       "write redis+cluster:// in store: the server is a node of a cluster, and another node has the keys of this namespace",

@@ -23,8 +23,9 @@ const (
 	// keys that fill one partition.
 	hashName = "sha256"
 	seedSize = 16
-	// recordEvery is the time between checks of the record.
-	recordEvery = time.Second
+	// recordEvery is the time between checks of the record. It is less than silentFor, so
+	// that each check also shows that the node with the record is not silent.
+	recordEvery = 900 * time.Millisecond
 )
 
 // Partitions is a namespace whose keys are spread over several stores, the partitions.
@@ -49,6 +50,7 @@ type spread struct {
 	locate func(key string) int
 	// refusal says why the keys cannot be found now.
 	refusal error
+	read    time.Time
 }
 
 // NewPartitions returns the namespace that c describes, with n partitions. More than one
@@ -74,11 +76,14 @@ func NewPartitions(c Config, n int) *Partitions {
 func (p *Partitions) Stores() []*Store { return p.stores }
 
 // Locate returns a function that tells which of Stores has a key. Its errors are those of
-// store.Store. The first call reads the record. If there is none yet, Locate sets one if
-// begin is set, and otherwise returns nil.
+// store.Store. With begin, the first call reads the record, and sets it if there is none;
+// from then on, Keep must run. Without begin, each call reads the record, and changes
+// nothing; it returns nil if there is none. What was known stays known while the record
+// cannot be read.
 func (p *Partitions) Locate(ctx context.Context, begin bool) (func(key string) int, error) {
-	if s := p.spread.Load(); s != nil {
-		return s.locate, s.refusal
+	s := p.spread.Load()
+	if p.home == nil || begin && s != nil && s.refusal == nil {
+		return s.locate, nil
 	}
 	select {
 	case p.checking <- struct{}{}:
@@ -86,19 +91,29 @@ func (p *Partitions) Locate(ctx context.Context, begin bool) (func(key string) i
 	case <-ctx.Done():
 		return nil, failure(false, context.Cause(ctx))
 	}
-	s := p.spread.Load()
-	if s == nil { // no other call has read it meanwhile
-		var err error
-		if s, err = p.check(ctx, begin); s == nil {
+	// Another call may have read it meanwhile. A refusal is read again, since nothing else
+	// does so before the first call that is not refused.
+	s = p.spread.Load()
+	if !begin || s == nil || s.refusal != nil && time.Since(s.read) >= recordEvery {
+		now, err := p.check(ctx, begin)
+		switch {
+		case err == nil && now == nil:
+			return nil, nil
+		case err == nil:
+			s = now
+		case s == nil:
 			return nil, err
 		}
 	}
-	return s.locate, s.refusal
+	if s.refusal != nil {
+		return nil, s.refusal
+	}
+	return s.locate, nil
 }
 
-// Keep checks the record each second until ctx ends. If it is gone, Keep sets it again,
-// before other nodes may set another one. If there is another one, Locate returns an
-// error from then on, and Keep calls lost once.
+// Keep checks the record about once a second until ctx ends. If it is gone, Keep sets it
+// again. If there is another one, Locate returns an error while it is there, and Keep calls
+// lost once.
 func (p *Partitions) Keep(ctx context.Context, lost func()) {
 	if p.home == nil {
 		return
@@ -123,59 +138,96 @@ func (p *Partitions) Keep(ctx context.Context, lost func()) {
 // checkAgain checks the record that an earlier call read. It reports whether there is
 // another one.
 func (p *Partitions) checkAgain(ctx context.Context) bool {
-	before := p.spread.Load()
-	if before == nil {
-		return false
-	}
 	ctx, cancel := context.WithTimeout(ctx, recordEvery)
 	defer cancel()
-	s, err := p.check(ctx, before.seed != "")
+	s, err := p.check(ctx, true)
 	if err != nil {
-		s = before // the partitions say for themselves whether Redis is down
+		s = p.spread.Load() // the partitions say for themselves whether Redis is down
 	}
 	return s != nil && s.refusal != nil
 }
 
 // check reads the record, and notes what it says. If there is none, check sets it if set
-// is true, and otherwise returns nil.
+// is true, and otherwise notes nothing and returns nil.
 func (p *Partitions) check(ctx context.Context, set bool) (*spread, error) {
 	before := p.spread.Load()
 	if before == nil {
 		before = &spread{}
 	}
-	var args []any
-	if set {
-		seed := []byte(before.seed)
-		if len(seed) == 0 {
-			seed = make([]byte, seedSize)
-			_, _ = rand.Read(seed) // never fails
+	s := &spread{seed: before.seed, locate: before.locate, read: time.Now()}
+	layout, hash, seed, err := p.home.record(ctx)
+	if err == nil && layout == "" && set {
+		if seed = before.seed; seed == "" {
+			if s.refusal, err = p.leftovers(ctx); s.refusal == nil {
+				seed = newSeed()
+			}
 		}
-		args = []any{p.layout(), hashName, seed}
+		if err == nil && s.refusal == nil {
+			layout, hash, seed, err = p.home.record(ctx, p.layout(), hashName, seed)
+		}
 	}
-	layout, hash, seedSet, err := p.home.record(ctx, args...)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("reading how many partitions %s has: %w", p.namespace, err)
-	}
-	if layout == "" {
-		p.spread.Store(nil)
-		if set { // the script found values of one partition, and no state beside them
-			return nil, otherPartitions(fmt.Sprintf("the namespace %s has partitions 1 and lost its state, and this node has partitions %d", p.namespace, len(p.stores)))
-		}
+	case layout == "" && !set:
 		return nil, nil
+	case s.refusal != nil:
+	case layout == "": // the script found values of one partition, and no state beside them
+		s.refusal = otherPartitions(fmt.Sprintf("the namespace %s has partitions 1 and lost its state, and this node has partitions %d", p.namespace, len(p.stores)))
+	default:
+		s.refusal = p.judge(layout, hash, seed, before.seed)
 	}
-	s := &spread{seed: before.seed, locate: before.locate}
-	switch s.refusal = p.judge(layout, hash, seedSet, before.seed); {
+	if s.refusal == nil && s.locate == nil {
+		s.seed, s.locate = seed, locateBy(seed, len(p.stores))
+	}
+	if set {
+		p.note(s, before)
+	}
+	return s, nil
+}
+
+// note keeps what the record says for calls to come, and logs when it cannot be used.
+func (p *Partitions) note(s, before *spread) {
+	switch {
 	case s.refusal != nil && before.refusal == nil:
 		p.home.logger.Error("the partitions of this namespace cannot be used", zap.Error(s.refusal))
 	case s.refusal == nil && before.refusal != nil:
 		p.home.logger.Info("the partitions of this namespace can be used again")
 	}
-	if s.refusal == nil && s.locate == nil {
-		s.seed, s.locate = seedSet, locateBy(seedSet, len(p.stores))
-	}
 	p.spread.Store(s)
-	return s, nil
 }
+
+func newSeed() string {
+	b := make([]byte, seedSize)
+	_, _ = rand.Read(b) // never fails
+	return string(b)
+}
+
+// leftovers returns a refusal if partitions have entries though there is no record. With a
+// new seed, nobody would find these entries. A node that knows the old seed soon sets the
+// record again, if there is one.
+func (p *Partitions) leftovers(ctx context.Context) (refusal, err error) {
+	for i, result := range each(p, func(s *Store) error {
+		size, err := s.Size(ctx)
+		if err == nil && size.Keys > 0 {
+			return errLeftovers
+		}
+		return err
+	}) {
+		if result == errLeftovers {
+			return &store.CausedError{
+				Cause: store.OtherPartitions,
+				Err:   fmt.Errorf("%w: Redis lost the record of the partitions of the namespace %s, and partition %d still has entries", store.ErrRefused, p.namespace, i),
+				Advice: "a node that has run since before sets the record again; without one, the entries cannot be found: " +
+					"delete the keys {" + p.namespace + "/…}:… on all nodes of the cluster, or choose another namespace",
+			}, nil
+		}
+		err = errors.Join(err, result)
+	}
+	return nil, err
+}
+
+var errLeftovers = errors.New("there are entries")
 
 // layout is the layout in the record.
 func (p *Partitions) layout() string { return layoutVersion + "/" + strconv.Itoa(len(p.stores)) }

@@ -205,6 +205,38 @@ func TestPartitionsWithAnotherSeedAreRefusedUntilTheyAreBack(t *testing.T) {
 	}
 }
 
+// With a new seed, nobody would find the entries that are there.
+func TestPartitionsWithEntriesAreNotBegunAnew(t *testing.T) {
+	f := newFixture(t)
+	p := f.partitions(4)
+	f.locate(p)
+	write := store.Batch{Writes: []store.Write{create("k", "v")}, Limits: store.Limits{MaxKeys: 10, Eviction: "rank"}}
+	if _, err := p.Stores()[2].Apply(f.ctx(), write); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.redis.Del(t.Context(), "{cache}:state").Err(); err != nil {
+		t.Fatal(err)
+	}
+	other := f.partitions(4)
+	_, err := other.Locate(f.ctx(), true)
+	wantRefusal(t, err, "lost the record", "partition 2 still has entries", "delete the keys {cache/")
+	if n := f.redis.Exists(t.Context(), "{cache}:state").Val(); n != 0 {
+		t.Error("a record was set")
+	}
+	if p.checkAgain(t.Context()) {
+		t.Error("the node that knows the seed is refused")
+	}
+	eventually(t, "the other node is refused no more", func() bool {
+		_, err := other.Locate(f.ctx(), true)
+		return err == nil
+	})
+	for k := range 100 {
+		if key := fmt.Sprint(k); f.locate(p)(key) != f.locate(other)(key) {
+			t.Fatal("the nodes put keys elsewhere")
+		}
+	}
+}
+
 func TestAskingForPartitionsDoesNotMakeThem(t *testing.T) {
 	f := newFixture(t)
 	p := f.partitions(4)

@@ -12,12 +12,13 @@ const slots = 16384
 const MaxPartitions = 256
 
 // partitionTag returns the tag of partition i of n. No namespace has a slash, so no tag is
-// that of another namespace. Numbers alone would spread the partitions badly: 16 over 6
+// that of another namespace. It has n, so no tag is that of a partition of another number.
+// Numbers alone would spread the partitions badly: 16 over 6
 // nodes as 4, 4, 0, 4, 3, 1. So the tag ends in the first number that puts it into the
 // i-th n-th of the slots.
 func partitionTag(namespace string, i, n int) string {
 	for try := 0; ; try++ {
-		tag := namespace + "/" + strconv.Itoa(i) + "-" + strconv.Itoa(try)
+		tag := namespace + "/" + strconv.Itoa(i) + "." + strconv.Itoa(n) + "-" + strconv.Itoa(try)
 		if slotOf(tag)*n/slots == i {
 			return tag
 		}

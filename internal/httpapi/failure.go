@@ -130,7 +130,7 @@ var causeDetails = map[store.Cause]string{
 	store.Elsewhere:       "another node of the cluster has the entries",
 	store.UnknownLayout:   "another version of this server wrote the entries in another layout",
 	store.UnknownEviction: "another version of this server set an eviction policy that this one does not know",
-	store.OtherPartitions: "the keys of this cache are spread over another number of partitions than this server is set up for",
+	store.OtherPartitions: "the keys of this cache are spread over partitions in another way than this server knows",
 	store.WrongType:       "another program uses the keys of this cache in the store",
 	store.NotDurable:      "the store does not make writes as safe in time as `durability` asks",
 	store.TooOld:          "the store is older than Redis 7.2, which `durability fsync` needs",

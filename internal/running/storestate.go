@@ -37,15 +37,27 @@ func (s *storeStateCache) get(c *Cache) storeState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.at.IsZero() || time.Since(s.at) > storeStateFor {
-		ctx, cancel := context.WithTimeout(context.Background(), storeStateTimeout)
-		defer cancel()
-		// At the same time: a partition without an answer takes all of the time.
-		var asking sync.WaitGroup
-		asking.Go(func() { s.state.Health = c.Engine.Probe(ctx) })
-		asking.Go(func() { s.state.Size, s.state.SizeErr = c.Engine.Size(ctx) })
-		asking.Go(func() { s.state.Partitions = c.Partitions(ctx) })
-		asking.Wait()
+		// The probe comes first: while the store is taken for down, only one call at a time
+		// finds out whether it is back. A partition without an answer takes all of the time
+		// of a step, so each step has its own.
+		s.state.Health = within(storeStateTimeout, c.Engine.Probe)
+		s.state.Size, s.state.SizeErr = c.size()
+		s.state.Partitions = within(storeStateTimeout, c.Partitions)
 		s.at = time.Now()
 	}
 	return s.state
+}
+
+// size asks for the size of a cache.
+func (c *Cache) size() (store.Size, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeStateTimeout)
+	defer cancel()
+	return c.Engine.Size(ctx)
+}
+
+// within calls ask with a context that ends after d.
+func within[T any](d time.Duration, ask func(context.Context) T) T {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return ask(ctx)
 }
