@@ -171,7 +171,7 @@ func TestTheNumberOfPartitionsStays(t *testing.T) {
 		t.Error(err)
 	}
 	for _, n := range []int{1, 2, 4} {
-		refused(n, fmt.Sprintf(`partitions: it is %d, and the namespace "stays" of this store has 3, which never changes while it has entries: leave 3, or export the entries and import them into another namespace with %d (docs/export.md says how)`, n, n))
+		refused(n, fmt.Sprintf(`partitions: it is %d, and the namespace "stays" of this store has 3, which never changes: leave 3, or export the entries and import them into another namespace with %d (docs/export.md says how)`, n, n))
 	}
 	if got := s.Send("GET /cache/k"); !strings.HasPrefix(got, "200 ") {
 		t.Errorf("the cache in force answers %s", got)
@@ -185,7 +185,7 @@ func TestTheNumberOfPartitionsStays(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			other := sitetest.New(t, fmt.Sprintf("store %s\nnamespace stays\npartitions %d", cluster.URL(), n))
 			for _, request := range []string{"GET /cache/k", "POST /cache/new\n\nv"} {
-				want := "the keys of this cache are spread over another number of partitions than this server is set up for, nothing was changed"
+				want := "the keys of this cache are spread over partitions in another way than this server knows, nothing was changed"
 				if got := other.Send(request); !strings.HasPrefix(got, "503 ") || !strings.Contains(got, want) {
 					t.Errorf("%s: %s", request, got)
 				}

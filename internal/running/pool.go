@@ -84,7 +84,7 @@ func (c *Cache) register(r Registration) error {
 		return nil
 	}
 	if n := c.registrations[0].Shared.Partitions; r.Shared.Partitions != n {
-		return fmt.Errorf("partitions: it is %d, and the namespace %q of this store has %d, which never changes while it has entries: "+
+		return fmt.Errorf("partitions: it is %d, and the namespace %q of this store has %d, which never changes: "+
 			"leave %d, or export the entries and import them into another namespace with %d (docs/export.md says how)",
 			r.Shared.Partitions, r.Shared.Namespace, n, n, r.Shared.Partitions)
 	}
