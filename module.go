@@ -37,7 +37,7 @@ func init() {
 // `detail` says what to do. With `pass_errors` the site answers them instead.
 //
 // All handlers with the same server, database and namespace share one engine:
-// queue, worker, local tier and connections. It survives reloads. These handlers
+// queue, workers, local tier and connections. It survives reloads. These handlers
 // must agree: `store`, its credentials and certificates, and the settings from `partitions` to
 // `unsubscribed_ttl`, without `max_key_size`, `max_value_size`, `max_answer_bytes`
 // and `body_timeout`, must be equal. New values take effect when the configuration
