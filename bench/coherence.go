@@ -46,7 +46,7 @@ func (b *bench) coherence(ctx context.Context, rows []row) error {
 				return fmt.Errorf("write %d: the second node does not hold the key locally", i)
 			}
 		}
-		if _, err := writer.Put(ctx, "k", store.Value{Data: []byte(value), Kind: store.String}, "", ""); err != nil {
+		if _, err := writer.Write(ctx, store.Write{Op: store.Put, Key: "k", Value: store.Value{Data: []byte(value), Kind: store.String}}); err != nil {
 			return err
 		}
 		if delays[i], err = awaitValue(ctx, reader, value); err != nil {

@@ -35,7 +35,7 @@ func TestAPrefixIsDeletedWhileOthersWrite(t *testing.T) {
 					return
 				default:
 				}
-				if _, err := e.Put(context.Background(), fmt.Sprintf("keep/%d", w), text("v"), "", ""); err != nil {
+				if _, err := e.Write(context.Background(), store.Write{Op: store.Put, Key: fmt.Sprintf("keep/%d", w), Value: text("v")}); err != nil {
 					t.Errorf("a write was refused: %v", err)
 					return
 				}

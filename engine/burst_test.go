@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/memstore"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
@@ -29,7 +30,7 @@ func TestABurstThatTakesLongerThanItsTimeIsNotTakenForAnOutage(t *testing.T) {
 	var running sync.WaitGroup
 	for i := range 4000 {
 		running.Go(func() {
-			_, err := e.Create(context.Background(), fmt.Sprint(i), text("v"), "", "")
+			_, err := e.Write(context.Background(), store.Write{Op: store.Create, Key: fmt.Sprint(i), Value: text("v")})
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -64,7 +65,7 @@ func TestABurstOverAStoreThatIsFarAwayIsStoredInTime(t *testing.T) {
 		var running sync.WaitGroup
 		for i := range burst {
 			running.Go(func() {
-				if _, err := e.Create(context.Background(), fmt.Sprint(i), text("v"), "", ""); err != nil {
+				if _, err := e.Write(context.Background(), store.Write{Op: store.Create, Key: fmt.Sprint(i), Value: text("v")}); err != nil {
 					t.Errorf("write %d: %v", i, err)
 				}
 			})

@@ -47,7 +47,7 @@ func TestAWriteThatIsNotDurableIsAppliedAndAnsweredWithAnError(t *testing.T) {
 		var r spantest.Recorder
 		ctx := t.Context()
 		r.Trace(ctx, "PUT", func(ctx context.Context) {
-			if _, err := e.Put(ctx, "k", text("new"), "", ""); engine.KindOf(err) != engine.KindNotDurable || errors.Is(err, engine.ErrBasisNotDurable) {
+			if _, err := e.Write(ctx, store.Write{Op: store.Put, Key: "k", Value: text("new")}); engine.KindOf(err) != engine.KindNotDurable || errors.Is(err, engine.ErrBasisNotDurable) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -63,9 +63,15 @@ func TestAWriteThatIsNotDurableIsAppliedAndAnsweredWithAnError(t *testing.T) {
 			}
 		}
 		for name, write := range map[string]func() (store.Result, error){
-			"a conflict":            func() (store.Result, error) { return e.Create(ctx, "k", text("v"), "", "") },
-			"an absent key":         func() (store.Result, error) { return e.Delete(ctx, "none", "", "") },
-			"a failed precondition": func() (store.Result, error) { return e.Put(ctx, "k", text("v"), "", store.AnyVersion) },
+			"a conflict": func() (store.Result, error) {
+				return e.Write(ctx, store.Write{Op: store.Create, Key: "k", Value: text("v")})
+			},
+			"an absent key": func() (store.Result, error) {
+				return e.Write(ctx, store.Write{Op: store.Delete, Key: "none"})
+			},
+			"a failed precondition": func() (store.Result, error) {
+				return e.Write(ctx, store.Write{Op: store.Put, Key: "k", Value: text("v"), IfNoneMatch: store.AnyVersion})
+			},
 		} {
 			if _, err := write(); !errors.Is(err, engine.ErrBasisNotDurable) || store.CauseOf(err) != store.NotDurable {
 				t.Errorf("%s: %v", name, err)
@@ -106,7 +112,7 @@ func TestWritesThatWaitForADiskHaveTimeForTwoBatches(t *testing.T) {
 		for range 5 {
 			for range 200 {
 				go func() {
-					_, err := e.Put(context.Background(), "k", text("v"), "", "")
+					_, err := e.Write(context.Background(), store.Write{Op: store.Put, Key: "k", Value: text("v")})
 					results <- err
 				}()
 			}

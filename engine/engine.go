@@ -187,31 +187,16 @@ func (e *Engine) remaining(s *Settings, k *kept) time.Duration {
 	return ttl - (now - k.loaded)
 }
 
-// Create stores the value of an absent key. The value belongs to the engine from then
-// on. The errors of writes are ErrQueueFull, ErrTimeout, ErrUnavailable, ErrRefused,
-// ErrMayBeApplied, ErrClosed, and the cause of a ctx that ended. A Result beside an
-// error means nothing.
-func (e *Engine) Create(ctx context.Context, key string, v store.Value, ifMatch, ifNoneMatch store.VersionSet) (store.Result, error) {
-	return e.write(ctx, store.Write{Op: store.Create, Key: key, Value: v, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch})
-}
-
-// Put creates an entry, or replaces its value and keeps its rank and age.
-func (e *Engine) Put(ctx context.Context, key string, v store.Value, ifMatch, ifNoneMatch store.VersionSet) (store.Result, error) {
-	return e.write(ctx, store.Write{Op: store.Put, Key: key, Value: v, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch})
-}
-
-// Delete removes an entry.
-func (e *Engine) Delete(ctx context.Context, key string, ifMatch, ifNoneMatch store.VersionSet) (store.Result, error) {
-	return e.write(ctx, store.Write{Op: store.Delete, Key: key, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch})
-}
-
-// write queues w and waits for the answer, at most for Settings.Timeout.
-func (e *Engine) write(ctx context.Context, w store.Write) (store.Result, error) {
+// Write carries out a write and waits for the answer, at most for Settings.Timeout. The
+// value belongs to the engine from then on. The errors are ErrQueueFull, ErrTimeout,
+// ErrUnavailable, ErrRefused, ErrMayBeApplied, ErrClosed, and the cause of a ctx that
+// ended. A Result beside an error means nothing.
+func (e *Engine) Write(ctx context.Context, w store.Write) (store.Result, error) {
 	settings := e.settings.Load()
 	return e.writeWithin(ctx, w, settings, queueBounds{settings.MaxQueueJobs, settings.MaxQueueBytes})
 }
 
-// writeWithin is write with other bounds on the queue than the settings have.
+// writeWithin is Write with other bounds on the queue than the settings have.
 func (e *Engine) writeWithin(ctx context.Context, w store.Write, settings *Settings, most queueBounds) (store.Result, error) {
 	p, left, err := e.partitionOf(ctx, settings, w.Key)
 	if err != nil {

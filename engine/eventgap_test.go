@@ -53,7 +53,7 @@ func TestAMissingEventIsNoticedByTheNextAnswer(t *testing.T) {
 			eventually(t, "node a keeps the old value", func() bool {
 				return get(t, a, "k").Source == engine.Local && a.Stats().Events == 1
 			})
-			if _, err := b.Put(context.Background(), "k", text("new"), "", ""); err != nil && !errors.Is(err, engine.ErrMayBeApplied) {
+			if _, err := b.Write(context.Background(), store.Write{Op: store.Put, Key: "k", Value: text("new")}); err != nil && !errors.Is(err, engine.ErrMayBeApplied) {
 				t.Fatal(err)
 			}
 			if got := value(t, a, "k"); got != "old" {

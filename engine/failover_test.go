@@ -241,7 +241,7 @@ func startWork(t *testing.T, at site) *workload {
 	for i := range nodesAtWork {
 		e, _ := nodeAt(t, at.url, s)
 		eventually(t, "it writes", func() bool {
-			_, err := e.Put(ctx, counting(i), text("1"), "", "")
+			_, err := e.Write(ctx, store.Write{Op: store.Put, Key: counting(i), Value: text("1")})
 			return err == nil
 		})
 		paced := func(every time.Duration, step func(n int)) {
@@ -279,9 +279,9 @@ func (l *workload) write(ctx context.Context, e *engine.Engine, w written) {
 	var r store.Result
 	var err error
 	if w.number > 0 {
-		r, err = e.Put(ctx, w.key, text(fmt.Sprint(w.number)), "", "")
+		r, err = e.Write(ctx, store.Write{Op: store.Put, Key: w.key, Value: text(fmt.Sprint(w.number))})
 	} else {
-		r, err = e.Create(ctx, w.key, text("v"), "", "")
+		r, err = e.Write(ctx, store.Write{Op: store.Create, Key: w.key, Value: text("v")})
 	}
 	w.ended = time.Now()
 	if err != nil || r.Outcome == store.Conflict {

@@ -65,12 +65,12 @@ func read(a engine.Answer) string {
 
 func create(t *testing.T, e *engine.Engine, key, v string) {
 	t.Helper()
-	want(t, store.Created)(e.Create(context.Background(), key, text(v), "", ""))
+	want(t, store.Created)(e.Write(context.Background(), store.Write{Op: store.Create, Key: key, Value: text(v)}))
 }
 
 func put(t *testing.T, e *engine.Engine, key, v string) store.Result {
 	t.Helper()
-	r, err := e.Put(context.Background(), key, text(v), "", "")
+	r, err := e.Write(context.Background(), store.Write{Op: store.Put, Key: key, Value: text(v)})
 	if err != nil {
 		t.Fatalf("putting %q: %v", key, err)
 	}
@@ -79,7 +79,7 @@ func put(t *testing.T, e *engine.Engine, key, v string) store.Result {
 
 func remove(t *testing.T, e *engine.Engine, key string) {
 	t.Helper()
-	want(t, store.Deleted)(e.Delete(context.Background(), key, "", ""))
+	want(t, store.Deleted)(e.Write(context.Background(), store.Write{Op: store.Delete, Key: key}))
 }
 
 func want(t *testing.T, o store.Outcome) func(store.Result, error) {

@@ -25,7 +25,7 @@ func BenchmarkGetLocalHit(b *testing.B) {
 	names := make([]string, keys)
 	for i := range names {
 		names[i] = fmt.Sprintf("key-%016d", i)
-		if _, err := e.Create(ctx, names[i], store.Value{Data: make([]byte, 30), Kind: store.Raw}, "", ""); err != nil {
+		if _, err := e.Write(ctx, store.Write{Op: store.Create, Key: names[i], Value: store.Value{Data: make([]byte, 30), Kind: store.Raw}}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -82,7 +82,7 @@ func offer(seconds, rate int, call func(key string) error) []map[error]int {
 func TestUnderOverloadAcceptedRequestsAreAnsweredInTime(t *testing.T) {
 	calls := map[string]func(e *engine.Engine, key string) error{
 		"writes": func(e *engine.Engine, key string) error {
-			_, err := e.Create(context.Background(), key, text("v"), "", "")
+			_, err := e.Write(context.Background(), store.Write{Op: store.Create, Key: key, Value: text("v")})
 			return err
 		},
 		"reads": func(e *engine.Engine, key string) error {
@@ -168,7 +168,7 @@ func TestAfterAPauseOfTheStoreAllWritesSucceedAgain(t *testing.T) {
 			e := engine.New(st, s, engine.Options{})
 			defer e.Close()
 			went := offer(6, rate, func(key string) error {
-				_, err := e.Create(context.Background(), key, text("v"), "", "")
+				_, err := e.Write(context.Background(), store.Write{Op: store.Create, Key: key, Value: text("v")})
 				return err
 			})
 			for i := 3; i < 6; i++ {
@@ -258,7 +258,7 @@ func TestABatchOfUnknownFateLeavesTheLocalTier(t *testing.T) {
 	create(t, e, "k", "old")
 	value(t, e, "k")
 	st.set(func() { st.afterApply = func(store.Batch) error { return store.ErrFateUnknown } })
-	if _, err := e.Put(context.Background(), "k", text("new"), "", ""); !errors.Is(err, engine.ErrMayBeApplied) {
+	if _, err := e.Write(context.Background(), store.Write{Op: store.Put, Key: "k", Value: text("new")}); !errors.Is(err, engine.ErrMayBeApplied) {
 		t.Fatal(err)
 	}
 	if got := value(t, e, "k"); got != "new" {

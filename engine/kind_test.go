@@ -79,7 +79,7 @@ func TestErrorsOfTheStoreHaveTheirTextOnce(t *testing.T) {
 		if _, err := e.Get(t.Context(), "k", engine.Read{}); err == nil || err.Error() != c.get || engine.KindOf(err) != c.getKind {
 			t.Errorf("a read: %v, want %s", err, c.get)
 		}
-		if _, err := e.Create(t.Context(), "k", text("v"), "", ""); err == nil || err.Error() != c.create || engine.KindOf(err) != c.writeKind {
+		if _, err := e.Write(t.Context(), store.Write{Op: store.Create, Key: "k", Value: text("v")}); err == nil || err.Error() != c.create || engine.KindOf(err) != c.writeKind {
 			t.Errorf("a write: %v, want %s", err, c.create)
 		}
 	}
@@ -101,7 +101,9 @@ func TestTracesTellKindsAndCauses(t *testing.T) {
 			})
 			var r spantest.Recorder
 			r.Trace(t.Context(), "GET", func(ctx context.Context) { _, _ = e.Get(ctx, "k", engine.Read{}) })
-			r.Trace(t.Context(), "POST", func(ctx context.Context) { _, _ = e.Create(ctx, "k", text("v"), "", "") })
+			r.Trace(t.Context(), "POST", func(ctx context.Context) {
+				_, _ = e.Write(ctx, store.Write{Op: store.Create, Key: "k", Value: text("v")})
+			})
 			got := lines(r.Ended())
 			for _, line := range []string{
 				"redis_proxy fetch < GET -> redis_proxy fetch batch [keys=1 found=0 outcome=%s error]",

@@ -21,7 +21,7 @@ func TestAWriteThatSendsItsBatchIsAnsweredInItsTime(t *testing.T) {
 		value(t, e, "k")
 		st.isSilent.Store(true)
 		begin := time.Now()
-		_, err := e.Put(context.Background(), "k", text("new"), "", "")
+		_, err := e.Write(context.Background(), store.Write{Op: store.Put, Key: "k", Value: text("new")})
 		if took := time.Since(begin); !errors.Is(err, engine.ErrMayBeApplied) || took != time.Second {
 			t.Errorf("%v after %v", err, took)
 		}
@@ -63,7 +63,7 @@ func TestAfterAPanicInABatchWritesGoOn(t *testing.T) {
 					t.Error("no panic")
 				}
 			}()
-			_, _ = e.Create(context.Background(), "k", store.Value{}, "", "")
+			_, _ = e.Write(context.Background(), store.Write{Op: store.Create, Key: "k", Value: store.Value{}})
 		}()
 		st.set(func() { st.beforeApply = nil })
 		create(t, e, "k", "v")
@@ -108,7 +108,7 @@ func TestCloseWaitsForABatchThatACallSends(t *testing.T) {
 		st.set(func() { st.beforeApply = func(store.Batch) error { <-hold; return nil } })
 		written := make(chan error, 1)
 		go func() {
-			_, err := e.Create(context.Background(), "k", text("v"), "", "")
+			_, err := e.Write(context.Background(), store.Write{Op: store.Create, Key: "k", Value: text("v")})
 			written <- err
 		}()
 		synctest.Wait()

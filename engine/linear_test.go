@@ -182,11 +182,11 @@ func (c *call) carryOut(t *testing.T, e *engine.Engine, clock func() int64) bool
 	c.from = clock()
 	switch c.op {
 	case store.Create:
-		c.result, err = e.Create(ctx, c.key, text(c.value), "", "")
+		c.result, err = e.Write(ctx, store.Write{Op: store.Create, Key: c.key, Value: text(c.value)})
 	case store.Put:
-		c.result, err = e.Put(ctx, c.key, text(c.value), match, "")
+		c.result, err = e.Write(ctx, store.Write{Op: store.Put, Key: c.key, Value: text(c.value), IfMatch: match})
 	case store.Delete:
-		c.result, err = e.Delete(ctx, c.key, match, "")
+		c.result, err = e.Write(ctx, store.Write{Op: store.Delete, Key: c.key, IfMatch: match})
 	default:
 		var a engine.Answer
 		if a, err = e.Get(ctx, c.key, engine.Read{NoCache: true}); a.Entry != nil {

@@ -115,7 +115,7 @@ func TestTwoNodesNeverExceedTheCapacityTogether(t *testing.T) {
 				if i%2 == 0 {
 					key = fmt.Sprintf("own-%d-%d", w, i)
 				}
-				r, err := e.Create(ctx, key, text("v"), "", "")
+				r, err := e.Write(ctx, store.Write{Op: store.Create, Key: key, Value: text("v")})
 				if err != nil {
 					t.Errorf("creating %s: %v", key, err)
 				}
@@ -275,7 +275,7 @@ func TestAReadOnlyServerIsLeftForTheOneThatTheNameLeadsToNow(t *testing.T) {
 	leads.Store(&after.Addr)
 	before.Client().Do(context.Background(), "REPLICAOF", "127.0.0.1", "1")
 	eventually(t, "a write goes to the new server", func() bool {
-		_, err := e.Put(context.Background(), "k", text("new"), "", "")
+		_, err := e.Write(context.Background(), store.Write{Op: store.Put, Key: "k", Value: text("new")})
 		return err == nil
 	})
 	if got := after.Client().HGet(context.Background(), "{cache}:values", "k").Val(); got != "new" {

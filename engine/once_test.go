@@ -39,12 +39,12 @@ func TestAFaultOnTheWayIsNothingThatACallerNotices(t *testing.T) {
 				t.Errorf("fetched %q", got)
 			}
 			fault()
-			want(t, store.Conflict)(e.Create(ctx, "k", text("2"), "", ""))
+			want(t, store.Conflict)(e.Write(ctx, store.Write{Op: store.Create, Key: "k", Value: text("2")}))
 			fault()
-			r, err := e.Put(ctx, "k", text("2"), "", "")
+			r, err := e.Write(ctx, store.Write{Op: store.Put, Key: "k", Value: text("2")})
 			want(t, store.Replaced)(r, err)
 			fault()
-			want(t, store.PreconditionFailed)(e.Put(ctx, "k", text("3"), "", store.NewVersionSet(r.Version.String())))
+			want(t, store.PreconditionFailed)(e.Write(ctx, store.Write{Op: store.Put, Key: "k", Value: text("3"), IfNoneMatch: store.NewVersionSet(r.Version.String())}))
 			if got := value(t, e, "k"); got != "2" {
 				t.Errorf("got %q", got)
 			}
@@ -54,7 +54,7 @@ func TestAFaultOnTheWayIsNothingThatACallerNotices(t *testing.T) {
 			fault()
 			remove(t, e, "k")
 			fault()
-			want(t, store.Absent)(e.Delete(ctx, "k", "", ""))
+			want(t, store.Absent)(e.Write(ctx, store.Write{Op: store.Delete, Key: "k"}))
 			fault()
 			if a, err := e.Get(ctx, "k", engine.Read{}); err != nil || a.Entry != nil {
 				t.Errorf("in the end: %+v, %v", a, err)

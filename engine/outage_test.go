@@ -60,7 +60,7 @@ func TestThroughAnOutageLocalAnswersGoOnAndTheRestFailsInTimeAndRecovers(t *test
 			e.Configure(s)
 			// Limits of unknown fate would also drop the local tier.
 			eventually(t, "the limits are set", func() bool {
-				_, err := e.Put(context.Background(), "other", text("v"), "", "")
+				_, err := e.Write(context.Background(), store.Write{Op: store.Put, Key: "other", Value: text("v")})
 				return err == nil
 			})
 			if err := o.begin(server, proxy); err != nil {
@@ -95,7 +95,7 @@ func failInTime(t *testing.T, e *engine.Engine) {
 	if _, err := e.Get(context.Background(), "not local", engine.Read{}); !errors.Is(err, engine.ErrUnavailable) && !errors.Is(err, engine.ErrTimeout) {
 		t.Errorf("the read: %v", err)
 	}
-	_, err := e.Put(context.Background(), "written", text("during the outage"), "", "")
+	_, err := e.Write(context.Background(), store.Write{Op: store.Put, Key: "written", Value: text("during the outage")})
 	if !errors.Is(err, engine.ErrUnavailable) && !errors.Is(err, engine.ErrMayBeApplied) && !errors.Is(err, engine.ErrTimeout) {
 		t.Errorf("the write: %v", err)
 	}
@@ -116,7 +116,7 @@ func atOnce(t *testing.T, e *engine.Engine) {
 		return err != nil && known(err)
 	})
 	eventually(t, "a write is refused at once, and is certain not to be applied", func() bool {
-		_, err := e.Create(context.Background(), "refused", text("v"), "", "")
+		_, err := e.Write(context.Background(), store.Write{Op: store.Create, Key: "refused", Value: text("v")})
 		return err != nil && known(err)
 	})
 }
@@ -125,7 +125,7 @@ func atOnce(t *testing.T, e *engine.Engine) {
 func recovers(t *testing.T, e *engine.Engine, logs *observer.ObservedLogs) {
 	t.Helper()
 	eventually(t, "writes are answered", func() bool {
-		r, err := e.Put(context.Background(), "back", text("v"), "", "")
+		r, err := e.Write(context.Background(), store.Write{Op: store.Put, Key: "back", Value: text("v")})
 		return err == nil && (r.Outcome == store.Created || r.Outcome == store.Replaced)
 	})
 	eventually(t, "reads are answered", func() bool {
@@ -220,10 +220,10 @@ func TestAFullRedisRefusesValuesAndAnswersReadsAndDeletes(t *testing.T) {
 		}
 	}
 	memory("1")
-	if _, err := e.Create(ctx, "c", text("3"), "", ""); !errors.Is(err, engine.ErrRefused) || !strings.Contains(err.Error(), "OOM") {
+	if _, err := e.Write(ctx, store.Write{Op: store.Create, Key: "c", Value: text("3")}); !errors.Is(err, engine.ErrRefused) || !strings.Contains(err.Error(), "OOM") {
 		t.Errorf("a create: %v", err)
 	}
-	if _, err := e.Put(ctx, "a", text("4"), "", ""); !errors.Is(err, engine.ErrRefused) {
+	if _, err := e.Write(ctx, store.Write{Op: store.Put, Key: "a", Value: text("4")}); !errors.Is(err, engine.ErrRefused) {
 		t.Errorf("a replacement: %v", err)
 	}
 	if got := value(t, e, "a"); got != "1" {

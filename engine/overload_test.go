@@ -34,7 +34,7 @@ func TestUnderFiveTimesTheLoadAcceptedWritesAreStoredAndTheRestIsRefused(t *test
 	var accepted []string
 	refused := 0
 	write := func(key string) {
-		r, err := e.Create(context.Background(), key, text(string(make([]byte, value))), "", "")
+		r, err := e.Write(context.Background(), store.Write{Op: store.Create, Key: key, Value: text(string(make([]byte, value)))})
 		mu.Lock()
 		defer mu.Unlock()
 		switch {

@@ -260,7 +260,7 @@ func TestPartitionsShareTheQueue(t *testing.T) {
 	results := make(chan error, 100)
 	for _, key := range numbered("k", 20) {
 		go func() {
-			_, err := sp.Create(context.Background(), key, text("v"), "", "")
+			_, err := sp.Write(context.Background(), store.Write{Op: store.Create, Key: key, Value: text("v")})
 			results <- err
 		}()
 	}
@@ -325,7 +325,7 @@ func TestCallsAreRefusedWhilePlacesAreUnknown(t *testing.T) {
 	sp := openSpread(t, 3, patient())
 	sp.refuse = &store.CausedError{Cause: store.OtherPartitions, Err: store.ErrRefused}
 	_, getErr := sp.Get(t.Context(), "k", engine.Read{})
-	_, putErr := sp.Put(t.Context(), "k", text("w"), "", "")
+	_, putErr := sp.Write(t.Context(), store.Write{Op: store.Put, Key: "k", Value: text("w")})
 	_, manyErr := sp.GetMany(t.Context(), []string{"k", "l"}, engine.Read{}, store.AnyRoom)
 	_, lookErr := sp.Look(t.Context(), "k")
 	_, sizeErr := sp.Size(t.Context())

@@ -115,7 +115,7 @@ func TestOtherPartitionsGoOnWhileAPrimaryIsAway(t *testing.T) {
 				cancel()
 				ctx, cancel = context.WithTimeout(short, 50*time.Millisecond)
 			}
-			_, err := node.Put(ctx, key, text(fmt.Sprint(round)), "", "")
+			_, err := node.Write(ctx, store.Write{Op: store.Put, Key: key, Value: text(fmt.Sprint(round))})
 			cancel()
 			switch {
 			case err != nil && !away:
@@ -169,10 +169,10 @@ func TestPartitionsMoveAndLoseNothing(t *testing.T) {
 		working.Go(func() { // creates, and counts
 			for k := 0; ctx.Err() == nil; k++ {
 				key := fmt.Sprintf("new/%d/%d", i, k)
-				if r, err := node.Create(context.Background(), key, text("v"), "", ""); err == nil && r.Outcome == store.Created {
+				if r, err := node.Write(context.Background(), store.Write{Op: store.Create, Key: key, Value: text("v")}); err == nil && r.Outcome == store.Created {
 					created[i] = append(created[i], key)
 				}
-				if _, err := node.Put(context.Background(), counter(i), text(fmt.Sprint(k)), "", ""); err == nil {
+				if _, err := node.Write(context.Background(), store.Write{Op: store.Put, Key: counter(i), Value: text(fmt.Sprint(k))}); err == nil {
 					acknowledged[i].Store(int64(k))
 				}
 			}

@@ -352,7 +352,7 @@ func BenchmarkGetLocal(b *testing.B) {
 	e := engine.New(memstore.New(), settings(), engine.Options{})
 	defer e.Close()
 	ctx := context.Background()
-	if _, err := e.Create(ctx, "hello", text("world"), "", ""); err != nil {
+	if _, err := e.Write(ctx, store.Write{Op: store.Create, Key: "hello", Value: text("world")}); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := e.Get(ctx, "hello", engine.Read{}); err != nil {

@@ -35,7 +35,9 @@ func TestStatsShowWhatWaitsAndHowLongItWaited(t *testing.T) {
 		st.set(func() { st.beforeApply = func(store.Batch) error { <-release; return nil } })
 		var writes sync.WaitGroup
 		write := func(key string) {
-			writes.Go(func() { _, _ = e.Create(context.Background(), key, text("v"), "", "") })
+			writes.Go(func() {
+				_, _ = e.Write(context.Background(), store.Write{Op: store.Create, Key: key, Value: text("v")})
+			})
 			synctest.Wait()
 		}
 		write("a") // taken at once, and held up
@@ -83,7 +85,7 @@ func TestStatsTellErrorsByKind(t *testing.T) {
 			if _, err := e.Get(context.Background(), "k", engine.Read{}); err == nil {
 				t.Error("the read succeeded")
 			}
-			if _, err := e.Create(context.Background(), "k", text("v"), "", ""); err == nil {
+			if _, err := e.Write(context.Background(), store.Write{Op: store.Create, Key: "k", Value: text("v")}); err == nil {
 				t.Error("the write succeeded")
 			}
 			s := e.Stats()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
+	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
@@ -25,7 +26,7 @@ func TestCloseDoesNotWaitForTheFirstSubscription(t *testing.T) {
 		_, _ = e.Get(ctx, "k", engine.Read{})
 	}()
 	eventually(t, "the engine has started", func() bool {
-		_, err := e.Create(ctx, "x", text(string(make([]byte, s.MaxQueueBytes+1))), "", "")
+		_, err := e.Write(ctx, store.Write{Op: store.Create, Key: "x", Value: text(string(make([]byte, s.MaxQueueBytes+1)))})
 		return err != nil
 	})
 	cancel()

@@ -67,7 +67,7 @@ func TestATraceShowsWhatARequestWaitedFor(t *testing.T) {
 
 	var r spantest.Recorder
 	r.Trace(t.Context(), "POST", func(ctx context.Context) {
-		want(t, store.Created)(e.Create(ctx, "the key", text("the value"), "", ""))
+		want(t, store.Created)(e.Write(ctx, store.Write{Op: store.Create, Key: "the key", Value: text("the value")}))
 	})
 	r.Trace(t.Context(), "GET", func(ctx context.Context) {
 		if _, err := e.GetMany(ctx, []string{"the key", "no key"}, engine.Read{}, store.AnyRoom); err != nil {
@@ -119,7 +119,9 @@ func TestRequestsThatShareABatchAreLinkedToIt(t *testing.T) {
 		}
 		read := func(ctx context.Context) { _, _ = e.Get(ctx, "k", engine.Read{}) }
 		write := func(key string) func(context.Context) {
-			return func(ctx context.Context) { _, _ = e.Create(ctx, key, text("v"), "", "") }
+			return func(ctx context.Context) {
+				_, _ = e.Write(ctx, store.Write{Op: store.Create, Key: key, Value: text("v")})
+			}
 		}
 		later("first GET", read)
 		go read(context.Background()) // this read is not traced
@@ -160,7 +162,9 @@ func TestATraceSaysWhyARequestFailed(t *testing.T) {
 	})
 	var r spantest.Recorder
 	r.Trace(t.Context(), "GET", func(ctx context.Context) { _, _ = e.Get(ctx, "k", engine.Read{}) })
-	r.Trace(t.Context(), "POST", func(ctx context.Context) { _, _ = e.Create(ctx, "k", text("v"), "", "") })
+	r.Trace(t.Context(), "POST", func(ctx context.Context) {
+		_, _ = e.Write(ctx, store.Write{Op: store.Create, Key: "k", Value: text("v")})
+	})
 	got := lines(r.Ended())
 	for _, want := range []string{
 		"redis_proxy fetch < GET -> redis_proxy fetch batch [keys=1 found=0 outcome=refused error]",

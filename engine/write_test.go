@@ -30,7 +30,7 @@ func held(t *testing.T, s engine.Settings, test func(t *testing.T, e *engine.Eng
 				return nil
 			}
 		})
-		go e.Create(context.Background(), "first", text("v"), "", "")
+		go e.Write(context.Background(), store.Write{Op: store.Create, Key: "first", Value: text("v")})
 		synctest.Wait()
 		test(t, e, st, func() { close(hold) })
 		e.Close()
@@ -46,7 +46,7 @@ type answer struct {
 func createLater(e *engine.Engine, key, v string) <-chan answer {
 	c := make(chan answer, 1)
 	go func() {
-		r, err := e.Create(context.Background(), key, text(v), "", "")
+		r, err := e.Write(context.Background(), store.Write{Op: store.Create, Key: key, Value: text(v)})
 		c <- answer{r, err}
 	}()
 	synctest.Wait()
@@ -139,11 +139,11 @@ func TestTheMemoryOfConditionsAndContentTypesCountsAgainstTheQueue(t *testing.T)
 			}
 		}
 		second := createLater(e, "second", string(make([]byte, 30)))
-		_, err := e.Put(context.Background(), "k", text(""), versions, "")
+		_, err := e.Write(context.Background(), store.Write{Op: store.Put, Key: "k", Value: text(""), IfMatch: versions})
 		refused("If-Match", err)
-		_, err = e.Delete(context.Background(), "k", "", versions)
+		_, err = e.Write(context.Background(), store.Write{Op: store.Delete, Key: "k", IfNoneMatch: versions})
 		refused("If-None-Match", err)
-		_, err = e.Create(context.Background(), "k", long, "", "")
+		_, err = e.Write(context.Background(), store.Write{Op: store.Create, Key: "k", Value: long})
 		refused("a content type", err)
 		release()
 		if got := <-second; got.err != nil {
@@ -154,7 +154,7 @@ func TestTheMemoryOfConditionsAndContentTypesCountsAgainstTheQueue(t *testing.T)
 		}
 		// An empty queue takes even the largest key and value, with all their conditions.
 		long.Data = make([]byte, 99)
-		if r, err := e.Create(context.Background(), "k", long, "", versions); err != nil || r.Outcome != store.Created {
+		if r, err := e.Write(context.Background(), store.Write{Op: store.Create, Key: "k", Value: long, IfNoneMatch: versions}); err != nil || r.Outcome != store.Created {
 			t.Errorf("%+v, %v", r, err)
 		}
 		if s := e.Stats(); s.QueueBytes != 0 {
@@ -182,7 +182,7 @@ func TestAWriteWhoseClientLeftBeforeItsTurnIsNotApplied(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		failed := make(chan error)
 		go func() {
-			_, err := e.Create(ctx, "gone", text("v"), "", "")
+			_, err := e.Write(ctx, store.Write{Op: store.Create, Key: "gone", Value: text("v")})
 			failed <- err
 		}()
 		synctest.Wait()
@@ -205,12 +205,12 @@ func TestAWriteWithoutAnAnswerMayBeAppliedAndLeavesTheLocalTier(t *testing.T) {
 		value(t, e, "k")
 		sent, hold := make(chan struct{}), make(chan struct{})
 		st.set(func() { st.afterApply = func(store.Batch) error { <-sent; return nil } })
-		go e.Put(context.Background(), "other", text("v"), "", "") // sends its own batch
+		go e.Write(context.Background(), store.Write{Op: store.Put, Key: "other", Value: text("v")}) // sends its own batch
 		synctest.Wait()
 		begin := time.Now()
 		answered := make(chan error)
 		go func() {
-			_, err := e.Put(context.Background(), "k", text("new"), "", "")
+			_, err := e.Write(context.Background(), store.Write{Op: store.Put, Key: "k", Value: text("new")})
 			answered <- err
 		}()
 		synctest.Wait()
@@ -237,7 +237,7 @@ func TestTheStoresErrorsBecomeTheEngines(t *testing.T) {
 		st := newScripted()
 		e := open(t, st, patient())
 		st.beforeApply = func(store.Batch) error { return from }
-		if _, err := e.Create(context.Background(), "k", text("v"), "", ""); !errors.Is(err, to) {
+		if _, err := e.Write(context.Background(), store.Write{Op: store.Create, Key: "k", Value: text("v")}); !errors.Is(err, to) {
 			t.Errorf("%v became %v, want %v", from, err, to)
 		}
 	}
@@ -256,7 +256,7 @@ func TestCloseAppliesWhatWaits(t *testing.T) {
 		closed := make(chan error)
 		go func() { closed <- e.Close() }()
 		synctest.Wait()
-		if _, err := e.Create(context.Background(), "late", text("v"), "", ""); !errors.Is(err, engine.ErrClosed) {
+		if _, err := e.Write(context.Background(), store.Write{Op: store.Create, Key: "late", Value: text("v")}); !errors.Is(err, engine.ErrClosed) {
 			t.Errorf("a write after Close: %v", err)
 		}
 		close(hold)

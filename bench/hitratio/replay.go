@@ -57,7 +57,7 @@ func (e throughEngine) read(ctx context.Context, key string) (bool, error) {
 }
 
 func (e throughEngine) create(ctx context.Context, key string) error {
-	res, err := e.Create(ctx, key, value, "", "")
+	res, err := e.Write(ctx, store.Write{Op: store.Create, Key: key, Value: value})
 	return created(res, err)
 }
 

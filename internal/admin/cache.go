@@ -112,7 +112,7 @@ func serveKey(w http.ResponseWriter, r *http.Request, t target) error {
 }
 
 func deleteKey(w http.ResponseWriter, r *http.Request, t target) error {
-	result, err := t.cache.running.Engine.Delete(r.Context(), t.key, "", "")
+	result, err := t.cache.running.Engine.Write(r.Context(), store.Write{Op: store.Delete, Key: t.key})
 	if err != nil {
 		return engineError(w, err, "")
 	}

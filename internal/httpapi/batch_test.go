@@ -81,7 +81,7 @@ func TestABatchReadOfAHundredKeysIsWholeAndValid(t *testing.T) {
 		fmt.Fprintf(&query, "key=k%d&", i)
 		if i%2 == 0 {
 			v := store.Value{Data: fmt.Appendf(nil, "%d", i), Kind: store.JSON}
-			if _, err := sitetest.CacheOf(t, h).Engine.Create(t.Context(), fmt.Sprintf("k%d", i), v, "", ""); err != nil {
+			if _, err := sitetest.CacheOf(t, h).Engine.Write(t.Context(), store.Write{Op: store.Create, Key: fmt.Sprintf("k%d", i), Value: v}); err != nil {
 				t.Fatal(err)
 			}
 		}

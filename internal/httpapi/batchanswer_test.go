@@ -57,7 +57,7 @@ func fill(t *testing.T, h *redisproxy.Handler, n, size int) (keys []string) {
 	for i := range n {
 		key := fmt.Sprint("k", i)
 		v := store.Value{Data: []byte(strings.Repeat("v", size)), Kind: store.String}
-		if _, err := sitetest.CacheOf(t, h).Engine.Create(t.Context(), key, v, "", ""); err != nil {
+		if _, err := sitetest.CacheOf(t, h).Engine.Write(t.Context(), store.Write{Op: store.Create, Key: key, Value: v}); err != nil {
 			t.Fatal(err)
 		}
 		keys = append(keys, key)
@@ -81,7 +81,7 @@ func TestABatchReadOmitsValuesWithoutRoomAndNamesThem(t *testing.T) {
 			s := sitetest.Serve(t, h)
 			fill(t, h, 5, 10)
 			large := store.Value{Data: []byte(strings.Repeat("V", 100)), Kind: store.String}
-			if _, err := sitetest.CacheOf(t, h).Engine.Create(t.Context(), "large", large, "", ""); err != nil {
+			if _, err := sitetest.CacheOf(t, h).Engine.Write(t.Context(), store.Write{Op: store.Create, Key: "large", Value: large}); err != nil {
 				t.Fatal(err)
 			}
 			for _, tt := range []struct {

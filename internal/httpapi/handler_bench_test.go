@@ -14,7 +14,7 @@ import (
 func BenchmarkHitInParallel(b *testing.B) {
 	h := sitetest.Handler(b, "")
 	value := store.Value{Data: []byte("value"), Kind: store.String}
-	if _, err := sitetest.CacheOf(b, h).Engine.Create(context.Background(), "k", value, "", ""); err != nil {
+	if _, err := sitetest.CacheOf(b, h).Engine.Write(context.Background(), store.Write{Op: store.Create, Key: "k", Value: value}); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()

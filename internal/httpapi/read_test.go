@@ -330,7 +330,7 @@ func (d discard) WriteHeader(int)             {}
 func BenchmarkHit(b *testing.B) {
 	h := sitetest.Handler(b, "")
 	value := store.Value{Data: []byte(`"` + strings.Repeat("x", 28) + `"`), Kind: store.JSON}
-	if _, err := sitetest.CacheOf(b, h).Engine.Create(context.Background(), "k", value, "", ""); err != nil {
+	if _, err := sitetest.CacheOf(b, h).Engine.Write(context.Background(), store.Write{Op: store.Create, Key: "k", Value: value}); err != nil {
 		b.Fatal(err)
 	}
 	w := discard{http.Header{}}

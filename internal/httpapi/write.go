@@ -19,37 +19,31 @@ func (s *Server) serveWrite(x *exchange, method Methods) error {
 	if err := checkWriteHead(x.r); err != nil {
 		return s.fail(x, err)
 	}
-	match, err := ifMatch(x.r.Header)
-	if err != nil {
+	write := store.Write{Op: writeOps[method], Key: x.keyPrefix + x.key}
+	var err error
+	if write.IfMatch, err = ifMatch(x.r.Header); err != nil {
 		return s.fail(x, err)
 	}
-	noneMatch, err := ifNoneMatch(x.r.Header)
-	if err != nil {
+	if write.IfNoneMatch, err = ifNoneMatch(x.r.Header); err != nil {
 		return s.fail(x, err)
 	}
-
-	var result store.Result
-	if method == methodDelete {
-		result, err = s.config.Cache.Engine.Delete(x.r.Context(), x.keyPrefix+x.key, match, noneMatch)
-	} else {
+	if method != methodDelete {
 		var room room
 		defer room.leave()
-		var value store.Value
-		if x.key, value, err = s.readWrite(x, &room); err != nil {
+		if x.key, write.Value, err = s.readWrite(x, &room); err != nil {
 			return s.fail(x, err)
 		}
-		x.rec.key = x.key
-		if method == methodPost {
-			result, err = s.config.Cache.Engine.Create(x.r.Context(), x.keyPrefix+x.key, value, match, noneMatch)
-		} else {
-			result, err = s.config.Cache.Engine.Put(x.r.Context(), x.keyPrefix+x.key, value, match, noneMatch)
-		}
+		x.rec.key, write.Key = x.key, x.keyPrefix+x.key
 	}
+	result, err := s.config.Cache.Engine.Write(x.r.Context(), write)
 	if err != nil {
 		return s.fail(x, err)
 	}
 	return s.answerWrite(x, result)
 }
+
+// writeOps has what each method that writes asks the store for.
+var writeOps = map[Methods]store.Op{methodPost: store.Create, methodPut: store.Put, methodDelete: store.Delete}
 
 // readWrite reads key and value of a POST or PUT.
 func (s *Server) readWrite(x *exchange, room *room) (string, store.Value, error) {
