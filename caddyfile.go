@@ -171,6 +171,7 @@ func canMeet(pattern, prefix string) bool {
 //	    cache_control    <value>
 //	    client_no_cache  honor|ignore
 //	    trusted_origins  <origins...>
+//	    trusted_credentials
 //	    pass_errors
 //	    placeholders
 //	}

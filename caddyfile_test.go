@@ -173,6 +173,13 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"trusted_origins, all", "trusted_origins *", `trusted_origins: "*" has a wildcard: pages of sites that nobody named could write with the cookies of their visitors; name each origin as scheme://host[:port], such as https://app.example.com, at Caddyfile:4`},
 		{"trusted_origins, all hosts", "trusted_origins https://a.test https://*.test", `trusted_origins: "https://*.test" has a wildcard: `},
 		{"trusted_origins, a path", "trusted_origins https://example.com/", `trusted_origins: invalid origin "https://example.com/": path, query, and fragment are not allowed; write scheme://host[:port], such as https://app.example.com, at Caddyfile:4`},
+		{"trusted_origins, null", "trusted_origins null", `trusted_origins: invalid origin "null": scheme is required; `},
+		{"trusted_origins, upper case", "trusted_origins https://App.example.com:8443", `trusted_origins: browsers never send "https://App.example.com:8443", and origins must be equal to the byte; write https://app.example.com:8443, at Caddyfile:4`},
+		{"trusted_origins, the default port", "trusted_origins https://a.test:443", `browsers never send "https://a.test:443", and origins must be equal to the byte; write https://a.test, at`},
+		{"trusted_origins, a user", "trusted_origins http://u@a.test:80", `browsers never send "http://u@a.test:80", and origins must be equal to the byte; write http://a.test, at`},
+		{"trusted_origins, an empty port", "trusted_origins http://[::1]:", `browsers never send "http://[::1]:", and origins must be equal to the byte; write http://[::1], at`},
+		{"trusted_origins, not ASCII", "trusted_origins https://bücher.example", `trusted_origins: "https://bücher.example" is not ASCII; write its host as browsers send it, with xn--, at Caddyfile:4`},
+		{"trusted_credentials of nobody", "namespace n\ntrusted_credentials", "trusted_credentials: it lets pages of trusted_origins use the cookies of their visitors, and trusted_origins names none; name them, or leave trusted_credentials out, at Caddyfile:5"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := adapt(t, ":8080 {\n\thandle {\n\t\tredis_proxy {\n"+c.settings+"\n\t\t}\n\t}\n}\n")
@@ -255,7 +262,7 @@ func TestJSONRoundTrip(t *testing.T) {
 		"store rediss://localhost\nredis_ca /a.pem /b.pem\nredis_cert /c.pem /k.pem\nredis_server_name redis",
 		"store redis://localhost/3\nredis_username u\nredis_password p\npath_prefix /kv\nnamespace n\nkey_prefix {host}/\nmethods GET PUT\npartitions 1\nmax_keys 2\nmax_bytes 1MB\neviction rank\nrank_local_hits\nlocal_ttl 1m\n" +
 			"local_max_bytes 1KiB\nmax_queue_jobs 3\nmax_queue_bytes 40\nmax_key_size 10\nmax_value_size 6\nredis_timeout 7s\ndurability replicas 2\ndrain_timeout 8ms\nstale_if_error 1h\nunsubscribed_ttl 0\n" +
-			"cache_control private\nclient_no_cache ignore\ntrusted_origins https://a.test\npass_errors\nplaceholders",
+			"cache_control private\nclient_no_cache ignore\ntrusted_origins https://a.test\ntrusted_credentials\npass_errors\nplaceholders",
 	} {
 		first, err := json.Marshal(parse(t, settings))
 		if err != nil {

@@ -199,10 +199,16 @@ type Handler struct {
 	// some SDKs send the header unasked. Default: `honor`.
 	ClientNoCache string `json:"client_no_cache,omitempty"`
 
-	// Other origins, such as `https://app.example.com`, whose pages may send POST,
-	// PUT and DELETE. Pages of the site itself always may; such requests from
-	// pages of all other origins get 403. Default: none.
+	// Other origins, such as `https://app.example.com`, whose pages may use the cache:
+	// they may send the methods that are on, and read the answers (CORS). Pages of the
+	// site itself always may. POST, PUT and DELETE from pages of all other origins get
+	// 403, and such pages cannot read the answers. Default: none.
 	TrustedOrigins []string `json:"trusted_origins,omitempty"`
+
+	// Pages of `trusted_origins` may send requests with the cookies and the remembered
+	// passwords of their visitors, and read the answers. They need it only if cookies
+	// tell who asks; they can send an `Authorization` of their own without it.
+	TrustedCredentials bool `json:"trusted_credentials,omitempty"`
 
 	// Errors go to the site's `handle_errors`, which can send a 404 to an origin
 	// server, for example. If it does not answer an error of 500 or more, Caddy
@@ -275,20 +281,22 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.warnOfSmallShares()
 	methods, _ := httpapi.ParseMethods(h.Methods)
 	h.server = httpapi.New(httpapi.Config{
-		PathPrefix:     h.PathPrefix,
-		KeyPrefix:      h.KeyPrefix,
-		Methods:        methods,
-		MaxKeySize:     *h.MaxKeySize,
-		MaxValueSize:   *h.MaxValueSize,
-		MaxAnswerBytes: *h.MaxAnswerBytes,
-		BodyTimeout:    time.Duration(*h.BodyTimeout),
-		CacheControl:   *h.CacheControl,
-		HonorNoCache:   h.ClientNoCache == noCacheHonor,
-		CrossOrigin:    crossOrigin,
-		PassErrors:     h.PassErrors,
-		Placeholders:   h.Placeholders,
-		Logger:         h.logger,
-		Cache:          h.cache,
+		PathPrefix:         h.PathPrefix,
+		KeyPrefix:          h.KeyPrefix,
+		Methods:            methods,
+		MaxKeySize:         *h.MaxKeySize,
+		MaxValueSize:       *h.MaxValueSize,
+		MaxAnswerBytes:     *h.MaxAnswerBytes,
+		BodyTimeout:        time.Duration(*h.BodyTimeout),
+		CacheControl:       *h.CacheControl,
+		HonorNoCache:       h.ClientNoCache == noCacheHonor,
+		CrossOrigin:        crossOrigin,
+		PassErrors:         h.PassErrors,
+		Placeholders:       h.Placeholders,
+		TrustedOrigins:     h.TrustedOrigins,
+		TrustedCredentials: h.TrustedCredentials,
+		Logger:             h.logger,
+		Cache:              h.cache,
 	})
 	h.server.WarnOfLongKeys(ctx)
 	return h.cache.RegisterMetrics(ctx.GetMetricsRegistry(), httpapi.OperationsOf(methods))

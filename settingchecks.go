@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -59,6 +61,12 @@ func (h *Handler) checkTogether() error {
 	if !hasPlaceholder(*h.CacheControl) {
 		if err := httpapi.CheckTenantCaching(h.KeyPrefix, *h.CacheControl); err != nil {
 			return &conflictError{[]string{"cache_control", "key_prefix"}, err.Error()}
+		}
+	}
+	if h.TrustedCredentials && len(h.TrustedOrigins) == 0 {
+		return &conflictError{
+			[]string{"trusted_credentials", "trusted_origins"},
+			"it lets pages of trusted_origins use the cookies of their visitors, and trusted_origins names none; name them, or leave trusted_credentials out",
 		}
 	}
 	if largest := int64(*h.MaxKeySize) + *h.MaxValueSize; *h.MaxQueueBytes < largest {
@@ -151,8 +159,29 @@ func checkOrigins(origins []string) error {
 		if err := protection.AddTrustedOrigin(origin); err != nil {
 			return fmt.Errorf("%w; write scheme://host[:port], such as https://app.example.com", err)
 		}
+		if strings.ContainsFunc(origin, func(c rune) bool { return c >= utf8.RuneSelf }) {
+			return fmt.Errorf("%q is not ASCII; write its host as browsers send it, with xn--", origin)
+		}
+		if sent := asBrowsersSend(origin); sent != origin {
+			return fmt.Errorf("browsers never send %q, and origins must be equal to the byte; write %s", origin, sent)
+		}
 	}
 	return nil
+}
+
+// asBrowsersSend returns an origin in the form that it has in the header Origin: scheme
+// and host in lower case, and no port that is the default of the scheme (RFC 6454, section
+// 6.1).
+func asBrowsersSend(origin string) string {
+	u, err := url.Parse(origin)
+	if err != nil {
+		return origin
+	}
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
+	if port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; port != "" {
+		host = strings.TrimSuffix(host, port)
+	}
+	return u.Scheme + "://" + host
 }
 
 func checkDurability(value string) error {

@@ -206,6 +206,7 @@ var settings = []setting{
 		field: func(h *Handler) *[]string { return &h.TrustedOrigins },
 		valid: checkOrigins,
 	}},
+	{"trusted_credentials", flagSetting{field: func(h *Handler) *bool { return &h.TrustedCredentials }}},
 	{"pass_errors", flagSetting{field: func(h *Handler) *bool { return &h.PassErrors }}},
 	{"placeholders", flagSetting{field: func(h *Handler) *bool { return &h.Placeholders }}},
 }

@@ -82,11 +82,17 @@ var sites = map[string][][]visit{
 	}},
 	"docs/secure.md#pages-of-another-origin": {{
 		{"the browser asks before", "OPTIONS https://example.com/cache/k" + fromPage + "\nAccess-Control-Request-Method: POST", 204, "Access-Control-Allow-Origin: https://app.example.com"},
-		{"the answer names the headers", "OPTIONS https://example.com/cache/k" + fromPage, 204, "Access-Control-Allow-Headers: Authorization, Content-Type"},
-		{"for a page from elsewhere", "OPTIONS https://example.com/cache/k" + fromElse, 401, ""},
+		{"the page writes", "POST https://example.com/cache/k" + fromPage + form + "value=v", 201, "Access-Control-Allow-Origin: https://app.example.com"},
+		{"a page of the other origin", "GET https://example.com/cache/k\nOrigin: https://admin.example.com", 200, "Access-Control-Allow-Origin: https://admin.example.com"},
+		{"a page from elsewhere writes", "POST https://example.com/cache/l" + fromElse + form + "value=v", 403, ""},
+	}, {
+		{"the browser asks before", "OPTIONS https://example.com/cache/k" + fromPage + "\nAccess-Control-Request-Method: POST", 204, "Access-Control-Allow-Origin: https://app.example.com"},
+		{"the collection", "OPTIONS https://example.com/cache" + fromPage + "\nAccess-Control-Request-Method: POST", 204, "Access-Control-Max-Age: 7200"},
+		{"for a page from elsewhere", "OPTIONS https://example.com/cache/k" + fromElse + "\nAccess-Control-Request-Method: POST", 204, "Allow: GET, HEAD, POST, OPTIONS"},
 		{"without a password", "GET https://example.com/cache/k" + fromPage, 401, ""},
+		{"nor to write", "POST https://example.com/cache/k" + fromPage + form + "value=v", 401, ""},
 		{"the page writes", "POST https://example.com/cache/k" + app + fromPage + form + "value=v", 201, "Access-Control-Allow-Origin: https://app.example.com"},
-		{"the page reads", "GET https://example.com/cache/k" + app + fromPage, 200, "Access-Control-Allow-Origin: https://app.example.com"},
+		{"the page reads", "GET https://example.com/cache/k" + app + fromPage, 200, "Vary: Origin"},
 		{"a page from elsewhere writes", "POST https://example.com/cache/l" + app + fromElse + form + "value=v", 403, ""},
 	}},
 	"docs/secure.md#redis": {

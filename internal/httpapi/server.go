@@ -30,6 +30,11 @@ type Config struct {
 	PassErrors     bool
 	Placeholders   bool
 
+	// TrustedOrigins are those that CrossOrigin lets write. Their pages may read the
+	// answers, with TrustedCredentials also those to the cookies of their visitors.
+	TrustedOrigins     []string
+	TrustedCredentials bool
+
 	Logger *zap.Logger
 	Cache  *running.Cache
 }
@@ -39,11 +44,12 @@ type Server struct {
 	config     Config
 	pathPrefix string // PathPrefix, or "" for "/"
 	vary       string // request headers that KeyPrefix depends on
+	cors       *cors  // nil without TrustedOrigins
 }
 
 // New returns a server. The configuration must be valid.
 func New(c Config) *Server {
-	return &Server{config: c, pathPrefix: strings.TrimSuffix(c.PathPrefix, "/"), vary: varyOf(c.KeyPrefix)}
+	return &Server{config: c, pathPrefix: strings.TrimSuffix(c.PathPrefix, "/"), vary: varyOf(c.KeyPrefix), cors: newCORS(&c)}
 }
 
 // Locate returns the key that the path of a request names, and where the path lies.
@@ -83,6 +89,9 @@ func SentURL(r *http.Request) *url.URL {
 
 // serve is Serve without counting.
 func (s *Server) serve(x *exchange) error {
+	if s.cors != nil {
+		s.cors.begin(x.w.Header(), x.r)
+	}
 	switch x.where {
 	case keypath.NearMiss:
 		return s.fail(x, nearMiss.because("the path prefix is taken literally; write "+s.config.PathPrefix+" as it is, without repeated slashes, dot segments or escapes"))
@@ -113,6 +122,9 @@ func (s *Server) serve(x *exchange) error {
 	case x.r.Method == http.MethodOptions:
 		x.rec.end(running.OutcomeOptions)
 		x.w.Header().Set("Allow", allowed.allow())
+		if s.cors != nil {
+			s.cors.preflight(x.w.Header(), x.r)
+		}
 		x.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}

@@ -120,15 +120,15 @@ func TestCrossOrigin(t *testing.T) {
 	const fetched = "cross-origin request detected from Sec-Fetch-Site header" + advice
 	const old = "cross-origin request detected, and/or browser is out of date: Sec-Fetch-Site is missing, and Origin does not match Host" + advice
 	run(t, sitetest.New(t, "methods GET POST PUT DELETE\ntrusted_origins https://app.test https://b.test:8443"), []step{
-		{"a page elsewhere", "POST /cache/a\nSec-Fetch-Site: cross-site\nOrigin: https://evil.test\n\nv", sitetest.Problem(403, fetched)},
-		{"a page of a sister host", "PUT /cache/a\nSec-Fetch-Site: same-site\n\nv", sitetest.Problem(403, fetched)},
-		{"an old browser", "DELETE /cache/a\nOrigin: https://evil.test", sitetest.Problem(403, old)},
-		{"before the key is looked at", "POST /cache/..\nOrigin: null\n\nv", sitetest.Problem(403, old)},
-		{"our page", "POST /cache/b\nSec-Fetch-Site: same-origin\n\nv", created + "b\n\n"},
-		{"our page in an old browser", "POST /cache/c\nOrigin: https://cache.test\n\nv", created + "c\n\n"},
-		{"a trusted page", "POST /cache/d\nSec-Fetch-Site: cross-site\nOrigin: https://app.test\n\nv", created + "d\n\n"},
-		{"a trusted page on a port", "POST /cache/e\nOrigin: https://b.test:8443\n\nv", created + "e\n\n"},
-		{"reading is safe", "GET /cache/none\nSec-Fetch-Site: cross-site", sitetest.Problem(404, detailAbsent, statusAbsent)},
+		{"a page elsewhere", "POST /cache/a\nSec-Fetch-Site: cross-site\nOrigin: https://evil.test\n\nv", sitetest.Problem(403, fetched, "Vary: Origin")},
+		{"a page of a sister host", "PUT /cache/a\nSec-Fetch-Site: same-site\n\nv", sitetest.Problem(403, fetched, "Vary: Origin")},
+		{"an old browser", "DELETE /cache/a\nOrigin: https://evil.test", sitetest.Problem(403, old, "Vary: Origin")},
+		{"before the key is looked at", "POST /cache/..\nOrigin: null\n\nv", sitetest.Problem(403, old, "Vary: Origin")},
+		{"our page", "POST /cache/b\nSec-Fetch-Site: same-origin\n\nv", created + "b\nVary: Origin\n\n"},
+		{"our page in an old browser", "POST /cache/c\nOrigin: https://cache.test\n\nv", created + "c\nVary: Origin\n\n"},
+		{"a trusted page", "POST /cache/d\nSec-Fetch-Site: cross-site\nOrigin: https://app.test\n\nv", strings.Replace(created, "Content-Length", fromTrusted+"Content-Length", 1) + "d\nVary: Origin\n\n"},
+		{"a trusted page on a port", "POST /cache/e\nOrigin: https://b.test:8443\n\nv", strings.Replace(created, "Content-Length", strings.Replace(fromTrusted, "https://app.test", "https://b.test:8443", 1)+"Content-Length", 1) + "e\nVary: Origin\n\n"},
+		{"reading is safe", "GET /cache/none\nSec-Fetch-Site: cross-site", sitetest.Problem(404, detailAbsent, statusAbsent, "Vary: Origin")},
 	})
 }
 
