@@ -2,7 +2,6 @@ package memstore
 
 import (
 	"context"
-	"strings"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -90,24 +89,4 @@ func (s *Store) Look(ctx context.Context, key string) (*store.Listed, error) {
 
 func (s *Store) listed(it *item) store.Listed {
 	return store.Listed{Key: it.key, Rank: s.policy.Own(&s.order.state, it.score) - s.order.state.Clock, Score: it.score, Age: s.number - it.insertion, Size: it.size(), Entry: it.entry}
-}
-
-// Scan implements store.Store. One step goes through a whole copy of the order. The copy
-// costs nothing to make, and other calls can run meanwhile.
-func (s *Store) Scan(ctx context.Context, prefix, _ string) (keys []string, next string, err error) {
-	s.mu.Lock()
-	if err := s.ready(ctx, 1); err != nil {
-		s.mu.Unlock()
-		return nil, "", err
-	}
-	order := s.order.tree.Copy()
-	s.mu.Unlock()
-
-	order.Scan(func(it *item) bool {
-		if strings.HasPrefix(it.key, prefix) {
-			keys = append(keys, it.key)
-		}
-		return true
-	})
-	return keys, "", nil
 }

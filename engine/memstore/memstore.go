@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
@@ -25,7 +26,9 @@ type Store struct {
 
 	items map[string]*item
 	order *order
-	bytes int64 // of all keys and values
+	ages  *ages  // nil until the first Scan
+	bytes int64  // of all keys and values
+	name  string // tells the stores of processes apart
 
 	number  uint64       // of the last write
 	fetches uint64       // number of fetches so far
@@ -50,7 +53,7 @@ func (it *item) size() int64 { return int64(len(it.key) + len(it.entry.Data)) }
 // New returns an empty store. It has no limits until the first Apply.
 func New() *Store {
 	items := make(map[string]*item)
-	return &Store{items: items, order: newOrder(items)}
+	return &Store{items: items, order: newOrder(items), name: strconv.FormatUint(rand.Uint64(), 36)}
 }
 
 // Fetch implements store.Store. It never loses a raise.
@@ -139,7 +142,7 @@ func (s *Store) Close() error {
 	defer s.mu.Unlock()
 
 	s.closed = true
-	s.items, s.order, s.bytes = nil, nil, 0
+	s.items, s.order, s.ages, s.bytes = nil, nil, nil, 0
 	return nil
 }
 

@@ -65,6 +65,7 @@ func (b *batch) create(w *store.Write) store.Result {
 	}
 	b.store.items[it.key] = it
 	b.store.order.put(it)
+	b.store.ages.put(it)
 	b.store.bytes += it.size()
 	return store.Result{Outcome: store.Created, Version: v}
 }
@@ -98,6 +99,7 @@ func (b *batch) delete(w *store.Write, it *item) store.Result {
 // remove removes an item that was deleted or evicted.
 func (s *Store) remove(it *item) {
 	s.order.take(it)
+	s.ages.take(it)
 	delete(s.items, it.key)
 	s.bytes -= it.size()
 }

@@ -1,7 +1,8 @@
 -- Reads entries and state, and changes nothing. So it also runs on a replica, and where
 -- memory is short. ARGV[1] names a function of asked.
 
-local SCAN_STEP = 500
+-- A scan sees about SCAN_STEP keys, in at most SCAN_TURNS steps of HSCAN.
+local SCAN_STEP, SCAN_TURNS = 500, 8
 
 -- order_in returns the order, write number, epoch and bytes of a head. The head may be
 -- lost, or spoiled by another program.
@@ -97,16 +98,46 @@ function asked.look()
   return { number, value, meta, score and shown(score) or false }
 end
 
--- ARGV: prefix, cursor of HSCAN. Returns {cursor, {keys}}. It scans META, since values
--- may be large.
-function asked.scan()
-  local step = redis.call('HSCAN', META, ARGV[3], 'COUNT', SCAN_STEP)
-  local keys = {}
-  for i = 1, #step[2], 2 do
-    local key = step[2][i]
-    if string.sub(key, 1, #ARGV[2]) == ARGV[2] then keys[#keys + 1] = key end
+-- wanted adds the keys of a step of HSCAN to keys that a pass is to return.
+local function wanted(step, prefix, keys)
+  for i = 1, #step, 2 do
+    local key = step[i]
+    if string.sub(key, 1, #prefix) == prefix then keys[#keys + 1] = key end
   end
-  return { step[1], keys }
+  return keys
+end
+
+-- ARGV: prefix, cursor of HSCAN, how many keys at most, and 1 if HSCAN is to take its
+-- smallest step. It scans META, since values may be large.
+--
+-- A smallest step returns all its keys, even more than are wanted. Any other is taken
+-- again, and smaller, if it has too many: where in a step a key stands may change, so a
+-- cursor cannot say it.
+--
+-- Returns {run_id of the server, cursor, {keys}}.
+function asked.scan()
+  local process = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  if not process then return redis.error_reply('ERR INFO of this server has no run_id') end
+  local prefix, cursor, most, smallest = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+  local keys, seen = {}, 0
+  local count = smallest and 1 or math.min(most, SCAN_STEP)
+  for turn = 1, SCAN_TURNS do
+    local step = redis.call('HSCAN', META, cursor, 'COUNT', count)
+    local found = wanted(step[2], prefix, {})
+    if #keys + #found <= most or #keys == 0 and count == 1 then
+      for _, key in ipairs(found) do keys[#keys + 1] = key end
+      cursor, seen = step[1], seen + #step[2] / 2
+      if cursor == '0' or smallest or seen >= SCAN_STEP or #keys >= most then break end
+      -- As many as should fill the rest, if so few have the prefix as before.
+      count = #keys > 0 and math.floor((most - #keys) * seen / #keys) or SCAN_STEP
+      count = math.max(1, math.min(count, SCAN_STEP))
+    elseif #keys > 0 then
+      break
+    else
+      count = turn < SCAN_TURNS - 1 and math.ceil(count / 4) or 1
+    end
+  end
+  return { process, cursor, keys }
 end
 
 return asked[ARGV[1]]()

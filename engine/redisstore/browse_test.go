@@ -26,7 +26,7 @@ func (f *fixture) browsed() (store.Size, store.Page, *store.Listed, []string) {
 	if err != nil {
 		f.Error(err)
 	}
-	keys, _, err := f.store.Scan(f.ctx(), "", "")
+	keys, _, err := f.store.Scan(f.ctx(), "", "", store.MaxBatch)
 	if err != nil {
 		f.Error(err)
 	}

@@ -74,7 +74,6 @@ type Store struct {
 	retries       retries
 	complaints    complaints
 	durableOn     atomic.Pointer[durability]
-	scanning      scanning
 }
 
 var _ store.Watchable = (*Store)(nil)

@@ -66,7 +66,8 @@ type Page struct {
 // Cursor is before the first entry.
 type Cursor string
 
-// ErrCursor says that no Page returned the Cursor.
+// ErrCursor says that no Page returned the Cursor, or that no Scan of the process that now
+// has the keys returned it.
 var ErrCursor = errors.New("not a cursor")
 
 // NewCursor returns the place of an entry with a score and the number that orders equal

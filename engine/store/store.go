@@ -78,11 +78,14 @@ type Store interface {
 	Page(ctx context.Context, after Cursor, n int, order Order) (Page, error)
 	// Look reads one entry and its place. It returns nil for an absent key.
 	Look(ctx context.Context, key string) (*Listed, error)
-	// Scan takes one bounded step of a pass over all keys. It returns keys that begin
-	// with prefix, and where the next step begins. The first step begins with "", and
-	// the last one returns "". A pass returns each key that exists all the time, perhaps
-	// more than once. If the server changes meanwhile, the pass begins anew by itself.
-	Scan(ctx context.Context, prefix, after string) (keys []string, next string, err error)
+	// Scan takes one bounded step of a pass over all keys. It returns at most n keys, no more
+	// than MaxBatch, that begin with prefix, and where the next step begins. The first step
+	// begins with "", and the last one returns "". A step may return no key and not be the
+	// last. A pass returns each key that exists all the while at least once, perhaps twice.
+	//
+	// Each process of a server has an order of its own. If after is of another one than now
+	// has the keys, or of no Scan, Scan returns ErrCursor, and the pass must begin again.
+	Scan(ctx context.Context, prefix, after string, n int) (keys []string, next string, err error)
 
 	// Probe tries the commands of Fetch, and those of Apply for batches with a Durability.
 	// It changes nothing, even in an empty namespace.

@@ -219,7 +219,7 @@ var browseTests = []test{
 			_, size := f.Store.Size(ctx)
 			_, page := f.Store.Page(ctx, "", 1, store.Next)
 			_, look := f.Store.Look(ctx, "a")
-			_, _, scan := f.Store.Scan(ctx, "", "")
+			_, _, scan := f.Store.Scan(ctx, "", "", store.MaxBatch)
 			health := f.Store.Probe(ctx, store.InMemory)
 			for i, err := range []error{size, page, look, scan, health.Reads, health.Writes} {
 				if !errors.Is(err, want) {
@@ -233,28 +233,85 @@ var browseTests = []test{
 	}},
 
 	{"a scan meets the entries that stay while others come and go", func(f *fixture) {
-		f.apply(numbered("stays", 900)...)
-		met := map[string]bool{}
-		step := 0
-		for after := ""; ; step++ {
-			keys, next, err := f.Store.Scan(f.ctx(), "stays", after)
-			if err != nil {
-				f.Fatal(err)
+		f.setLimits(store.Limits{MaxKeys: 2000, Eviction: f.limits.Eviction})
+		f.apply(numbered("stays", 600)...)
+		for _, n := range []int{3, 100, store.MaxBatch} {
+			met := map[string]bool{}
+			step := 0
+			for after := ""; ; step++ {
+				keys, next, err := f.Store.Scan(f.ctx(), "stays", after, n)
+				if err != nil {
+					f.Fatal(err)
+				}
+				if len(keys) > n {
+					f.Fatalf("%d keys, where %d are the most", len(keys), n)
+				}
+				for _, key := range keys {
+					met[key] = true
+				}
+				if after = next; after == "" {
+					break
+				}
+				if step%(1+50/n) == 0 {
+					others := numbered("comes", 800)
+					f.apply(others...)
+					f.fetch("stays0000")
+					for i := range others[:700] {
+						others[i] = del(others[i].Key)
+					}
+					f.apply(others[:700]...)
+				}
+				if step > 5000 {
+					f.Fatal("no end")
+				}
 			}
-			for _, key := range keys {
-				met[key] = true
-			}
-			if after = next; after == "" {
-				break
-			}
-			f.apply(numbered(fmt.Sprint("comes", step), 800)...)
-			f.fetch("stays0000")
-			if step > 1000 {
-				f.Fatal("no end")
+			if len(met) != 600 {
+				f.Errorf("met %d of 600, %d at once", len(met), n)
 			}
 		}
-		if len(met) != 900 {
-			f.Errorf("met %d of 900", len(met))
+	}},
+
+	{"a scan of few keys at once returns each of them once", func(f *fixture) {
+		for _, many := range []int{0, 1, 12, 100, 600} {
+			f.apply(numbered("k", many)...)
+			for _, n := range []int{1, 10, 1000} {
+				var all []string
+				for after := ""; ; {
+					keys, next, err := f.Store.Scan(f.ctx(), "k", after, n)
+					if err != nil {
+						f.Fatal(err)
+					}
+					if len(keys) > n {
+						f.Fatalf("%d keys, where %d are the most", len(keys), n)
+					}
+					all = append(all, keys...)
+					if after = next; after == "" {
+						break
+					}
+				}
+				slices.Sort(all)
+				if met := slices.Compact(slices.Clone(all)); len(met) != many || len(all) != many {
+					f.Errorf("%d of %d keys, %d of them different, %d at once", len(all), many, len(met), n)
+				}
+			}
+		}
+	}},
+
+	{"a scan takes no cursor that it did not give", func(f *fixture) {
+		f.apply(numbered("k", 600)...)
+		_, next, err := f.Store.Scan(f.ctx(), "", "", 10)
+		if err != nil || next == "" {
+			f.Fatalf("%q, %v", next, err)
+		}
+		for _, after := range []string{"0", "garbage", ".", "..", "x.1", "1.x", next + "x", "x" + next, next + ".1"} {
+			if keys, next, err := f.Store.Scan(f.ctx(), "", after, 10); !errors.Is(err, store.ErrCursor) {
+				f.Errorf("%q: %d keys, %q, %v", after, len(keys), next, err)
+			}
+		}
+		for _, n := range []int{-1, 0, store.MaxBatch + 1} {
+			if _, _, err := f.Store.Scan(f.ctx(), "", "", n); !errors.Is(err, store.ErrUnavailable) {
+				f.Errorf("%d at once: %v", n, err)
+			}
 		}
 	}},
 }
@@ -324,7 +381,7 @@ func (f *fixture) scan(prefix string) []string {
 	f.Helper()
 	var all []string
 	for after := ""; ; {
-		keys, next, err := f.Store.Scan(f.ctx(), prefix, after)
+		keys, next, err := f.Store.Scan(f.ctx(), prefix, after, store.MaxBatch)
 		if err != nil {
 			f.Fatal(err)
 		}
