@@ -172,6 +172,7 @@ func canMeet(pattern, prefix string) bool {
 //	    client_no_cache  honor|ignore
 //	    trusted_origins  <origins...>
 //	    trusted_credentials
+//	    listing
 //	    pass_errors
 //	    placeholders
 //	}

@@ -210,6 +210,11 @@ type Handler struct {
 	// tell who asks; they can send an `Authorization` of their own without it.
 	TrustedCredentials bool `json:"trusted_credentials,omitempty"`
 
+	// Lists the keys: `GET {path_prefix}?prefix=a/` answers those that begin with `a/`,
+	// in pages. With DELETE in `methods`, `DELETE {path_prefix}?prefix=a/` deletes them.
+	// Default: off.
+	Listing bool `json:"listing,omitempty"`
+
 	// Errors go to the site's `handle_errors`, which can send a 404 to an origin
 	// server, for example. If it does not answer an error of 500 or more, Caddy
 	// logs it at ERROR with the URI, which contains the key.
@@ -295,11 +300,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		Placeholders:       h.Placeholders,
 		TrustedOrigins:     h.TrustedOrigins,
 		TrustedCredentials: h.TrustedCredentials,
+		Listing:            h.Listing,
 		Logger:             h.logger,
 		Cache:              h.cache,
 	})
 	h.server.WarnOfLongKeys(ctx)
-	return h.cache.RegisterMetrics(ctx.GetMetricsRegistry(), httpapi.OperationsOf(methods))
+	return h.cache.RegisterMetrics(ctx.GetMetricsRegistry(), httpapi.OperationsOf(methods, h.Listing))
 }
 
 // Cleanup releases the engine. The last handler that releases it closes it. Requests in

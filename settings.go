@@ -207,6 +207,7 @@ var settings = []setting{
 		valid: checkOrigins,
 	}},
 	{"trusted_credentials", flagSetting{field: func(h *Handler) *bool { return &h.TrustedCredentials }}},
+	{"listing", flagSetting{field: func(h *Handler) *bool { return &h.Listing }}},
 	{"pass_errors", flagSetting{field: func(h *Handler) *bool { return &h.PassErrors }}},
 	{"placeholders", flagSetting{field: func(h *Handler) *bool { return &h.Placeholders }}},
 }

@@ -174,7 +174,7 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	redis := redistest.Start(t)
 	const all = "GET HEAD POST PUT DELETE"
 	site := func(methods, timeout string) string {
-		return "redis_proxy {\nstore " + redis.URL() + "\nmethods " + methods + "\nmax_value_size 1KiB\nredis_timeout " + timeout + "\n}"
+		return "redis_proxy {\nstore " + redis.URL() + "\nmethods " + methods + "\nlisting\nmax_value_size 1KiB\nredis_timeout " + timeout + "\n}"
 	}
 	s := startAdmin(t, site(all, "10m"))
 	d := newDescribed(t, s)
@@ -230,8 +230,13 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	}
 	public(200, "GET", "?key=text&key=logo&key=absent", "")
 	public(200, "HEAD", "?key=text", "")
-	public(400, "GET", "", "")
-	public(400, "HEAD", "", "")
+	public(400, "GET", "?limit=0", "")
+	public(400, "HEAD", "?limit=0", "")
+	if page := public(200, "GET", "?prefix=na&limit=1", ""); !strings.Contains(page.body, "cursor") {
+		t.Error(page.body)
+	}
+	public(200, "GET", "", "")
+	public(200, "HEAD", "", "")
 	public(204, "OPTIONS", "", "")
 	public(204, "OPTIONS", "/text", "")
 
@@ -247,6 +252,9 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	public(412, "DELETE", "/put", "", "If-Match", `"1"`)
 	public(204, "DELETE", "/put", "")
 	public(404, "DELETE", "/put", "")
+	public(400, "DELETE", "", "")
+	public(403, "DELETE", "?prefix=put", "", crossSite...)
+	public(200, "DELETE", "?prefix=put", "")
 
 	cache := admin + s.cache()
 	for _, path := range []string{admin, admin + "app.js", admin + "style.css"} {
@@ -298,7 +306,7 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 
 	s.reload(site(all, "300ms"))
 	redis.Pause()
-	for _, what := range []string{"GET ?key=k", "GET /k", "HEAD ?key=k", "HEAD /k", "PUT /k", "DELETE /k"} {
+	for _, what := range []string{"GET ?key=k", "GET /k", "HEAD ?key=k", "HEAD /k", "PUT /k", "DELETE /k", "GET ?prefix=k", "HEAD ?prefix=k", "DELETE ?prefix=k"} {
 		method, path, _ := strings.Cut(what, " ")
 		public(503, method, path, "")
 	}
@@ -318,7 +326,7 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
 		public(405, method, "/k", "")
 	}
-	for _, method := range []string{"GET", "POST"} {
+	for _, method := range []string{"GET", "POST", "DELETE"} {
 		public(405, method, "", "")
 	}
 

@@ -28,6 +28,8 @@ type Engine struct {
 	room       *room
 	partitions []*partition
 
+	deletedByPrefix atomic.Uint64
+
 	starting sync.Once
 	ending   sync.Once
 	closed   atomic.Bool

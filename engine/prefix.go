@@ -142,6 +142,7 @@ func (e *Engine) deleteAll(ctx context.Context, p *partition, keys []string) (de
 			err = a.err
 		case a.result.Outcome == store.Deleted:
 			deleted++
+			e.deletedByPrefix.Add(1)
 		}
 	}
 	return deleted, err

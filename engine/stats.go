@@ -27,6 +27,8 @@ type Stats struct {
 	EvictedUnread uint64 `json:"evicted_unread"`
 	// LastEvictions are the latest evictions, oldest first.
 	LastEvictions []Eviction `json:"last_evictions"`
+	// DeletedByPrefix counts the entries that DeletePrefix deleted.
+	DeletedByPrefix uint64 `json:"deleted_by_prefix"`
 	// LostRaises counts reads that the store could not count for its eviction policy.
 	LostRaises uint64 `json:"lost_raises"`
 
@@ -84,6 +86,7 @@ func (e *Engine) Stats() Stats {
 		Shared:        e.partitions[0].watch != nil,
 	}
 	s.QueueJobs, s.QueueBytes = e.room.size()
+	s.DeletedByPrefix = e.deletedByPrefix.Load()
 	s.Subscribed = s.Shared
 	for _, p := range e.partitions {
 		p.addTo(&s)

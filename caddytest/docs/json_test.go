@@ -30,6 +30,7 @@ var examples = map[string][]func(*testing.T, string){
 	"docs/export.md#the-file":                      {isAnExport},
 	"docs/http-api.md#batch-reads":                 {isABatchRead},
 	"docs/http-api.md#errors":                      {isAConflict},
+	"docs/http-api.md#listing-keys":                {isAPageOfKeys, isADeletion},
 	"docs/metrics.md#placeholders":                 {isInTheAccessLog},
 }
 
@@ -76,6 +77,7 @@ const exampleSite = `http://localhost:8080 {
 	redis_proxy {
 		store {env.REDIS_URL}
 		methods GET POST PUT DELETE
+		listing
 		max_keys 3
 		placeholders
 	}
@@ -120,6 +122,23 @@ func isABatchRead(t *testing.T, text string) {
 		return v
 	}
 	if said := parsed(t, text); shape(said) != shape(got) || !reflect.DeepEqual(etags(said), etags(got)) {
+		t.Errorf("the answer is\n%v\nthe page says\n%v", got, said)
+	}
+}
+
+func isAPageOfKeys(t *testing.T, text string) {
+	s, _ := exampleCache(t)
+	s.visit(t, visit{"a key", "POST http://localhost:8080/cache/user/1\n\nx", 201, ""})
+	got := s.get(t, "GET", "http://localhost:8080/cache?prefix=user/&limit=1").(map[string]any)
+	said := parsed(t, text).(map[string]any)
+	if _, isCursor := said["cursor"].(string); !isCursor || !reflect.DeepEqual(got["keys"], said["keys"].([]any)[:1]) {
+		t.Errorf("the answer is\n%v\nthe page says\n%v", got, said)
+	}
+}
+
+func isADeletion(t *testing.T, text string) {
+	s, _ := exampleCache(t)
+	if got, said := s.get(t, "DELETE", "http://localhost:8080/cache?prefix="), parsed(t, text); !reflect.DeepEqual(got, said) {
 		t.Errorf("the answer is\n%v\nthe page says\n%v", got, said)
 	}
 }

@@ -2,7 +2,7 @@
 -- memory is short. ARGV[1] names a function of asked.
 
 -- A scan sees about SCAN_STEP keys, in at most SCAN_TURNS steps of HSCAN.
-local SCAN_STEP, SCAN_TURNS = 500, 8
+local SCAN_STEP, SCAN_TURNS = 250, 8
 
 -- order_in returns the order, write number, epoch and bytes of a head. The head may be
 -- lost, or spoiled by another program.

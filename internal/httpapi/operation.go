@@ -28,8 +28,15 @@ func operationOf(method string, where keypath.Place) running.Operation {
 	return running.OpOther
 }
 
-// OperationsOf returns the operations that these methods allow.
-func OperationsOf(methods Methods) (set running.OperationSet) {
+// OperationsOf returns the operations that these methods allow, with those of listing if it
+// is on.
+func OperationsOf(methods Methods, listing bool) (set running.OperationSet) {
+	if listing && methods.has(methodGet|methodHead) {
+		set = set.With(running.OpList)
+	}
+	if listing && methods.has(methodDelete) {
+		set = set.With(running.OpDeletePrefix)
+	}
 	for _, name := range methodNames {
 		if methods.has(methodOf(name)) {
 			set = set.With(operationOf(name, keypath.Item)).With(operationOf(name, keypath.Collection))

@@ -30,6 +30,8 @@ type problem struct {
 	Detail string `json:"detail"`
 	// SameValue says whether the stored value equals that of a POST which got 409.
 	SameValue *bool `json:"same_value,omitempty"`
+	// Deleted is how many entries a deletion by prefix deleted before it failed.
+	Deleted *int `json:"deleted,omitempty"`
 }
 
 // fail counts and answers an error: a *failure, or one of the engine's.

@@ -29,6 +29,7 @@ type Config struct {
 	CrossOrigin    *http.CrossOriginProtection
 	PassErrors     bool
 	Placeholders   bool
+	Listing        bool
 
 	// TrustedOrigins are those that CrossOrigin lets write. Their pages may read the
 	// answers, with TrustedCredentials also those to the cookies of their visitors.
@@ -45,11 +46,18 @@ type Server struct {
 	pathPrefix string // PathPrefix, or "" for "/"
 	vary       string // request headers that KeyPrefix depends on
 	cors       *cors  // nil without TrustedOrigins
+	// ofCollection has the methods that the collection can have.
+	ofCollection Methods
 }
 
 // New returns a server. The configuration must be valid.
 func New(c Config) *Server {
-	return &Server{config: c, pathPrefix: strings.TrimSuffix(c.PathPrefix, "/"), vary: varyOf(c.KeyPrefix), cors: newCORS(&c)}
+	s := &Server{config: c, pathPrefix: strings.TrimSuffix(c.PathPrefix, "/"), vary: varyOf(c.KeyPrefix), cors: newCORS(&c)}
+	s.ofCollection = methodGet | methodHead | methodPost
+	if c.Listing {
+		s.ofCollection |= methodDelete
+	}
+	return s
 }
 
 // Locate returns the key that the path of a request names, and where the path lies.
@@ -67,7 +75,10 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, key string, where
 	counters := s.config.Cache.Requests
 	begin := counters.Elapsed()
 	err := s.serve(&x)
-	counters.Add(operationOf(r.Method, where), x.rec.outcome, x.rec.noCache, counters.Elapsed()-begin)
+	if x.op == running.OpOther {
+		x.op = operationOf(r.Method, where)
+	}
+	counters.Add(x.op, x.rec.outcome, x.rec.noCache, counters.Elapsed()-begin)
 	if err == errAnswerCut {
 		panic(http.ErrAbortHandler) // net/http then cuts the connection or the stream
 	}
@@ -100,7 +111,7 @@ func (s *Server) serve(x *exchange) error {
 	}
 	allowed := s.config.Methods
 	if x.where == keypath.Collection {
-		allowed &= methodGet | methodHead | methodPost
+		allowed &= s.ofCollection
 	}
 	method := methodOf(x.r.Method)
 	switch {
@@ -113,10 +124,12 @@ func (s *Server) serve(x *exchange) error {
 			return s.fail(x, err)
 		}
 		switch {
+		case method == methodDelete && x.where == keypath.Collection:
+			return s.serveDeletePrefix(x)
 		case method&(methodGet|methodHead) == 0:
 			return s.serveWrite(x, method)
 		case x.where == keypath.Collection:
-			return s.serveBatch(x)
+			return s.serveCollection(x)
 		}
 		return s.serveRead(x)
 	case x.r.Method == http.MethodOptions:
@@ -134,6 +147,9 @@ func (s *Server) serve(x *exchange) error {
 	switch {
 	case s.config.Methods.has(method):
 		detail = x.r.Method + " needs a key: " + s.pathPrefix + "/{key}"
+		if method == methodDelete {
+			detail += "; to delete by prefix, switch on `listing` in the configuration of redis_proxy"
+		}
 	case method != 0:
 		detail = x.r.Method + " is switched off: it is not in `methods` in the configuration of redis_proxy"
 	}

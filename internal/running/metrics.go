@@ -25,7 +25,7 @@ type collector struct {
 	bodyBytes, maxBodyBytes, bodiesWaiting                  *prometheus.Desc
 	storeDuration, storeErrors, batchSize, joined           *prometheus.Desc
 	up, writable, keys, maxKeys, bytes, maxBytes            *prometheus.Desc
-	evictions, evictionsUnread, lostRaises                  *prometheus.Desc
+	evictions, evictionsUnread, deletedByPrefix, lostRaises *prometheus.Desc
 	localEntries, localBytes, localMaxBytes, localEvictions *prometheus.Desc
 	subscribed, events, subscriptionsLost, eventGaps        *prometheus.Desc
 	breaker, retries, clientRenewals, repairs               *prometheus.Desc
@@ -79,6 +79,7 @@ func newCollector(s *SharedSettings, read func() snapshot) *collector {
 	c.maxBytes = desc("caddy_redis_proxy_max_bytes", "The most bytes that the store may have; 0 is no limit.")
 	c.evictions = desc("caddy_redis_proxy_evictions_total", "Entries that writes or limits of this process evicted from the store.")
 	c.evictionsUnread = desc("caddy_redis_proxy_evictions_unread_total", "Evicted entries that were never read from the store.")
+	c.deletedByPrefix = desc("caddy_redis_proxy_deleted_by_prefix_total", "Entries that deletions by prefix deleted.")
 	c.lostRaises = desc("caddy_redis_proxy_lost_raises_total", "Reads that the store answered without counting them for eviction.")
 
 	c.localEntries = desc("caddy_redis_proxy_local_entries", "Entries in the local tier.")
@@ -194,6 +195,7 @@ func (c *collector) collectEngine(to sink, s *engine.Stats) {
 	to.counter(c.joined, s.Joined)
 	to.counter(c.evictions, s.Evicted)
 	to.counter(c.evictionsUnread, s.EvictedUnread)
+	to.counter(c.deletedByPrefix, s.DeletedByPrefix)
 	to.counter(c.lostRaises, s.LostRaises)
 
 	to.gauge(c.localEntries, float64(s.Local.Entries))

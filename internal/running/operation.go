@@ -10,6 +10,8 @@ const (
 	OpPost
 	OpPut
 	OpDelete
+	OpList         // of keys
+	OpDeletePrefix // of all keys with a prefix
 	numOperations
 )
 
@@ -17,14 +19,15 @@ const (
 func (op Operation) isRead() bool { return op == OpGet || op == OpBatchGet }
 
 // canFailWith reports whether an error of the service can be the outcome of the
-// operation. Reads do not queue and change nothing.
+// operation. Reads and listings do not queue and change nothing.
 func (op Operation) canFailWith(o Outcome) bool {
-	return !op.isRead() || o != OutcomeQueueFull && o != OutcomeUnknown && o != OutcomeNotDurable
+	return !op.isRead() && op != OpList || o != OutcomeQueueFull && o != OutcomeUnknown && o != OutcomeNotDurable
 }
 
 // OperationNames are the names of operations in metrics and JSON.
 var OperationNames = [numOperations]string{
 	OpOther: "other", OpGet: "get", OpBatchGet: "batch_get", OpPost: "post", OpPut: "put", OpDelete: "delete",
+	OpList: "list", OpDeletePrefix: "delete_prefix",
 }
 
 // OperationSet is a set of operations.
