@@ -170,6 +170,7 @@ func canMeet(pattern, prefix string) bool {
 //	    unsubscribed_ttl <duration>
 //	    cache_control    <value>
 //	    client_no_cache  honor|ignore
+//	    respond_with     minimal|representation
 //	    trusted_origins  <origins...>
 //	    trusted_credentials
 //	    listing

@@ -169,6 +169,7 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"cache_control", "cache_control no-cache, private", "cache_control: takes one value, and there are 2; put a value with spaces in double quotes, at Caddyfile:4"},
 		{"cache_control, a line feed", "cache_control \"a\nb\"", `cache_control: "a\nb" has control characters; leave them out`},
 		{"client_no_cache", "client_no_cache maybe", `client_no_cache: it does not take "maybe"; write honor or ignore, at Caddyfile:4`},
+		{"respond_with", "respond_with nothing", `respond_with: it does not take "nothing"; write minimal or representation, at Caddyfile:4`},
 		{"trusted_origins, a host", "trusted_origins example.com", `trusted_origins: invalid origin "example.com": scheme is required; write scheme://host[:port], such as https://app.example.com, at Caddyfile:4`},
 		{"trusted_origins, all", "trusted_origins *", `trusted_origins: "*" has a wildcard: pages of sites that nobody named could write with the cookies of their visitors; name each origin as scheme://host[:port], such as https://app.example.com, at Caddyfile:4`},
 		{"trusted_origins, all hosts", "trusted_origins https://a.test https://*.test", `trusted_origins: "https://*.test" has a wildcard: `},
@@ -262,7 +263,7 @@ func TestJSONRoundTrip(t *testing.T) {
 		"store rediss://localhost\nredis_ca /a.pem /b.pem\nredis_cert /c.pem /k.pem\nredis_server_name redis",
 		"store redis://localhost/3\nredis_username u\nredis_password p\npath_prefix /kv\nnamespace n\nkey_prefix {host}/\nmethods GET PUT\npartitions 1\nmax_keys 2\nmax_bytes 1MB\neviction rank\nrank_local_hits\nlocal_ttl 1m\n" +
 			"local_max_bytes 1KiB\nmax_queue_jobs 3\nmax_queue_bytes 40\nmax_key_size 10\nmax_value_size 6\nredis_timeout 7s\ndurability replicas 2\ndrain_timeout 8ms\nstale_if_error 1h\nunsubscribed_ttl 0\n" +
-			"cache_control private\nclient_no_cache ignore\ntrusted_origins https://a.test\ntrusted_credentials\npass_errors\nplaceholders",
+			"cache_control private\nclient_no_cache ignore\nrespond_with representation\ntrusted_origins https://a.test\ntrusted_credentials\npass_errors\nplaceholders",
 	} {
 		first, err := json.Marshal(parse(t, settings))
 		if err != nil {

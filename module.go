@@ -199,6 +199,12 @@ type Handler struct {
 	// some SDKs send the header unasked. Default: `honor`.
 	ClientNoCache string `json:"client_no_cache,omitempty"`
 
+	// What a POST or PUT that wrote is answered with: `minimal` sends headers alone,
+	// `representation` also the entry, as GET would answer it. `Prefer: return=minimal`
+	// or `return=representation` in a request (RFC 7240) decides for that request.
+	// Default: `minimal`.
+	RespondWith string `json:"respond_with,omitempty"`
+
 	// Other origins, such as `https://app.example.com`, whose pages may use the cache:
 	// they may send the methods that are on, and read the answers (CORS). Pages of the
 	// site itself always may. POST, PUT and DELETE from pages of all other origins get
@@ -295,6 +301,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		BodyTimeout:        time.Duration(*h.BodyTimeout),
 		CacheControl:       *h.CacheControl,
 		HonorNoCache:       h.ClientNoCache == noCacheHonor,
+		RespondWith:        h.RespondWith,
 		CrossOrigin:        crossOrigin,
 		PassErrors:         h.PassErrors,
 		Placeholders:       h.Placeholders,

@@ -202,6 +202,11 @@ var settings = []setting{
 		valid:     checkClientNoCache,
 		byDefault: noCacheHonor,
 	}},
+	{"respond_with", textSetting{
+		field:     func(h *Handler) *string { return &h.RespondWith },
+		valid:     httpapi.CheckRespondWith,
+		byDefault: httpapi.RespondMinimal,
+	}},
 	{"trusted_origins", listSetting{
 		field: func(h *Handler) *[]string { return &h.TrustedOrigins },
 		valid: checkOrigins,

@@ -203,6 +203,10 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	public(201, "POST", "/a%2Fb?raw", "[1]", asJSON...)
 	public(201, "POST", "", `{"key": "named", "value": null}`, asJSON...)
 	public(201, "POST", "", "key=named2&value=1", form...)
+	represented := []string{"Prefer", "return=representation"}
+	public(201, "POST", "", `{"key": "represented", "value": {"a": 1}}`, append(asJSON, represented...)...)
+	public(201, "POST", "/represented2", "<svg/>", append(represented, "Content-Type", "image/svg+xml")...)
+	public(200, "PUT", "/represented2", "value=1", append(form, represented...)...)
 	for _, path := range []string{"/text", ""} {
 		public(400, "POST", path, "{", asJSON...)
 		public(403, "POST", path, `{"key": "text", "value": 1}`, append(asJSON, crossSite...)...)

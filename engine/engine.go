@@ -190,7 +190,7 @@ func (e *Engine) remaining(s *Settings, k *kept) time.Duration {
 }
 
 // Write carries out a write and waits for the answer, at most for Settings.Timeout. The
-// value belongs to the engine from then on. The errors are ErrQueueFull, ErrTimeout,
+// value must not be changed from then on. The errors are ErrQueueFull, ErrTimeout,
 // ErrUnavailable, ErrRefused, ErrMayBeApplied, ErrClosed, and the cause of a ctx that
 // ended. A Result beside an error means nothing.
 func (e *Engine) Write(ctx context.Context, w store.Write) (store.Result, error) {

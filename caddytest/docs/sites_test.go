@@ -26,6 +26,7 @@ const (
 	ops      = "\nAuthorization: Basic b3BzOnNlY3JldA==" // ops:secret
 	reader   = "\nAuthorization: Bearer read"
 	writer   = "\nAuthorization: Bearer write"
+	asJSON   = "\nContent-Type: application/json\n\n"
 	form     = "\nContent-Type: application/x-www-form-urlencoded\n\n"
 	fromPage = "\nOrigin: https://app.example.com\nSec-Fetch-Site: cross-site"
 	fromElse = "\nOrigin: https://evil.example\nSec-Fetch-Site: cross-site"
@@ -62,6 +63,13 @@ var sites = map[string][][]visit{
 		{"the nodes, which are not there", "GET https://example.com/cache/k", 503, ""},
 	}},
 	"docs/metrics.md#keys-in-caddys-own-lines": {{{"the cache", "GET https://example.com/cache/k", 404, absent}}},
+	"docs/original.md#clients-without-a-change": {{
+		{"create", "POST https://cache.example.com/hello" + asJSON + `{"value": "world"}`, 201, `{"key":"hello","value":"world"}`},
+		{"read", "GET https://cache.example.com/hello", 200, `{"key":"hello","value":"world"}`},
+		{"again", "POST https://cache.example.com/hello" + asJSON + `{"value": "other"}`, 409, "same_value"},
+		{"it stayed", "GET https://cache.example.com/hello", 200, `{"key":"hello","value":"world"}`},
+		{"absent", "GET https://cache.example.com/nothing", 404, absent},
+	}},
 	"docs/scale.md#partitions":                 {{{"the servers, which are not there", "GET https://example.com/cache/k", 503, ""}}},
 	"docs/secure.md#passwords":                 {passwordVisits},
 	"docs/secure.md#bearer-tokens": {{

@@ -12,7 +12,7 @@ const (
 	readHeaders = "Authorization, Cache-Control, Content-Type, If-Match, If-None-Match, If-Range, Last-Event-ID, Pragma, Prefer, Range"
 
 	// exposedHeaders are the headers of answers that a script may not read by default.
-	exposedHeaders = "ETag, Location, Cache-Status, Retry-After, Allow, Content-Range"
+	exposedHeaders = "ETag, Location, Cache-Status, Retry-After, Allow, Content-Range, Preference-Applied"
 
 	// preflightSeconds is the longest time that Chromium keeps the answer to a preflight.
 	// Whatever is allowed no longer when the time is over gets 403 or 405 before.

@@ -10,7 +10,7 @@ import (
 
 // fromTrusted are the headers of an answer to a page of https://app.test.
 const fromTrusted = "Access-Control-Allow-Origin: https://app.test\n" +
-	"Access-Control-Expose-Headers: ETag, Location, Cache-Status, Retry-After, Allow, Content-Range\n"
+	"Access-Control-Expose-Headers: ETag, Location, Cache-Status, Retry-After, Allow, Content-Range, Preference-Applied\n"
 
 const (
 	askedBy     = "\nOrigin: https://app.test\nSec-Fetch-Site: cross-site"
@@ -19,7 +19,7 @@ const (
 		"Access-Control-Allow-Headers: Authorization, Cache-Control, Content-Type, If-Match, If-None-Match, If-Range, Last-Event-ID, Pragma, Prefer, Range\n" +
 		"Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE, OPTIONS\n" +
 		"Access-Control-Allow-Origin: https://app.test\n" +
-		"Access-Control-Expose-Headers: ETag, Location, Cache-Status, Retry-After, Allow, Content-Range\n" +
+		"Access-Control-Expose-Headers: ETag, Location, Cache-Status, Retry-After, Allow, Content-Range, Preference-Applied\n" +
 		"Access-Control-Max-Age: 7200\n"
 )
 

@@ -17,6 +17,9 @@ func (v *headerValues) set(key, value string) {
 	v.header[key] = v.values[n : n+1 : n+1]
 }
 
+// policyOfValues keeps a stored page from acting as a page of the site.
+const policyOfValues = "default-src 'none'; sandbox"
+
 // setHeaders sets the headers of an answer with a body, and Content-Length if length is
 // true.
 func (s *Server) setHeaders(header http.Header, v *representations, body *representation, status string, length bool) {
@@ -42,8 +45,7 @@ func (s *Server) setHeaders(header http.Header, v *representations, body *repres
 		set.set("Accept-Ranges", "bytes")
 	}
 	if body.mayAct {
-		// A stored page must not act as a page of the site.
-		set.set("Content-Security-Policy", "default-src 'none'; sandbox")
+		set.set("Content-Security-Policy", policyOfValues)
 	}
 }
 

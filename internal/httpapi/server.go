@@ -26,6 +26,7 @@ type Config struct {
 	BodyTimeout    time.Duration
 	CacheControl   string
 	HonorNoCache   bool
+	RespondWith    string // RespondMinimal or RespondRepresentation
 	CrossOrigin    *http.CrossOriginProtection
 	PassErrors     bool
 	Placeholders   bool

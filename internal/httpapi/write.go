@@ -39,7 +39,7 @@ func (s *Server) serveWrite(x *exchange, method Methods) error {
 	if err != nil {
 		return s.fail(x, err)
 	}
-	return s.answerWrite(x, result)
+	return s.answerWrite(x, write.Value, result)
 }
 
 // writeOps has what each method that writes asks the store for.

@@ -7,8 +7,8 @@ import (
 )
 
 // answerWrite answers a write with the decision of the store: also 404, 409, 412 and 413,
-// after which nothing was changed.
-func (s *Server) answerWrite(x *exchange, result store.Result) error {
+// after which nothing was changed. written is the value that the request asked to write.
+func (s *Server) answerWrite(x *exchange, written store.Value, result store.Result) error {
 	x.rec.end(writeOutcome(result.Outcome))
 	header := headerValues{x.w.Header(), make([]string, 0, 3)}
 	if tag := ETag(result.Version); tag != "" && result.Outcome != store.Deleted {
@@ -19,14 +19,14 @@ func (s *Server) answerWrite(x *exchange, result store.Result) error {
 		if location := s.pathOf(x.r).Location(x.key, x.where); location != "" {
 			header.set("Location", location)
 		}
-		x.w.WriteHeader(http.StatusCreated)
+		s.endWrite(x, http.StatusCreated, written, result.Version)
 	case store.Replaced:
 		// Every 200 has these headers, even this one without a body.
 		header.set("X-Content-Type-Options", "nosniff")
 		if s.config.CacheControl != "" {
 			header.set("Cache-Control", s.config.CacheControl)
 		}
-		x.w.WriteHeader(http.StatusOK)
+		s.endWrite(x, http.StatusOK, written, result.Version)
 	case store.Deleted:
 		x.w.WriteHeader(http.StatusNoContent)
 	case store.Conflict:

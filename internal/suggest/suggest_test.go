@@ -7,7 +7,7 @@ func TestTheNearestName(t *testing.T) {
 		"store", "redis_username", "redis_password", "path_prefix", "namespace", "key_prefix", "methods", "max_keys",
 		"max_bytes", "eviction", "rank_local_hits", "local_ttl", "local_max_bytes", "max_queue_jobs", "max_queue_bytes",
 		"max_key_size", "max_value_size", "max_answer_bytes", "redis_timeout", "drain_timeout", "stale_if_error",
-		"unsubscribed_ttl", "cache_control", "client_no_cache", "trusted_origins", "trusted_credentials", "pass_errors", "placeholders",
+		"unsubscribed_ttl", "cache_control", "client_no_cache", "respond_with", "trusted_origins", "trusted_credentials", "pass_errors", "placeholders",
 	}
 	for name, want := range map[string]string{
 		"max_key":         "max_keys",
