@@ -70,8 +70,8 @@ var sites = map[string][][]visit{
 		{"it stayed", "GET https://cache.example.com/hello", 200, `{"key":"hello","value":"world"}`},
 		{"absent", "GET https://cache.example.com/nothing", 404, absent},
 	}},
-	"docs/scale.md#partitions":                 {{{"the servers, which are not there", "GET https://example.com/cache/k", 503, ""}}},
-	"docs/secure.md#passwords":                 {passwordVisits},
+	"docs/scale.md#partitions": {{{"the servers, which are not there", "GET https://example.com/cache/k", 503, ""}}},
+	"docs/secure.md#passwords": {passwordVisits},
 	"docs/secure.md#bearer-tokens": {{
 		{"no token", "GET https://example.com/cache/k", 401, ""},
 		{"an empty one", "GET https://example.com/cache/k\nAuthorization: Bearer ", 401, ""},

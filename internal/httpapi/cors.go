@@ -55,10 +55,11 @@ func (c *cors) begin(header http.Header, r *http.Request) {
 	if !isTrusted {
 		return
 	}
-	header["Access-Control-Allow-Origin"] = []string{origin}
-	header["Access-Control-Expose-Headers"] = []string{exposedHeaders}
+	set := headerValues{header, make([]string, 0, 3)}
+	set.set("Access-Control-Allow-Origin", origin)
+	set.set("Access-Control-Expose-Headers", exposedHeaders)
 	if c.credentials {
-		header["Access-Control-Allow-Credentials"] = []string{"true"}
+		set.set("Access-Control-Allow-Credentials", "true")
 	}
 }
 
@@ -69,9 +70,10 @@ func (c *cors) preflight(header http.Header, r *http.Request) {
 	}
 	addVary(header, "Access-Control-Request-Method")
 	addVary(header, "Access-Control-Request-Headers")
-	header["Access-Control-Allow-Methods"] = []string{c.methods}
-	header["Access-Control-Allow-Headers"] = []string{c.headers}
-	header["Access-Control-Max-Age"] = []string{preflightSeconds}
+	set := headerValues{header, make([]string, 0, 3)}
+	set.set("Access-Control-Allow-Methods", c.methods)
+	set.set("Access-Control-Allow-Headers", c.headers)
+	set.set("Access-Control-Max-Age", preflightSeconds)
 }
 
 // trusted returns the origin of a request, and whether it is one of the trusted ones, to
