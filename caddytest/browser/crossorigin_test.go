@@ -107,8 +107,11 @@ func TestPageOfATrustedOrigin(t *testing.T) {
 		p.expectFetched(p.fetch("GET", at, "", "If-None-Match", tag), 304, "")
 		p.expectFetched(p.fetch("GET", s.url+"/cache?key=k&key=none", ""), 200, `"absent":["none"]`)
 
-		replaced := p.fetch("PUT", at, `{"value": 2}`, "Content-Type", asJSON, "If-Match", tag)
-		p.expectFetched(replaced, 200, "")
+		replaced := p.fetch("PUT", at, `{"value": 2}`, "Content-Type", asJSON, "If-Match", tag, "Prefer", "return=representation")
+		p.expectFetched(replaced, 200, `{"key":"k","value":2}`)
+		if got := replaced.Headers["preference-applied"]; got != "return=representation" {
+			t.Errorf("Preference-Applied is %q", got)
+		}
 		p.expectFetched(p.fetch("PUT", at, "3", "If-Match", tag), 412, "the entry has another version")
 		p.expectFetched(p.fetch("DELETE", at, "", "If-Match", tag), 412, "the entry has another version")
 		p.expectFetched(p.fetch("DELETE", at, "", "If-Match", replaced.Headers["etag"]), 204, "")
