@@ -92,3 +92,37 @@ func TestPassedErrorsToPages(t *testing.T) {
 		})
 	}
 }
+
+// docs/secure.md says that guards with matchers of their own need `not method OPTIONS`.
+func TestPreflightsPassAGuardOfTokens(t *testing.T) {
+	s := start(t, `@denied {
+		not header Authorization "Bearer write"
+		not {
+			method GET HEAD
+			header Authorization "Bearer read"
+		}
+		not method OPTIONS
+	}
+	respond @denied 401
+	redis_proxy {
+		trusted_origins `+trustedOrigin+`
+	}`)
+	at := "http://" + s.http + "/cache/k"
+	for _, c := range []struct {
+		method, token string
+		want          int
+	}{
+		{"OPTIONS", "", 204},
+		{"GET", "", 401},
+		{"POST", "", 401},
+		{"POST", "read", 401},
+		{"POST", "write", 201},
+		{"GET", "read", 200},
+	} {
+		a := do(t, s.plain, request{c.method, at, "", []string{"Origin", trustedOrigin, "Access-Control-Request-Method", "POST", "Authorization", "Bearer " + c.token}})
+		a.expectStatus(t, c.want)
+		if c.want < 300 {
+			a.expectHeader(t, "Access-Control-Allow-Origin", trustedOrigin)
+		}
+	}
+}
