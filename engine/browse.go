@@ -132,7 +132,7 @@ func (e *Engine) LookLocal(key string) (ttl time.Duration, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	ttl = e.remaining(settings, k)
+	ttl, _ = e.remaining(settings, k)
 	return ttl, ttl > -settings.StaleIfError
 }
 

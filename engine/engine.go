@@ -126,15 +126,15 @@ func (e *Engine) peek(s *Settings, key string, r Read) (Answer, *kept) {
 	if !ok {
 		return Answer{}, nil
 	}
-	if ttl := e.remaining(s, k); ttl > 0 {
-		return Answer{Entry: &k.Entry, Source: Local, TTL: ttl}, k
+	if ttl, life := e.remaining(s, k); ttl > 0 {
+		return Answer{Entry: &k.Entry, Source: Local, TTL: ttl, Life: life}, k
 	}
 	return Answer{}, k
 }
 
 func (e *Engine) countHit(s *Settings, key string, k *kept) {
-	if s.RankLocalHits && k.hits != nil {
-		e.partitions[k.partition].fetcher.hits.add(key, k.hits)
+	if s.RankLocalHits && k.rare != nil {
+		e.partitions[k.partition].fetcher.hits.add(key, &k.rare.hits)
 	}
 }
 
@@ -172,21 +172,29 @@ func (e *Engine) staleIfError(ctx context.Context, s *Settings, old *kept, r Rea
 	}
 	// UnsubscribedTTL does not count here: the subscription is mostly lost because
 	// the store fails.
-	ttl := s.LocalTTL - (e.local.now() - old.loaded)
-	if s.StaleIfError == 0 || ttl <= -s.StaleIfError {
+	now := e.local.now()
+	ttl := s.LocalTTL - (now - old.loaded)
+	life, expires := old.life(now)
+	if s.StaleIfError == 0 || ttl <= -s.StaleIfError || expires && life <= 0 {
 		return Answer{}, false
 	}
-	return Answer{Entry: &old.Entry, Source: Local, TTL: min(ttl, 0), StaleIfError: true}, true
+	return Answer{Entry: &old.Entry, Source: Local, TTL: min(ttl, 0), Life: life, StaleIfError: true}, true
 }
 
-// remaining returns how much longer a local entry is fresh.
-func (e *Engine) remaining(s *Settings, k *kept) time.Duration {
+// remaining returns how much longer a local entry is fresh, and how much longer it lives if
+// it expires. It is not fresh longer than it lives.
+func (e *Engine) remaining(s *Settings, k *kept) (ttl, life time.Duration) {
 	now := e.local.now()
-	ttl := s.LocalTTL
+	ttl = s.LocalTTL
 	if w := e.partitions[k.partition].watch; ttl > s.UnsubscribedTTL && w != nil && !w.alive(now) {
 		ttl = s.UnsubscribedTTL
 	}
-	return ttl - (now - k.loaded)
+	ttl -= now - k.loaded
+	life, expires := k.life(now)
+	if expires {
+		ttl = min(ttl, life)
+	}
+	return ttl, life
 }
 
 // Write carries out a write and waits for the answer, at most for Settings.Timeout. The

@@ -164,7 +164,11 @@ func (f *fetcher) send(b flightBatch, room store.Room) {
 	if failed == nil {
 		for i, e := range got.Entries {
 			if e != nil {
-				b.flights[i].got = f.keep(b.keys[i], e, b.sent, got.Number)
+				var expires time.Time
+				if got.Expires != nil {
+					expires = got.Expires[i]
+				}
+				b.flights[i].got = f.keep(b.keys[i], e, expires, b.sent, got.Number)
 			}
 		}
 	}
@@ -291,10 +295,13 @@ func (f *fetcher) putBack(flights []*flight, isDirect bool) {
 }
 
 // keep returns a fetched entry as the local tier keeps it.
-func (f *fetcher) keep(key string, e *store.Entry, loaded time.Duration, number uint64) *kept {
+func (f *fetcher) keep(key string, e *store.Entry, expires time.Time, loaded time.Duration, number uint64) *kept {
 	k := &kept{Entry: Entry{Entry: *e}, loaded: loaded, number: number}
-	if f.settings.Load().RankLocalHits {
-		k.hits = new(atomic.Uint32)
+	if f.settings.Load().RankLocalHits || !expires.IsZero() {
+		k.rare = &rare{}
+	}
+	if !expires.IsZero() {
+		k.rare.expires = max(1, expires.Sub(f.local.base))
 	}
 	size := cap(e.Data)
 	if f.prepare != nil {

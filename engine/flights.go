@@ -59,7 +59,7 @@ func (f *fetcher) get(ctx context.Context, key string, fresh bool, c caller) (An
 			if s.flight.err != nil {
 				return Answer{}, s.flight.err
 			}
-			return s.flight.answer(), nil
+			return s.flight.answer(f.local.now()), nil
 		}
 		s, err = f.join(key, fresh, &c)
 		s.wasSent = false // one more chance is enough
@@ -97,12 +97,16 @@ func (s *seat) isInVain(c *caller) bool {
 		err == nil && s.flight.number < s.fence
 }
 
-// answer returns the answer that the flight brought.
-func (fl *flight) answer() Answer {
+// answer returns the answer that the flight brought. The entry may have expired on the way.
+func (fl *flight) answer(now time.Duration) Answer {
 	if fl.got == nil {
 		return Answer{Stored: fl.stored}
 	}
-	return Answer{Entry: &fl.got.Entry, Stored: fl.stored}
+	life, expires := fl.got.life(now)
+	if expires && life <= 0 {
+		return Answer{}
+	}
+	return Answer{Entry: &fl.got.Entry, Life: life, Stored: fl.stored}
 }
 
 func (f *fetcher) startTimer(d time.Duration) *time.Timer {

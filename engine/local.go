@@ -37,9 +37,24 @@ type kept struct {
 	weight uint32
 	// partition is the index of its partition.
 	partition uint16
-	// hits counts local hits that the store does not know of yet; nil if it is not to
-	// know of any.
-	hits *atomic.Uint32
+	// rare has what few entries need. For the others it is nil, and takes no memory.
+	rare *rare
+}
+
+// rare is the part of kept that only some entries have.
+type rare struct {
+	// hits counts local hits that the store does not know of yet.
+	hits atomic.Uint32
+	// expires is the time, since local.base, at which the entry expires; 0 for never.
+	expires time.Duration
+}
+
+// life returns how much longer an entry lives, if it expires.
+func (k *kept) life(now time.Duration) (left time.Duration, expires bool) {
+	if k.rare == nil || k.rare.expires == 0 {
+		return 0, false
+	}
+	return k.rare.expires - now, true
 }
 
 // local is the local tier: otter, bounded in bytes. Reads decide whether an entry is

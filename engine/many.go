@@ -250,7 +250,7 @@ func (d *direct) try(ctx context.Context) (answers []Answer, again bool, err err
 			err = ErrTimeout
 		}
 		if err == nil && s.flight.number >= s.fence {
-			answers = append(answers, s.flight.answer())
+			answers = append(answers, s.flight.answer(f.local.now()))
 			continue
 		}
 		f.giveUp(seats[i:]...)

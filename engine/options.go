@@ -92,6 +92,8 @@ type Answer struct {
 	Source Source
 	// TTL is how much longer a local entry is fresh.
 	TTL time.Duration
+	// Life is how much longer the entry lives, if it expires; 0 if it does not.
+	Life time.Duration
 	// StaleIfError says that the store failed, and a stale local entry answers. TTL is
 	// then not positive.
 	StaleIfError bool

@@ -25,6 +25,8 @@ type Stats struct {
 	// counts those of them that were never fetched.
 	Evicted       uint64 `json:"evicted"`
 	EvictedUnread uint64 `json:"evicted_unread"`
+	// Expired counts the expired entries that this engine's batches removed.
+	Expired uint64 `json:"expired"`
 	// LastEvictions are the latest evictions, oldest first.
 	LastEvictions []Eviction `json:"last_evictions"`
 	// DeletedByPrefix counts the entries that DeletePrefix deleted.
@@ -105,6 +107,7 @@ func (p *partition) addTo(s *Stats) {
 	evicted, unread, last := p.worker.evictions.snapshot()
 	s.Evicted += evicted
 	s.EvictedUnread += unread
+	s.Expired += p.worker.expired.Load()
 	s.LastEvictions = append(s.LastEvictions, last...)
 	if w := p.watch; w != nil {
 		s.Subscribed = s.Subscribed && p.isSubscribed()

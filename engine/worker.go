@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,8 +19,12 @@ const (
 	// the store wait longer for it.
 	maxBatchJobs  = 128
 	maxBatchBytes = 1 << 20
-	// choresPause is the time between batches without writes while the store fails.
+	// choresPause is the time between batches without writes while the store fails, and
+	// between those that look for expired entries.
 	choresPause = time.Second
+	// expirePause is the time between batches that remove expired entries one after the
+	// other. These are absent already, and no call waits for the batches.
+	expirePause = 5 * time.Millisecond
 	// maxSlowJobs bounds a batch that waits for a disk. With appendfsync everysec, one
 	// batch takes a second.
 	maxSlowJobs = store.MaxBatch
@@ -45,14 +50,17 @@ type worker struct {
 
 	calls     *calls
 	evictions evictions
+	expired   atomic.Uint64 // entries
 
 	// limitsDue says that the next batch has to set the limits.
 	limitsDue atomic.Bool
 	// The fields below belong to who has the turn.
 
-	// unfinished says that the store still exceeds a lowered limit, or still converts
-	// its order for another policy.
+	// unfinished says that the store still exceeds a lowered limit, still converts its
+	// order for another policy, or has expired entries.
 	unfinished bool
+	// expiring says that entries will expire.
+	expiring bool
 	// resting is the time until which no batch without writes is sent.
 	resting time.Time
 }
@@ -124,7 +132,7 @@ func (w *worker) take(answered int) []*job {
 }
 
 // hasChores reports whether there is work without writes. The caller has the turn.
-func (w *worker) hasChores() bool { return w.unfinished || w.limitsDue.Load() }
+func (w *worker) hasChores() bool { return w.unfinished || w.expiring || w.limitsDue.Load() }
 
 // lead applies one batch for the call of a write, if nobody else applies one. So a write
 // that meets no other wakes no goroutine. The batch has no more time than that call, and
@@ -200,17 +208,23 @@ func (w *worker) settle(batch store.Batch, jobs []*job, applied store.Applied, e
 		return
 	}
 	w.evictions.add(applied.Evicted, applied.EvictedUnread)
-	w.unfinished = applied.Over || applied.Converting
+	w.expired.Add(uint64(len(applied.Expired)))
+	w.unfinished = applied.Over || applied.Converting || applied.Due
+	w.expiring = applied.Expiring > 0
 	if batch.SetLimits && applied.Limits != batch.Limits {
 		w.limitsDue.Store(true) // the store could not set them: it is read-only, or full
 	} else if !w.limits.isNew.Load() && !w.limitsDue.Load() {
 		w.compare(batch.Limits, applied.Limits)
 	}
 	switch {
-	case w.limitsDue.Load() || applied.Over && len(applied.Evicted) == 0:
+	case w.limitsDue.Load() || w.unfinished && len(applied.Evicted)+len(applied.Expired) == 0 && !applied.Converting:
 		w.resting = time.Now().Add(choresPause)
+	case applied.Due:
+		w.resting = time.Now().Add(expirePause)
 	case applied.Converting && !applied.Over:
 		w.resting = time.Now().Add(convertPause)
+	case w.expiring && !w.unfinished:
+		w.resting = time.Now().Add(choresPause)
 	}
 	// Before the jobs are answered: a client must not read an entry that it knows to be
 	// gone.
@@ -269,9 +283,10 @@ func (w *worker) compare(own, inForce store.Limits) {
 	}
 }
 
-// changedKeys returns the keys that a batch created, replaced, deleted or evicted.
+// changedKeys returns the keys that a batch created, replaced, deleted or evicted, and those
+// whose entries had expired.
 func changedKeys(writes []store.Write, applied store.Applied) []string {
-	keys := applied.Evicted
+	keys := slices.Concat(applied.Evicted, applied.Expired)
 	for i, r := range applied.Results {
 		switch r.Outcome {
 		case store.Created, store.Replaced, store.Deleted:

@@ -14,7 +14,7 @@ func (s *Store) Size(ctx context.Context) (store.Size, error) {
 	if err := s.ready(ctx, 0); err != nil {
 		return store.Size{}, err
 	}
-	return store.Size{Keys: len(s.items), Bytes: s.bytes, Limits: s.limits, Number: s.number}, nil
+	return store.Size{Keys: len(s.items), Bytes: s.bytes, Expiring: s.expiring.Len(), Limits: s.limits, Number: s.number}, nil
 }
 
 // Probe implements store.Store.
@@ -43,6 +43,7 @@ func (s *Store) Page(ctx context.Context, after store.Cursor, n int, order store
 	}
 	page := store.Page{Number: s.number, Clock: s.order.state.Clock}
 	last := place
+	now := s.now()
 	list := func(it *item) bool {
 		switch {
 		case after != "" && !evictedBefore(it, place) && !evictedBefore(place, it):
@@ -50,6 +51,8 @@ func (s *Store) Page(ctx context.Context, after store.Cursor, n int, order store
 		case len(page.Entries) == n:
 			page.Next = store.NewCursor(last.score, last.insertion)
 			return false
+		case !it.isLive(now):
+			return true
 		}
 		listed := s.listed(it)
 		listed.Entry = &store.Entry{Version: it.entry.Version}
@@ -80,7 +83,7 @@ func (s *Store) Look(ctx context.Context, key string) (*store.Listed, error) {
 		return nil, err
 	}
 	it := s.items[key]
-	if it == nil {
+	if !it.isLive(s.now()) {
 		return nil, nil
 	}
 	listed := s.listed(it)
@@ -88,5 +91,9 @@ func (s *Store) Look(ctx context.Context, key string) (*store.Listed, error) {
 }
 
 func (s *Store) listed(it *item) store.Listed {
-	return store.Listed{Key: it.key, Rank: s.policy.Own(&s.order.state, it.score) - s.order.state.Clock, Score: it.score, Age: s.number - it.insertion, Size: it.size(), Entry: it.entry}
+	l := store.Listed{Key: it.key, Rank: s.policy.Own(&s.order.state, it.score) - s.order.state.Clock, Score: it.score, Age: s.number - it.insertion, Size: it.size(), Entry: it.entry}
+	if it.expires > 0 {
+		l.Expires = s.began.Add(it.expires).Round(0)
+	}
+	return l
 }

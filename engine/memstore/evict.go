@@ -40,8 +40,8 @@ func (s *Store) over() bool {
 // workOff evicts one step of entries if the store exceeds a lowered limit. No write
 // caused these evictions, so they take a write number of their own.
 func (b *batch) workOff() {
-	if !b.store.over() {
-		return
+	if !b.store.over() || b.store.isDue(b.now) {
+		return // no live entry is evicted while there are expired ones
 	}
 	b.store.number++
 	for range store.TrimStep {
@@ -57,7 +57,7 @@ func (b *batch) makeRoom(keys int, bytes int64) {
 	maxKeys := max(b.store.limits.MaxKeys, len(b.store.items))
 	maxBytes := max(b.store.maxBytes(), b.store.bytes)
 	for len(b.store.items) > maxKeys-keys || b.store.bytes > maxBytes-bytes {
-		if !b.evict() {
+		if !b.removeDue(store.TrimStep) && !b.evict() {
 			return
 		}
 	}

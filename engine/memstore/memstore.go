@@ -8,6 +8,9 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"time"
+
+	"github.com/tidwall/btree"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -29,6 +32,9 @@ type Store struct {
 	ages  *ages  // nil until the first Scan
 	bytes int64  // of all keys and values
 	name  string // tells the stores of processes apart
+	// expiring has the items that expire, by time and key.
+	expiring *btree.BTreeG[*item]
+	began    time.Time // times at which items expire count from here
 
 	number  uint64       // of the last write
 	fetches uint64       // number of fetches so far
@@ -41,6 +47,7 @@ type item struct {
 	key   string
 	entry *store.Entry // replaced, never changed, since callers may hold it
 
+	expires time.Duration // since Store.began; 0: never
 	// score and insertion are the sort key in Store.order. Only the order changes them.
 	score     float64
 	insertion uint64
@@ -53,7 +60,10 @@ func (it *item) size() int64 { return int64(len(it.key) + len(it.entry.Data)) }
 // New returns an empty store. It has no limits until the first Apply.
 func New() *Store {
 	items := make(map[string]*item)
-	return &Store{items: items, order: newOrder(items), name: strconv.FormatUint(rand.Uint64(), 36)}
+	return &Store{
+		items: items, order: newOrder(items), expiring: newExpiring(), began: time.Now(),
+		name: strconv.FormatUint(rand.Uint64(), 36),
+	}
 }
 
 // Fetch implements store.Store. It never loses a raise.
@@ -71,15 +81,17 @@ func (s *Store) Fetch(ctx context.Context, keys []string, room store.Room, uses 
 	}
 	turn := s.policy.Begin(s.order)
 	defer turn.End()
+	now := s.now()
 	for _, u := range uses {
-		if it := s.items[u.Key]; it != nil {
+		if it := s.items[u.Key]; it.isLive(now) {
 			s.raise(turn, it, u.Count)
 		}
 	}
 	var taken int64
+	var expires []time.Time
 	for i, key := range keys {
 		it := s.items[key]
-		if it == nil {
+		if !it.isLive(now) {
 			continue
 		}
 		size := len(it.entry.Data)
@@ -89,12 +101,21 @@ func (s *Store) Fetch(ctx context.Context, keys []string, room store.Room, uses 
 		}
 		taken += int64(size)
 		entries[i] = it.entry
+		if it.expires > 0 {
+			if expires == nil {
+				expires = make([]time.Time, len(keys))
+			}
+			expires[i] = s.began.Add(it.expires)
+		}
 		if it.fetched != s.fetches { // else the key is in keys twice
 			it.fetched = s.fetches
 			s.raise(turn, it, 1)
 		}
 	}
-	return store.Fetched{Entries: entries, Number: s.number}, nil
+	if expires != nil {
+		expires = expires[:len(entries)]
+	}
+	return store.Fetched{Entries: entries, Expires: expires, Number: s.number}, nil
 }
 
 func (s *Store) raise(turn store.Turn, it *item, times int) {
@@ -116,7 +137,8 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 	}
 
 	s.policy.Convert(s.order)
-	run := batch{store: s, turn: s.policy.Begin(s.order), tag: rand.Uint32()}
+	run := batch{store: s, turn: s.policy.Begin(s.order), tag: rand.Uint32(), now: s.now()}
+	run.expire(b.Writes)
 	run.workOff()
 	results := make([]store.Result, len(b.Writes))
 	for i := range b.Writes {
@@ -127,6 +149,9 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 		Results:       results,
 		Evicted:       run.evicted,
 		EvictedUnread: run.unread,
+		Expired:       run.expired,
+		Expiring:      s.expiring.Len(),
+		Due:           s.isDue(run.now),
 		Number:        s.number,
 		Limits:        s.limits,
 		Over:          s.over(),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -25,6 +26,8 @@ func open(*testing.T) storetest.Harness {
 			}
 			return storetest.Kept{State: o.state, Ghosts: o.ghosts.numbers, Shadow: o.shadow.numbers}, nil
 		},
+		Now:     func() time.Time { return s.began.Add(s.now()) },
+		Advance: func(d time.Duration) { s.began = s.began.Add(-d) },
 	}
 }
 
@@ -42,8 +45,17 @@ func TestModel(t *testing.T) {
 func inspect(s *Store) ([]storetest.Ranked, error) {
 	var rows []storetest.Ranked
 	var size int64
+	expiring := 0
 	for _, r := range s.Order(-1) {
-		rows = append(rows, storetest.Ranked{Key: r.Key, Score: r.Score, Insertion: r.Insertion, Entry: *r.Entry})
+		row := storetest.Ranked{Key: r.Key, Score: r.Score, Insertion: r.Insertion, Entry: *r.Entry}
+		if it := s.items[r.Key]; it != nil && it.expires > 0 {
+			row.Expires = s.began.Add(it.expires)
+			if same, ok := s.expiring.Get(it); !ok || same != it {
+				return nil, fmt.Errorf("%q expires, and is not listed", r.Key)
+			}
+			expiring++
+		}
+		rows = append(rows, row)
 		size += int64(len(r.Key) + len(r.Entry.Data))
 		if it := s.items[r.Key]; it == nil || it.entry != r.Entry {
 			return nil, fmt.Errorf("%q is in the order, and not in the map", r.Key)
@@ -54,6 +66,9 @@ func inspect(s *Store) ([]storetest.Ranked, error) {
 	}
 	if len(rows) != len(s.items) || s.order.tree.Len() != len(s.items) {
 		return nil, fmt.Errorf("%d items, %d in the order", len(s.items), len(rows))
+	}
+	if expiring != s.expiring.Len() {
+		return nil, fmt.Errorf("%d expire, %d are listed", expiring, s.expiring.Len())
 	}
 	if size != s.bytes {
 		return nil, fmt.Errorf("%d bytes, counted as %d", size, s.bytes)

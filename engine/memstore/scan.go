@@ -70,23 +70,20 @@ func (s *Store) Scan(ctx context.Context, prefix, after string, n int) (keys []s
 	if err := s.ready(ctx, n); err != nil {
 		return nil, "", err
 	}
-	seen := 0
+	seen, now := 0, s.now()
 	s.ages.tree.Ascend(&item{insertion: behind + 1}, func(it *item) bool {
 		if seen == scanStep || len(keys) == n {
 			next = s.name + "." + strconv.FormatUint(behind, 10)
 			return false
 		}
 		seen, behind = seen+1, it.insertion
-		if wanted(it, prefix) {
+		if strings.HasPrefix(it.key, prefix) && it.isLive(now) {
 			keys = append(keys, it.key)
 		}
 		return true
 	})
 	return keys, next, nil
 }
-
-// wanted reports whether a pass is to return the key of an item.
-func wanted(it *item, prefix string) bool { return strings.HasPrefix(it.key, prefix) }
 
 // index returns when there is a whole index. The first call makes it, in steps: the items
 // from before it are those of a copy of the order, which costs nothing to make.

@@ -3,6 +3,7 @@ package memstore
 import (
 	"bytes"
 	"strings"
+	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -14,6 +15,8 @@ type batch struct {
 	tag     uint32
 	evicted []string
 	unread  int // of evicted
+	now     time.Duration
+	expired []string
 }
 
 // next returns the version of a write that changes the store.
@@ -39,6 +42,9 @@ func (b *batch) write(w *store.Write) store.Result {
 	}
 	if res, ok := allowed(w, it); !ok {
 		return res
+	}
+	if !w.Expires.IsZero() && b.store.since(w.Expires) <= b.now {
+		return store.Result{Outcome: store.Expired}
 	}
 	if it == nil {
 		return b.create(w)
@@ -67,6 +73,7 @@ func (b *batch) create(w *store.Write) store.Result {
 	b.store.order.put(it)
 	b.store.ages.put(it)
 	b.store.bytes += it.size()
+	b.setExpiry(it, w)
 	return store.Result{Outcome: store.Created, Version: v}
 }
 
@@ -81,6 +88,7 @@ func (b *batch) replace(w *store.Write, it *item) store.Result {
 	v := b.next()
 	it.entry = newEntry(w.Value, v)
 	b.store.bytes += grows
+	b.setExpiry(it, w)
 	return store.Result{Outcome: store.Replaced, Version: v}
 }
 
@@ -96,10 +104,13 @@ func (b *batch) delete(w *store.Write, it *item) store.Result {
 	return store.Result{Outcome: store.Deleted, Version: b.next()}
 }
 
-// remove removes an item that was deleted or evicted.
+// remove removes an item that was deleted or evicted, or that expired.
 func (s *Store) remove(it *item) {
 	s.order.take(it)
 	s.ages.take(it)
+	if it.expires > 0 {
+		s.expiring.Delete(it)
+	}
 	delete(s.items, it.key)
 	s.bytes -= it.size()
 }

@@ -19,7 +19,7 @@ type answers struct {
 var outcomes = map[byte]store.Outcome{
 	'c': store.Created, 'p': store.Replaced, 'd': store.Deleted, 's': store.TooMuchAtOnce,
 	'k': store.Conflict, 'K': store.Conflict, 'f': store.PreconditionFailed,
-	'a': store.Absent, 'l': store.TooLarge, 'r': store.Refused,
+	'a': store.Absent, 'l': store.TooLarge, 'x': store.Expired, 'r': store.Refused,
 }
 
 // next reads an answer and removes it.

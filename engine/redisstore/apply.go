@@ -41,7 +41,10 @@ func (s *Store) applyArgs(b store.Batch, tag uint32) []any {
 		w := &b.Writes[i]
 		ops[i] = byte(w.Op)
 		if w.Op != store.Delete {
-			attrs[i] = attrsOf(&w.Value)
+			attrs[i] = attrsOf(w)
+			if expires(w) {
+				ops[i] -= 'a' - 'A'
+			}
 		}
 		// An interface holds a pointer to a string without an allocation.
 		at := applyHead + i
@@ -67,7 +70,7 @@ func (s *Store) readApplied(reply []any, w *writer, writes int, tag uint32) (sto
 	before := uint64(r.int())
 	a := store.Applied{Number: head.number, Epoch: head.epoch, LastEvent: head.event, Keys: head.keys, Bytes: head.bytes}
 	unfinished := r.int()
-	a.Over, a.Converting = unfinished&1 != 0, unfinished&2 != 0
+	a.Over, a.Converting, a.Due = unfinished&1 != 0, unfinished&2 != 0, unfinished&4 != 0
 	mended := r.int()
 	a.Limits = store.Limits{MaxKeys: int(r.int()), MaxBytes: r.int(), Eviction: r.string()}
 	answers := answers{rest: r.string(), version: store.Version{Number: before, Tag: tag}}
@@ -75,6 +78,9 @@ func (s *Store) readApplied(reply []any, w *writer, writes int, tag uint32) (sto
 	a.EvictedUnread = int(r.int())
 	unpublished := r.string()
 	recorded := r.int() == 1
+	if r.more() {
+		a.Expiring, a.Expired = int(r.int()), r.strings()
+	}
 	w.recorded = recorded || w.recorded
 	if recorded {
 		s.written()

@@ -9,7 +9,7 @@
 --   max_bytes
 --   eviction
 --   '1' to put these limits in force
---   a letter for the op of each write
+--   a letter for the op of each write, a capital one if the entry is to expire
 --   the keys of all writes, then their values, then the attrs of all values (see
 --     attrsOf)
 --   if any write has a condition or a score: the versions that each must match, then
@@ -18,7 +18,7 @@
 --   head
 --   write number before the writes
 --   1 if a limit is exceeded or the conversion is refused, plus 2 if scores of former
---     policies are left
+--     policies are left, plus 4 if expired entries are left
 --   number of repairs
 --   max_keys, max_bytes and eviction, as three elements
 --   answers, as answers.go reads them
@@ -26,6 +26,8 @@
 --   how many of these were never fetched
 --   why the event was not published; '' otherwise
 --   1 if the batch was recorded
+--   if entries expire or expired: their number, and the list of the keys of expired
+--     entries that were removed
 --
 -- A script cannot be undone. So everything that can fail comes before the first write.
 -- The reads below check the types of the keys. The first write itself is tried.
@@ -57,7 +59,7 @@ elseif knows % 2 == 1 then
   return redis.error_reply('REFUSED the record of this writer is gone')
 end
 
-local state = redis.call('HMGET', STATE, 'layout', 'head', 'max_keys', 'max_bytes', 'eviction')
+local state = redis.call('HMGET', STATE, 'layout', 'head', 'max_keys', 'max_bytes', 'eviction', 'expiring')
 local policy_before, refusal, policy_lost = check(state[1], state[5])
 if refusal then return redis.error_reply(refusal) end
 
@@ -71,6 +73,9 @@ local TAG, head = ARGV[3], state[2]
 local tag = struct.unpack('>I4', TAG)
 local mended, number, bytes, largest = 0, 0, 0, 0
 local event_number, event_tag = 0, 0
+local latest, expiring = 0, 0 -- the latest time of the store, and the number of entries that expire
+if state[6] and #state[6] == layout.ExpiringSize then latest, expiring = struct.unpack('layout.ExpiringForm', state[6]) end
+local lives -- see expire.lua
 local epoch = tag -- of the first batch; a namespace that was emptied gets another one
 local _, has_former, clock, window, low
 if head and #head == layout.HeadSize then
@@ -84,14 +89,21 @@ else
     -- The epoch is new, so nobody compares the number with older ones.
     local time = redis.call('TIME')
     number = time[1] * 10000 + math.floor(time[2] / 100)
+    -- include expiry.lua
     local STEP = 1000
     for first = 0, keys - 1, STEP do
       for _, m in ipairs(redis.call('ZRANGE', RANKS, first, first + STEP - 1)) do
         local key = string.sub(m, layout.KeyAt)
         local size = redis.call('HSTRLEN', VALUES, key)
         bytes, largest = bytes + #key + size, math.max(largest, size)
+        local expiry = expiry_in(redis.call('HGET', META, key))
+        if expiry then
+          lives = lives or {}
+          lives[key] = expiry
+        end
       end
     end
+    expiring = redis.call('ZCARD', EXPIRIES)
   end
 end
 
@@ -108,6 +120,14 @@ if sets_limits then
 end
 
 local ops = ARGV[OPS]
+local brings_expiry = string.find(ops, '%u') ~= nil
+if brings_expiry then ops = string.lower(ops) end
+local expires = brings_expiry or expiring > 0 or lives ~= nil
+local more_due = false
+if expires then
+  lives = lives or {}
+  torn = redis.call('ZCARD', EXPIRIES) ~= expiring or torn
+end
 local count = #ops
 local grows = string.find(ops, '[^d]') ~= nil
 

@@ -183,7 +183,7 @@ func TestAnEventThatIsNotUnderstoodIsLikeANewSubscription(t *testing.T) {
 		cancel()
 		<-ended
 	}()
-	for _, payload := range []string{"", `{"version":3,"number":1,"changes":[]}`, "not JSON"} {
+	for _, payload := range []string{"", `{"version":4,"number":1,"changes":[]}`, "not JSON"} {
 		select {
 		case <-o.subscribed:
 		case <-ctx.Done():
@@ -193,7 +193,7 @@ func TestAnEventThatIsNotUnderstoodIsLikeANewSubscription(t *testing.T) {
 			f.do("PUBLISH", "{cache}:events:0", payload)
 			continue
 		}
-		f.do("PUBLISH", "{cache}:events:0", `{"version":2,"number":1,"changes":[["created"]]}`)
+		f.do("PUBLISH", "{cache}:events:0", `{"version":3,"number":1,"changes":[["created"]]}`)
 	}
 	select {
 	case <-o.subscribed:

@@ -18,6 +18,7 @@ func (s *Store) Size(ctx context.Context) (store.Size, error) {
 	r := reader{reply: reply}
 	size := store.Size{Number: uint64(r.int()), Epoch: r.string(), Keys: int(r.int()), Bytes: r.int()}
 	size.Limits = store.Limits{MaxKeys: int(r.int()), MaxBytes: r.int(), Eviction: r.string()}
+	size.Expiring = int(r.int())
 	return size, r.failure()
 }
 
@@ -49,7 +50,7 @@ func formatScore(score float64) string { return strconv.FormatFloat(score, 'g', 
 
 func readPage(reply []any, order store.Order) (store.Page, error) {
 	r := reader{reply: reply}
-	number, epoch, clock, more := uint64(r.int()), r.string(), r.string(), r.int() == 1
+	number, epoch, clock, more, now := uint64(r.int()), r.string(), r.string(), r.int() == 1, r.int()
 	type row struct {
 		member, score, rank, meta string
 		size                      int64
@@ -78,10 +79,15 @@ func readPage(reply []any, order store.Order) (store.Page, error) {
 		if !ok || !row.hasMeta {
 			continue // another program wrote it; a repair will remove it
 		}
-		listed, err := newListed(key, row.rank, decodeEntry("", row.meta), age(number, insertion))
+		m, known := decodeMeta(row.meta)
+		if known && m.expires > 0 && m.expires <= now {
+			continue
+		}
+		listed, err := newListed(key, row.rank, entryOf("", m, known), age(number, insertion))
 		if err != nil {
 			return store.Page{}, err
 		}
+		listed.Expires = m.expiry()
 		if listed.Score, err = strconv.ParseFloat(row.score, 64); err != nil {
 			return store.Page{}, fmt.Errorf("%w: a score of %q", store.ErrUnavailable, row.score)
 		}
@@ -133,10 +139,14 @@ func (s *Store) Look(ctx context.Context, key string) (*store.Listed, error) {
 	if err := r.failure(); err != nil || !found {
 		return nil, err
 	}
-	e := decodeEntry(value, text)
-	m, ok := decodeMeta(text)
-	if !isRanked || !ok {
+	m, known := decodeMeta(text)
+	e := entryOf(value, m, known)
+	if !isRanked || !known {
 		return newListed(key, "0", e, 0) // it has no place yet
 	}
-	return newListed(key, rank, e, age(number, m.insertion))
+	listed, err := newListed(key, rank, e, age(number, m.insertion))
+	if err == nil {
+		listed.Expires = m.expiry()
+	}
+	return listed, err
 }

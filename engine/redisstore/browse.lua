@@ -4,6 +4,8 @@
 -- A scan sees about SCAN_STEP keys, in at most SCAN_TURNS steps of HSCAN.
 local SCAN_STEP, SCAN_TURNS = 250, 8
 
+-- include expiry.lua
+
 -- order_in returns the order, write number, epoch and bytes of a head. The head may be
 -- lost, or spoiled by another program.
 local function order_in(head, policy)
@@ -12,7 +14,7 @@ local function order_in(head, policy)
   return order_of(policy, keys, clock, window, low, has_former), number, string.format('%08x', epoch), bytes
 end
 
-local state = redis.call('HMGET', STATE, 'layout', 'eviction', 'head', 'max_keys', 'max_bytes')
+local state = redis.call('HMGET', STATE, 'layout', 'eviction', 'head', 'max_keys', 'max_bytes', 'expiring')
 local policy, refusal = check(state[1])
 if refusal then return redis.error_reply(refusal) end
 -- The default policy stands in for one that only another version knows.
@@ -25,12 +27,15 @@ local function shown(score) return text_of(own(order, tonumber(score)) - clock) 
 
 local asked = {}
 
--- Returns {write number, epoch, keys, bytes, max_keys, max_bytes, eviction}.
+-- Returns {write number, epoch, keys, bytes, max_keys, max_bytes, eviction, number of
+-- entries that expire}.
 function asked.size()
   local keys = redis.call('HLEN', VALUES)
+  local _, expiring = 0, 0
+  if keys > 0 and state[6] and #state[6] == layout.ExpiringSize then _, expiring = struct.unpack('layout.ExpiringForm', state[6]) end
   return {
     number, epoch, keys, keys > 0 and bytes or 0, limit_of(state[4]) or 0, limit_of(state[5]) or 0,
-    state[2] and string.match(state[2], '^%l[%w_-]*$') or '',
+    state[2] and string.match(state[2], '^%l[%w_-]*$') or '', expiring,
   }
 end
 
@@ -58,7 +63,7 @@ end
 
 -- ARGV: 'next' or 'valued', how many entries, and unless the page is the first one:
 -- score and insertion number of the place where it begins.
--- Returns {write number, epoch, clock, 1 if there is more, then for each entry: member,
+-- Returns {write number, epoch, clock, 1 if there is more, time, then for each entry: member,
 -- score, score as it is shown, meta, size of the value}.
 function asked.page()
   local n, score, insertion = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -72,7 +77,7 @@ function asked.page()
     first = math.max(last - n + 1, 0)
     more = first > 0
   end
-  local reply = { number, epoch, text_of(clock), more and 1 or 0 }
+  local reply = { number, epoch, text_of(clock), more and 1 or 0, time_after(latest_in(state[6])) }
   if last < first then return reply end
 
   local found = redis.call('ZRANGE', RANKS, first, last, 'WITHSCORES')
@@ -81,7 +86,7 @@ function asked.page()
   if #keys == 0 then return reply end
   local metas = redis.call('HMGET', META, unpack(keys))
   for i, key in ipairs(keys) do
-    local at = 5 * i
+    local at = 5 * i + 1
     reply[at], reply[at + 1], reply[at + 2] = found[2 * i - 1], found[2 * i], shown(found[2 * i])
     reply[at + 3], reply[at + 4] = metas[i], redis.call('HSTRLEN', VALUES, key)
   end
@@ -95,14 +100,20 @@ function asked.look()
   local value, meta = redis.call('HGET', VALUES, key), redis.call('HGET', META, key)
   local m = member_of(meta, key)
   local score = m and redis.call('ZSCORE', RANKS, m)
+  local expiry = expiry_in(meta)
+  if expiry and expiry <= time_after(latest_in(state[6])) then value = false end
   return { number, value, meta, score and shown(score) or false }
 end
 
--- wanted adds the keys of a step of HSCAN to keys that a pass is to return.
-local function wanted(step, prefix, keys)
+-- wanted adds the keys of a step of HSCAN to keys that a pass is to return. Entries that have
+-- expired are absent.
+local function wanted(step, prefix, keys, now)
   for i = 1, #step, 2 do
     local key = step[i]
-    if string.sub(key, 1, #prefix) == prefix then keys[#keys + 1] = key end
+    if string.sub(key, 1, #prefix) == prefix then
+      local expiry = expiry_in(step[i + 1])
+      if not expiry or expiry > now then keys[#keys + 1] = key end
+    end
   end
   return keys
 end
@@ -119,11 +130,11 @@ function asked.scan()
   local process = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   if not process then return redis.error_reply('ERR INFO of this server has no run_id') end
   local prefix, cursor, most, smallest = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
-  local keys, seen = {}, 0
+  local keys, seen, now = {}, 0, time_after(latest_in(state[6]))
   local count = smallest and 1 or math.min(most, SCAN_STEP)
   for turn = 1, SCAN_TURNS do
     local step = redis.call('HSCAN', META, cursor, 'COUNT', count)
-    local found = wanted(step[2], prefix, {})
+    local found = wanted(step[2], prefix, {}, now)
     if #keys + #found <= most or #keys == 0 and count == 1 then
       for _, key in ipairs(found) do keys[#keys + 1] = key end
       cursor, seen = step[1], seen + #step[2] / 2

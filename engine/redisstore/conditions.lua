@@ -21,7 +21,9 @@ end
 
 -- has_attrs reports whether meta has the form and the content type of attrs.
 function has_attrs(meta, attrs)
-  if not member_of(meta, '') or string.byte(meta) % layout.ReplacedBit ~= string.byte(attrs) % layout.ReplacedBit then return false end
-  local rest = string.byte(meta) < layout.ReplacedMark and layout.MetaSize or layout.ReplacedSize
+  if not member_of(meta, '') or string.byte(meta) % layout.ExpiresBit ~= string.byte(attrs) % layout.ExpiresBit then return false end
+  local form = string.byte(meta)
+  local rest = form < layout.ReplacedMark and layout.MetaSize or layout.ReplacedSize
+  if form % layout.ReplacedBit >= layout.ExpiresBit then rest = rest + layout.ExpirySize end
   return string.sub(meta, rest + 1) == string.sub(attrs, layout.SizeEnd + 1)
 end

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
@@ -64,8 +65,36 @@ func namespacesAt(t *testing.T, url string, client redis.Cmdable) func(t *testin
 			Inspect: func() ([]storetest.Ranked, error) {
 				return inspect(t.Context(), client, namespace)
 			},
-			Kept: func() (storetest.Kept, error) { return kept(t.Context(), client, namespace) },
+			Kept:    func() (storetest.Kept, error) { return kept(t.Context(), client, namespace) },
+			Now:     func() time.Time { return clockOf(t, client, namespace) },
+			Advance: func(d time.Duration) { advance(t, client, namespace, d) },
 		}, namespace
+	}
+}
+
+// clockOf returns the time of the store.
+func clockOf(t *testing.T, client redis.Cmdable, namespace string) time.Time {
+	now, err := client.Time(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if latest, _ := redisstore.Expiring(client.HGet(t.Context(), "{"+namespace+"}:state", "expiring").Val()); latest.After(now) {
+		return latest
+	}
+	return now
+}
+
+// advance moves the clock of a store on, as if another server had been ahead. While nothing
+// expires, the store keeps no time.
+func advance(t *testing.T, client redis.Cmdable, namespace string, d time.Duration) {
+	state := "{" + namespace + "}:state"
+	field := client.HGet(t.Context(), state, "expiring").Val()
+	if field == "" {
+		return
+	}
+	to := clockOf(t, client, namespace).Add(d)
+	if err := client.HSet(t.Context(), state, "expiring", redisstore.Advanced(field, to)).Err(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -73,13 +102,14 @@ func namespacesAt(t *testing.T, url string, client redis.Cmdable) func(t *testin
 // would, and checks that its structures agree.
 func inspect(ctx context.Context, client redis.Cmdable, namespace string) ([]storetest.Ranked, error) {
 	prefix := "{" + namespace + "}:"
-	var ranks *redis.ZSliceCmd
+	var ranks, expiries *redis.ZSliceCmd
 	var values, metas, state *redis.MapStringStringCmd
 	_, err := client.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		ranks = p.ZRangeWithScores(ctx, prefix+"ranks", 0, -1)
 		values = p.HGetAll(ctx, prefix+"values")
 		metas = p.HGetAll(ctx, prefix+"meta")
 		state = p.HGetAll(ctx, prefix+"state")
+		expiries = p.ZRangeWithScores(ctx, prefix+"expiries", 0, -1)
 		return nil
 	})
 	if err != nil {
@@ -90,14 +120,26 @@ func inspect(ctx context.Context, client redis.Cmdable, namespace string) ([]sto
 	}
 
 	var rows []storetest.Ranked
-	var size int
+	var size, expiring int
 	for _, z := range ranks.Val() {
 		r, err := row(z, values.Val(), metas.Val())
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", z.Member, err)
 		}
+		if r.Expires = redisstore.ExpiryOf(metas.Val()[r.Key]); !r.Expires.IsZero() {
+			expiring++
+		}
 		rows = append(rows, r)
 		size += len(r.Key) + len(r.Entry.Data)
+	}
+	for _, z := range expiries.Val() {
+		if at := redisstore.ExpiryOf(metas.Val()[z.Member.(string)]); float64(at.UnixMilli()) != z.Score {
+			return nil, fmt.Errorf("%q is listed to expire at %v, and by its meta at %v", z.Member, z.Score, at)
+		}
+		expiring--
+	}
+	if _, counted := redisstore.Expiring(state.Val()["expiring"]); expiring != 0 || len(expiries.Val()) != counted && len(rows) > 0 {
+		return nil, fmt.Errorf("%d expire, counted as %d, and %d are not listed", len(expiries.Val()), counted, expiring)
 	}
 	if counted := redisstore.Counted(state.Val()["head"]); len(rows) > 0 && counted != int64(size) {
 		return nil, fmt.Errorf("%d bytes, counted as %d", size, counted)

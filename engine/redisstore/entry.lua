@@ -8,7 +8,7 @@
 -- file. A file of functions that are rarely needed is included in the branch that needs
 -- them.
 
-local VALUES, META, RANKS, STATE, GHOSTS, SHADOW, WRITER = unpack(KEYS)
+local VALUES, META, RANKS, STATE, GHOSTS, SHADOW, WRITER, EXPIRIES = unpack(KEYS)
 local LAYOUT = 'layout.Version'
 
 -- check returns the policy that the state names, or nil and a refusal. If the state

@@ -21,7 +21,7 @@ type event struct {
 }
 
 // eventVersion is the version of events that this package publishes and reads.
-const eventVersion = 2
+const eventVersion = 3
 
 func decodeEvent(payload string) (store.Event, error) {
 	if e, ok := cutEvent(payload); ok {
@@ -86,7 +86,7 @@ func parseVersion(s string) store.Version {
 // encoding/json would take longer than all further work.
 func cutEvent(payload string) (e store.Event, ok bool) {
 	c := cutter{rest: payload}
-	c.literal(`{"version":2,"number":`)
+	c.literal(`{"version":3,"number":`)
 	e.ID.Number = c.number()
 	c.literal(`,"tag":`)
 	e.ID.Tag = parseTag(c.text())

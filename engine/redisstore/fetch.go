@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -31,6 +32,7 @@ func (s *Store) Fetch(ctx context.Context, keys []string, room store.Room, uses 
 }
 
 func (s *Store) fetch(ctx context.Context, keys []string, room store.Room, uses []store.Use) (store.Fetched, error) {
+	sent := time.Now()
 	a, err := s.askFetch(ctx, fetchRaising, keys, room, uses)
 	if err != nil {
 		return store.Fetched{}, err
@@ -45,6 +47,7 @@ func (s *Store) fetch(ctx context.Context, keys []string, room store.Room, uses 
 			return store.Fetched{}, err
 		}
 		if a.values == nil {
+			sent = time.Now()
 			if a, err = s.askFetch(ctx, fetchWhole, keys, room, nil); err != nil {
 				return store.Fetched{}, err
 			}
@@ -54,8 +57,18 @@ func (s *Store) fetch(ctx context.Context, keys []string, room store.Room, uses 
 	fetched.Entries = make([]*store.Entry, len(a.values))
 	for i, value := range a.values {
 		if value, found := value.(string); found {
-			meta, _ := a.metas[i].(string)
-			fetched.Entries[i] = decodeEntry(value, meta)
+			text, _ := a.metas[i].(string)
+			m, known := decodeMeta(text)
+			if known && m.expires > 0 {
+				if m.expires <= a.now {
+					continue
+				}
+				if fetched.Expires == nil {
+					fetched.Expires = make([]time.Time, len(a.values))
+				}
+				fetched.Expires[i] = sent.Add(time.Duration(m.expires-a.now) * time.Millisecond)
+			}
+			fetched.Entries[i] = entryOf(value, m, known)
 		}
 	}
 	return fetched, nil
@@ -69,6 +82,7 @@ type fetchAnswer struct {
 	values  []any
 	large   int // number of values to read directly; values is empty then
 	metas   []any
+	now     int64 // the time of the store in milliseconds since 1970; 0 if no entry expires
 }
 
 func (s *Store) askFetch(ctx context.Context, mode int, keys []string, room store.Room, uses []store.Use) (fetchAnswer, error) {
@@ -96,6 +110,9 @@ func (s *Store) askFetch(ctx context.Context, mode int, keys []string, room stor
 		a.values = r.list()
 	}
 	a.metas = r.list()
+	if r.more() {
+		a.now = r.int()
+	}
 	if r.err == nil && len(a.metas) < len(uses)+max(a.large, len(a.values)) {
 		r.fail("more meta")
 	}

@@ -16,10 +16,11 @@
 --   values of as many keys as have room; if they are large, only the number of these
 --     keys, since the script would copy each value twice
 --   metas of all keys in ARGV
+--   the time of the store, if entries in it expire: those whose time is over are absent
 
 local FIRST = 5
 
-local state = redis.call('HMGET', STATE, 'layout', 'eviction', 'head')
+local state = redis.call('HMGET', STATE, 'layout', 'eviction', 'head', 'expiring')
 local policy, refusal = check(state[1], state[2])
 if refusal then return redis.error_reply(refusal) end
 local head = state[3]
@@ -31,6 +32,18 @@ local read = FIRST + uses -- the first key to read
 local count = last - read + 1
 if last < FIRST then return { head or '', 0, '', {}, {} } end
 local metas = redis.call('HMGET', META, unpack(ARGV, FIRST, last))
+
+-- is_dead says which entries have expired. If the state is lost, some may expire.
+local now, is_dead
+if state[4] or not head then
+  -- include expiry.lua
+  is_dead = {}
+  now = time_after(latest_in(state[4]))
+  for i = 1, uses + count do
+    local expiry = expiry_in(metas[i])
+    is_dead[i] = expiry and expiry <= now
+  end
+end
 
 -- Sizes matter only if values may lack room. The state knows the largest value that
 -- this module ever wrote. Values of other programs may be larger, but have no meta.
@@ -51,7 +64,9 @@ if count > 0 then
     for i = 1, count do
       local meta = metas[uses + i]
       local size = size_in(meta)
-      if not size then
+      if is_dead and is_dead[uses + i] then
+        meta, size = nil, 0
+      elseif not size then
         size = redis.call('HSTRLEN', VALUES, ARGV[read + i - 1])
         by_meta = by_meta and (size == 0 or member_of(meta, ''))
       end
@@ -68,7 +83,7 @@ if count > 0 then
     end
   end
 end
-local reply = { head or '', 0, '', values, metas }
+local reply = { head or '', 0, '', values, metas, now }
 if ARGV[1] ~= '0' then return reply end
 
 -- The members in RANKS of the entries found, with their keys. Invalid meta has none, as
@@ -77,7 +92,7 @@ local members, keys, times, n = {}, {}, {}, 0
 local others = 0 -- number of the members with unseen uses, which come first
 local byte, sub = string.byte, string.sub
 for i = 1, uses + count do
-  local meta = (i <= uses or values == count or values[i - uses]) and metas[i]
+  local meta = (i <= uses or values == count or values[i - uses]) and not (is_dead and is_dead[i]) and metas[i]
   if meta and #meta >= layout.MetaSize then
     local form = byte(meta)
     if form >= layout.Mark and (form < layout.ReplacedMark or #meta >= layout.ReplacedSize) then

@@ -96,15 +96,15 @@ func TestOurOwnEventsAreCutApart(t *testing.T) {
 
 func FuzzDecodeEvent(f *testing.F) {
 	for _, payload := range []string{
-		`{"version":2,"number":3,"changes":[["created","a",2],["evicted","b",2],["deleted","c",3]]}`,
-		`{"version":2,"number":0,"changes":{}}`, `{"version":2,"number":1,"changes":null}`, `{"version":3,"number":1,"changes":[]}`,
-		`{"version":2,"number":1,"changes":[["created","a"]]}`, `{"version":2,"number":1,"changes":[[]]}`, `{"version":2,"number":1,"changes":[["a","b",1,2]]}`,
-		`{"version":2,"number":-1,"changes":[]}`, `{"version":2,"number":1e3,"changes":[]}`, `{"version":2,"number":1,"changes":[[1,2,"3"]]}`,
-		`{"version":2,"number":1,"changes":[["created","\ud800",1]]}`, `[]`,
-		`{"version":2,"number":42,"tag":"9f3a2b1c","previous":"299f3a2b1c","epoch":"d03f7c11","changes":[["evicted","hello",41],["created","ключ",41],["deleted","a b",42]]}`,
-		`{"version":2,"number":9007199254740992,"tag":"","previous":"","epoch":"","changes":[]}`, `{"version":2,"number":1,"tag":"","previous":"","epoch":"","changes":[["a","b",01]]}`,
-		`{"version":2,"number":1,"tag":"","previous":"","epoch":"","changes":[["a","\"",1]]}`, `{"version":2,"number":1,"tag":"","previous":"","epoch":"","changes":[["a","b",1],]}`,
-		`{"version":2,"number":1,"tag":"","previous":"","epoch":"","changes":[["a","\\/\\\\/",1]]}`,
+		`{"version":3,"number":3,"changes":[["created","a",2],["evicted","b",2],["deleted","c",3]]}`,
+		`{"version":3,"number":0,"changes":{}}`, `{"version":3,"number":1,"changes":null}`, `{"version":4,"number":1,"changes":[]}`,
+		`{"version":3,"number":1,"changes":[["created","a"]]}`, `{"version":3,"number":1,"changes":[[]]}`, `{"version":3,"number":1,"changes":[["a","b",1,2]]}`,
+		`{"version":3,"number":-1,"changes":[]}`, `{"version":3,"number":1e3,"changes":[]}`, `{"version":3,"number":1,"changes":[[1,2,"3"]]}`,
+		`{"version":3,"number":1,"changes":[["created","\ud800",1]]}`, `[]`,
+		`{"version":3,"number":42,"tag":"9f3a2b1c","previous":"299f3a2b1c","epoch":"d03f7c11","changes":[["evicted","hello",41],["created","ключ",41],["deleted","a b",42]]}`,
+		`{"version":3,"number":9007199254740992,"tag":"","previous":"","epoch":"","changes":[]}`, `{"version":3,"number":1,"tag":"","previous":"","epoch":"","changes":[["a","b",01]]}`,
+		`{"version":3,"number":1,"tag":"","previous":"","epoch":"","changes":[["a","\"",1]]}`, `{"version":3,"number":1,"tag":"","previous":"","epoch":"","changes":[["a","b",1],]}`,
+		`{"version":3,"number":1,"tag":"","previous":"","epoch":"","changes":[["a","\\/\\\\/",1]]}`,
 		"{\"version\":2,\"number\":1,\"tag\":\"\",\"previous\":\"\",\"epoch\":\"\",\"changes\":[[\"a\",\"\xff\",1]]}", ``, `null`, `{"version":3}`,
 	} {
 		f.Add(payload)

@@ -16,7 +16,7 @@ type keyspace struct {
 // it, and at each command again. A script may remove the last entry, and so the keys that it
 // writes next: the node would stop it half-way. Due to the last key, it does not run at all.
 func (k keyspace) scripts(writer string) []string {
-	return append(k.fetches(), k.prefix()+"writer:"+writer, k.prefix()+"absent")
+	return append(k.fetches(), k.prefix()+"writer:"+writer, k.prefix()+"expiries", k.prefix()+"absent")
 }
 
 // fetches returns the KEYS of a fetch.

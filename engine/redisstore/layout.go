@@ -3,12 +3,13 @@ package redisstore
 import (
 	"encoding/binary"
 	"strconv"
+	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
 // layoutVersion is the number of this layout. A change of layout or events raises it.
-const layoutVersion = "3"
+const layoutVersion = "4"
 
 // The forms in which the scripts store entries and state. Numbers are big-endian.
 //
@@ -16,20 +17,22 @@ const layoutVersion = "3"
 // scores the oldest entry comes first.
 //
 // Meta is the form (1 byte), the size of the value (3), the insertion number (6) and the
-// tag (4). An entry that was replaced has the number of its last write (6) behind that.
+// tag (4). An entry that was replaced has the number of its last write (6) behind that, and
+// then an entry that expires the time for that (6), in milliseconds since 1970.
 // A content type that has no form of its own comes last.
 //
-// The form is formMark and an index into forms, and formReplaced if the entry was
-// replaced. No ASCII text begins with such a byte. The upper half of the indexes is kept
-// for later, for entries that expire.
+// The form is formMark and an index into forms, formReplaced if the entry was replaced, and
+// formExpires if it expires. No ASCII text begins with such a byte.
 const (
 	insertionSize = 6
 	tagSize       = 4
 	sizeSize      = 3
 	metaSize      = 1 + sizeSize + insertionSize + tagSize
 	replacedSize  = metaSize + insertionSize
+	expirySize    = 6
 	formMark      = 0x80
 	formReplaced  = 0x40
+	formExpires   = 0x20
 	// mostSize in meta stands for every value of this size or larger.
 	mostSize = 1<<(8*sizeSize) - 1
 )
@@ -93,13 +96,31 @@ func formOf(v *store.Value) (form byte, contentType string) {
 	return formMark | otherForm, v.ContentType
 }
 
-// attrsOf returns the parts of meta that depend on the value: form, size and content
-// type.
-func attrsOf(v *store.Value) string {
-	form, contentType := formOf(v)
-	size := min(len(v.Data), mostSize)
-	b := make([]byte, 0, 1+sizeSize+len(contentType))
-	return string(append(append(b, form, byte(size>>16), byte(size>>8), byte(size)), contentType...))
+// attrsOf returns the parts of meta that depend on the write: form, size and content type.
+// In place of the time at which an entry expires, it has the milliseconds until then, but
+// not for a Restore.
+func attrsOf(w *store.Write) string {
+	form, contentType := formOf(&w.Value)
+	size := min(len(w.Value.Data), mostSize)
+	b := make([]byte, 0, 1+sizeSize+expirySize+len(contentType))
+	b = append(b, form, byte(size>>16), byte(size>>8), byte(size))
+	if expires(w) {
+		b[0] |= formExpires
+		b = append(b, binary.BigEndian.AppendUint64(nil, uint64(lifeOf(w)))[8-expirySize:]...)
+	}
+	return string(append(b, contentType...))
+}
+
+// expires reports whether the entry that w writes is to expire.
+func expires(w *store.Write) bool { return w.TTL > 0 || !w.Expires.IsZero() }
+
+// lifeOf returns the TTL of w, rounded up, or its Expires, in milliseconds. A time before
+// 1970 is over, as 1970 is.
+func lifeOf(w *store.Write) int64 {
+	if w.TTL > 0 {
+		return int64((min(w.TTL, store.MaxTTL) + time.Millisecond - 1) / time.Millisecond)
+	}
+	return min(max(w.Expires.UnixMilli(), 0), 1<<(8*expirySize)-1)
 }
 
 // meta is the meta of an entry, taken apart.
@@ -108,6 +129,15 @@ type meta struct {
 	version     store.Version
 	kind        store.Kind
 	contentType string
+	expires     int64 // in milliseconds since 1970; 0 for never
+}
+
+// expiry returns the time at which an entry expires; the zero time for never.
+func (m *meta) expiry() time.Time {
+	if m.expires == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(m.expires)
 }
 
 // decodeMeta takes meta apart. It returns false if another program wrote it.
@@ -115,7 +145,7 @@ func decodeMeta(s string) (m meta, ok bool) {
 	if len(s) < metaSize || s[0] < formMark {
 		return meta{}, false
 	}
-	index := int(s[0] &^ (formMark | formReplaced))
+	index := int(s[0] &^ (formMark | formReplaced | formExpires))
 	end := metaSize
 	m.insertion = number6(s[1+sizeSize:])
 	m.version = store.Version{Number: m.insertion, Tag: binary.BigEndian.Uint32([]byte(s[metaSize-tagSize : metaSize]))}
@@ -124,6 +154,13 @@ func decodeMeta(s string) (m meta, ok bool) {
 			return meta{}, false
 		}
 		m.version.Number = number6(s[metaSize:])
+	}
+	if s[0]&formExpires != 0 {
+		if len(s) < end+expirySize {
+			return meta{}, false
+		}
+		m.expires = int64(number6(s[end:]))
+		end += expirySize
 	}
 	if index >= len(forms) || m.version.Number == 0 {
 		return meta{}, false
@@ -135,13 +172,18 @@ func decodeMeta(s string) (m meta, ok bool) {
 	return m, true
 }
 
-// decodeEntry makes an entry of a value and its meta. If another program wrote the meta,
-// the value is raw bytes without a version. A content type that cannot stand in headers
-// and JSON is dropped.
+// decodeEntry makes an entry of a value and its meta.
 func decodeEntry(value, text string) *store.Entry {
+	m, known := decodeMeta(text)
+	return entryOf(value, m, known)
+}
+
+// entryOf makes an entry of a value and its meta. If another program wrote the meta, the
+// value is raw bytes without a version. A content type that cannot stand in headers and
+// JSON is dropped.
+func entryOf(value string, m meta, known bool) *store.Entry {
 	e := &store.Entry{Value: store.Value{Data: []byte(value), Kind: store.Raw}}
-	m, ok := decodeMeta(text)
-	if !ok {
+	if !known {
 		return e
 	}
 	e.Kind, e.Version = m.kind, m.version
@@ -166,7 +208,8 @@ func decodeVersion(s string) store.Version {
 // headForm is the form of the head, the part of the state that most calls need, as
 // struct.pack of Lua has it: write number, number and tag of the last event, epoch, bytes,
 // size of the largest value since the namespace was last empty, keys, 1 if scores of
-// former policies are left, clock, window, and the lowest score outside of the window.
+// former policies are left, clock, window, and the lowest score outside of the window. It
+// must not be longer than 64 bytes: by default, Redis then keeps the state in a compact form.
 const (
 	headForm  = ">I6I6I4I4I6I6I6Bddd"
 	headSize  = 63
@@ -176,6 +219,14 @@ const (
 	keysAt    = 32
 	clockAt   = 39
 	lowAt     = 55
+)
+
+// expiringForm is the form of the field expiring in the state: the latest time that a batch
+// saw, in milliseconds since 1970, and the number of entries that expire. While there are
+// none, there is no field.
+const (
+	expiringForm = ">I6I6"
+	expiringSize = 2 * expirySize
 )
 
 // head has the parts of the head that Go needs.
@@ -213,6 +264,8 @@ var layoutConstants = map[string]string{
 	"KeysAt":        strconv.Itoa(keysAt + 1),
 	"ClockAt":       strconv.Itoa(clockAt + 1),
 	"LowAt":         strconv.Itoa(lowAt + 1),
+	"ExpiringForm":  expiringForm,
+	"ExpiringSize":  strconv.Itoa(expiringSize),
 	"InsertionSize": strconv.Itoa(insertionSize),
 	"KeyAt":         strconv.Itoa(insertionSize + 1),
 	"TagSize":       strconv.Itoa(tagSize),
@@ -226,6 +279,8 @@ var layoutConstants = map[string]string{
 	"Mark":          strconv.Itoa(formMark),
 	"ReplacedMark":  strconv.Itoa(formMark | formReplaced),
 	"ReplacedBit":   strconv.Itoa(formReplaced),
+	"ExpiresBit":    strconv.Itoa(formExpires),
+	"ExpirySize":    strconv.Itoa(expirySize),
 	"ForeignMark":   strconv.Itoa(formMark | foreignForm),
 	"LargeFetch":    strconv.Itoa(largeFetch),
 	"MostSize":      strconv.Itoa(mostSize),

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -20,6 +21,26 @@ func Turned(head string) (clock, window float64) {
 	}
 	number := func(at int) float64 { return math.Float64frombits(binary.BigEndian.Uint64([]byte(head[at : at+8]))) }
 	return number(clockAt), number(clockAt + 8)
+}
+
+// ExpiryOf returns the time at which an entry expires, by its meta.
+func ExpiryOf(text string) time.Time {
+	m, _ := decodeMeta(text)
+	return m.expiry()
+}
+
+// Expiring returns the latest time of the store, and the number of entries that expire, by
+// the field expiring of the state.
+func Expiring(field string) (latest time.Time, n int) {
+	if len(field) != expiringSize {
+		return time.Time{}, 0
+	}
+	return time.UnixMilli(int64(number6(field))), int(number6(field[expirySize:]))
+}
+
+// Advanced returns the field with another latest time of the store.
+func Advanced(field string, to time.Time) string {
+	return string(binary.BigEndian.AppendUint64(nil, uint64(to.UnixMilli()))[2:]) + field[expirySize:]
 }
 
 // KeyOf returns the key in a member of the ranks; "" if there is none.
@@ -59,7 +80,7 @@ func TestFormsNeverChangeTheirMeaning(t *testing.T) {
 		t.Errorf("%d forms: the upper half is kept for entries that expire", len(forms))
 	}
 	for _, v := range append(forms, store.Value{Kind: store.Raw, ContentType: "x/y"}, store.Value{Kind: store.Raw, ContentType: string(make([]byte, store.MaxContentType))}) {
-		attrs := attrsOf(&v)
+		attrs := attrsOf(&store.Write{Value: v})
 		m, ok := decodeMeta(attrs[:1+sizeSize] + "\x00\x00\x00\x00\x00\x07tagX" + attrs[1+sizeSize:])
 		if !ok || m.kind != v.Kind || m.contentType != v.ContentType || m.insertion != 7 {
 			t.Errorf("%+v became %+v", v, m)

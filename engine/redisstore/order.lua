@@ -11,7 +11,8 @@
 --     score is evicted. order.coming estimates how many evictions will follow.
 --   settle(): writes what the policy holds back, before another part of the script uses
 --     RANKS.
---   forget(key): notes that a key was deleted.
+--   forget(key, score): notes that a key was deleted; with score, that the entry with
+--     this score has expired.
 --   finish(): writes everything to RANKS, and sets clock and window of the order.
 --     order.keys is the number of entries by then.
 

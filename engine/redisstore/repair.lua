@@ -10,16 +10,26 @@ if torn then
   --
   -- adopt(key, member) gives a value a place in the order. Without member, it gives the
   -- value new meta, too. repair returns how many disagreements it mended.
+  -- include expiry.lua
   local function repair(adopt)
     local REPAIR_STEP = 200
     local function has_value(key) return redis.call('HEXISTS', VALUES, key) == 1 end
 
     local parts = {
       { field = 'repair_values', scan = 'HSCAN', from = VALUES, mend = function(key)
-        local m = member_of(redis.call('HGET', META, key), key)
-        if m and redis.call('ZSCORE', RANKS, m) then return 0 end
-        adopt(key, m)
-        return 1
+        local meta = redis.call('HGET', META, key)
+        local m = member_of(meta, key)
+        local mended = 0
+        if not (m and redis.call('ZSCORE', RANKS, m)) then
+          adopt(key, m)
+          mended = 1
+        end
+        local expiry = expires and expiry_in(meta)
+        if expiry and tonumber(redis.call('ZSCORE', EXPIRIES, key) or nil) ~= expiry then
+          redis.call('ZADD', EXPIRIES, string.format('%d', expiry), key)
+          mended = mended + 1
+        end
+        return mended
       end },
       { field = 'repair_meta', scan = 'HSCAN', from = META, mend = function(key)
         if has_value(key) then return 0 end
@@ -33,8 +43,15 @@ if torn then
         return 1
       end },
     }
+    if expires then
+      parts[4] = { field = 'repair_expiries', scan = 'ZSCAN', from = EXPIRIES, mend = function(key)
+        if expiry_in(redis.call('HGET', META, key)) then return 0 end
+        redis.call('ZREM', EXPIRIES, key)
+        return 1
+      end }
+    end
 
-    local mended = 0
+    local mended, passed = 0, false
     for _, part in ipairs(parts) do
       local cursor = redis.call('HGET', STATE, part.field) or '0'
       local page = redis.pcall(part.scan, part.from, cursor, 'COUNT', REPAIR_STEP)
@@ -43,6 +60,15 @@ if torn then
       for i = 1, #page[2], 2 do
         mended = mended + part.mend(page[2][i])
       end
+      if part.from == VALUES and page[1] == '0' then passed = true end
+    end
+    -- What two passes over all values have left is right. The first one may have begun in
+    -- the middle.
+    if expires and passed then
+      local again = redis.call('HGET', STATE, 'repair_again') == '1'
+      local right = redis.call('ZCARD', EXPIRIES)
+      if again then expiring = right end
+      redis.call('HSET', STATE, 'repair_again', (again or right == expiring) and '0' or '1')
     end
     return mended
   end

@@ -23,6 +23,9 @@ func (r *reader) element() any {
 	return r.reply[r.next-1]
 }
 
+// more reports whether there is another element.
+func (r *reader) more() bool { return r.next < len(r.reply) }
+
 func (r *reader) fail(expected string) {
 	if r.err == nil {
 		r.err = fmt.Errorf("unexpected reply of a script: expected %s at element %d", expected, r.next)

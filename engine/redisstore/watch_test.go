@@ -12,11 +12,11 @@ import (
 // newer version stay out of the log.
 func TestEventsThatAreNotUnderstoodAreOneLineWithoutKeys(t *testing.T) {
 	for _, payload := range []string{
-		`{"version":2,"number":7,"epoch":"e","changes":[["created","s3cret-key","s3cret-number"]]}`,
-		`{"version":2,"number":7,"epoch":"e","changes":[["created","s3cret-key",1,"more"],{"s3cret-key":1}]}`,
-		`{"version":2,"number":"s3cret-key"}`,
-		`{"version":3,"number":7,"changes":["s3cret-key"]}`,
-		`{"version":3,"number":7,"keys":["s3cret-key"]}`,
+		`{"version":3,"number":7,"epoch":"e","changes":[["created","s3cret-key","s3cret-number"]]}`,
+		`{"version":3,"number":7,"epoch":"e","changes":[["created","s3cret-key",1,"more"],{"s3cret-key":1}]}`,
+		`{"version":3,"number":"s3cret-key"}`,
+		`{"version":4,"number":7,"changes":["s3cret-key"]}`,
+		`{"version":4,"number":7,"keys":["s3cret-key"]}`,
 		`s3cret-key`,
 	} {
 		f := newFixture(t)
@@ -35,10 +35,10 @@ func TestEventsThatAreNotUnderstoodAreOneLineWithoutKeys(t *testing.T) {
 }
 
 func TestAnEventOfAnUnknownVersionIsNamed(t *testing.T) {
-	if _, err := decodeEvent(`{"version":3}`); err == nil || !strings.Contains(err.Error(), "version 3, where 2 is known; run one version") {
+	if _, err := decodeEvent(`{"version":4}`); err == nil || !strings.Contains(err.Error(), "version 4, where 3 is known; run one version") {
 		t.Error(err)
 	}
-	if got, err := decodeEvent(`{"version":2,"number":7,"epoch":"e","changes":[["created","k",7]]}`); err != nil || got.Changes[0] != (store.Change{What: "created", Key: "k", Number: 7}) {
+	if got, err := decodeEvent(`{"version":3,"number":7,"epoch":"e","changes":[["created","k",7]]}`); err != nil || got.Changes[0] != (store.Change{What: "created", Key: "k", Number: 7}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -10,11 +10,19 @@ local first_value, first_attrs = FIRST_KEY + count - 1, FIRST_KEY + 2 * count - 
 local first_match = FIRST_KEY + 3 * count - 1 -- if there are conditions or scores
 local has_more = #ARGV > first_match
 
+local expired = {}
+local now, expire_step
+if expires then
+  -- include expiry.lua
+  now = time_after(latest)
+  -- include expire.lua
+end
+local number_before = number
+
 -- If a limit is exceeded or keys disagree, an extra step evicts or mends first. It
 -- evicts at most store.TrimStep entries, since a lowered limit may need many more.
 -- Until that is done, a write frees as much as it adds.
 local too_many = keys > max_keys or not no_limit and bytes > max_bytes
-local number_before = number
 local version_in, allowed, has_attrs -- see conditions.lua
 for i = (too_many or torn) and 0 or 1, count do
   local op, key, value, attrs = sub(ops, i, i), ARGV[FIRST_KEY + i - 1], ARGV[first_value + i], ARGV[first_attrs + i]
@@ -22,10 +30,11 @@ for i = (too_many or torn) and 0 or 1, count do
   local size, growth, taken_out
   local most_keys, most_bytes, most_evictions -- evict down to these before the write
   local tail -- the end of its changes
+  local expiry -- the time at which the entry expires
   local entering, restored -- see enter.lua
   local meta, new_value = nil, nil
   if i == 0 then
-    if too_many and not begin_shrinking() then
+    if too_many and not more_due and not begin_shrinking() then
       number = number + 1
       tail = format(',%d]', number)
       most_keys, most_bytes, most_evictions = max_keys, no_limit and math.huge or max_bytes, store.TrimStep
@@ -43,6 +52,11 @@ for i = (too_many or torn) and 0 or 1, count do
       end
     end
     size = #key + #value
+    if brings_expiry and #attrs > layout.SizeEnd and string.byte(attrs) % layout.ReplacedBit >= layout.ExpiresBit then
+      -- A restored entry brings the time at which it expires, and others how long they live.
+      expiry = struct.unpack('>I6', attrs, layout.SizeEnd + 1) + (op == 'r' and 0 or now)
+      attrs = string.char(string.byte(attrs) - layout.ExpiresBit) .. sub(attrs, 2, layout.SizeEnd) .. sub(attrs, layout.SizeEnd + layout.ExpirySize + 1)
+    end
     local conflicts = meta and op ~= 'p' and op ~= 'd'
     local is_too_large = op ~= 'd' and not no_limit and size > max_bytes
     if op == 'd' and not meta then
@@ -60,6 +74,7 @@ for i = (too_many or torn) and 0 or 1, count do
     elseif is_too_large then
       answer = 'l'
     end
+    if not answer and expiry and expiry <= now then answer = 'x' end
     if not answer then
       if op == 'd' then
         -- include settle.lua
@@ -98,7 +113,16 @@ for i = (too_many or torn) and 0 or 1, count do
     end
   end
 
-  -- Evict.
+  -- Evict. No live entry is evicted while there are expired ones.
+  if more_due and most_keys then
+    local had = #expired
+    while more_due and (keys > most_keys or bytes > most_bytes) and #expired - had < most_evictions do
+      expire_step(store.TrimStep, tail)
+    end
+    if more_due and (keys > most_keys or bytes > most_bytes) then
+      answer, most_keys = 's', nil
+    end
+  end
   while most_keys and (keys > most_keys or bytes > most_bytes) do
     if #evicted >= most_evictions then
       answer = 's' -- the evictions stay, so a later try needs fewer
@@ -165,6 +189,7 @@ for i = (too_many or torn) and 0 or 1, count do
       -- include unplace.lua
     end
     places[victim] = false
+    if lives then lives[victim] = false end
     evicted[#evicted + 1], gone[#gone + 1] = victim, victim
     changes[changed + 1], changes[changed + 2], changes[changed + 3] = ',["evicted",', encode(victim), tail
     changed = changed + 3
@@ -183,6 +208,7 @@ for i = (too_many or torn) and 0 or 1, count do
         -- include unplace.lua
       end
       places[key] = false
+      if lives then lives[key] = false end
       gone[#gone + 1] = key
       if turn.forget then turn.forget(key) end
     elseif not answer then
@@ -191,6 +217,10 @@ for i = (too_many or torn) and 0 or 1, count do
       if #attrs > layout.SizeEnd then
         attrs, rest = sub(attrs, 1, layout.SizeEnd), sub(attrs, layout.SizeEnd + 1)
       end
+      if expiry then
+        attrs, rest = string.char(string.byte(attrs) + layout.ExpiresBit) .. sub(attrs, 2), struct.pack('>I6', expiry) .. rest
+      end
+      if lives then lives[key] = expiry or false end
       if meta then
         answer, what = 'p', ',["replaced",'
         bytes = math.max(bytes + growth, 0)

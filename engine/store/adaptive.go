@@ -56,7 +56,7 @@ type adaptive struct {
 	created, moved bool // an entry was created; one was created, evicted or deleted
 	forgot         int  // deleted entries
 	// used has notes for the shadow: the times of uses. evicted has notes for the
-	// ghosts: the scores of evicted entries.
+	// ghosts: the scores of evicted and expired entries.
 	used, evicted map[string]float64
 }
 
@@ -118,6 +118,15 @@ func (t *adaptive) Forget(key string) {
 	delete(t.evicted, key)
 	t.order.Shadow().Drop(key)
 	t.order.Ghosts().Drop(key)
+}
+
+// Expire leaves a ghost: the key may come back as often as before.
+func (t *adaptive) Expire(p Place) {
+	rank := Adaptive.Own(t.state, p.Score)
+	if p.Score < Edge {
+		rank = t.ranked(p)
+	}
+	t.evicted[p.Key], t.moved = math.Floor(rank), true
 }
 
 func (t *adaptive) End() {

@@ -6,12 +6,16 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Size says how full a store is.
 type Size struct {
 	Keys  int
 	Bytes int64 // of keys and values together
+	// Expiring is how many entries have a time at which they expire. Keys and Bytes count
+	// expired entries until they are removed, and Expiring does too.
+	Expiring int
 	// Limits are the limits in force. Before the first Apply they are zero.
 	Limits Limits
 	// Number is the store's write number, Epoch as in Applied.
@@ -42,11 +46,15 @@ type Listed struct {
 	Age uint64
 	// Size is the number of bytes that the entry counts against limits.
 	Size int64
+	// Expires is the time of the store's clock at which the entry expires; the zero time
+	// for never.
+	Expires time.Time
 	// Entry has no Data in a Page. It must not be changed.
 	Entry *Entry
 }
 
-// Page is a part of a store in eviction order.
+// Page is a part of a store in eviction order. It leaves out entries that have expired, so
+// it may have fewer entries than asked for before the end.
 type Page struct {
 	Entries []Listed
 	// Next is where the next page begins. It is empty at the end.

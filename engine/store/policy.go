@@ -20,7 +20,7 @@ import (
 //     victim, the entry with the lowest score is evicted.
 //   - settle brings the order in Redis up to date before another part of the script uses
 //     it. A policy that keeps changes back needs it.
-//   - forget is Forget.
+//   - forget is Forget, and with a score Expire.
 //   - finish is End. A policy whose fetch moves the clock needs it, even if it is empty.
 //
 // Only enter and fetch are required. testdata/fifo.lua and fifo.go in storetest are a
@@ -55,6 +55,8 @@ type Turn interface {
 	Victim() (Place, bool)
 	// Forget notes that a key was deleted.
 	Forget(key string)
+	// Expire notes that the entry at a place has expired, and was removed.
+	Expire(p Place)
 	// End ends the turn.
 	End()
 }
@@ -149,6 +151,7 @@ type lowestFirst struct{ Ranking }
 
 func (t lowestFirst) Victim() (Place, bool) { return t.Lowest(math.Inf(-1)) }
 func (lowestFirst) Forget(string)           {}
+func (lowestFirst) Expire(Place)            {}
 func (lowestFirst) End()                    {}
 
 func fraction(x float64) float64 { return x - math.Floor(x) }

@@ -17,8 +17,12 @@ const MaxFetchBytes = 4 << 20
 // MaxBatch is the largest number of keys in one Fetch, and of writes in one Apply.
 const MaxBatch = 1000
 
-// TrimStep is the most entries that an Apply evicts to meet a lowered limit. The bound
-// keeps a call from delaying others for long.
+// MaxTTL is the longest time after which an entry can expire: 100 years.
+const MaxTTL = 100 * 365 * 24 * time.Hour
+
+// TrimStep is the most entries that an Apply evicts to meet a lowered limit. It removes as
+// many expired entries, or one for each new entry if those are more. The bound keeps a call
+// from delaying others for long.
 const TrimStep = 200
 
 var (
@@ -49,7 +53,8 @@ func (refusedError) Unwrap() error { return ErrUnavailable }
 // The deadline of ctx bounds a call with all its tries. Errors wrap ErrUnavailable,
 // ErrFateUnknown or ErrClosed.
 type Store interface {
-	// Fetch reads the entries of keys, at most MaxBatch. It tells the eviction policy of
+	// Fetch reads the entries of keys, at most MaxBatch. An entry that has expired is absent;
+	// Fetch does not remove it. It tells the eviction policy of
 	// each entry found, once; after a fault on the way, at most once. If the store can
 	// read but not write, Fetch still returns the entries, and Fetched.LostRaises counts
 	// the uses that the policy was not told of.
@@ -67,8 +72,8 @@ type Store interface {
 	// the store stopped half-way; later batches then repair it.
 	//
 	// A batch without writes is useful too. It sets limits, and takes one bounded step
-	// towards a lowered limit, or in converting the order for another policy (see
-	// Applied.Over and Converting).
+	// in removing expired entries, towards a lowered limit, or in converting the order for
+	// another policy (see Applied.Due, Over and Converting).
 	Apply(ctx context.Context, b Batch) (Applied, error)
 
 	// Size reads how full the store is. Like Page, Look and Scan, it changes nothing,
@@ -159,6 +164,13 @@ type Write struct {
 	// IfMatch and IfNoneMatch are checked only if the write would otherwise change
 	// something, and if a Put has IfMatch and the key is absent.
 	IfMatch, IfNoneMatch VersionSet
+	// TTL is how long the entry of a Create or a Put lives, from the time of the write, by
+	// the clock of the store. It is rounded up to milliseconds, and at most MaxTTL. 0 is
+	// for ever: so a Put may make an entry live on.
+	TTL time.Duration
+	// Expires is for Restore: the time of the store's clock at which the entry expires; the
+	// zero time for never.
+	Expires time.Time
 	// Score is for Restore: the score of the entry, less the clock of the policy (see
 	// State). Under Rank it is the number of fetches. Under other policies it has a
 	// fraction if the entry was never fetched.
@@ -198,6 +210,8 @@ const (
 	// Refused says that the store cannot write now. Result.Reason has the words of the
 	// store, and Result.Cause their cause.
 	Refused
+	// Expired says that the entry to restore has expired already.
+	Expired
 	// TooMuchAtOnce says that the write needs more evictions than a batch may make. The
 	// batch made as many as it may. A later try continues from there.
 	TooMuchAtOnce
@@ -205,7 +219,7 @@ const (
 
 var outcomeNames = map[Outcome]string{
 	Created: "created", Replaced: "replaced", Deleted: "deleted", Conflict: "conflict", Absent: "absent",
-	PreconditionFailed: "precondition_failed", TooLarge: "too_large", Refused: "refused", TooMuchAtOnce: "refused",
+	PreconditionFailed: "precondition_failed", TooLarge: "too_large", Expired: "expired", Refused: "refused", TooMuchAtOnce: "refused",
 }
 
 // String returns the name of the outcome in traces.
@@ -231,6 +245,9 @@ type Applied struct {
 	Evicted []string // keys that were evicted, perhaps some that this batch created
 	// EvictedUnread is how many of them were never fetched.
 	EvictedUnread int
+	// Expired are the keys of expired entries that the batch removed. They are not among
+	// Evicted.
+	Expired []string
 	// Number is the store's write number after the batch.
 	Number uint64
 	// Epoch changes when the store was emptied, and begins its numbers again.
@@ -240,6 +257,10 @@ type Applied struct {
 	LastEvent Version
 	// Limits are the limits in force. Another process may have set them.
 	Limits Limits
+	// Expiring is how many entries have a time at which they expire. Due says that some
+	// have expired, and another Apply goes on removing them.
+	Expiring int
+	Due      bool
 	// Over says that the store still exceeds a lowered limit. Converting says that the
 	// order is not yet converted for the policy. Another Apply continues either. If both
 	// are set, the store refuses to convert for now.
@@ -282,6 +303,10 @@ type Fetched struct {
 	// Entries has an entry for each key that had room, in the order of the keys; nil for
 	// an absent key.
 	Entries []*Entry
+	// Expires has the time at which each entry expires, by the clock of this process: a
+	// little too early, by the time that the answer took. The zero time is never. If none
+	// of the entries expires, Expires is nil.
+	Expires []time.Time
 	// Number is the store's write number at the time of the fetch. The entries reflect
 	// every write up to it, and none after it.
 	Number uint64
@@ -304,7 +329,7 @@ type Event struct {
 
 // Change is the change of one key.
 type Change struct {
-	// What is "created", "replaced", "deleted" or "evicted".
+	// What is "created", "replaced", "deleted", "evicted" or "expired".
 	What string
 	Key  string
 	// Number is the write number of the change.

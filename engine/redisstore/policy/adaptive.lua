@@ -187,8 +187,26 @@ return {
     popped, keys, first_popped, fresh, first_fresh, moves = {}, {}, 1, {}, 1, {}
     apart, low, bound = nil, nil, nil
   end,
-  forget = function(key)
-    moved, forgot = true, forgot + 1
+  forget = function(key, score)
+    moved = true
+    if score then -- it expired
+      local rank, ghost = score, nil
+      if score < store.Edge then
+        rank = score - store.Apart
+        if order.conversion then rank = order.conversion.above(rank) end
+        ghost = evicted_ranks[key] or redis.pcall('ZSCORE', GHOSTS, key)
+      elseif order.conversion then
+        rank = order.conversion.own(order, score)
+      end
+      ghost = type(ghost) ~= 'table' and tonumber(ghost or nil)
+      if ghost then
+        local unread = rank % 1
+        rank = fold(ghost, rank - unread) + unread
+      end
+      evicted_ranks[key] = rank - rank % 1
+      return
+    end
+    forgot = forgot + 1
     evicted_ranks[key] = nil
     if place[key] then
       -- The last use moves to its place.

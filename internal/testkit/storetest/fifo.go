@@ -25,6 +25,7 @@ func (fifo) Fetch(_ string, score float64, _ int) float64 { return math.Ceil(sco
 
 func (t fifo) Victim() (store.Place, bool) { return t.Lowest(math.Inf(-1)) }
 func (fifo) Forget(string)                 {}
+func (fifo) Expire(store.Place)            {}
 func (fifo) End()                          {}
 
 // AddFIFO adds FIFO to store.Policies until the test ends. The test must not be parallel.

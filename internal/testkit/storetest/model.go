@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -17,6 +18,8 @@ type model struct {
 	// The keys that the batch evicted, and how many of them were never fetched.
 	evicted []string
 	unread  int
+	now     time.Duration
+	expired []string // by the batch
 }
 
 // batch runs writes. Their versions have the given tag.
@@ -24,6 +27,7 @@ func (m *model) batch(writes []store.Write, tag uint32) []store.Result {
 	m.evicted, m.unread = nil, 0
 	m.policy.Convert(&m.order)
 	m.turn = m.policy.Begin(&m.order)
+	m.expire()
 	m.workOff()
 	results := make([]store.Result, len(writes))
 	for i, w := range writes {
@@ -51,6 +55,8 @@ func (m *model) write(w store.Write, tag uint32) store.Result {
 		return store.Result{Outcome: store.TooLarge}
 	case !store.Allows(w.IfMatch, w.IfNoneMatch, version):
 		return store.Result{Outcome: store.PreconditionFailed, Version: is.Version}
+	case w.Op == store.Restore && w.TTL < 0:
+		return store.Result{Outcome: store.Expired}
 	}
 
 	m.number++
@@ -67,13 +73,13 @@ func (m *model) write(w store.Write, tag uint32) store.Result {
 		return store.Result{Outcome: store.Deleted, Version: v}
 	case i >= 0:
 		m.makeRoom(w.Size())
-		old.Entry = entry
+		old.Entry, old.expires = entry, m.expiry(w)
 		m.rows = append(m.rows, old)
 		m.sort()
 		return store.Result{Outcome: store.Replaced, Version: v}
 	}
 	m.makeRoom(w.Size())
-	r := row{Ranked: Ranked{Key: w.Key, Insertion: m.number, Entry: entry}, unread: true}
+	r := row{Ranked: Ranked{Key: w.Key, Insertion: m.number, Entry: entry}, unread: true, expires: m.expiry(w)}
 	if w.Op == store.Restore {
 		r.Score = m.state.Restored(&w)
 		r.unread = m.policy.Unread(&m.state, r.Score)
@@ -128,8 +134,46 @@ func (m *model) setLimits(l store.Limits) {
 	m.limits = l
 	m.evicted, m.unread = nil, 0
 	m.turn = m.policy.Begin(&m.order)
+	m.expire()
 	m.workOff()
 	m.turn.End()
+}
+
+// expiry returns when the entry of w expires. The TTL of a Restore stands for its Expires.
+func (m *model) expiry(w store.Write) time.Duration {
+	if w.TTL == 0 {
+		return 0
+	}
+	return m.now + w.TTL
+}
+
+func (m *model) isLive(r *row) bool { return r.expires == 0 || r.expires > m.now }
+
+// expire removes all expired entries: the model has fewer than one batch may remove.
+func (m *model) expire() {
+	m.expired = nil
+	for i := 0; i < len(m.rows); {
+		r := m.rows[i]
+		if m.isLive(&r) {
+			i++
+			continue
+		}
+		m.rows = slices.Delete(m.rows, i, i+1)
+		m.turn.Expire(store.Place{Key: r.Key, Score: r.Score})
+		m.expired = append(m.expired, r.Key)
+	}
+	if m.expired != nil {
+		m.number++
+	}
+}
+
+func (m *model) expiring() (n int) {
+	for _, r := range m.rows {
+		if r.expires != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func (m *model) workOff() {
@@ -145,27 +189,31 @@ func (m *model) workOff() {
 	}
 }
 
-func (m *model) fetch(keys []string, uses []store.Use) []*store.Entry {
+// fetch returns the entries of keys, and how long each lives; 0 for ever.
+func (m *model) fetch(keys []string, uses []store.Use) ([]*store.Entry, []time.Duration) {
 	m.turn = m.policy.Begin(&m.order)
 	for _, u := range uses {
 		for j := range m.rows {
-			if r := &m.rows[j]; r.Key == u.Key {
+			if r := &m.rows[j]; r.Key == u.Key && m.isLive(r) {
 				m.raise(r, u.Count)
 			}
 		}
 	}
-	entries := make([]*store.Entry, len(keys))
+	entries, lives := make([]*store.Entry, len(keys)), make([]time.Duration, len(keys))
 	for i, key := range keys {
 		for j := range m.rows {
-			if r := &m.rows[j]; r.Key == key {
+			if r := &m.rows[j]; r.Key == key && m.isLive(r) {
 				entries[i] = &store.Entry{Value: r.Entry.Value, Version: r.Entry.Version}
+				if r.expires != 0 {
+					lives[i] = r.expires - m.now
+				}
 				m.raise(r, 1)
 			}
 		}
 	}
 	m.sort()
 	m.turn.End()
-	return entries
+	return entries, lives
 }
 
 func (m *model) raise(r *row, times int) {

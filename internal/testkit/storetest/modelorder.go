@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -18,7 +19,8 @@ type order struct {
 // row is an entry. It also says whether the entry was fetched, without using the score.
 type row struct {
 	Ranked
-	unread bool
+	unread  bool
+	expires time.Duration // by the clock of the model; 0: never
 }
 
 func (o *order) State() *store.State { return &o.state }

@@ -45,6 +45,7 @@ func runModel(t *testing.T, open func(t *testing.T) Harness, policies ...string)
 			"fetch":  c.fetch,
 			"read":   c.read,
 			"limits": c.setLimits,
+			"time":   c.advance,
 		})
 	})
 }
@@ -93,7 +94,13 @@ func (c *comparison) someWrite(t *rapid.T) store.Write {
 			w.Value.ContentType = someTypes.Draw(t, "type")
 		}
 	}
+	if w.Op != store.Delete && rapid.IntRange(0, 2).Draw(t, "expires") == 0 {
+		w.TTL = time.Duration(rapid.IntRange(1, 4).Draw(t, "ttl")) * time.Hour
+	}
 	if w.Op == store.Restore {
+		if w.TTL > 0 && rapid.Bool().Draw(t, "expired") {
+			w.TTL = -w.TTL
+		}
 		w.Score = float64(rapid.IntRange(-3, 3).Draw(t, "score"))
 	}
 	if rapid.IntRange(0, 2).Draw(t, "conditions") == 0 {
@@ -128,7 +135,14 @@ func (c *comparison) batch(t *rapid.T) {
 }
 
 func (c *comparison) run(t rapid.TB, writes []store.Write) {
-	a := c.apply(t, store.Batch{Writes: writes, Limits: c.model.limits})
+	sent := slices.Clone(writes)
+	now := c.Now()
+	for i := range sent {
+		if w := &sent[i]; w.Op == store.Restore && w.TTL != 0 {
+			w.Expires, w.TTL = now.Add(w.TTL), 0
+		}
+	}
+	a := c.apply(t, store.Batch{Writes: sent, Limits: c.model.limits})
 	if len(a.Results) != len(writes) {
 		t.Fatalf("%d answers to %d writes", len(a.Results), len(writes))
 	}
@@ -182,8 +196,12 @@ func (c *comparison) fetchKeys(t rapid.TB, keys []string, uses ...store.Use) {
 		t.Fatalf("%d entries for %d keys, number %d, want %d, %d lost raises",
 			len(got.Entries), len(keys), got.Number, c.model.number, got.LostRaises)
 	}
-	for i, want := range c.model.fetch(keys, uses) {
+	entries, lives := c.model.fetch(keys, uses)
+	for i, want := range entries {
 		e := got.Entries[i]
+		if got.Expires != nil || lives[i] != 0 {
+			wantLife(t, keys[i], got, i, lives[i])
+		}
 		switch {
 		case e == nil && want == nil:
 		case e == nil || want == nil:
@@ -191,6 +209,27 @@ func (c *comparison) fetchKeys(t rapid.TB, keys []string, uses ...store.Use) {
 		case e.Version != want.Version || differ(e.Value, want.Value) != nil:
 			t.Fatalf("%q: got %s %s, want %s %s", keys[i], e.Version, describe(e.Value), want.Version, describe(want.Value))
 		}
+	}
+}
+
+// advance lets time pass.
+func (c *comparison) advance(t *rapid.T) {
+	d := time.Duration(rapid.IntRange(1, 4).Draw(t, "hours")) * time.Hour
+	c.Advance(d)
+	c.model.now += d
+}
+
+// wantLife checks how long a fetched entry lives; 0 is for ever.
+func wantLife(t rapid.TB, key string, got store.Fetched, i int, want time.Duration) {
+	var expires time.Time
+	if got.Expires != nil {
+		expires = got.Expires[i]
+	}
+	if want == 0 && expires.IsZero() {
+		return
+	}
+	if life := time.Until(expires); life > want || life < want-30*time.Minute {
+		t.Fatalf("%q lives for %v, want %v", key, life, want)
 	}
 }
 
@@ -209,6 +248,9 @@ func (c *comparison) compare(t rapid.TB, a store.Applied) {
 	m := &c.model
 	if !slices.Equal(a.Evicted, m.evicted) {
 		t.Fatalf("evicted %q, want %q", a.Evicted, m.evicted)
+	}
+	if !slices.Equal(slices.Sorted(slices.Values(a.Expired)), slices.Sorted(slices.Values(m.expired))) || a.Expiring != m.expiring() || a.Due {
+		t.Fatalf("expired %q, %d expire, due %v; want %q, %d expire", a.Expired, a.Expiring, a.Due, m.expired, m.expiring())
 	}
 	if a.EvictedUnread != m.unread {
 		t.Fatalf("by their scores, %d of the evicted %q were never fetched, want %d (see Scale.Unread in engine/store/scale.go)",
@@ -238,7 +280,7 @@ func (c *comparison) check(t rapid.TB) {
 		t.Fatalf("%d keys at a capacity of %d", len(rows), c.model.limits.MaxKeys)
 	}
 	for i := range max(len(rows), len(c.model.rows)) {
-		if i < len(rows) && i < len(c.model.rows) && rows[i].equals(c.model.rows[i].Ranked) {
+		if i < len(rows) && i < len(c.model.rows) && rows[i].equals(c.model.rows[i].Ranked) && rows[i].Expires.IsZero() == (c.model.rows[i].expires == 0) {
 			continue
 		}
 		got, want := "nothing", "nothing"

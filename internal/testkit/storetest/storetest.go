@@ -23,6 +23,11 @@ type Harness struct {
 
 	// Kept returns the state of the policy.
 	Kept func() (Kept, error)
+
+	// Now returns the time of the store's clock, and Advance moves it on. Tests use hours,
+	// so that the time that they take themselves does not matter.
+	Now     func() time.Time
+	Advance func(d time.Duration)
 }
 
 // Kept is the state of a policy beside the scores.
@@ -37,6 +42,7 @@ type Ranked struct {
 	Score     float64
 	Insertion uint64 // number of the write that created the entry
 	Entry     store.Entry
+	Expires   time.Time // of the store's clock; zero for never
 }
 
 func (r Ranked) String() string {
@@ -86,6 +92,7 @@ var groups = []group{
 	{name: "browsing", tests: browseTests, each: true},
 	{name: "room of a fetch", tests: roomTests, each: true},
 	{name: "restoring", tests: restoreTests, each: true},
+	{name: "expiry", tests: expiryTests, each: true},
 	{name: "life and errors", tests: lifeTests, each: true},
 }
 
