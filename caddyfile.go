@@ -168,6 +168,8 @@ func canMeet(pattern, prefix string) bool {
 //	    drain_timeout    <duration>
 //	    stale_if_error   <duration>
 //	    unsubscribed_ttl <duration>
+//	    default_ttl      <duration>
+//	    max_ttl          <duration>
 //	    cache_control    <value>
 //	    client_no_cache  honor|ignore
 //	    respond_with     minimal|representation

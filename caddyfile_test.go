@@ -262,7 +262,7 @@ func TestJSONRoundTrip(t *testing.T) {
 		"max_bytes 0\nlocal_ttl 0\ncache_control \"\"",
 		"store rediss://localhost\nredis_ca /a.pem /b.pem\nredis_cert /c.pem /k.pem\nredis_server_name redis",
 		"store redis://localhost/3\nredis_username u\nredis_password p\npath_prefix /kv\nnamespace n\nkey_prefix {host}/\nmethods GET PUT\npartitions 1\nmax_keys 2\nmax_bytes 1MB\neviction rank\nrank_local_hits\nlocal_ttl 1m\n" +
-			"local_max_bytes 1KiB\nmax_queue_jobs 3\nmax_queue_bytes 40\nmax_key_size 10\nmax_value_size 6\nredis_timeout 7s\ndurability replicas 2\ndrain_timeout 8ms\nstale_if_error 1h\nunsubscribed_ttl 0\n" +
+			"local_max_bytes 1KiB\nmax_queue_jobs 3\nmax_queue_bytes 40\nmax_key_size 10\nmax_value_size 6\nredis_timeout 7s\ndurability replicas 2\ndrain_timeout 8ms\nstale_if_error 1h\nunsubscribed_ttl 0\ndefault_ttl 0\nmax_ttl 0\n" +
 			"cache_control private\nclient_no_cache ignore\nrespond_with representation\ntrusted_origins https://a.test\ntrusted_credentials\npass_errors\nplaceholders",
 	} {
 		first, err := json.Marshal(parse(t, settings))

@@ -185,6 +185,14 @@ type Handler struct {
 	// writes by other processes. Default: 1s.
 	UnsubscribedTTL *caddy.Duration `json:"unsubscribed_ttl,omitempty"`
 
+	// How long the entry of a write lives that names no `ttl`. Default: 0, which is for
+	// ever, or `max_ttl` if that is set.
+	DefaultTTL *caddy.Duration `json:"default_ttl,omitempty"`
+
+	// The longest time that an entry may live. With a limit, every entry that is written
+	// here expires. Default: 0, which is no limit.
+	MaxTTL *caddy.Duration `json:"max_ttl,omitempty"`
+
 	// The Cache-Control header of every 200. Empty sends none, and keeps one that
 	// another handler has set. Default: `no-cache`, which keeps caches downstream
 	// from serving values that have changed.
@@ -300,6 +308,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		MaxAnswerBytes:     *h.MaxAnswerBytes,
 		BodyTimeout:        time.Duration(*h.BodyTimeout),
 		CacheControl:       *h.CacheControl,
+		DefaultTTL:         time.Duration(*h.DefaultTTL),
+		MaxTTL:             time.Duration(*h.MaxTTL),
 		HonorNoCache:       h.ClientNoCache == noCacheHonor,
 		RespondWith:        h.RespondWith,
 		CrossOrigin:        crossOrigin,

@@ -51,6 +51,9 @@ func (h *Handler) checkTogether() error {
 			"the embedded store has no replicas and no disk; set store to the URL of a Redis server, or leave durability out",
 		}
 	}
+	if err := h.checkTTLs(); err != nil {
+		return err
+	}
 	if least := httpapi.LeastPrefixSize(h.KeyPrefix); least >= *h.MaxKeySize {
 		return &conflictError{
 			[]string{"key_prefix", "max_key_size"},
@@ -75,6 +78,24 @@ func (h *Handler) checkTogether() error {
 			fmt.Sprintf("%s has no room for the largest entry; write at least %d, the sum of max_key_size (%s) and max_value_size (%s)",
 				sizeText(*h.MaxQueueBytes), largest, sizeText(int64(*h.MaxKeySize)), sizeText(*h.MaxValueSize)),
 		}
+	}
+	return nil
+}
+
+// checkTTLs checks how long entries may live. Requests count in whole seconds.
+func (h *Handler) checkTTLs() error {
+	byDefault, most := time.Duration(*h.DefaultTTL), time.Duration(*h.MaxTTL)
+	switch {
+	case byDefault > store.MaxTTL:
+		return &conflictError{[]string{"default_ttl"}, fmt.Sprintf("%v is longer than 100 years; write less, or 0 for entries that do not expire", byDefault)}
+	case most > store.MaxTTL:
+		return &conflictError{[]string{"max_ttl"}, fmt.Sprintf("%v is longer than 100 years; write less, or 0 for no limit", most)}
+	case most > 0 && most < time.Second:
+		return &conflictError{[]string{"max_ttl"}, fmt.Sprintf("%v is shorter than a second, and requests ask for whole seconds; write at least 1s", most)}
+	case most > 0 && byDefault == 0:
+		return &conflictError{[]string{"default_ttl", "max_ttl"}, "0 would let entries live for ever, and max_ttl forbids that; leave default_ttl out for max_ttl itself, or write a time up to it"}
+	case most > 0 && byDefault > most:
+		return &conflictError{[]string{"default_ttl", "max_ttl"}, fmt.Sprintf("%v is longer than max_ttl, %v; write less", byDefault, most)}
 	}
 	return nil
 }

@@ -192,6 +192,14 @@ var settings = []setting{
 		byDefault: time.Second,
 		shared:    func(s *engine.Settings) *time.Duration { return &s.UnsubscribedTTL },
 	}},
+	{"default_ttl", durationSetting{
+		field: func(h *Handler) **caddy.Duration { return &h.DefaultTTL },
+		zero:  orZero,
+	}},
+	{"max_ttl", durationSetting{
+		field: func(h *Handler) **caddy.Duration { return &h.MaxTTL },
+		zero:  orZero,
+	}},
 	{"cache_control", clearableSetting{
 		field:     func(h *Handler) **string { return &h.CacheControl },
 		valid:     checkHeaderValue,
@@ -236,6 +244,9 @@ func (h *Handler) resolve(repl *caddy.Replacer) error {
 }
 
 func (h *Handler) setDefaults() {
+	if h.DefaultTTL == nil {
+		h.DefaultTTL = h.MaxTTL
+	}
 	for _, s := range settings {
 		s.typ.setDefault(h)
 	}

@@ -23,6 +23,7 @@ func (e *Engine) Size(ctx context.Context) (store.Size, error) {
 		for _, s := range sizes[1:] {
 			sum.Keys += s.Keys
 			sum.Bytes += s.Bytes
+			sum.Expiring += s.Expiring
 			sum.Number += s.Number
 			sum.Limits.MaxKeys += s.Limits.MaxKeys
 			sum.Limits.MaxBytes += s.Limits.MaxBytes

@@ -140,13 +140,13 @@ func (s *stage) cache(id, namespace string) object {
 	return object{
 		"id": id, "namespace": namespace, "store": "redis://app:xxxxx@redis.test:6379/0",
 		"settings":     object{"max_keys": 10000, "eviction": "rank", "local_ttl": "30s", "unsubscribed_ttl": "1.5s"},
-		"store_state":  object{"reachable": true, "ready": true, "writes": true, "cause": "", "error": "", "breaker": "closed", "keys": 9000, "max_keys": 10000, "bytes": 3 << 20, "max_bytes": 0, "eviction": "rank"},
+		"store_state":  object{"reachable": true, "ready": true, "writes": true, "cause": "", "error": "", "breaker": "closed", "keys": 9000, "max_keys": 10000, "expiring": 20, "bytes": 3 << 20, "max_bytes": 0, "eviction": "rank"},
 		"subscription": object{"subscribed": true, "count": 2, "nodes": []object{{"name": "edge-1:71", "connected_seconds": 3700, "this": true}, {"name": "edge-2:72", "connected_seconds": 59}}},
 		"figures": object{
 			"since":     s.began.Add(-time.Hour),
 			"requests":  object{"get": object{"local": 8000, "store": 1500, "absent": 500}, "post": object{"created": 3000}},
 			"durations": object{}, "queue_jobs": 3, "max_queue_jobs": 4096, "queue_bytes": 2048, "queue_wait": durations,
-			"fetches": calls, "applies": calls, "evicted": 600, "evicted_unread": 6, "lost_raises": 0, "joined": 44, "events": 77, "subscribed": true,
+			"fetches": calls, "applies": calls, "evicted": 600, "evicted_unread": 6, "expired": 5, "lost_raises": 0, "joined": 44, "events": 77, "subscribed": true,
 			"local":          object{"entries": 70, "bytes": 70000, "max_bytes": 64 << 20, "evictions": 1},
 			"last_evictions": []object{{"key": "left/1", "at": s.began.Add(-2 * time.Second)}, {"key": "left/2" + hostile, "at": s.began.Add(-time.Second)}},
 		},

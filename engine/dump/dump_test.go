@@ -265,7 +265,7 @@ func TestEntriesWithoutRoomAreCounted(t *testing.T) {
 }
 
 func TestEscapesThatAreUnicodeAreRead(t *testing.T) {
-	const head, end = `{"redis_proxy_export":2,"eviction":"rank","max_keys":9,"later":{"a":1,"a":2}}` + "\n", `{"end":true,"entries":3}` + "\n"
+	const head, end = `{"redis_proxy_export":3,"eviction":"rank","max_keys":9,"later":{"a":1,"a":2}}` + "\n", `{"end":true,"entries":3}` + "\n"
 	st := restored(t, []byte(head+
 		`{"key":"\ud83d\uDE00","value":"\\ud83d \u0041\ufffd\ud83d\ude00"}`+"\n"+
 		`{"key":"json","value":{"half":"\ud800","twice":1,"twice":2}}`+"\n"+

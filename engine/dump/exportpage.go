@@ -77,7 +77,7 @@ func (x *Export) writeGroup(ctx context.Context, out io.Writer, group []*Entry) 
 					return x.Sources[x.partition].Look(ctx, group[i].Key)
 				})
 				if err == nil && listed != nil {
-					group[i].Value, found[i] = listed.Entry.Value, true
+					group[i].Value, group[i].Expires, found[i] = listed.Entry.Value, listed.Expires, true
 				}
 				errs[i] = err
 			}

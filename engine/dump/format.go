@@ -11,6 +11,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"time"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -18,7 +19,7 @@ import (
 )
 
 // Version is the version of the format.
-const Version = 2
+const Version = 3
 
 // Header is the first line of a file.
 type Header struct {
@@ -53,6 +54,9 @@ type Entry struct {
 	// until the export began. HasAge tells an age of 0 from no age.
 	Age    uint64
 	HasAge bool
+	// Expires is the time of the store's clock at which the entry expires; the zero time
+	// for never. It is absolute, so an old file brings no entry back to life.
+	Expires time.Time
 }
 
 // The types of values.
@@ -71,6 +75,7 @@ type line struct {
 	ContentType text            `json:"content_type"`
 	Rank        float64         `json:"rank"`
 	Age         *uint64         `json:"age"`
+	Expires     *time.Time      `json:"expires"`
 
 	// After is a line of its own. It says where an export of the lines before continues.
 	After *store.Cursor `json:"after"`
@@ -112,6 +117,11 @@ func appendEntry(dst []byte, e *Entry) []byte {
 	if e.HasAge {
 		dst = append(dst, `,"age":`...)
 		dst = strconv.AppendUint(dst, e.Age, 10)
+	}
+	if !e.Expires.IsZero() {
+		dst = append(dst, `,"expires":"`...)
+		dst = e.Expires.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+		dst = append(dst, '"')
 	}
 	return append(dst, "}\n"...)
 }
@@ -157,6 +167,12 @@ func decodeLine(b []byte) (*line, Entry, error) {
 	e := Entry{Key: string(*l.Key), Rank: l.Rank, HasAge: l.Age != nil}
 	if e.HasAge {
 		e.Age = *l.Age
+	}
+	if l.Expires != nil {
+		if l.Expires.IsZero() {
+			return nil, Entry{}, errors.New("expires is the year 1; leave it out for an entry that does not expire")
+		}
+		e.Expires = *l.Expires
 	}
 	var err error
 	e.Value, err = l.value()

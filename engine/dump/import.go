@@ -69,6 +69,8 @@ type ImportCounts struct {
 	// NoRoom are entries for which their partition is too small. They include entries that
 	// were evicted again for other entries of the same import.
 	NoRoom int
+	// Expired are entries that expired since they were exported.
+	Expired int
 	// Evicted are older entries that were evicted for restored ones.
 	Evicted int
 	// Unusable are entries of the original whose keys a store cannot have.
@@ -176,7 +178,7 @@ func (i *Import) restore(ctx context.Context, to int, e *Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	w := store.Write{Op: store.Restore, Key: i.Prefix + e.Key, Value: e.Value, Score: e.Rank}
+	w := store.Write{Op: store.Restore, Key: i.Prefix + e.Key, Value: e.Value, Score: e.Rank, Expires: e.Expires}
 	p := &i.pending[to]
 	if len(p.writes) > 0 && p.bytes+w.Size() > applyBytes || len(p.writes) == applyWrites {
 		if err := i.apply(ctx, to); err != nil {
@@ -226,6 +228,8 @@ func (i *Import) apply(ctx context.Context, to int) error {
 				i.counts.Other++
 			case r.Outcome == store.TooLarge:
 				i.counts.NoRoom++
+			case r.Outcome == store.Expired:
+				i.counts.Expired++
 			case r.Outcome == store.TooMuchAtOnce:
 				again = append(again, p.writes[n])
 			case r.Outcome == store.Refused:
@@ -257,7 +261,7 @@ func (i *Import) hash(key string) uint64 { return maphash.String(i.seed, key) }
 
 // String describes the progress in words.
 func (c ImportCounts) String() string {
-	done := c.Restored + c.Same + c.Other + c.NoRoom + c.Unusable
+	done := c.Restored + c.Same + c.Other + c.NoRoom + c.Expired + c.Unusable
 	parts := []string{"imported " + strconv.Itoa(done) + " of " + strconv.Itoa(max(c.Total, done)) + " entries: " + strconv.Itoa(c.Restored) + " restored"}
 	for _, p := range []struct {
 		n    int
@@ -266,6 +270,7 @@ func (c ImportCounts) String() string {
 		{c.Same, "were there already"},
 		{c.Other, "exist with another value, which stays"},
 		{c.NoRoom, "have no room"},
+		{c.Expired, "have expired since"},
 		{c.Unusable, "cannot be entries"},
 		{c.Evicted, "were evicted for them"},
 	} {

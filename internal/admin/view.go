@@ -58,7 +58,7 @@ func (v settingsView) MarshalJSON() ([]byte, error) {
 }
 
 // storeStateView has the answers of the store. It is reachable if it answers at all, even with
-// an error. Keys and Bytes are null if the store does not tell them. The limits are then those
+// an error. Keys, Expiring and Bytes are null if the store does not tell them. The limits are then those
 // of this node.
 type storeStateView struct {
 	Reachable bool        `json:"reachable"`
@@ -69,6 +69,7 @@ type storeStateView struct {
 	Breaker   string      `json:"breaker,omitempty"`
 	Keys      *int        `json:"keys"`
 	MaxKeys   int         `json:"max_keys"`
+	Expiring  *int        `json:"expiring"`
 	Bytes     *int64      `json:"bytes"`
 	MaxBytes  int64       `json:"max_bytes"`
 	Eviction  string      `json:"eviction"`
@@ -132,13 +133,14 @@ type keysView struct {
 }
 
 type listedView struct {
-	Key         string  `json:"key"`
-	Rank        float64 `json:"rank"`
-	Age         uint64  `json:"age"`
-	Bytes       int64   `json:"bytes"`
-	Type        string  `json:"type"`
-	ContentType string  `json:"content_type,omitempty"`
-	ETag        string  `json:"etag,omitempty"`
+	Key         string     `json:"key"`
+	Rank        float64    `json:"rank"`
+	Age         uint64     `json:"age"`
+	Bytes       int64      `json:"bytes"`
+	Type        string     `json:"type"`
+	ContentType string     `json:"content_type,omitempty"`
+	ETag        string     `json:"etag,omitempty"`
+	Expires     *time.Time `json:"expires,omitempty"`
 }
 
 // keyView has the value as JSON or, if it is not JSON, its bytes in Base64. If the value is
@@ -225,7 +227,7 @@ func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
 	v.Reachable = ready.Ready || err == nil || engine.KindOf(err) == engine.KindRefused
 	limits := own
 	if err == nil {
-		v.Keys, v.Bytes = &size.Keys, &size.Bytes
+		v.Keys, v.Expiring, v.Bytes = &size.Keys, &size.Expiring, &size.Bytes
 		if size.Limits != (store.Limits{}) {
 			limits = size.Limits
 		}
@@ -269,6 +271,10 @@ func (c cache) viewSubscription(subscribed bool) subscriptionView {
 
 func viewListed(l *store.Listed) listedView {
 	v := listedView{Key: l.Key, Rank: l.Rank, Age: l.Age, Bytes: l.Size, ETag: httpapi.ETag(l.Entry.Version)}
+	if !l.Expires.IsZero() {
+		expires := l.Expires.UTC()
+		v.Expires = &expires
+	}
 	switch l.Entry.Kind {
 	case store.String:
 		v.Type = "string"

@@ -174,7 +174,7 @@ func TestImportedKeysGetTheirPrefix(t *testing.T) {
 	write(config, site("8080", "key_prefix {host}/")+site("8081", ""))
 	succeed(t, original...)
 	file := filepath.Join(t.TempDir(), "cache.jsonl")
-	write(file, `{"redis_proxy_export":2,"namespace":"n","eviction":"rank","max_keys":9}`+"\n"+`{"key":"f","value":1}`+"\n"+`{"end":true,"entries":1}`+"\n")
+	write(file, `{"redis_proxy_export":3,"namespace":"n","eviction":"rank","max_keys":9}`+"\n"+`{"key":"f","value":1}`+"\n"+`{"end":true,"entries":1}`+"\n")
 	succeed(t, "import", "--config", config, "--input", file, "--key-prefix", "a.test/")
 	if got := keys("tenants"); !strings.HasPrefix(got, "a.test/f a.test/k k kkk") {
 		t.Errorf("%.40s", got)

@@ -27,7 +27,7 @@ func TestCommandsRefuseMistakes(t *testing.T) {
 	embedded := write("embedded.Caddyfile", site("max_keys 1"))
 	several := write("several.Caddyfile", site("store redis://user:secret@one/1")+strings.ReplaceAll(site("store redis://two\n\t\tnamespace b"), ":0", ":1"))
 	none := write("none.Caddyfile", ":0 {\n\trespond hello\n}\n")
-	const header = `{"redis_proxy_export":2,"namespace":"cache","eviction":"rank","max_keys":10,"keys":2}` + "\n"
+	const header = `{"redis_proxy_export":3,"namespace":"cache","eviction":"rank","max_keys":10,"keys":2}` + "\n"
 	const first = `{"key":"new","type":"string","value":"v","rank":1,"age":2}` + "\n"
 	const end = `{"end":true,"entries":2}` + "\n"
 	files := 0
@@ -87,8 +87,8 @@ func TestCommandsRefuseMistakes(t *testing.T) {
 		{"a byte order mark", []string{"import", "--store", server.URL(), "--input", write("mark", "\ufeff"+header+first+first+end)}, 2, "line 1: the file is not an export: it begins with a byte order mark"},
 		{"another file to go on with", []string{"export", "--store", server.URL(), "--resume", "--output", write("notes", "milk, eggs")}, 2, "line 1: the file is not an export: expected"},
 		{"another file", []string{"import", "--store", server.URL(), "--input", none}, 2, "line 1: the file is not an export"},
-		{"a later version", []string{"import", "--store", server.URL(), "--input", write("later", `{"redis_proxy_export":3,"max_keys":"many"}`+"\n")}, 2, "line 1: the file has version 3 of the format, and this program reads version 2: import it with the version of this program that wrote it, or a later one"},
-		{"an earlier version", []string{"import", "--store", server.URL(), "--input", write("earlier", `{"redis_proxy_export":1}`+"\n")}, 2, "line 1: the file has version 1 of the format, and this program reads version 2: import it with the version of this program that wrote it, and export it again with this one"},
+		{"a later version", []string{"import", "--store", server.URL(), "--input", write("later", `{"redis_proxy_export":4,"max_keys":"many"}`+"\n")}, 2, "line 1: the file has version 4 of the format, and this program reads version 3: import it with the version of this program that wrote it, or a later one"},
+		{"an earlier version", []string{"import", "--store", server.URL(), "--input", write("earlier", `{"redis_proxy_export":1}`+"\n")}, 2, "line 1: the file has version 1 of the format, and this program reads version 3: import it with the version of this program that wrote it, and export it again with this one"},
 		{"cut off", []string{"import", "--store", server.URL(), "--input", write("cut", header+first+`{"key":"b"`)}, 2, "the export was cut off before its end"},
 		{"lines that are missing", []string{"import", "--store", server.URL(), "--input", write("less", header+first+end)}, 2, "line 3: the export had 2 entries, and the file has 1"},
 		{"lines behind the end", []string{"import", "--store", server.URL(), "--input", write("more", header+first+first+end+first)}, 2, "line 5: there is text behind"},
@@ -108,10 +108,10 @@ func TestCommandsRefuseMistakes(t *testing.T) {
 		{"an entry that is the end", bad(`{"key":"b","value":1,"end":true}`), 2, "line 3: an entry has neither after nor partition nor end"},
 		{"an entry that is a partition", bad(`{"key":"b","value":1,"partition":1}`), 2, "line 3: an entry has neither after nor partition nor end"},
 		{"a partition that the first line lacks", bad(`{"partition":1}`), 2, "line 3: partition 1 does not follow partition 0, or the first line does not have it"},
-		{"partitions that are a number", []string{"import", "--store", server.URL(), "--input", write("number", `{"redis_proxy_export":2,"partitions":4}`+"\n")}, 2, "line 1: json: cannot unmarshal number into Go struct field Header.partitions"},
-		{"a partition that is missing", []string{"import", "--store", server.URL(), "--input", write("missing", `{"redis_proxy_export":2,"eviction":"rank","max_keys":9,"partitions":[{},{},{}]}`+"\n"+`{"partition":2}`+"\n")}, 2, "line 2: partition 2 does not follow partition 0"},
-		{"a header with a field twice", []string{"import", "--store", server.URL(), "--input", write("twice", `{"redis_proxy_export":2,"keys":1,"keys":2}`+"\n")}, 2, "line 1: the field keys is there twice"},
-		{"a header with limits below zero", []string{"import", "--store", server.URL(), "--input", write("below", `{"redis_proxy_export":2,"max_bytes":-1}`+"\n")}, 2, "line 1: max_keys and max_bytes must not be negative"},
+		{"partitions that are a number", []string{"import", "--store", server.URL(), "--input", write("number", `{"redis_proxy_export":3,"partitions":4}`+"\n")}, 2, "line 1: json: cannot unmarshal number into Go struct field Header.partitions"},
+		{"a partition that is missing", []string{"import", "--store", server.URL(), "--input", write("missing", `{"redis_proxy_export":3,"eviction":"rank","max_keys":9,"partitions":[{},{},{}]}`+"\n"+`{"partition":2}`+"\n")}, 2, "line 2: partition 2 does not follow partition 0"},
+		{"a header with a field twice", []string{"import", "--store", server.URL(), "--input", write("twice", `{"redis_proxy_export":3,"keys":1,"keys":2}`+"\n")}, 2, "line 1: the field keys is there twice"},
+		{"a header with limits below zero", []string{"import", "--store", server.URL(), "--input", write("below", `{"redis_proxy_export":3,"max_bytes":-1}`+"\n")}, 2, "line 1: max_keys and max_bytes must not be negative"},
 		{"a value of another type", bad(`{"key":"b","value":1,"type":"string"}`), 2, "line 3: a value of the type string must be a JSON string or in base64"},
 		{"an unknown type", bad(`{"key":"b","base64":"","type":"text"}`), 2, `line 3: unknown type \"text\"`},
 		{"a key that no request can name", bad(`{"key":"a/../b","value":1}`), 2, "line 3: the key has a . or .. segment"},

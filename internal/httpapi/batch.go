@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
@@ -49,6 +51,12 @@ func (s *Server) serveBatch(x *exchange) error {
 	}
 	x.rec.end(outcome)
 	s.setBatchHeaders(x.w.Header(), status)
+	if len(answers) < len(keys) {
+		// Nobody knows yet how long the other entries live.
+		clampAges(x.w.Header(), 0)
+	} else if life := leastLife(answers); life > 0 {
+		setLife(x.w.Header(), life)
+	}
 	x.w.WriteHeader(http.StatusOK)
 	if x.r.Method == http.MethodHead {
 		return nil
@@ -86,6 +94,9 @@ func (s *Server) batchKeys(query, keyPrefix string) ([]string, error) {
 	var keys []string
 	n := 0
 	for name, key := range content.FormFields(query) {
+		if strings.EqualFold(name, ttlParameter) {
+			return nil, badRequest("the query has the parameter %s, and a read changes no entry; send it with the write, or leave it out", name)
+		}
 		if name != "key" {
 			continue
 		}
@@ -112,6 +123,16 @@ func quotedKey(key string) string {
 		return strconv.QuoteToASCII(key)
 	}
 	return strconv.Quote(key)
+}
+
+// leastLife returns how long the entry lives that expires first; 0 if none expires.
+func leastLife(answers []engine.Answer) (least time.Duration) {
+	for _, a := range answers {
+		if a.Life > 0 && (least == 0 || a.Life < least) {
+			least = a.Life
+		}
+	}
+	return least
 }
 
 // batchCacheStatus returns the Cache-Status of a batch read. It is a hit if all answers

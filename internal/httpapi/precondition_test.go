@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
@@ -58,7 +59,7 @@ func TestIfMatchOfAnEntryThatHasNoETag(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/cache/k", nil)
 	r.Header.Set("If-Match", `"1"`)
-	answered, err := new(Server).checkConditions(&exchange{w: w, r: r}, store.Version{}, new(representations), statusMiss)
+	answered, err := new(Server).checkConditions(&exchange{w: w, r: r}, engine.Answer{Entry: new(engine.Entry)}, new(representations), statusMiss)
 	if !answered || err != nil || w.Code != 412 || !strings.Contains(w.Body.String(), "the entry has no ETag yet") || w.Header().Get("Etag") != "" {
 		t.Errorf("%v, %v, %d, %s", answered, err, w.Code, w.Body)
 	}

@@ -10,8 +10,11 @@ import (
 
 // serveRange answers a part of a value. The preconditions are already checked, so
 // http.ServeContent gets only the range headers.
-func (s *Server) serveRange(x *exchange, v *representations, body *representation, status string) error {
+func (s *Server) serveRange(x *exchange, v *representations, body *representation, status string, life time.Duration) error {
 	s.setHeaders(x.w.Header(), v, body, status, false)
+	if life > 0 {
+		setLife(x.w.Header(), life)
+	}
 	x.w.Header().Set("Accept-Ranges", "bytes") // also if the range is not satisfiable
 	part := &http.Request{Method: http.MethodGet, Header: http.Header{
 		"Range":    {withoutEmptySuffixes(x.r.Header["Range"][0])},

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
@@ -18,6 +18,9 @@ func (s *Server) serveRead(x *exchange) error {
 		return s.failKey(x, err)
 	}
 	x.rec.key = x.key
+	if err := checkReadQuery(x.r.URL.RawQuery); err != nil {
+		return s.fail(x, err)
+	}
 	read := s.readOptions(x.r.Header["Cache-Control"])
 	x.rec.noCache = read.NoCache
 	answer, err := s.config.Cache.Engine.Get(x.r.Context(), x.keyPrefix+x.key, read)
@@ -47,18 +50,21 @@ func (s *Server) serveRead(x *exchange) error {
 	// Entries have no time of modification, so If-Modified-Since and
 	// If-Unmodified-Since do not count.
 	if x.r.Header["If-Match"] != nil || x.r.Header["If-None-Match"] != nil {
-		failed, err := s.checkConditions(x, answer.Entry.Version, v, status)
+		failed, err := s.checkConditions(x, answer, v, status)
 		if failed {
 			return err
 		}
 	}
 	if x.r.Method == http.MethodGet && body.isRaw && len(body.body) > 0 && hasByteRange(x.r.Header) {
-		return s.serveRange(x, v, body, status)
+		return s.serveRange(x, v, body, status, answer.Life)
 	}
 	// net/http sets Content-Length for a small body. One header less matters: a Go map
 	// grows at the ninth.
 	isCounted := x.r.Method == http.MethodGet && len(body.body) <= countedByServer
 	s.setHeaders(x.w.Header(), v, body, status, !isCounted)
+	if answer.Life > 0 {
+		setLife(x.w.Header(), answer.Life)
+	}
 	x.w.WriteHeader(http.StatusOK)
 	if x.r.Method == http.MethodGet {
 		_, _ = x.w.Write(body.body)
@@ -68,8 +74,8 @@ func (s *Server) serveRead(x *exchange) error {
 
 // checkConditions checks the preconditions of a read (RFC 9110, section 13.2.2). If one
 // fails, it answers the request and returns true.
-func (s *Server) checkConditions(x *exchange, version store.Version, v *representations, status string) (answered bool, err error) {
-	header := x.w.Header()
+func (s *Server) checkConditions(x *exchange, answer engine.Answer, v *representations, status string) (answered bool, err error) {
+	header, version := x.w.Header(), answer.Entry.Version
 	ifMatch, err := ifMatch(x.r.Header)
 	if err != nil {
 		return true, s.answerProblem(x, problem{Status: http.StatusBadRequest, Detail: err.Error()})
@@ -99,6 +105,9 @@ func (s *Server) checkConditions(x *exchange, version store.Version, v *represen
 	}
 	if s.config.CacheControl != "" {
 		header.Set("Cache-Control", s.config.CacheControl)
+	}
+	if answer.Life > 0 {
+		setLife(header, answer.Life)
 	}
 	x.w.WriteHeader(http.StatusNotModified)
 	return true, nil

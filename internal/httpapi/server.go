@@ -25,6 +25,8 @@ type Config struct {
 	MaxAnswerBytes int64
 	BodyTimeout    time.Duration
 	CacheControl   string
+	DefaultTTL     time.Duration
+	MaxTTL         time.Duration
 	HonorNoCache   bool
 	RespondWith    string // RespondMinimal or RespondRepresentation
 	CrossOrigin    *http.CrossOriginProtection

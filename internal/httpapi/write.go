@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/keypath"
 )
 
@@ -19,8 +20,11 @@ func (s *Server) serveWrite(x *exchange, method Methods) error {
 	if err := checkWriteHead(x.r); err != nil {
 		return s.fail(x, err)
 	}
+	ttl, err := queryTTL(x.r)
+	if err != nil {
+		return s.fail(x, err)
+	}
 	write := store.Write{Op: writeOps[method], Key: x.keyPrefix + x.key}
-	var err error
 	if write.IfMatch, err = ifMatch(x.r.Header); err != nil {
 		return s.fail(x, err)
 	}
@@ -30,7 +34,17 @@ func (s *Server) serveWrite(x *exchange, method Methods) error {
 	if method != methodDelete {
 		var room room
 		defer room.leave()
-		if x.key, write.Value, err = s.readWrite(x, &room); err != nil {
+		c, err := s.readWrite(x, &room)
+		switch {
+		case err != nil:
+			return s.fail(x, err)
+		case c.TTL.IsSet && ttl.IsSet:
+			return s.fail(x, badRequest("the query and the body both have a ttl; write it once"))
+		case c.TTL.IsSet:
+			ttl = c.TTL
+		}
+		x.key, write.Value = c.Key, c.Value
+		if write.TTL, err = s.ttlOf(ttl); err != nil {
 			return s.fail(x, err)
 		}
 		x.rec.key, write.Key = x.key, x.keyPrefix+x.key
@@ -45,22 +59,23 @@ func (s *Server) serveWrite(x *exchange, method Methods) error {
 // writeOps has what each method that writes asks the store for.
 var writeOps = map[Methods]store.Op{methodPost: store.Create, methodPut: store.Put, methodDelete: store.Delete}
 
-// readWrite reads key and value of a POST or PUT.
-func (s *Server) readWrite(x *exchange, room *room) (string, store.Value, error) {
+// readWrite reads the content of a POST or PUT, with its key.
+func (s *Server) readWrite(x *exchange, room *room) (content.Content, error) {
 	c, err := s.readContent(x, room)
 	if err != nil {
-		return "", store.Value{}, err
+		return c, err
 	}
 	switch {
 	case x.where == keypath.Item && c.HasKey && c.Key != x.key:
-		return "", store.Value{}, badRequest("the field key is not the key in the path; leave it out")
+		return c, badRequest("the field key is not the key in the path; leave it out")
 	case x.where == keypath.Item:
-		return x.key, c.Value, nil
+		c.Key = x.key
+		return c, nil
 	case !c.HasKey:
-		return "", store.Value{}, badRequest("the body has no field key, and the path names none either")
+		return c, badRequest("the body has no field key, and the path names none either")
 	}
 	if err := s.checkFullKey(x.keyPrefix, c.Key); err != nil {
-		return "", store.Value{}, badRequest("%v", err)
+		return c, badRequest("%v", err)
 	}
-	return c.Key, c.Value, nil
+	return c, nil
 }

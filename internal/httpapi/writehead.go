@@ -45,8 +45,6 @@ func checkWriteHead(r *http.Request) error {
 		case name == "raw":
 		case strings.EqualFold(name, "raw"):
 			return badRequest("the query has the parameter %q; parameters are case-sensitive, write it raw", name)
-		case strings.EqualFold(name, "ttl"):
-			return badRequest("the query has the parameter %q, and entries do not expire; leave it out", name)
 		case name == methodParameter:
 			if err := checkMethod(r, "the parameter "+name, value); err != nil {
 				return err

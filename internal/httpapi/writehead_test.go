@@ -30,7 +30,7 @@ func TestRequestsThatAskForAnotherWriteAreRefused(t *testing.T) {
 		{"PATCH in a PUT", "PUT /cache/k\nX-HTTP-Method: patch\n\n0123", method("X-Http-Method", "patch", "PUT")},
 		{"the last of several", "PUT /cache/k\nX-Method-Override: PUT\nX-Method-Override: DELETE\n\n0", method("X-Method-Override", "DELETE", "PUT")},
 		{"DELETE in the query of a POST", "POST /cache/j?_method=delete\n\nv", method("the parameter _method", "delete", "POST")},
-		{"a life", "PUT /cache/k?ttl=60\n\nv", bad(`the query has the parameter "ttl", and entries do not expire; leave it out`)},
+		{"a life in another case", "PUT /cache/k?Ttl=60\n\nv", bad(`the query has the parameter "Ttl"; parameters are case-sensitive, write it ttl`)},
 		{"raw in another case", "PUT /cache/k?RAW\nContent-Type: application/json\n\n{}", bad(`the query has the parameter "RAW"; parameters are case-sensitive, write it raw`)},
 		{"nothing was changed", "GET /cache/k", `200 OK
 Cache-Control: no-cache

@@ -26,6 +26,7 @@ type collector struct {
 	storeDuration, storeErrors, batchSize, joined           *prometheus.Desc
 	up, writable, keys, maxKeys, bytes, maxBytes            *prometheus.Desc
 	evictions, evictionsUnread, deletedByPrefix, lostRaises *prometheus.Desc
+	expiring, expired                                       *prometheus.Desc
 	localEntries, localBytes, localMaxBytes, localEvictions *prometheus.Desc
 	subscribed, events, subscriptionsLost, eventGaps        *prometheus.Desc
 	breaker, retries, clientRenewals, repairs               *prometheus.Desc
@@ -79,6 +80,8 @@ func newCollector(s *SharedSettings, read func() snapshot) *collector {
 	c.maxBytes = desc("caddy_redis_proxy_max_bytes", "The most bytes that the store may have; 0 is no limit.")
 	c.evictions = desc("caddy_redis_proxy_evictions_total", "Entries that writes or limits of this process evicted from the store.")
 	c.evictionsUnread = desc("caddy_redis_proxy_evictions_unread_total", "Evicted entries that were never read from the store.")
+	c.expiring = desc("caddy_redis_proxy_expiring_keys", "Entries in the store that have a time at which they expire.")
+	c.expired = desc("caddy_redis_proxy_expired_total", "Expired entries that this process removed from the store.")
 	c.deletedByPrefix = desc("caddy_redis_proxy_deleted_by_prefix_total", "Entries that deletions by prefix deleted.")
 	c.lostRaises = desc("caddy_redis_proxy_lost_raises_total", "Reads that the store answered without counting them for eviction.")
 
@@ -195,6 +198,7 @@ func (c *collector) collectEngine(to sink, s *engine.Stats) {
 	to.counter(c.joined, s.Joined)
 	to.counter(c.evictions, s.Evicted)
 	to.counter(c.evictionsUnread, s.EvictedUnread)
+	to.counter(c.expired, s.Expired)
 	to.counter(c.deletedByPrefix, s.DeletedByPrefix)
 	to.counter(c.lostRaises, s.LostRaises)
 
@@ -207,6 +211,7 @@ func (c *collector) collectEngine(to sink, s *engine.Stats) {
 func (c *collector) collectSize(to sink, size store.Size) {
 	to.gauge(c.keys, float64(size.Keys))
 	to.gauge(c.bytes, float64(size.Bytes))
+	to.gauge(c.expiring, float64(size.Expiring))
 	if size.Limits.MaxKeys > 0 { // else no call has set limits yet
 		to.gauge(c.maxKeys, float64(size.Limits.MaxKeys))
 		to.gauge(c.maxBytes, float64(size.Limits.MaxBytes))

@@ -137,6 +137,7 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 		"up":                   1, "writable": 1, "keys": r.store.Size.Keys, "bytes": r.store.Size.Bytes,
 		"max_keys": r.store.Size.Limits.MaxKeys, "max_bytes": r.store.Size.Limits.MaxBytes,
 		"evictions_total": r.engine.Evicted, "evictions_unread_total": r.engine.EvictedUnread, "lost_raises_total": r.engine.LostRaises,
+		"expiring_keys": r.store.Size.Expiring, "expired_total": r.engine.Expired,
 		"deleted_by_prefix_total": r.engine.DeletedByPrefix,
 		"local_entries":           r.engine.Local.Entries, "local_bytes": r.engine.Local.Bytes,
 		"local_max_bytes": r.engine.Local.MaxBytes, "local_evictions_total": r.engine.Local.Evictions,

@@ -2,7 +2,7 @@
 
 import { Failure, readKey } from './api.js';
 import { byId, make } from './dom.js';
-import { bytes, count, decimal, none } from './format.js';
+import { bytes, count, decimal, moment, none } from './format.js';
 import { member, pretty } from './json.js';
 
 /** The most bytes of a value on the page: more would slow it down. */
@@ -81,6 +81,7 @@ function result(text) {
     ['Size', bytes(entry.bytes)],
     ['Type', entry.content_type || entry.type || none],
     ['ETag', entry.etag || none],
+    ...(entry.expires ? [['Expires', moment(entry.expires)]] : []),
     ['Local here', local],
   ];
   const list = make('dl', { class: 'pairs' });

@@ -48,6 +48,8 @@ export function showSettings({ settings = {}, figures, store_state: state }) {
     ['Local entries', count(local.entries)],
     ['Local bytes', `${bytes(local.bytes)} of ${bytes(local.max_bytes)}`],
     ['Local evictions', count(local.evictions)],
+    ['Keys that expire', count(state.expiring)],
+    ['Expired, removed here', count(figures.expired)],
     ['GETs that joined a fetch', count(figures.joined)],
     ['Events received', count(figures.events)],
     ['Raises lost', count(figures.lost_raises)],

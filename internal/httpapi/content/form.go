@@ -62,29 +62,32 @@ func fromHex(c byte) byte {
 	return c - '0'
 }
 
-// DecodeForm decodes a form with value=X, and key=K or no key.
+// DecodeForm decodes a form with value=X, with or without key=K and ttl=N.
 func DecodeForm(body []byte, contentType string) (Content, error) {
 	const hint = `; expected a form value=…, or key=…&value=… without a key in the path (to store the body itself, send another Content-Type such as text/plain, or add ?raw)`
 	var c Content
 	var unknown string
 	hasValue, hasUnknown, isASCII := false, false, true
 	for name, value := range FormFields(string(body)) {
-		isKey := name == "key"
+		isKey, isTTL := name == "key", name == "ttl"
 		switch {
-		case name != "value" && !isKey:
+		case name != "value" && !isKey && !isTTL:
 			if !hasUnknown {
 				unknown, hasUnknown = name, true
 			}
 			continue
-		case name == "value" && hasValue, isKey && c.HasKey:
+		case name == "value" && hasValue, isKey && c.HasKey, isTTL && c.TTL.IsSet:
 			return Content{}, fmt.Errorf("the field %s is there twice", name)
 		case !utf8.ValidString(value):
 			return Content{}, fmt.Errorf("the field %s is not valid UTF-8", name)
 		}
 		isASCII = isASCII && utf8.RuneCountInString(value) == len(value)
-		if isKey {
+		switch {
+		case isKey:
 			c.Key, c.HasKey = value, true
-		} else {
+		case isTTL:
+			c.TTL = TTL{Text: value, IsSet: true}
+		default:
 			c.Value, hasValue = store.Value{Data: []byte(value), Kind: store.String}, true
 		}
 	}

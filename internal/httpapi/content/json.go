@@ -21,9 +21,17 @@ type Content struct {
 	// field.
 	Key    string
 	HasKey bool
+	// TTL is the field ttl.
+	TTL TTL
 }
 
-// DecodeJSON decodes {"value": X}, with or without "key". It does not decode into a
+// TTL is what a request says of how long an entry lives. The text is not checked yet.
+type TTL struct {
+	Text  string
+	IsSet bool
+}
+
+// DecodeJSON decodes {"value": X}, with or without "key" and "ttl". It does not decode into a
 // struct: encoding/json would ignore the case of names, and take the last one of two
 // equal names.
 func DecodeJSON(body []byte) (Content, error) {
@@ -72,6 +80,14 @@ func DecodeJSON(body []byte) (Content, error) {
 				return Content{}, fmt.Errorf("the field key %v", err)
 			}
 			c.Key, c.HasKey = string(field), true
+		case "ttl":
+			if c.TTL.IsSet {
+				return Content{}, fmt.Errorf("the field ttl is there twice")
+			}
+			c.TTL = TTL{Text: string(field), IsSet: true}
+			if c.TTL.Text == `"none"` {
+				c.TTL.Text = "none"
+			}
 		default:
 			return Content{}, fmt.Errorf("unknown field %q%s", name, hint)
 		}
