@@ -63,6 +63,8 @@ type worker struct {
 	expiring bool
 	// resting is the time until which no batch without writes is sent.
 	resting time.Time
+	// sleeping is the time until which run sleeps at most; zero if it waits for a signal.
+	sleeping time.Time
 }
 
 func newWorker(p *partition, s *atomic.Pointer[Settings], l *limitsState, logger *zap.Logger) *worker {
@@ -83,6 +85,10 @@ func (w *worker) run() {
 		isLast := w.queue.isClosed() // nothing is put from now on
 		w.turn <- struct{}{}
 		rest := w.applyAll()
+		w.sleeping = time.Time{}
+		if rest > 0 {
+			w.sleeping = time.Now().Add(rest)
+		}
 		<-w.turn
 		switch {
 		case w.queue.hasWaiting(): // put while this goroutine had the turn
@@ -153,11 +159,12 @@ func (w *worker) lead(c caller) {
 	}
 }
 
-// handOver gives up the turn, and leaves what is still to do to run.
+// handOver gives up the turn, and leaves what is still to do to run. It does not wake run if
+// that wakes up early enough by itself: while entries expire, there are always chores.
 func (w *worker) handOver() {
-	hasChores := w.hasChores()
+	isDue := w.hasChores() && (w.sleeping.IsZero() || w.resting.Before(w.sleeping))
 	<-w.turn
-	if hasChores || w.queue.hasWaiting() {
+	if isDue || w.queue.hasWaiting() {
 		w.queue.signal()
 	}
 }
