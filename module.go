@@ -322,6 +322,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		Cache:              h.cache,
 	})
 	h.server.WarnOfLongKeys(ctx)
+	h.server.EndWithCaddy(ctx)
 	return h.cache.RegisterMetrics(ctx.GetMetricsRegistry(), httpapi.OperationsOf(methods, h.Listing))
 }
 

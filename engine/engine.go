@@ -226,12 +226,16 @@ func (e *Engine) writeTo(ctx context.Context, p *partition, w store.Write, timeo
 }
 
 func (p *partition) enqueue(ctx context.Context, j *job, most queueBounds) (store.Result, error) {
-	key := j.write.Key
 	if err := p.queue.put(j, most); err != nil {
 		p.queue.recycle(j)
 		return store.Result{}, err
 	}
 	p.worker.lead(caller{timeout: j.timeout, deadline: j.deadline})
+	return p.await(ctx, j)
+}
+
+// await waits for the answer of a queued job whose timer runs, and ends the job.
+func (p *partition) await(ctx context.Context, j *job) (store.Result, error) {
 	answer := func() (store.Result, error) {
 		defer p.queue.recycle(j)
 		return j.result, j.err
@@ -262,7 +266,7 @@ func (p *partition) enqueue(ctx context.Context, j *job, most queueBounds) (stor
 	default:
 	}
 	// Somebody still has the job, so it must not be recycled.
-	p.fetcher.drop([]string{key}, unknownNumber)
+	p.fetcher.drop([]string{j.write.Key}, unknownNumber)
 	return store.Result{}, ErrMayBeApplied
 }
 

@@ -16,15 +16,18 @@ type job struct {
 	timer    *time.Timer   // fires at the deadline
 	place    *list.Element // in the queue; nil once taken or withdrawn
 	span     *span         // of the call
+	isBulk   bool          // came by Submit
 
 	done   chan struct{} // gets a token once the fields below are set
 	result store.Result
 	err    error
 }
 
-// finish answers the job. The job then belongs to the call alone.
+// finish answers the job. The job then belongs to the call alone. The caller of Submit may
+// look at it much later, and nothing counts the memory of the value any more.
 func (j *job) finish(r store.Result, err error) {
 	j.result, j.err = r, err
+	j.write.Value = store.Value{}
 	j.done <- struct{}{}
 }
 
@@ -50,6 +53,7 @@ type room struct {
 	mu    sync.Mutex
 	jobs  int
 	bytes int64
+	bulk  bulkRoom
 }
 
 func newRoom() *room { return &room{waits: newWaitTimes()} }
@@ -104,17 +108,36 @@ func (q *queue) put(j *job, most queueBounds) error {
 	if q.closed {
 		return ErrClosed
 	}
-	size := heldBytes(&j.write)
-	// Settings allow values as large as the bound. So an empty queue takes a write that
-	// exceeds the bound only by its content type and conditions.
-	isTaken := q.bytes+size <= most.bytes || q.bytes == 0 && j.write.Size() <= most.bytes
-	if q.jobs >= most.jobs || !isTaken {
+	if !q.fits(&j.write, most) {
 		return ErrQueueFull
 	}
-	q.jobs++
-	q.bytes += size
-	j.place = q.waiting.PushBack(j)
+	q.append(j)
 	return nil
+}
+
+// fits reports whether another write exceeds no bound.
+func (r *room) fits(w *store.Write, most queueBounds) bool {
+	// Settings allow values as large as the bound. So an empty queue takes a write that
+	// exceeds the bound only by its content type and conditions.
+	isTaken := r.bytes+heldBytes(w) <= most.bytes || r.bytes == 0 && w.Size() <= most.bytes
+	return r.jobs < most.jobs && isTaken
+}
+
+// append puts j behind the waiting jobs.
+func (q *queue) append(j *job) {
+	q.count(j, 1)
+	j.place = q.waiting.PushBack(j)
+}
+
+// count begins to count a job against the bounds (by 1), or stops (by -1).
+func (r *room) count(j *job, by int) {
+	size := int64(by) * heldBytes(&j.write)
+	r.jobs += by
+	r.bytes += size
+	if j.isBulk {
+		r.bulk.jobs += by
+		r.bulk.bytes += size
+	}
 }
 
 // take removes the next jobs: at most their share of the waiting ones, and at most
@@ -150,9 +173,9 @@ func (q *queue) take(maxJobs int, maxBytes int64, p *pace, answered int) []*job 
 // refuse removes j from the queue and answers it with err.
 func (q *queue) refuse(j *job, err error) {
 	q.unlink(j)
-	q.jobs--
-	q.bytes -= heldBytes(&j.write)
+	q.count(j, -1)
 	j.finish(store.Result{}, err)
+	q.admitWaiting()
 }
 
 func (q *queue) unlink(j *job) {
@@ -172,9 +195,9 @@ func (r *room) release(jobs []*job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, j := range jobs {
-		r.jobs--
-		r.bytes -= heldBytes(&j.write)
+		r.count(j, -1)
 	}
+	r.admitWaiting()
 }
 
 // withdraw removes j. It reports false if j was taken already.
@@ -185,8 +208,8 @@ func (q *queue) withdraw(j *job) bool {
 		return false
 	}
 	q.unlink(j)
-	q.jobs--
-	q.bytes -= heldBytes(&j.write)
+	q.count(j, -1)
+	q.admitWaiting()
 	return true
 }
 
@@ -195,6 +218,7 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
+	q.admitWaiting() // which now refuses the jobs that wait for a place in this queue
 	q.signal()
 }
 

@@ -103,14 +103,19 @@ func (b *batchWriter) add(key string, a engine.Answer) {
 		b.write(`","content_type":`)
 		b.quote(v.raw.contentType)
 	} else {
-		start := len(envelopeKey) + content.QuotedLen(b.keyPrefix) - len(`""`) + content.QuotedLen(key)
-		_, _ = b.to.Write(v.plain.body[start : len(v.plain.body)-1])
+		_, _ = b.to.Write(v.valueField(b.keyPrefix, key))
 	}
 	if v.etag != "" {
 		b.write(`,"etag":`)
 		b.quote(v.etag)
 	}
 	_ = b.to.WriteByte(envelopeEnd)
+}
+
+// valueField returns the field with the value in an envelope, and the comma before it.
+func (v *representations) valueField(keyPrefix, key string) []byte {
+	start := len(envelopeKey) + content.QuotedLen(keyPrefix) - len(`""`) + content.QuotedLen(key)
+	return v.plain.body[start : len(v.plain.body)-1]
 }
 
 // end writes the lists after the entries.

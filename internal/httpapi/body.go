@@ -14,9 +14,8 @@ func (s *Server) readContent(x *exchange, room *room) (content.Content, error) {
 	if err != nil {
 		return content.Content{}, err
 	}
-	if isEncoded(x.r.Header["Content-Encoding"]) {
-		x.w.Header().Set("Accept-Encoding", "identity")
-		return content.Content{}, unsupportedType.because("Content-Encoding is not supported; send the body as it is")
+	if err := checkEncoding(x); err != nil {
+		return content.Content{}, err
 	}
 	media := mediaType(contentType)
 	if !raw {
@@ -26,7 +25,7 @@ func (s *Server) readContent(x *exchange, room *room) (content.Content, error) {
 	}
 	isFields := media == typeJSON || media == typeForm
 	if x.where == keypath.Collection && (raw || !isFields) {
-		return content.Content{}, unsupportedType.because("the path names no key, so the body must name one: send application/json with the fields key and value, or a form with both; send any other value to " + s.pathPrefix + "/{key}")
+		return content.Content{}, unsupportedType.because("the path names no key, so the body must name one: send application/json with the fields key and value, a form with both, or application/x-ndjson with many operations, one a line; send any other value to " + s.pathPrefix + "/{key}")
 	}
 
 	body, err := s.readBody(x.w, x.r, room)
@@ -44,6 +43,15 @@ func (s *Server) readContent(x *exchange, room *room) (content.Content, error) {
 	default:
 		return asBadRequest(content.DecodeForm(body, contentType))
 	}
+}
+
+// checkEncoding refuses a body that is encoded.
+func checkEncoding(x *exchange) error {
+	if !isEncoded(x.r.Header["Content-Encoding"]) {
+		return nil
+	}
+	x.w.Header().Set("Accept-Encoding", "identity")
+	return unsupportedType.because("Content-Encoding is not supported; send the body as it is")
 }
 
 func asBadRequest(c content.Content, err error) (content.Content, error) {

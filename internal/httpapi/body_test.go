@@ -33,7 +33,7 @@ func TestBadBodies(t *testing.T) {
 	}
 	collectionJSON := func(body string) string { return "POST /cache\nContent-Type: application/json\n\n" + body }
 	bad := func(detail string) string { return sitetest.Problem(400, detail) }
-	const needsKey = "the path names no key, so the body must name one: send application/json with the fields key and value, or a form with both; send any other value to /cache/{key}"
+	const needsKey = "the path names no key, so the body must name one: send application/json with the fields key and value, a form with both, or application/x-ndjson with many operations, one a line; send any other value to /cache/{key}"
 
 	run(t, sitetest.New(t, "max_value_size 64"), []step{
 		{"not JSON", postJSON("world"), bad("the body is not valid JSON: invalid character 'w' looking for beginning of value" + hintJSON)},

@@ -76,6 +76,7 @@ type room struct{ body *running.Body }
 func (m *room) leave() {
 	if m.body != nil {
 		m.body.End()
+		m.body = nil
 	}
 }
 
@@ -105,8 +106,14 @@ func (m moving) Read(p []byte) (int, error) {
 // Caddy has its own bound on such pauses, `read_body_idle` within `read_body`, and
 // handles the connection afterwards. If it is on, the shorter of both timeouts holds.
 func (s *Server) withTimeout(w http.ResponseWriter, r *http.Request) (body io.Reader, done func()) {
+	body, _, done = s.timedBody(w, r)
+	return body, done
+}
+
+// timedBody is withTimeout. It also returns who sets the read deadlines.
+func (s *Server) timedBody(w http.ResponseWriter, r *http.Request) (io.Reader, *caddyhttp.IdleTimeoutReader, func()) {
 	if caddys, _ := caddyhttp.IdleTimeoutsFromContext(r.Context()); caddys != nil {
-		return r.Body, caddys.Override(min(s.config.BodyTimeout, caddys.Deadline.Timeout), caddys.Deadline.MinRate)
+		return r.Body, caddys, caddys.Override(min(s.config.BodyTimeout, caddys.Deadline.Timeout), caddys.Deadline.MinRate)
 	}
 	reader := &caddyhttp.IdleTimeoutReader{
 		ReadCloser:        r.Body,
@@ -116,7 +123,7 @@ func (s *Server) withTimeout(w http.ResponseWriter, r *http.Request) (body io.Re
 		DrainDeadline:     r.ProtoMajor == 1,
 		ClearBetweenReads: r.ProtoMajor == 2,
 	}
-	return reader, reader.HandlerDone
+	return reader, reader, reader.HandlerDone
 }
 
 // readDeadline returns the time at which Caddy's `read_body` ends a request, or the zero

@@ -17,15 +17,19 @@ func sentContentType(header http.Header) (string, error) {
 	default:
 		return "", badRequest("the request has %d Content-Type lines, and a value has one type; send one", len(lines))
 	}
-	contentType := lines[0]
+	return lines[0], checkContentType("Content-Type", lines[0])
+}
+
+// checkContentType checks a content type that the header or the field with the name has.
+func checkContentType(name, contentType string) error {
 	if err := store.CheckContentType(contentType); err != nil {
-		return "", badRequest("the content type %v", err)
+		return badRequest("the content type %v", err)
 	}
 	// A comma outside quotes shows that a proxy has joined several lines.
 	if _, second := nextDirective(contentType); second != "" {
-		return "", badRequest("Content-Type has several types, with a comma between them, and a value has one; send one")
+		return badRequest("%s has several types, with a comma between them, and a value has one; send one", name)
 	}
-	return contentType, nil
+	return nil
 }
 
 // mediaType returns the type and subtype of a Content-Type, in lower case.

@@ -11,19 +11,19 @@ import (
 // ifMatch returns the versions in If-Match. The comparison is strong: a weak tag matches
 // nothing (RFC 9110, section 13.1.1).
 func ifMatch(header http.Header) (store.VersionSet, error) {
-	return versions(header, "If-Match", false)
+	return versions("If-Match", header["If-Match"], false)
 }
 
 // detailWeakMatch is for an If-Match that failed and has a weak tag. Mostly it is the
 // tag of the entry, which a proxy has made weak.
 const detailWeakMatch = `a weak ETag (W/"…") never matches If-Match; send the ETag in this answer, without W/`
 
-// failsWeakly reports whether If-Match does not match v and has a weak tag.
-func failsWeakly(header http.Header, v store.Version) bool {
-	if set, err := ifMatch(header); err != nil || set.Has(v) {
+// failsWeakly reports whether the lines of an If-Match do not match v and have a weak tag.
+func failsWeakly(lines []string, v store.Version) bool {
+	if set, err := versions("If-Match", lines, false); err != nil || set.Has(v) {
 		return false
 	}
-	for _, isWeak := range tags(header["If-Match"]) {
+	for _, isWeak := range tags(lines) {
 		if isWeak {
 			return true
 		}
@@ -34,11 +34,11 @@ func failsWeakly(header http.Header, v store.Version) bool {
 // ifNoneMatch returns the versions in If-None-Match. The comparison is weak (RFC 9110,
 // section 13.1.2).
 func ifNoneMatch(header http.Header) (store.VersionSet, error) {
-	return versions(header, "If-None-Match", true)
+	return versions("If-None-Match", header["If-None-Match"], true)
 }
 
-func versions(header http.Header, name string, weakMatches bool) (store.VersionSet, error) {
-	lines := header[name]
+// versions returns the versions in the lines of a condition. Its name is for errors.
+func versions(name string, lines []string, weakMatches bool) (store.VersionSet, error) {
 	if lines == nil {
 		return "", nil
 	}

@@ -31,11 +31,7 @@ func (s *Server) serveRead(x *exchange) error {
 	status := cacheStatus(answer, read)
 	if answer.Entry == nil {
 		s.addCacheStatus(x.w.Header(), status)
-		detail := "no entry has this key"
-		if s.config.Methods.has(methodPost) {
-			detail += "; POST creates one"
-		}
-		return s.answerProblem(x, problem{Status: http.StatusNotFound, Detail: detail})
+		return s.answerProblem(x, problem{Status: http.StatusNotFound, Detail: s.detailAbsent()})
 	}
 
 	v := answer.Entry.Prepared.(*representations)
@@ -72,6 +68,13 @@ func (s *Server) serveRead(x *exchange) error {
 	return nil
 }
 
+func (s *Server) detailAbsent() string {
+	if s.config.Methods.has(methodPost) {
+		return "no entry has this key; POST creates one"
+	}
+	return "no entry has this key"
+}
+
 // checkConditions checks the preconditions of a read (RFC 9110, section 13.2.2). If one
 // fails, it answers the request and returns true.
 func (s *Server) checkConditions(x *exchange, answer engine.Answer, v *representations, status string) (answered bool, err error) {
@@ -89,7 +92,7 @@ func (s *Server) checkConditions(x *exchange, answer engine.Answer, v *represent
 		switch {
 		case v.etag == "":
 			detail = "the entry has no ETag yet, because another program wrote it to the store; only If-Match: * matches it"
-		case failsWeakly(x.r.Header, version):
+		case failsWeakly(x.r.Header["If-Match"], version):
 			detail = detailWeakMatch
 		}
 		return true, s.answerProblem(x, problem{Status: http.StatusPreconditionFailed, Detail: detail})

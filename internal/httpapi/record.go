@@ -44,10 +44,19 @@ func (r *record) endRead(a engine.Answer) {
 	}
 }
 
+// endBulk records how a bulk request ended. Its end was called when it began.
+func (r *record) endBulk(o running.Outcome, lines, failed int) {
+	r.outcome = o
+	if r.request == nil {
+		return
+	}
+	r.publish(0, false, zap.Int("lines", lines), zap.Int("failed_lines", failed))
+}
+
 // publish sets the placeholders and the field of the access log.
-func (r *record) publish(ttl time.Duration, isLocal bool) {
+func (r *record) publish(ttl time.Duration, isLocal bool, fields ...zap.Field) {
 	status := running.OutcomeNames[r.outcome]
-	fields := []zap.Field{zap.String("status", status)}
+	fields = append([]zap.Field{zap.String("status", status)}, fields...)
 	ctx := r.request.Context()
 	repl, _ := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	set := func(name string, value any) {

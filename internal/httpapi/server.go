@@ -3,6 +3,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -51,6 +52,8 @@ type Server struct {
 	cors       *cors  // nil without TrustedOrigins
 	// ofCollection has the methods that the collection can have.
 	ofCollection Methods
+	stopping     context.Context // ends when bulk requests should
+	stop         context.CancelFunc
 }
 
 // New returns a server. The configuration must be valid.
@@ -60,6 +63,7 @@ func New(c Config) *Server {
 	if c.Listing {
 		s.ofCollection |= methodDelete
 	}
+	s.stopping, s.stop = context.WithCancel(context.Background())
 	return s
 }
 

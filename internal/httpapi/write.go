@@ -20,6 +20,9 @@ func (s *Server) serveWrite(x *exchange, method Methods) error {
 	if err := checkWriteHead(x.r); err != nil {
 		return s.fail(x, err)
 	}
+	if isBulk(x) {
+		return s.serveBulk(x)
+	}
 	ttl, err := queryTTL(x.r)
 	if err != nil {
 		return s.fail(x, err)

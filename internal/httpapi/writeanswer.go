@@ -29,25 +29,35 @@ func (s *Server) answerWrite(x *exchange, written store.Value, result store.Resu
 		s.endWrite(x, http.StatusOK, written, result.Version)
 	case store.Deleted:
 		x.w.WriteHeader(http.StatusNoContent)
+	default:
+		p := s.writeProblem(result, x.r.Header["If-Match"])
+		return s.answerProblem(x, p)
+	}
+	return nil
+}
+
+// writeProblem returns the problem of a write that changed nothing. ifMatch has the lines of
+// its If-Match.
+func (s *Server) writeProblem(result store.Result, ifMatch []string) problem {
+	switch result.Outcome {
 	case store.Conflict:
 		detail := "the key exists, its value was left as it is; PUT replaces it"
 		if !s.config.Methods.has(methodPut) {
 			detail = "the key exists, its value was left as it is; PUT would replace it, but it is not in `methods` in the configuration of redis_proxy"
 		}
-		return s.answerProblem(x, problem{Status: http.StatusConflict, Detail: detail, SameValue: &result.SameValue})
+		return problem{Status: http.StatusConflict, Detail: detail, SameValue: &result.SameValue}
 	case store.Absent:
-		return s.answerProblem(x, problem{Status: http.StatusNotFound, Detail: "no entry has this key, nothing was deleted"})
+		return problem{Status: http.StatusNotFound, Detail: "no entry has this key, nothing was deleted"}
 	case store.PreconditionFailed:
 		detail := "the entry has another version than the request allows, nothing was changed; its ETag is in this answer"
 		switch {
 		case result.Version.Number == 0:
 			detail = "no entry has the version that If-Match asks for, nothing was changed"
-		case failsWeakly(x.r.Header, result.Version):
+		case failsWeakly(ifMatch, result.Version):
 			detail = "nothing was changed: " + detailWeakMatch
 		}
-		return s.answerProblem(x, problem{Status: http.StatusPreconditionFailed, Detail: detail})
-	case store.TooLarge:
-		return s.answerProblem(x, problem{Status: http.StatusRequestEntityTooLarge, Detail: "key and value together are larger than max_bytes, the limit for all entries"})
+		return problem{Status: http.StatusPreconditionFailed, Detail: detail}
+	default: // store.TooLarge
+		return problem{Status: http.StatusRequestEntityTooLarge, Detail: "key and value together are larger than max_bytes, the limit for all entries"}
 	}
-	return nil
 }

@@ -262,6 +262,13 @@ func (a *Bodies) Configure(max int64) {
 	a.admitWaiting()
 }
 
+// Max returns how much room there is in all.
+func (a *Bodies) Max() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.max
+}
+
 // Close answers all waiting and later bodies with engine.ErrClosed.
 func (a *Bodies) Close() {
 	a.mu.Lock()

@@ -28,6 +28,7 @@ type Cache struct {
 	Engine   *engine.Engine
 	Requests *RequestCounters
 	Bodies   *Bodies
+	Bulk     Bulk
 	History  *History
 
 	redis      *redisstore.Partitions // nil for the embedded store

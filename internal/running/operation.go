@@ -12,11 +12,17 @@ const (
 	OpDelete
 	OpList         // of keys
 	OpDeletePrefix // of all keys with a prefix
+	OpBulk         // a bulk request; its lines count by themselves
+	OpBulkGet
+	OpBulkCreate
+	OpBulkPut
+	OpBulkDelete
+	OpBulkOther // a line without a known op
 	numOperations
 )
 
 // isRead reports whether the operation reads entries.
-func (op Operation) isRead() bool { return op == OpGet || op == OpBatchGet }
+func (op Operation) isRead() bool { return op == OpGet || op == OpBatchGet || op == OpBulkGet }
 
 // canFailWith reports whether an error of the service can be the outcome of the
 // operation. Reads and listings do not queue and change nothing.
@@ -28,6 +34,7 @@ func (op Operation) canFailWith(o Outcome) bool {
 var OperationNames = [numOperations]string{
 	OpOther: "other", OpGet: "get", OpBatchGet: "batch_get", OpPost: "post", OpPut: "put", OpDelete: "delete",
 	OpList: "list", OpDeletePrefix: "delete_prefix",
+	OpBulk: "bulk", OpBulkGet: "bulk_get", OpBulkCreate: "bulk_create", OpBulkPut: "bulk_put", OpBulkDelete: "bulk_delete", OpBulkOther: "bulk_other",
 }
 
 // OperationSet is a set of operations.

@@ -37,6 +37,7 @@ const (
 	OutcomeClosed
 
 	OutcomeOptions
+	OutcomeStreamed // a bulk request, to its end
 	numOutcomes
 )
 
@@ -48,6 +49,7 @@ var OutcomeNames = [numOutcomes]string{
 	OutcomeTooLarge: "too_large", OutcomeUnsupportedType: "unsupported_type", OutcomeSlowBody: "slow_body", OutcomeClientGone: "client_gone",
 	OutcomeQueueFull: "queue_full", OutcomeTimedOut: "timeout", OutcomeUnavailable: "unavailable", OutcomeRefused: "refused",
 	OutcomeUnknown: "unknown", OutcomeNotDurable: "not_durable", OutcomeClosed: "closed", OutcomeOptions: "options",
+	OutcomeStreamed: "streamed",
 }
 
 // isError reports whether the service failed, not the client.
