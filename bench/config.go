@@ -121,7 +121,7 @@ func caddyfile(sites []site, admin int, redisURL string) string {
 		if s.tls != "" {
 			scheme, tls = "https", "\ttls "+s.tls+"\n"
 		}
-		paths := "/cache/*"
+		paths := "/cache*" // with the prefix itself, for bulk requests
 		if s.peer != nil {
 			paths = "" // a peer has paths of its own
 		}

@@ -18,9 +18,14 @@ type sample struct {
 	wall                      time.Duration // from the start of wrk to its end
 	server, redis, wrk, bench time.Duration // CPU time
 	posts                     pacedOutcome
+	lines                     int // of a bulk request
 }
 
 func (s sample) rate() float64 { return quotient(float64(s.requests), s.duration.Seconds()) }
+
+// operationRate is rate, where a bulk request counts as its lines.
+func (s sample) operationRate() float64 { return s.rate() * float64(max(1, s.lines)) }
+
 func (s sample) cpu() float64  { return quotient(float64(s.server.Microseconds()), float64(s.requests)) }
 func (s sample) tail() float64 { return float64(s.p99.Microseconds()) }
 
@@ -192,6 +197,7 @@ func (b *bench) round(ctx context.Context, sv *servers, s *side, d time.Duration
 	begun := time.Now()
 	t.outcome, t.wrk, err = b.wrk(ctx, sv, s, d)
 	t.wall = time.Since(begun)
+	t.lines = s.lines
 	t.posts = posts.stop()
 	if err != nil {
 		return t, err

@@ -89,6 +89,8 @@ func (b *bench) parts() []part {
 	busy.name += ", while 5,000 POST/s run"
 	busy.posts, busy.full = 5000, localKeys
 
+	onePost, bulk := bulkSides()
+
 	var peers []row
 	for _, what := range peerRows {
 		peers = append(peers, row{what: what})
@@ -122,6 +124,9 @@ func (b *bench) parts() []part {
 		{run: b.rates, rows: hitRows(jsonLargeBase, jsonLargeHit, atMost(1))},
 		{run: b.rates, rows: []row{
 			{what: post.name + ": requests/s", beside: "`respond` to the same POST", target: atLeast(0.75), unit: ratio, work: post, base: postBase, metric: sample.rate},
+		}},
+		{run: b.rates, rows: []row{
+			{what: bulk.name + ": writes/s", beside: onePost.name, target: atLeast(3), unit: ratio, work: bulk, base: onePost, metric: sample.operationRate},
 		}},
 		{run: b.rates, rows: []row{
 			{what: fetchMany.name + ": requests/s", beside: "the same, 1,000 keys", target: atLeast(0.9), unit: ratio, work: fetchMany, base: fetchFew, metric: sample.rate},

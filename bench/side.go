@@ -39,6 +39,9 @@ type side struct {
 	// sent is the body of writes, if it is not postBody.
 	sent string
 
+	// lines is the number of operations in a request of bulk.lua.
+	lines int
+
 	// posts is the number of POSTs of new keys a second beside the load.
 	posts int
 }
@@ -74,6 +77,9 @@ func (s *side) check(ctx context.Context, sv *servers) error {
 		if err != nil {
 			return err
 		}
+	}
+	if s.lines > 0 {
+		return checkBulk(ctx, sv, s)
 	}
 	if s.body == "" {
 		return nil

@@ -27,7 +27,7 @@ func writeScripts(dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"get.lua", "post.lua"} {
+	for _, name := range []string{"get.lua", "post.lua", "bulk.lua"} {
 		script, err := scripts.ReadFile("lua/" + name)
 		if err != nil {
 			return err
@@ -58,9 +58,12 @@ func (b *bench) wrk(ctx context.Context, sv *servers, s *side, d time.Duration) 
 		"-t1", "-c", strconv.Itoa(b.connectionsOf(s)), "-d", "1h", "--timeout", "10s",
 		"-s", filepath.Join(b.dir, s.script), sv.url(s.site), "--",
 	}
-	if s.script == "post.lua" {
+	switch s.script {
+	case "bulk.lua":
+		args = append(args, strconv.Itoa(sv.newKeys()), strconv.Itoa(s.lines), s.sent)
+	case "post.lua":
 		args = append(args, strconv.Itoa(sv.newKeys()), f.write, f.contentType, cmp.Or(s.sent, postBody))
-	} else {
+	default:
 		args = append(args, strconv.Itoa(s.first), strconv.Itoa(s.keys), f.before, f.after)
 	}
 	p, err := child.Start(exec.Command("wrk", args...), new(child.Output))

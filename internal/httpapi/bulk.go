@@ -35,7 +35,7 @@ func isBulk(x *exchange) bool {
 // sends these. So a client may send everything before it reads anything.
 type bulk struct {
 	*Server
-	x      *exchange
+	x      exchange
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	guard  *bulkGuard
@@ -61,17 +61,18 @@ func (s *Server) serveBulk(x *exchange) error {
 	shared := &s.config.Cache.Bulk
 	shared.Begin()
 	defer shared.End()
-	b := &bulk{Server: s, x: x, window: newBulkWindow()}
+	// A copy, since an exchange that is on the heap would cost every request an allocation.
+	b := &bulk{Server: s, x: *x, window: newBulkWindow()}
 	// A trace with a span for each line would be more than anybody reads.
 	b.ctx, b.cancel = context.WithCancelCause(trace.ContextWithSpanContext(x.r.Context(), trace.SpanContext{}))
 	defer b.cancel(nil)
 	var body io.Reader
-	b.guard, body = s.guardBulk(x, b.cancel)
-	b.out = newBulkOut(x.w, shared, s.config.Cache.Bodies.Max(), b.guard)
+	b.guard, body = s.guardBulk(b.x.w, b.x.r, b.cancel)
+	b.out = newBulkOut(b.x.w, shared, s.config.Cache.Bodies.Max(), b.guard)
 	var room room
 	b.lines = lineReader{
 		source: body, max: s.maxLine(),
-		makeRoom:  func() error { return s.admit(x.r, s.maxLine(), &room) },
+		makeRoom:  func() error { return s.admit(b.x.r, s.maxLine(), &room) },
 		leaveRoom: room.leave,
 	}
 	breakOff := context.AfterFunc(b.ctx, func() {
@@ -89,7 +90,9 @@ func (s *Server) serveBulk(x *exchange) error {
 	b.readAll()
 	working.Wait()
 	breakOff()
-	return b.end()
+	err := b.end()
+	x.rec = b.x.rec
+	return err
 }
 
 // checkBulkHead refuses a bulk request whose headers ask for something else.

@@ -52,14 +52,14 @@ type bulkGuard struct {
 }
 
 // guardBulk prepares the connection for a bulk request. It returns the body to read.
-func (s *Server) guardBulk(x *exchange, cancel context.CancelCauseFunc) (*bulkGuard, io.Reader) {
-	g := &bulkGuard{idle: s.config.BodyTimeout, began: time.Now(), stopping: s.stopping.Done(), cancel: cancel, writer: http.NewResponseController(x.w)}
+func (s *Server) guardBulk(w http.ResponseWriter, r *http.Request, cancel context.CancelCauseFunc) (*bulkGuard, io.Reader) {
+	g := &bulkGuard{idle: s.config.BodyTimeout, began: time.Now(), stopping: s.stopping.Done(), cancel: cancel, writer: http.NewResponseController(w)}
 	// HTTP/1 reads no body once an answer has begun, unless it is told to. Other versions
 	// always do, and need not know this call.
 	_ = g.writer.EnableFullDuplex()
-	body, reader, done := s.timedBody(x.w, x.r)
+	body, reader, done := s.timedBody(w, r)
 	g.reader, g.done = reader, append(g.done, done)
-	if _, caddys := caddyhttp.IdleTimeoutsFromContext(x.r.Context()); caddys != nil {
+	if _, caddys := caddyhttp.IdleTimeoutsFromContext(r.Context()); caddys != nil {
 		g.idle = min(g.idle, caddys.Deadline.Timeout)
 		g.done = append(g.done, caddys.Override(caddysWriteTimeout, 0, 0))
 		g.writer = caddys.Ctrl // whose deadlines another goroutine may set

@@ -42,13 +42,5 @@ func OperationsOf(methods Methods, listing bool) (set running.OperationSet) {
 			set = set.With(operationOf(name, keypath.Item)).With(operationOf(name, keypath.Collection))
 		}
 	}
-	if methods.has(methodPost) { // as bulk requests are
-		set = set.With(running.OpBulk)
-		for _, op := range bulkOps {
-			if methods.has(op.method) {
-				set = set.With(op.op)
-			}
-		}
-	}
 	return set
 }
