@@ -35,15 +35,16 @@ const (
 	fieldIfNoneMatch
 )
 
-// DecodeLine decodes a line. With the error, the Line has the key if that was read. The
+// DecodeLine decodes a line. With an error, the Line has those of its fields that were read
+// before. The
 // result shares no bytes with the line, or the value does if isOwned is set.
 func DecodeLine(line []byte, isOwned bool) (Line, error) {
 	d := lineDecoder{isOwned: isOwned, size: len(line)}
 	err := d.decode(line)
-	if err == errSyntax {
-		err = notALine(line)
-	}
-	if err == nil {
+	switch err {
+	case errSyntax:
+		return Line{}, notALine(line)
+	case nil:
 		err = d.check()
 	}
 	return d.line, err
