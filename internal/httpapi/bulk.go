@@ -63,8 +63,10 @@ func (s *Server) serveBulk(x *exchange) error {
 	defer shared.End()
 	// A copy, since an exchange that is on the heap would cost every request an allocation.
 	b := &bulk{Server: s, x: *x, window: newBulkWindow()}
-	// A trace with a span for each line would be more than anybody reads.
-	b.ctx, b.cancel = context.WithCancelCause(trace.ContextWithSpanContext(x.r.Context(), trace.SpanContext{}))
+	// A trace with a span for each line would be more than anybody reads. The guard tells
+	// when the client is gone.
+	untraced := trace.ContextWithSpanContext(context.WithoutCancel(x.r.Context()), trace.SpanContext{})
+	b.ctx, b.cancel = context.WithCancelCause(untraced)
 	defer b.cancel(nil)
 	var body io.Reader
 	b.guard, body = s.guardBulk(b.x.w, b.x.r, b.cancel)

@@ -39,6 +39,9 @@ type bulkGuard struct {
 	began    time.Time
 	movedAt  atomic.Int64 // since began
 	isMoving atomic.Bool  // answers are being sent
+	// isReading says that the body is being read, or that this failed. The reader of the
+	// lines then finds out why, and writing will fail if the client is gone.
+	isReading atomic.Bool
 	stopping <-chan struct{}
 	cancel   context.CancelCauseFunc
 
@@ -65,7 +68,13 @@ func (s *Server) guardBulk(w http.ResponseWriter, r *http.Request, cancel contex
 		g.writer = caddys.Ctrl // whose deadlines another goroutine may set
 	}
 	unstop := context.AfterFunc(s.stopping, g.stopReading)
-	g.done = append(g.done, func() { unstop() })
+	// Over HTTP/1 the context also ends when reading times out. Then the client is there.
+	stay := context.AfterFunc(r.Context(), func() {
+		if !g.isReading.Load() {
+			cancel(context.Cause(r.Context()))
+		}
+	})
+	g.done = append(g.done, func() { unstop(); stay() })
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.timer = time.AfterFunc(g.idle, g.check)
@@ -79,7 +88,9 @@ type guardedBody struct {
 }
 
 func (b guardedBody) Read(p []byte) (int, error) {
+	b.guard.isReading.Store(true)
 	n, err := b.Reader.Read(p)
+	b.guard.isReading.Store(err != nil && err != io.EOF)
 	if n > 0 {
 		b.guard.move()
 	}

@@ -112,7 +112,7 @@ func Serve(t testing.TB, h caddyhttp.MiddlewareHandler) *Site {
 		_, err := io.WriteString(w, "next handler")
 		return err
 	})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
 		if err := h.ServeHTTP(w, r, next); err != nil {
 			herr, ok := err.(caddyhttp.HandlerError)
@@ -124,6 +124,10 @@ func Serve(t testing.TB, h caddyhttp.MiddlewareHandler) *Site {
 			fmt.Fprint(w, "handle_errors: ", herr.Err)
 		}
 	}))
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
 	t.Cleanup(server.Close)
 	return &Site{t: t, Addr: server.Listener.Addr().String()}
 }
