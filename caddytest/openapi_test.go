@@ -36,6 +36,7 @@ func newDescribed(t *testing.T, s *server) *described {
 	for _, contentType := range []string{"image/svg+xml", "text/html", "text/css", "text/javascript"} {
 		openapi3filter.RegisterBodyDecoder(contentType, openapi3filter.FileBodyDecoder)
 	}
+	openapi3filter.RegisterBodyDecoder("application/x-ndjson", decodeLines)
 	doc, err := openapi3.NewLoader().LoadFromFile("../docs/openapi.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +77,23 @@ func (d *described) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	d.check(r, resp, answer)
 	return resp, nil
+}
+
+// decodeLines decodes JSON values, one a line.
+func decodeLines(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
+	decoder := json.NewDecoder(body)
+	var lines []any
+	for {
+		var line any
+		switch err := decoder.Decode(&line); err {
+		case nil:
+			lines = append(lines, line)
+		case io.EOF:
+			return lines, nil
+		default:
+			return nil, err
+		}
+	}
 }
 
 // check checks an answer, whose body was read, against the description.
@@ -207,6 +225,13 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	public(201, "POST", "", `{"key": "represented", "value": {"a": 1}}`, append(asJSON, represented...)...)
 	public(201, "POST", "/represented2", "<svg/>", append(represented, "Content-Type", "image/svg+xml")...)
 	public(200, "PUT", "/represented2", "value=1", append(form, represented...)...)
+	public(200, "POST", "", `{"key": "bulk", "value": [1]}
+{"key": "bulk", "value": 1}
+{"op": "get", "key": "bulk"}
+{"op": "put", "key": "bulk", "base64": "AAEC", "content_type": "image/png", "if_none_match": "\"1\""}
+{"op": "get", "key": "bulk"}
+{"op": "delete", "key": "bulk", "if_match": "*"}
+`, "Content-Type", "application/x-ndjson")
 	for _, path := range []string{"/text", ""} {
 		public(400, "POST", path, "{", asJSON...)
 		public(403, "POST", path, `{"key": "text", "value": 1}`, append(asJSON, crossSite...)...)

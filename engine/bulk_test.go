@@ -73,7 +73,7 @@ func TestSubmittedWritesTakeAtMostHalfOfTheQueue(t *testing.T) {
 					t.Error("there was a place for more than half")
 				}
 				for i := range 4 {
-					go func() { want(t, store.Created)(e.Create(t.Context(), fmt.Sprint("s", i), text("1"), "", "")) }()
+					go func() { want(t, store.Created)(e.Write(t.Context(), created(fmt.Sprint("s", i), "1"))) }()
 				}
 				synctest.Wait()
 				close(hold)

@@ -110,13 +110,14 @@ type figuresView struct {
 	Requests        map[string]map[string]uint64 `json:"requests"`
 	Durations       map[string]engine.Histogram  `json:"durations"`
 	NoCacheRequests uint64                       `json:"no_cache_requests"`
+	BulkRequests    int64                        `json:"bulk_requests"`
 	running.BodyStats
 	engine.Stats
 }
 
 func viewFigures(s *running.Stats) figuresView {
 	return figuresView{
-		Since: s.Since, Requests: s.Requests, Durations: s.Durations, NoCacheRequests: s.NoCacheRequests,
+		Since: s.Since, Requests: s.Requests, Durations: s.Durations, NoCacheRequests: s.NoCacheRequests, BulkRequests: s.BulkRequests,
 		BodyStats: s.Bodies, Stats: s.Engine,
 	}
 }

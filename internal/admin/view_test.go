@@ -32,6 +32,7 @@ func TestFiguresAreFlat(t *testing.T) {
 		Requests:        map[string]map[string]uint64{"get": {"local": 1}},
 		Durations:       map[string]engine.Histogram{"get": {Bounds: []float64{.5}, Counts: []uint64{1, 0}, Sum: .25}},
 		NoCacheRequests: 2,
+		BulkRequests:    21,
 		Bodies:          running.BodyStats{Bytes: 3, MaxBytes: 4, Waiting: 5},
 		Engine: engine.Stats{
 			QueueJobs: 6, MaxQueueJobs: 7, QueueBytes: 8, MaxQueueBytes: 9, Joined: 10, Evicted: 11, EvictedUnread: 12, Expired: 22,
@@ -43,7 +44,7 @@ func TestFiguresAreFlat(t *testing.T) {
 	const none = `{"bounds":null,"counts":null,"sum":0}`
 	const calls = `{"calls":0,"errors":null,"duration":` + none + `,"size":` + none + `}`
 	const want = `{"since":"0001-01-01T00:00:00Z","requests":{"get":{"local":1}},` +
-		`"durations":{"get":{"bounds":[0.5],"counts":[1,0],"sum":0.25}},"no_cache_requests":2,` +
+		`"durations":{"get":{"bounds":[0.5],"counts":[1,0],"sum":0.25}},"no_cache_requests":2,"bulk_requests":21,` +
 		`"body_bytes":3,"max_body_bytes":4,"bodies_waiting":5,` +
 		`"queue_jobs":6,"max_queue_jobs":7,"queue_bytes":8,"max_queue_bytes":9,"queue_wait":` + none + `,` +
 		`"fetches":` + calls + `,"applies":` + calls + `,"joined":10,"evicted":11,"evicted_unread":12,"expired":22,` +

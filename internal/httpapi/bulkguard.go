@@ -42,8 +42,8 @@ type bulkGuard struct {
 	// isReading says that the body is being read, or that this failed. The reader of the
 	// lines then finds out why, and writing will fail if the client is gone.
 	isReading atomic.Bool
-	stopping <-chan struct{}
-	cancel   context.CancelCauseFunc
+	stopping  <-chan struct{}
+	cancel    context.CancelCauseFunc
 
 	mu      sync.Mutex
 	timer   *time.Timer

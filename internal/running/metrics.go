@@ -22,7 +22,7 @@ type collector struct {
 	requests, duration, noCache                             *prometheus.Desc
 	queueJobs, maxQueueJobs, queueBytes, maxQueueBytes      *prometheus.Desc
 	queueWait                                               *prometheus.Desc
-	bodyBytes, maxBodyBytes, bodiesWaiting                  *prometheus.Desc
+	bodyBytes, maxBodyBytes, bodiesWaiting, bulkRequests    *prometheus.Desc
 	storeDuration, storeErrors, batchSize, joined           *prometheus.Desc
 	up, writable, keys, maxKeys, bytes, maxBytes            *prometheus.Desc
 	evictions, evictionsUnread, deletedByPrefix, lostRaises *prometheus.Desc
@@ -40,6 +40,7 @@ type snapshot struct {
 	requests *RequestCounts
 	engine   engine.Stats
 	bodies   BodyStats
+	bulk     int64
 	store    storeState
 	redis    *redisstore.Stats // nil for the embedded store
 	spread   int               // the number of partitions in Redis
@@ -66,6 +67,7 @@ func newCollector(s *SharedSettings, read func() snapshot) *collector {
 	c.bodyBytes = desc("caddy_redis_proxy_body_bytes", "Bytes reserved for arriving request bodies until their writes are answered.")
 	c.maxBodyBytes = desc("caddy_redis_proxy_max_body_bytes", "The most bytes that may be reserved for request bodies (max_queue_bytes).")
 	c.bodiesWaiting = desc("caddy_redis_proxy_bodies_waiting", "Request bodies that wait for room and are not read yet.")
+	c.bulkRequests = desc("caddy_redis_proxy_bulk_requests", "Bulk requests that are running.")
 
 	c.storeDuration = desc("caddy_redis_proxy_store_call_duration_seconds", "How long calls to the store took, including failed calls.", "call")
 	c.storeErrors = desc("caddy_redis_proxy_store_errors_total", "Calls to the store that failed.", "call", "kind")
@@ -135,6 +137,7 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	to.gauge(c.bodyBytes, float64(r.bodies.Bytes))
 	to.gauge(c.maxBodyBytes, float64(r.bodies.MaxBytes))
 	to.gauge(c.bodiesWaiting, float64(r.bodies.Waiting))
+	to.gauge(c.bulkRequests, float64(r.bulk))
 	to.gauge(c.up, oneIf(r.store.Health.Reads == nil))
 	to.gauge(c.writable, oneIf(r.store.Health.Writes == nil))
 	if r.store.SizeErr == nil {
@@ -269,6 +272,7 @@ func (c *Cache) snapshot() snapshot {
 		requests: c.Requests.Counts(),
 		engine:   c.Engine.Stats(),
 		bodies:   c.Bodies.Stats(),
+		bulk:     c.Bulk.Streams(),
 		store:    c.storeState.get(c),
 	}
 	if c.redis != nil {

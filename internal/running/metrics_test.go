@@ -119,7 +119,7 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	r.store.Partitions = []engine.PartitionState{
 		{Size: store.Size{Keys: 20}}, {Size: store.Size{Keys: 30}, Health: store.Health{Writes: errors.New("full")}}, {Size: store.Size{Keys: 10}},
 	}
-	r.requests.NoCache = uint64(f.next())
+	r.requests.NoCache, r.bulk = uint64(f.next()), int64(f.next())
 	for op := range numOperations {
 		r.requests.Durations[op] = f.histogram()
 		for o := range numOutcomes {
@@ -129,7 +129,7 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 
 	want := make(map[string]float64)
 	for name, n := range map[string]any{
-		"no_cache_requests_total": r.requests.NoCache,
+		"no_cache_requests_total": r.requests.NoCache, "bulk_requests": r.bulk,
 		"queue_jobs":              r.engine.QueueJobs, "max_queue_jobs": r.engine.MaxQueueJobs,
 		"queue_bytes": r.engine.QueueBytes, "max_queue_bytes": r.engine.MaxQueueBytes,
 		"body_bytes": r.bodies.Bytes, "max_body_bytes": r.bodies.MaxBytes, "bodies_waiting": r.bodies.Waiting,

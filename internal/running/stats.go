@@ -15,6 +15,7 @@ type Stats struct {
 	Durations       map[string]engine.Histogram
 	NoCacheRequests uint64
 	Bodies          BodyStats
+	BulkRequests    int64 // that are running
 	Engine          engine.Stats
 }
 
@@ -27,6 +28,7 @@ func (c *Cache) Stats() Stats {
 		Durations:       make(map[string]engine.Histogram),
 		NoCacheRequests: counts.NoCache,
 		Bodies:          c.Bodies.Stats(),
+		BulkRequests:    c.Bulk.Streams(),
 		Engine:          c.Engine.Stats(),
 	}
 	for op, byOutcome := range counts.Requests {

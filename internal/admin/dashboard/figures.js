@@ -1,6 +1,9 @@
 // Shares, rates and percentiles from the counters. Counters only grow. So the difference of
 // two readings is the number of events between them.
 
+const readOperations = ['get', 'batch_get', 'bulk_get'];
+const writeOperations = ['post', 'put', 'delete', 'bulk_create', 'bulk_put', 'bulk_delete'];
+
 const reads = ['local', 'store', 'absent', 'stale'];
 
 /** Outcomes in which the server failed, not the client. */
@@ -18,7 +21,9 @@ export function answers(samples) {
 /** The same since the counters began. */
 export function answersSinceStart(requests) {
   const sum = { local: 0, store: 0, absent: 0, stale: 0 };
-  for (const name of reads) sum[name] = (requests?.get?.[name] ?? 0) + (requests?.batch_get?.[name] ?? 0);
+  for (const name of reads) {
+    for (const operation of readOperations) sum[name] += requests?.[operation]?.[name] ?? 0;
+  }
   return sum;
 }
 
@@ -33,8 +38,8 @@ export function requestTotals(requests = {}) {
   for (const [operation, outcomes] of Object.entries(requests)) {
     for (const [outcome, n] of Object.entries(outcomes)) {
       sum.all += n;
-      if (operation === 'get' || operation === 'batch_get') sum.reads += n;
-      if (operation === 'post' || operation === 'put' || operation === 'delete') sum.writes += n;
+      if (readOperations.includes(operation)) sum.reads += n;
+      if (writeOperations.includes(operation)) sum.writes += n;
       if (troubles.has(outcome)) sum.troubles += n;
     }
   }
