@@ -130,7 +130,7 @@ func TestEverySeriesHasItsOwnValue(t *testing.T) {
 	want := make(map[string]float64)
 	for name, n := range map[string]any{
 		"no_cache_requests_total": r.requests.NoCache, "bulk_requests": r.bulk,
-		"queue_jobs":              r.engine.QueueJobs, "max_queue_jobs": r.engine.MaxQueueJobs,
+		"queue_jobs": r.engine.QueueJobs, "max_queue_jobs": r.engine.MaxQueueJobs,
 		"queue_bytes": r.engine.QueueBytes, "max_queue_bytes": r.engine.MaxQueueBytes,
 		"body_bytes": r.bodies.Bytes, "max_body_bytes": r.bodies.MaxBytes, "bodies_waiting": r.bodies.Waiting,
 		"joined_fetches_total": r.engine.Joined,
