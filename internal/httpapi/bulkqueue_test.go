@@ -59,7 +59,8 @@ func TestAFullQueueMakesABulkRequestWaitAndSinglePOSTsGetThrough(t *testing.T) {
 	s.awaitQueued(t, 4)
 	posts := make(chan string)
 	for n := range 4 {
-		go func() { posts <- s.Send(fmt.Sprintf("POST /cache/single%d\n\nv", n)) }()
+		single := *s.Site
+		go func() { posts <- single.Send(fmt.Sprintf("POST /cache/single%d\n\nv", n)) }()
 	}
 	s.awaitQueued(t, 8)
 	close(s.hold)
