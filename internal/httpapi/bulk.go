@@ -105,6 +105,12 @@ func checkBulkHead(x *exchange) error {
 	if err := checkEncoding(x); err != nil {
 		return err
 	}
+	switch ttl, err := queryTTL(x.r); {
+	case err != nil:
+		return err
+	case ttl.IsSet:
+		return badRequest("the query has a ttl, and this request may name many entries; write it into the lines")
+	}
 	for _, name := range [...]string{"If-Match", "If-None-Match"} {
 		if x.r.Header[name] != nil {
 			return badRequest("%s is for one entry, and this request may name many; write conditions into the lines, as if_match and if_none_match", name)

@@ -2,9 +2,11 @@ package httpapi_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/sitetest"
 )
@@ -135,7 +137,7 @@ func TestALineThatIsWrongSpoilsNoOther(t *testing.T) {
 		{`{"key":"k","value":1,"content_type":"text/plain"}`, badAt("k", "content_type belongs to base64, and the line has value; send the bytes as base64")},
 		{`{"key":"k","base64":"AA==","content_type":"a/b, c/d"}`, badAt("k", "content_type has several types, with a comma between them, and a value has one; send one")},
 		{`{"key":"k","base64":"AA==","content_type":"a\nb"}`, badAt("k", "the content type has a control character")},
-		{`{"op":"get","key":"k","value":1}`, badAt("k", "a get has no value; leave value, base64 and content_type out")},
+		{`{"op":"get","key":"k","value":1}`, badAt("k", "a get stores nothing; leave value, base64, content_type and ttl out")},
 		{`{"op":"get","key":"k","if_none_match":"*"}`, badAt("k", "a get has no conditions; leave if_match and if_none_match out")},
 		{`{"op":"put","key":"k","value":1}`, `{n}"key":"k","status":405,"detail":"PUT is switched off: it is not in ` + "`methods`" + ` in the configuration of redis_proxy"}`},
 		{`{"op":"delete","key":"k"}`, `{n}"key":"k","status":405,"detail":"DELETE is switched off: it is not in ` + "`methods`" + ` in the configuration of redis_proxy"}`},
@@ -146,6 +148,31 @@ func TestALineThatIsWrongSpoilsNoOther(t *testing.T) {
 		{`{"op":"get","key":"k"}`, `{n}"key":"k","status":404,"detail":"no entry has this key; POST creates one"}`},
 		{`{"key":"k","value":"` + long[1:] + `"}`, `{"key":"k","status":201,"etag":"<etag>"}`},
 	})
+}
+
+func TestBulkLinesHaveLives(t *testing.T) {
+	s := sitetest.New(t, "methods GET POST PUT DELETE\nmax_ttl 1h\ndefault_ttl 30m")
+	const wrong = `; write a whole number of seconds from 1 to 3600`
+	runBulk(t, s, []bulkStep{
+		{`{"key":"a","value":1,"ttl":60}`, `{"key":"a","status":201,"etag":"<etag>"}`},
+		{`{"op":"put","key":"b","base64":"AA==","ttl":3600}`, `{"key":"b","status":201,"etag":"<etag>"}`},
+		{`{"key":"c","value":1}`, `{"key":"c","status":201,"etag":"<etag>"}`},
+		{`{"key":"d","value":1,"ttl":0}`, `{n}"key":"d","status":400,"detail":"the ttl is 0` + wrong + `"}`},
+		{`{"key":"d","value":1,"ttl":"60"}`, `{n}"key":"d","status":400,"detail":"the ttl is "60"` + wrong + `"}`},
+		{`{"key":"d","value":1,"ttl":3601}`, `{n}"key":"d","status":400,"detail":"the ttl is 3601` + wrong + `, the limit that max_ttl sets"}`},
+		{`{"key":"d","value":1,"ttl":"none"}`, `{n}"key":"d","status":400,"detail":"the ttl is none` + wrong + `: max_ttl in the configuration of redis_proxy lets every entry expire"}`},
+		{`{"key":"d","value":1,"ttl":1,"ttl":2}`, `{n}"key":"d","status":400,"detail":"the field ttl is there twice"}`},
+		{`{"op":"delete","key":"d","ttl":1}`, `{n}"key":"d","status":400,"detail":"a delete stores nothing; leave value, base64, content_type and ttl out"}`},
+	})
+	for key, most := range map[string]time.Duration{"a": time.Minute, "b": time.Hour, "c": 30 * time.Minute} {
+		got := s.Send("GET /cache/" + key)
+		_, rest, _ := strings.Cut(got, "Expires: ")
+		text, _, _ := strings.Cut(rest, "\n")
+		at, err := http.ParseTime(text)
+		if left := time.Until(at); err != nil || left > most || left < most-sitetest.Patience {
+			t.Errorf("%s expires in %v, want %v: %v", key, left, most, err)
+		}
+	}
 }
 
 func TestBulkLinesEndAsLinesDo(t *testing.T) {
@@ -185,6 +212,7 @@ func TestBulkRequestsThatAreRefused(t *testing.T) {
 		{"an encoding", "POST /cache\nContent-Encoding: gzip" + ndjson + line, sitetest.Problem(415, "Content-Encoding is not supported; send the body as it is", "Accept-Encoding: identity")},
 		{"two types", "POST /cache" + ndjson + ndjson + line, sitetest.Problem(400, "the request has 2 Content-Type lines, and a value has one type; send one")},
 		{"a condition for all", "POST /cache\nIf-None-Match: *" + ndjson + line, sitetest.Problem(400, "If-None-Match is for one entry, and this request may name many; write conditions into the lines, as if_match and if_none_match")},
+		{"a life for all", "POST /cache?ttl=60" + ndjson + line, sitetest.Problem(400, "the query has a ttl, and this request may name many entries; write it into the lines")},
 		{"another method in the query", "POST /cache?_method=PUT" + ndjson + line, sitetest.Problem(400, `the parameter _method asks for the method "PUT", but the request is a POST; send it with the method that you mean`)},
 		{"nothing was created", "GET /cache/k", sitetest.Problem(404, detailAbsent, statusAbsent)},
 		{"with a key it is a value", "POST /cache/k" + ndjson + line, created + "k\n\n"},

@@ -97,6 +97,11 @@ func (s *Server) readLineWrite(l *bulkLine, op store.Op, keyPrefix string, c *co
 	case w.Value.Kind == store.Raw:
 		w.Value.ContentType = typeOctetStream
 	}
+	if op != store.Delete {
+		if w.TTL, err = s.ttlOf(c.TTL); err != nil {
+			return err
+		}
+	}
 	if c.IfMatch != "" {
 		l.ifMatch = []string{c.IfMatch}
 		if w.IfMatch, err = versions("if_match", l.ifMatch, false); err != nil {

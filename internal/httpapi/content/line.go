@@ -16,6 +16,7 @@ type Line struct {
 	Op    string // "create", "put", "delete" or "get"
 	Key   string
 	Value store.Value // of create and put; its content type is not checked
+	TTL   TTL
 	// IfMatch and IfNoneMatch are as in the headers; empty if the line has none.
 	IfMatch, IfNoneMatch string
 }
@@ -23,7 +24,7 @@ type Line struct {
 const hintLine = `; expected one object a line, {"op": …, "key": …, "value": …}, where op is create (as without op), put, delete or get`
 
 // lineFields are the fields that a line may have. Their place is their bit in a set.
-var lineFields = [...]string{"op", "key", "value", "base64", "content_type", "if_match", "if_none_match"}
+var lineFields = [...]string{"op", "key", "value", "base64", "content_type", "if_match", "if_none_match", "ttl"}
 
 const (
 	fieldOp = 1 << iota
@@ -33,6 +34,7 @@ const (
 	fieldContentType
 	fieldIfMatch
 	fieldIfNoneMatch
+	fieldTTL
 )
 
 // DecodeLine decodes a line. With an error, the Line has those of its fields that were read
@@ -184,8 +186,15 @@ func (d *lineDecoder) field(quoted, value []byte) error {
 		return fmt.Errorf("the field %s is there twice", name)
 	}
 	d.fields |= bit
-	if bit == fieldValue {
+	switch bit {
+	case fieldValue:
 		return d.value(value)
+	case fieldTTL:
+		d.line.TTL = TTL{Text: string(value), IsSet: true}
+		if d.line.TTL.Text == `"none"` {
+			d.line.TTL.Text = "none"
+		}
+		return nil
 	}
 	if value[0] != '"' {
 		return fmt.Errorf("the field %s is not a string", name)
@@ -257,8 +266,8 @@ func (d *lineDecoder) check() error {
 			return errors.New("content_type belongs to base64, and the line has value; send the bytes as base64")
 		}
 	case "delete", "get":
-		if has(fieldValue | fieldBase64 | fieldContentType) {
-			return fmt.Errorf("a %s has no value; leave value, base64 and content_type out", op)
+		if has(fieldValue | fieldBase64 | fieldContentType | fieldTTL) {
+			return fmt.Errorf("a %s stores nothing; leave value, base64, content_type and ttl out", op)
 		}
 		if op == "get" && has(fieldIfMatch|fieldIfNoneMatch) {
 			return errors.New("a get has no conditions; leave if_match and if_none_match out")
