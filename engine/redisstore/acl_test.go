@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
@@ -46,6 +47,18 @@ func TestTheUserOfTheDocumentationMayDoAllThatIsNeeded(t *testing.T) {
 	f.limits.MaxKeys = 3
 	f.apply(create("a", "1"), create("b", "2"), create("c", "3"), create("d", "4"), put("b", "5"), remove("b"), put("c", "6"))
 	f.fetch("c", "d")
+	// Entries that expire: removed by a write, by a step, and after the list was lost.
+	f.limits.MaxKeys = 6
+	f.restarted()
+	f.apply(lasting(create("x", "1"), time.Hour), lasting(create("y", "1"), time.Hour), lasting(create("z", "1"), 2*time.Hour))
+	f.advance(time.Hour)
+	f.fetch("x", "c")
+	f.apply(create("x", "2"))
+	f.do("DEL", "{cache}:expiries")
+	f.advance(time.Hour)
+	f.settle()
+	f.limits.MaxKeys = 3
+	f.restarted()
 	f.browsed()
 	if _, _, err := f.store.Nodes(f.ctx()); err != nil {
 		t.Error(err)
@@ -68,7 +81,7 @@ func TestTheUserOfTheDocumentationMayDoAllThatIsNeeded(t *testing.T) {
 	if _, err := f.store.Apply(f.ctx(), store.Batch{Limits: f.limits, SetLimits: true, Writes: []store.Write{put("g", "7")}}); err != nil {
 		t.Error(err)
 	}
-	if logs.Len() > 1 { // the one about the repair
+	if logs.Len() > 1+5 { // those about repairs
 		t.Errorf("%d warnings", logs.Len())
 	}
 	if denied := f.do("ACL", "LOG").([]any); len(denied) != 0 {

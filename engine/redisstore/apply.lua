@@ -122,7 +122,9 @@ end
 local ops = ARGV[OPS]
 local brings_expiry = string.find(ops, '%u') ~= nil
 if brings_expiry then ops = string.lower(ops) end
-local expires = brings_expiry or expiring > 0 or lives ~= nil
+-- The field may be lost or spoiled. Looking at EXPIRIES each time would cost all batches.
+local expires = brings_expiry or expiring > 0 or lives ~= nil or state[6] and latest == 0
+  or sets_limits and redis.call('ZCARD', EXPIRIES) > 0
 local more_due = false
 if expires then
   lives = lives or {}

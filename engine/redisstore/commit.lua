@@ -25,7 +25,9 @@ if writing then
     end
     for i = 1, #set, 1000 do expiring = expiring + redis.call('ZADD', EXPIRIES, unpack(set, i, math.min(i + 999, #set))) end
     for i = 1, #unset, 1000 do expiring = expiring - redis.call('ZREM', EXPIRIES, unpack(unset, i, math.min(i + 999, #unset))) end
-    expiring = math.max(expiring, 0)
+    -- The last one seems to be gone. But if another program wrote to EXPIRIES, the count may
+    -- be too low, and without the field nothing would expire.
+    if expiring <= 0 then expiring = redis.call('ZCARD', EXPIRIES) end
     if expiring > 0 then
       redis.call('HSET', STATE, 'expiring', struct.pack('layout.ExpiringForm', now, expiring))
     else

@@ -11,17 +11,21 @@ local function remove(keys_due, tail)
   local members, dead = {}, {}
   for i, key in ipairs(keys_due) do
     local meta = metas[i]
+    local has_value = not torn or redis.call('HEXISTS', VALUES, key) == 1
     local expiry = places[key] == nil and expiry_in(meta)
+    if torn and has_value and places[key] == nil and not member_of(meta, key) then expiry = now end -- its meta was lost
     if expiry and expiry <= now then
-      members[#members + 1], dead[#dead + 1] = member_of(meta, key), key
+      members[#members + 1], dead[#dead + 1] = member_of(meta, key) or key, key
       bytes = math.max(bytes - #key - (size_in(meta) or redis.call('HSTRLEN', VALUES, key)), 0)
-      keys = keys - 1
+      if has_value then keys = keys - 1 end
       places[key] = false
       gone[#gone + 1], expired[#expired + 1] = key, key
       changes[changed + 1], changes[changed + 2], changes[changed + 3] = ',["expired",', cjson.encode(key), tail
       changed = changed + 3
     elseif expiry then
       lives[key] = expiry -- EXPIRIES was wrong
+    elseif places[key] == nil then
+      expiring = expiring + 1 -- another program listed the key, so it was not counted
     end
   end
   if #dead == 0 then return end
@@ -58,4 +62,6 @@ if (named[1] or first and (tonumber(first) <= now or count == 0)) and not begin_
     remove(named, tail)
   end
   if expired[1] then number = number + 1 end
+else
+  for _, key in ipairs(named) do places[key] = false end
 end

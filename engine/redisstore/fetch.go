@@ -37,6 +37,15 @@ func (s *Store) fetch(ctx context.Context, keys []string, room store.Room, uses 
 	if err != nil {
 		return store.Fetched{}, err
 	}
+	if a.now == 0 && anyExpires(a.metas) {
+		// Another program removed the field of the state that says that entries expire.
+		whole, err := s.askFetch(ctx, fetchWhole, keys, room, nil)
+		if err != nil {
+			return store.Fetched{}, err
+		}
+		whole.raises, whole.refusal = a.raises, a.refusal
+		a = whole
+	}
 	s.raised(a.refusal, a.raises > 0)
 	lost := 0
 	if a.refusal != "" {
@@ -66,12 +75,21 @@ func (s *Store) fetch(ctx context.Context, keys []string, room store.Room, uses 
 				if fetched.Expires == nil {
 					fetched.Expires = make([]time.Time, len(a.values))
 				}
-				fetched.Expires[i] = sent.Add(time.Duration(m.expires-a.now) * time.Millisecond)
+				// The time of the store is cut to a millisecond, so less may be left.
+				fetched.Expires[i] = sent.Add(time.Duration(m.expires-a.now-1) * time.Millisecond)
 			}
 			fetched.Entries[i] = entryOf(value, m, known)
 		}
 	}
 	return fetched, nil
+}
+
+// anyExpires reports whether an entry with one of these metas expires.
+func anyExpires(metas []any) bool {
+	return slices.ContainsFunc(metas, func(m any) bool {
+		text, _ := m.(string)
+		return text != "" && text[0] >= formMark && text[0]&formExpires != 0
+	})
 }
 
 // fetchAnswer is the answer of fetch.lua.

@@ -33,9 +33,10 @@ local count = last - read + 1
 if last < FIRST then return { head or '', 0, '', {}, {} } end
 local metas = redis.call('HMGET', META, unpack(ARGV, FIRST, last))
 
--- is_dead says which entries have expired. If the state is lost, some may expire.
+-- is_dead says which entries have expired. If the state is lost, some may expire. If only
+-- its field is lost, the store sees that by the metas, and asks again.
 local now, is_dead
-if state[4] or not head then
+if state[4] or not head or ARGV[1] == '2' then
   -- include expiry.lua
   is_dead = {}
   now = time_after(latest_in(state[4]))

@@ -30,7 +30,13 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	server := redistest.Start(t)
+	return fixtureOn(t, redistest.Start(t))
+}
+
+// fixtureOn is newFixture on a server that other tests have used.
+func fixtureOn(t *testing.T, server *redistest.Server) *fixture {
+	t.Helper()
+	server.Client().FlushAll(t.Context())
 	f := &fixture{T: t, server: server, redis: server.Client(), limits: store.Limits{MaxKeys: 100, Eviction: "rank"}}
 	f.store, f.logs = f.open(server.URL())
 	return f

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,6 +45,23 @@ func wantRefusal(t *testing.T, err error, words ...string) {
 	for _, w := range words {
 		if !strings.Contains(err.Error(), w) {
 			t.Errorf("%q does not say %q", err, w)
+		}
+	}
+}
+
+func TestAllKeysOfANamespaceAreInOneSlot(t *testing.T) {
+	for _, tag := range []string{"cache", partitionTag("cache", 2, 3)} {
+		k := keyspace{tag: tag}
+		all := k.scripts("writer")
+		for _, name := range []string{"values", "meta", "ranks", "state", "ghosts", "shadow", "expiries"} {
+			if !slices.Contains(all, "{"+tag+"}:"+name) {
+				t.Errorf("scripts do not declare %s", name)
+			}
+		}
+		for _, key := range all {
+			if inBraces, _, _ := strings.Cut(strings.TrimPrefix(key, "{"), "}"); inBraces != tag {
+				t.Errorf("%s is in another slot", key)
+			}
 		}
 	}
 }

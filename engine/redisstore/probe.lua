@@ -50,6 +50,8 @@ for _, command in ipairs(reads) do
   local err = attempt(command)
   broken = broken or err
 end
+-- Fetches do not look at this key.
+local unlisted = attempt({ 'ZCARD', EXPIRIES })
 for _, command in ipairs(writes) do attempt(command) end
 
 local read_refusal = missing.HMGET
@@ -64,5 +66,5 @@ end
 -- A fetch that cannot raise still answers.
 read_refusal = read_refusal or missing.ZMSCORE
 if not missing.ZADD and not full then read_refusal = read_refusal or missing.HSET end
-local write_refusal = read_refusal or names[1] and missing[string.upper(names[1])] or full
+local write_refusal = read_refusal or names[1] and missing[string.upper(names[1])] or full or unlisted
 return { read_refusal or '', write_refusal or '', table.concat(names, ' ') }

@@ -110,7 +110,7 @@ func TestAKeyOfTheWrongTypeFailsTheBatchAndChangesNothing(t *testing.T) {
 func (f *fixture) dump() string {
 	f.Helper()
 	var b strings.Builder
-	for _, name := range []string{"values", "meta", "ranks", "state"} {
+	for _, name := range []string{"values", "meta", "ranks", "state", "expiries"} {
 		fmt.Fprintf(&b, "%s %x\n", name, f.redis.Dump(f.ctx(), "{cache}:"+name).Val())
 	}
 	return b.String()

@@ -45,7 +45,8 @@ if torn then
     }
     if expires then
       parts[4] = { field = 'repair_expiries', scan = 'ZSCAN', from = EXPIRIES, mend = function(key)
-        if expiry_in(redis.call('HGET', META, key)) then return 0 end
+        local meta = redis.call('HGET', META, key)
+        if expiry_in(meta) or not member_of(meta, key) and has_value(key) then return 0 end
         redis.call('ZREM', EXPIRIES, key)
         return 1
       end }
@@ -101,7 +102,12 @@ if torn then
       if not m then
         number = number + 1
         local insertion = struct.pack('>I6', number)
-        redis.call('HSET', META, key, struct.pack('>BI3', layout.ForeignMark, math.min(size, layout.MostSize)) .. insertion .. TAG)
+        local form, rest = layout.ForeignMark, ''
+        local expiry = expires and tonumber(redis.call('ZSCORE', EXPIRIES, key) or nil)
+        if expiry and expiry >= 0 and expiry < 2 ^ (8 * layout.ExpirySize) then
+          form, rest = form + layout.ExpiresBit, struct.pack('>I6', expiry)
+        end
+        redis.call('HSET', META, key, struct.pack('>BI3', form, math.min(size, layout.MostSize)) .. insertion .. TAG .. rest)
         m = insertion .. key
       end
       local entering, restored = m, nil

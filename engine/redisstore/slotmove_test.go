@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ func TestNoWriteStopsHalfWayWhileTheSlotMoves(t *testing.T) {
 		"the last entry is evicted":                          {create("c", "3")},
 		"the last entry is deleted":                          {remove("b")},
 		"the last entry is replaced":                         {put("b", "3")},
+		"the last entry expires, and another one is created": {create("c", "3")},
+		"the last entry expires":                             {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fixture{T: t, limits: store.Limits{MaxKeys: 1, Eviction: "adaptive"}}
@@ -38,8 +41,11 @@ func TestNoWriteStopsHalfWayWhileTheSlotMoves(t *testing.T) {
 			}
 			do(from, "FLUSHALL")
 			// All keys exist now: a is a ghost.
-			f.apply(create("a", "1"), create("b", "2"))
+			f.apply(create("a", "1"), lasting(create("b", "2"), time.Hour))
 			f.fetch("b")
+			if strings.Contains(name, "expires") {
+				f.advance(time.Hour)
+			}
 			before := f.dump()
 			slot := do(from, "CLUSTER", "KEYSLOT", "{cache}:state")
 			do(from, "CLUSTER", "SETSLOT", slot, "MIGRATING", do(to, "CLUSTER", "MYID"))

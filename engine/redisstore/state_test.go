@@ -15,7 +15,7 @@ func TestADamagedStateIsRepairedAndStopsNoReader(t *testing.T) {
 		f := newFixture(t)
 		f.limits = store.Limits{MaxKeys: 20, MaxBytes: 1000, Eviction: policy.Name}
 		for _, field := range []string{
-			"head", "max_keys", "max_bytes", "former", "start", "shift", "repair_values", "repair_meta", "repair_ranks",
+			"head", "max_keys", "max_bytes", "former", "start", "shift", "repair_values", "repair_meta", "repair_ranks", "expiring",
 		} {
 			for _, value := range []string{"nan", "inf", "-1", "abc", "", "1e300", "0x10", "1.5", "99999999999999999999", "\"}{", "1 2 3"} {
 				t.Run(fmt.Sprintf("%s %s %q", policy.Name, field, value), func(t *testing.T) {

@@ -115,8 +115,8 @@ for i = (too_many or torn) and 0 or 1, count do
 
   -- Evict. No live entry is evicted while there are expired ones.
   if more_due and most_keys then
-    local had = #expired
-    while more_due and (keys > most_keys or bytes > most_bytes) and #expired - had < most_evictions do
+    for _ = 1, most_evictions, store.TrimStep do
+      if not more_due or keys <= most_keys and bytes <= most_bytes then break end
       expire_step(store.TrimStep, tail)
     end
     if more_due and (keys > most_keys or bytes > most_bytes) then
