@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -128,4 +130,14 @@ func TestBulkRequestsOfCurl(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTheAccessLogHasTheNumberOfLines(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "access.log")
+	s := start(t, "log {\noutput file "+log+"\n}\nredis_proxy {\nplaceholders\n}")
+	do(t, s.plain, request{"POST", "http://" + s.http + "/cache", "{\"key\":\"a\",\"value\":1}\nx\n{\"op\":\"get\",\"key\":\"a\"}\n", []string{"Content-Type", "application/x-ndjson"}})
+	eventually(t, "the log has them", func() bool {
+		lines, err := os.ReadFile(log)
+		return err == nil && strings.Contains(string(lines), `"redis_proxy":{"status":"streamed","lines":3,"failed_lines":1}`)
+	})
 }

@@ -68,6 +68,11 @@ func TestRequestsAreCountedByOperationAndOutcome(t *testing.T) {
 		{"PUT /cache/k\nOrigin: https://other.test\n\nv", `{"put":{"forbidden":1}}`},
 		{"DELETE /cache/k", `{"delete":{"deleted":1}}`},
 		{"DELETE /cache/k", `{"delete":{"absent":1}}`},
+		{
+			"POST /cache\nContent-Type: application/x-ndjson\n\n{\"key\":\"b\",\"value\":1}\n{\"key\":\"b\",\"value\":1}\n{\"op\":\"get\",\"key\":\"b\"}\n{\"op\":\"delete\",\"key\":\"b\"}\n{\"op\":\"get\",\"key\":\"b\"}\n{\"op\":\"put\",\"key\":\"b\"}\n\nx",
+			`{"bulk":{"streamed":1},"bulk_create":{"conflict":1,"created":1},"bulk_delete":{"deleted":1},"bulk_get":{"absent":1,"store":1},"bulk_other":{"bad_request":1},"bulk_put":{"bad_request":1}}`,
+		},
+		{"POST /cache\nContent-Type: application/x-ndjson\nIf-Match: *\n\n{}", `{"bulk":{"bad_request":1}}`},
 		{"OPTIONS /cache/k", `{"other":{"options":1}}`},
 		{"PATCH /cache/k", `{"other":{"not_allowed":1}}`},
 		{"DELETE /cache", `{"delete":{"not_allowed":1}}`},
