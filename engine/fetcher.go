@@ -43,9 +43,11 @@ type fetcher struct {
 	watch    *watch
 	settings *atomic.Pointer[Settings]
 	prepare  func(string, *store.Entry) (any, int)
-	running  sync.WaitGroup // lanes
-	pace     pace
-	calls    *calls
+	// sawExpiring is called when the store brings an entry that expires.
+	sawExpiring func()
+	running     sync.WaitGroup // lanes
+	pace        pace
+	calls       *calls
 	// namespace is for traces.
 	namespace string
 	hits      hits
@@ -162,6 +164,9 @@ func (f *fetcher) send(b flightBatch, room store.Room) {
 	f.pace.note(took, 0, failed)
 	f.calls.add(took, len(b.keys), failed)
 	if failed == nil {
+		if got.Expires != nil {
+			f.sawExpiring()
+		}
 		for i, e := range got.Entries {
 			if e != nil {
 				var expires time.Time

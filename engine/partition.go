@@ -53,6 +53,7 @@ func (e *Engine) newPartition(i int, o Options) *partition {
 	p.fetcher = newFetcher(p.store, tier{e.local, uint16(i), p.of == 1}, p.watch, &e.settings, o.Prepare)
 	p.queue = newQueue(e.room)
 	p.worker = newWorker(p, &e.settings, &e.limits, logger)
+	p.fetcher.sawExpiring = p.worker.sawExpiring
 	p.fetcher.namespace, p.worker.namespace = o.Namespace, o.Namespace
 	return p
 }

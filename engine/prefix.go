@@ -62,6 +62,8 @@ func (e *Engine) scan(ctx context.Context, p *partition, prefix, after string, n
 const (
 	// deletesAStep is how many keys DeletePrefix asks for at once.
 	deletesAStep = 500
+	// restartPause is the time before DeletePrefix begins a pass again.
+	restartPause = 100 * time.Millisecond
 	// deletesAtOnce is how many deletions of DeletePrefix wait for the worker at
 	// the same time.
 	deletesAtOnce = 64
@@ -99,6 +101,11 @@ func (e *Engine) deletePrefix(ctx context.Context, p *partition, prefix string) 
 		keys, next, err := e.scan(ctx, p, prefix, after, deletesAStep)
 		if errors.Is(err, store.ErrCursor) {
 			after = ""
+			select {
+			case <-ctx.Done():
+				return deleted, context.Cause(ctx)
+			case <-time.After(restartPause):
+			}
 			continue
 		}
 		if err != nil {

@@ -52,6 +52,8 @@ type worker struct {
 	evictions evictions
 	expired   atomic.Uint64 // entries
 
+	// expiring says that entries in the store expire. Fetches may be the first to know.
+	expiring atomic.Bool
 	// limitsDue says that the next batch has to set the limits.
 	limitsDue atomic.Bool
 	// The fields below belong to who has the turn.
@@ -59,8 +61,6 @@ type worker struct {
 	// unfinished says that the store still exceeds a lowered limit, still converts its
 	// order for another policy, or has expired entries.
 	unfinished bool
-	// expiring says that entries will expire.
-	expiring bool
 	// resting is the time until which no batch without writes is sent.
 	resting time.Time
 	// sleeping is the time until which run sleeps at most; zero if it waits for a signal.
@@ -75,6 +75,14 @@ func newWorker(p *partition, s *atomic.Pointer[Settings], l *limitsState, logger
 func (w *worker) setLimits() {
 	w.limitsDue.Store(true)
 	w.queue.signal()
+}
+
+// sawExpiring makes the worker look for expired entries from time to time, even if no write
+// of this engine ever comes.
+func (w *worker) sawExpiring() {
+	if !w.expiring.Load() && !w.expiring.Swap(true) {
+		w.queue.signal()
+	}
 }
 
 // run applies writes that lead leaves, and does the chores: it sets limits, and goes on
@@ -138,7 +146,7 @@ func (w *worker) take(answered int) []*job {
 }
 
 // hasChores reports whether there is work without writes. The caller has the turn.
-func (w *worker) hasChores() bool { return w.unfinished || w.expiring || w.limitsDue.Load() }
+func (w *worker) hasChores() bool { return w.unfinished || w.expiring.Load() || w.limitsDue.Load() }
 
 // lead applies one batch for the call of a write, if nobody else applies one. So a write
 // that meets no other wakes no goroutine. The batch has no more time than that call, and
@@ -217,7 +225,7 @@ func (w *worker) settle(batch store.Batch, jobs []*job, applied store.Applied, e
 	w.evictions.add(applied.Evicted, applied.EvictedUnread)
 	w.expired.Add(uint64(len(applied.Expired)))
 	w.unfinished = applied.Over || applied.Converting || applied.Due
-	w.expiring = applied.Expiring > 0
+	w.expiring.Store(applied.Expiring > 0)
 	if batch.SetLimits && applied.Limits != batch.Limits {
 		w.limitsDue.Store(true) // the store could not set them: it is read-only, or full
 	} else if !w.limits.isNew.Load() && !w.limitsDue.Load() {
@@ -230,7 +238,7 @@ func (w *worker) settle(batch store.Batch, jobs []*job, applied store.Applied, e
 		w.resting = time.Now().Add(expirePause)
 	case applied.Converting && !applied.Over:
 		w.resting = time.Now().Add(convertPause)
-	case w.expiring && !w.unfinished:
+	case w.expiring.Load() && !w.unfinished:
 		w.resting = time.Now().Add(choresPause)
 	}
 	// Before the jobs are answered: a client must not read an entry that it knows to be

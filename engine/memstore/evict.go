@@ -52,15 +52,23 @@ func (b *batch) workOff() {
 }
 
 // makeRoom evicts until so many keys and bytes can be added. While the store exceeds a
-// lowered limit, makeRoom frees only as much as will be added. So neither count rises.
-func (b *batch) makeRoom(keys int, bytes int64) {
+// lowered limit, makeRoom frees only as much as will be added. So neither count rises. It
+// returns false if more entries have expired than a batch may remove.
+func (b *batch) makeRoom(keys int, bytes int64) bool {
 	maxKeys := max(b.store.limits.MaxKeys, len(b.store.items))
 	maxBytes := max(b.store.maxBytes(), b.store.bytes)
 	for len(b.store.items) > maxKeys-keys || b.store.bytes > maxBytes-bytes {
-		if !b.removeDue(store.TrimStep) && !b.evict() {
-			return
+		switch {
+		case b.store.isDue(b.now) && b.mayExpire <= 0:
+			return false // no live entry is evicted while there are expired ones
+		case b.store.isDue(b.now):
+			b.removeDue(store.TrimStep)
+			b.mayExpire -= store.TrimStep
+		case !b.evict():
+			return true
 		}
 	}
+	return true
 }
 
 // evict evicts one entry; false if there is none.

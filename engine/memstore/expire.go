@@ -9,6 +9,10 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
+// maxExpired is how many expired items a batch removes to make room for its writes, beside
+// its first step. Other calls wait meanwhile.
+const maxExpired = 1000
+
 func newExpiring() *btree.BTreeG[*item] {
 	return btree.NewBTreeGOptions(func(a, b *item) bool {
 		return cmp.Or(cmp.Compare(a.expires, b.expires), cmp.Compare(a.key, b.key)) < 0
@@ -71,14 +75,13 @@ func (b *batch) expire(writes []store.Write) {
 	}
 }
 
-// removeDue removes up to n expired items, and reports whether there were any.
-func (b *batch) removeDue(n int) bool {
+// removeDue removes up to n expired items.
+func (b *batch) removeDue(n int) {
 	had := len(b.expired)
 	for len(b.expired)-had < n && b.store.isDue(b.now) {
 		first, _ := b.store.expiring.Min()
 		b.removeExpired(first)
 	}
-	return len(b.expired) > had
 }
 
 func (b *batch) removeExpired(it *item) {

@@ -137,7 +137,7 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 	}
 
 	s.policy.Convert(s.order)
-	run := batch{store: s, turn: s.policy.Begin(s.order), tag: rand.Uint32(), now: s.now()}
+	run := batch{store: s, turn: s.policy.Begin(s.order), tag: rand.Uint32(), now: s.now(), mayExpire: maxExpired}
 	run.expire(b.Writes)
 	run.workOff()
 	results := make([]store.Result, len(b.Writes))
@@ -167,6 +167,7 @@ func (s *Store) Close() error {
 	defer s.mu.Unlock()
 
 	s.closed = true
+	s.expiring = nil
 	s.items, s.order, s.ages, s.bytes = nil, nil, nil, 0
 	return nil
 }

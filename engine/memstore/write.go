@@ -17,6 +17,8 @@ type batch struct {
 	unread  int // of evicted
 	now     time.Duration
 	expired []string
+	// mayExpire is how many expired items makeRoom may still remove.
+	mayExpire int
 }
 
 // next returns the version of a write that changes the store.
@@ -53,7 +55,10 @@ func (b *batch) write(w *store.Write) store.Result {
 }
 
 func (b *batch) create(w *store.Write) store.Result {
-	b.makeRoom(1, w.Size())
+	if !b.makeRoom(1, w.Size()) {
+		b.next()
+		return store.Result{Outcome: store.TooMuchAtOnce}
+	}
 	v := b.next()
 	var score float64
 	if w.Op == store.Restore {
@@ -82,8 +87,12 @@ func (b *batch) replace(w *store.Write, it *item) store.Result {
 	if grows > 0 {
 		// It must not be evicted to make room for itself.
 		b.store.order.take(it)
-		b.makeRoom(0, grows)
+		hasRoom := b.makeRoom(0, grows)
 		b.store.order.put(it)
+		if !hasRoom {
+			b.next()
+			return store.Result{Outcome: store.TooMuchAtOnce}
+		}
 	}
 	v := b.next()
 	it.entry = newEntry(w.Value, v)

@@ -28,11 +28,6 @@ if writing then
     -- The last one seems to be gone. But if another program wrote to EXPIRIES, the count may
     -- be too low, and without the field nothing would expire.
     if expiring <= 0 then expiring = redis.call('ZCARD', EXPIRIES) end
-    if expiring > 0 then
-      redis.call('HSET', STATE, 'expiring', struct.pack('layout.ExpiringForm', now, expiring))
-    else
-      redis.call('HDEL', STATE, 'expiring')
-    end
   end
 end
 head = struct.pack('layout.HeadForm', number, event_number, event_tag, epoch, bytes, largest, keys, order.conversion and 1 or 0,
@@ -54,6 +49,13 @@ else
     redis.call('HSET', STATE, 'head', head)
   end
   -- include write_back.lua
+  -- The count comes last: if anything before it fails, a wrong count makes the next batch
+  -- repair.
+  if lives and expiring > 0 then
+    redis.call('HSET', STATE, 'expiring', struct.pack('layout.ExpiringForm', now, expiring))
+  elseif lives then
+    redis.call('HDEL', STATE, 'expiring')
+  end
 end
 reply[12] = 1
 redis.call('SET', WRITER, struct.pack('>I6', batch_number) .. cmsgpack.pack(reply), 'PX', WRITER_TTL)

@@ -53,8 +53,10 @@ for i = 1, count do
   end
 end
 local first = redis.call('ZRANGE', EXPIRIES, 0, 0, 'WITHSCORES')[2]
--- A batch without writes also keeps the time, so that a clock that is set back hardly matters.
-if (named[1] or first and (tonumber(first) <= now or count == 0)) and not begin_shrinking() then
+-- A batch without writes also keeps the time, now and then, so that a clock that is set back
+-- matters little.
+local keeps_time = count == 0 and first and now - latest >= 10000
+if (named[1] or keeps_time or first and tonumber(first) <= now) and not begin_shrinking() then
   local tail = format(',%d]', number + 1)
   expire_step(math.max(order.coming, store.TrimStep), tail)
   if named[1] then

@@ -76,7 +76,8 @@ func (s *Store) fetch(ctx context.Context, keys []string, room store.Room, uses 
 					fetched.Expires = make([]time.Time, len(a.values))
 				}
 				// The time of the store is cut to a millisecond, so less may be left.
-				fetched.Expires[i] = sent.Add(time.Duration(m.expires-a.now-1) * time.Millisecond)
+				left := min(m.expires-a.now-1, int64(store.MaxTTL/time.Millisecond))
+				fetched.Expires[i] = sent.Add(time.Duration(left) * time.Millisecond)
 			}
 			fetched.Entries[i] = entryOf(value, m, known)
 		}

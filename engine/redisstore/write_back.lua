@@ -1,7 +1,7 @@
 -- Writes the values and meta of room.lua.
-if gone[1] then
-  redis.call('HDEL', VALUES, unpack(gone))
-  redis.call('HDEL', META, unpack(gone))
+for i = 1, #gone, 1000 do
+  redis.call('HDEL', VALUES, unpack(gone, i, math.min(i + 999, #gone)))
+  redis.call('HDEL', META, unpack(gone, i, math.min(i + 999, #gone)))
 end
 if written > 0 then
   redis.call('HSET', VALUES, unpack(new_values, 1, written))

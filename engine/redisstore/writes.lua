@@ -11,6 +11,7 @@ local first_match = FIRST_KEY + 3 * count - 1 -- if there are conditions or scor
 local has_more = #ARGV > first_match
 
 local expired = {}
+local may_expire = MAX_EVICTIONS -- of all its writes together, beside the first step
 local now, expire_step
 if expires then
   -- include expiry.lua
@@ -115,9 +116,9 @@ for i = (too_many or torn) and 0 or 1, count do
 
   -- Evict. No live entry is evicted while there are expired ones.
   if more_due and most_keys then
-    for _ = 1, most_evictions, store.TrimStep do
-      if not more_due or keys <= most_keys and bytes <= most_bytes then break end
+    while more_due and may_expire > 0 and (keys > most_keys or bytes > most_bytes) do
       expire_step(store.TrimStep, tail)
+      may_expire = may_expire - store.TrimStep
     end
     if more_due and (keys > most_keys or bytes > most_bytes) then
       answer, most_keys = 's', nil

@@ -1,6 +1,9 @@
 package httpapi
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 )
 
@@ -13,6 +16,8 @@ type parameter struct {
 // collectionQuery has the parameters that requests to the collection take.
 type collectionQuery struct {
 	key, prefix, limit, cursor parameter
+	// misspelt is a name that is one of these, but for its case.
+	misspelt string
 }
 
 func parseCollectionQuery(query string) (q collectionQuery) {
@@ -28,6 +33,9 @@ func parseCollectionQuery(query string) (q collectionQuery) {
 		case "cursor":
 			p = &q.cursor
 		default:
+			if slices.Contains([]string{"key", "prefix", "limit", "cursor"}, strings.ToLower(name)) {
+				q.misspelt = name
+			}
 			continue
 		}
 		p.value = value
@@ -36,9 +44,20 @@ func parseCollectionQuery(query string) (q collectionQuery) {
 	return q
 }
 
+// check refuses parameters that would not do what their names say.
+func (q *collectionQuery) check(query string) error {
+	if q.misspelt != "" {
+		return badRequest("the query has the parameter %q; parameters are case-sensitive, write it %s", q.misspelt, strings.ToLower(q.misspelt))
+	}
+	return checkReadQuery(query)
+}
+
 // serveCollection answers GET and HEAD of the collection: a batch read, or a listing.
 func (s *Server) serveCollection(x *exchange) error {
 	q := parseCollectionQuery(x.r.URL.RawQuery)
+	if err := q.check(x.r.URL.RawQuery); err != nil {
+		return s.fail(x, err)
+	}
 	isListing := q.prefix.count+q.limit.count+q.cursor.count > 0
 	switch {
 	case q.key.count > 0 && isListing && s.config.Listing:

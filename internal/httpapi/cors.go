@@ -46,11 +46,14 @@ func newCORS(c *Config) *cors {
 }
 
 // begin sets the headers that every answer has, whatever it will be: errors too are for
-// the page to read. It replaces what a header directive of the site has set, since
-// browsers refuse an answer that names two origins.
+// the page to read. It removes what a header directive of the site has set: browsers refuse
+// an answer that names two origins, and trusted_origins alone says who may read.
 func (c *cors) begin(header http.Header, r *http.Request) {
 	// A cache must not give the answer for one origin, or for none, to another one.
 	addVary(header, "Origin")
+	for _, name := range [...]string{"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers"} {
+		delete(header, name)
+	}
 	origin, isTrusted := c.trusted(r)
 	if !isTrusted {
 		return

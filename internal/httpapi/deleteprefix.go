@@ -43,6 +43,9 @@ func (s *Server) checkDeletePrefix(r *http.Request, q *collectionQuery) error {
 			return badRequest("%s is for one entry, and this request deletes many; send it without, or delete the entries one by one", name)
 		}
 	}
+	if _, err := queryTTL(r); err != nil {
+		return err
+	}
 	switch {
 	case q.prefix.count == 0:
 		return badRequest("say what to delete: prefix=… for the keys that begin with it, prefix= for all keys, or a key in the path")

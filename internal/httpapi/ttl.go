@@ -42,7 +42,11 @@ func (s *Server) ttlOf(asked content.TTL) (time.Duration, error) {
 	case err == nil && seconds > 0:
 		allowed += ", the limit that max_ttl sets"
 	}
-	return 0, badRequest("the ttl is %s; write %s", asked.Text, allowed)
+	text := asked.Text
+	if len(text) > 40 {
+		text = strings.ToValidUTF8(text[:40], "") + "…"
+	}
+	return 0, badRequest("the ttl is %s; write %s", text, allowed)
 }
 
 // queryTTL returns the ttl in the query of a write.
@@ -131,7 +135,7 @@ func ageIn(directive, names string) (name string, age int64, ok bool) {
 	name = strings.ToLower(strings.TrimSpace(name))
 	for n := range strings.SplitSeq(names, " ") {
 		if n == name {
-			age, err := strconv.ParseInt(strings.Trim(value, ` \t"`), 10, 64)
+			age, err := strconv.ParseInt(strings.Trim(value, " \t\""), 10, 64)
 			if err != nil || age < 0 {
 				age = 1 << 40
 			}

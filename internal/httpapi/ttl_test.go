@@ -23,7 +23,7 @@ func status(answer string) string { return answer[:3] }
 func badTTL(detail string) string { return sitetest.Problem(400, detail) }
 
 func TestATTLMustBeAWholeNumberOfSeconds(t *testing.T) {
-	s := sitetest.New(t, "methods GET HEAD POST PUT DELETE")
+	s := sitetest.New(t, "methods GET HEAD POST PUT DELETE\nlisting")
 	json := func(ttl string) string {
 		return "POST /cache/k\nContent-Type: application/json\n\n" + `{"value":1,"ttl":` + ttl + `}`
 	}
@@ -49,6 +49,10 @@ func TestATTLMustBeAWholeNumberOfSeconds(t *testing.T) {
 		step{"on a GET", "GET /cache/k?ttl=1", badTTL("the query has the parameter ttl, and a read changes no entry; send it with the write, or leave it out")},
 		step{"escaped on a GET", "GET /cache/k?%74tl=1", badTTL("the query has the parameter ttl, and a read changes no entry; send it with the write, or leave it out")},
 		step{"on a batch read", "GET /cache?key=k&ttl=1", badTTL("the query has the parameter ttl, and a read changes no entry; send it with the write, or leave it out")},
+		step{"on a listing", "GET /cache?prefix=k&ttl=1", badTTL("the query has the parameter ttl, and a read changes no entry; send it with the write, or leave it out")},
+		step{"on a deletion by prefix", "DELETE /cache?prefix=k&ttl=1", badTTL("the query has a ttl, and a DELETE stores nothing that could expire; leave it out")},
+		step{"long", json("[" + strings.Repeat("1,", 1000) + "1]"), badTTL("the ttl is [" + strings.Repeat("1,", 19) + "1…; write " + ttlRange)},
+		step{"a listing with a parameter in another case", "GET /cache?Prefix=k", badTTL(`the query has the parameter "Prefix"; parameters are case-sensitive, write it prefix`)},
 		step{"on a DELETE", "DELETE /cache/k?ttl=1", badTTL("the query has a ttl, and a DELETE stores nothing that could expire; leave it out")},
 	)
 	run(t, s, steps)

@@ -161,6 +161,57 @@ var expiryTests = []test{
 		}
 		f.inspect()
 	}},
+	{"a batch removes only so many expired entries, and then asks to be repeated", func(f *fixture) {
+		f.limits.MaxBytes, f.limits.MaxKeys = 300_000, 100_000
+		const tiny = 20_000
+		for n := 0; n < tiny; n += 1000 {
+			writes := numbered(fmt.Sprintf("e%05d", n), 1000)
+			for i := range writes {
+				writes[i].TTL = time.Hour
+			}
+			f.apply(writes...)
+		}
+		f.write(create("live", "v"), store.Created)
+		f.Advance(time.Hour)
+		var large []store.Write
+		for i := range 30 {
+			large = append(large, create(fmt.Sprintf("large%d", i), string(make([]byte, 8000))))
+		}
+		created := 0
+		for range 2 * tiny / 1200 {
+			a := f.apply(large...)
+			if n := len(a.Expired); n > 1000+2*store.TrimStep || len(a.Evicted) > 0 {
+				f.Fatalf("%d expired, %d evicted", n, len(a.Evicted))
+			}
+			var again []store.Write
+			for i, r := range a.Results {
+				switch r.Outcome {
+				case store.Created:
+					created++
+				case store.TooMuchAtOnce:
+					again = append(again, large[i])
+				default:
+					f.Fatalf("%+v", r)
+				}
+			}
+			if large = again; len(large) == 0 {
+				break
+			}
+		}
+		if got := f.fetch("live"); created != 30 || got.Entries[0] == nil {
+			f.Errorf("%d created, live %v", created, got.Entries[0])
+		}
+		f.inspect()
+	}},
+	{"an entry may expire in the far future", func(f *fixture) {
+		far := restore("k", "v", 0)
+		far.Expires = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+		f.write(far, store.Created)
+		got := f.fetch("k")
+		if got.Entries[0] == nil || got.Expires == nil || time.Until(got.Expires[0]) < 50*365*24*time.Hour {
+			f.Errorf("%v, expires %v", got.Entries[0], got.Expires)
+		}
+	}},
 	{"expired entries are removed in bounded steps", func(f *fixture) {
 		f.limits.MaxKeys = 1000
 		for _, prefix := range []string{"a", "b", "c"} {
