@@ -176,6 +176,7 @@ func canMeet(pattern, prefix string) bool {
 //	    trusted_origins  <origins...>
 //	    trusted_credentials
 //	    listing
+//	    watch            <clients>
 //	    pass_errors
 //	    placeholders
 //	}

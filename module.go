@@ -229,6 +229,11 @@ type Handler struct {
 	// Default: off.
 	Listing bool `json:"listing,omitempty"`
 
+	// How many clients may watch at the same time: `GET {path_prefix}?watch&prefix=a/` is a
+	// stream of server-sent events, one for each change of a key that begins with `a/`.
+	// More clients get 503. Default: 0, which is off.
+	Watch *int `json:"watch,omitempty"`
+
 	// Errors go to the site's `handle_errors`, which can send a 404 to an origin
 	// server, for example. If it does not answer an error of 500 or more, Caddy
 	// logs it at ERROR with the URI, which contains the key.
@@ -318,12 +323,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		TrustedOrigins:     h.TrustedOrigins,
 		TrustedCredentials: h.TrustedCredentials,
 		Listing:            h.Listing,
+		Watch:              *h.Watch,
 		Logger:             h.logger,
 		Cache:              h.cache,
 	})
 	h.server.WarnOfLongKeys(ctx)
 	h.server.EndWithCaddy(ctx)
-	return h.cache.RegisterMetrics(ctx.GetMetricsRegistry(), httpapi.OperationsOf(methods, h.Listing))
+	return h.cache.RegisterMetrics(ctx.GetMetricsRegistry(), httpapi.OperationsOf(methods, h.Listing, *h.Watch > 0))
 }
 
 // Cleanup releases the engine. The last handler that releases it closes it. Requests in
@@ -332,6 +338,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) Cleanup() error {
 	if h.cache == nil {
 		return nil // Provision failed before it joined
+	}
+	if h.server != nil {
+		h.server.EndWatches()
 	}
 	return h.cache.Release(h.configuration)
 }

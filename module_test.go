@@ -125,7 +125,7 @@ func TestDefaults(t *testing.T) {
 	want := `{"store":"embedded","path_prefix":"/cache","namespace":"TestDefaults","methods":["GET","HEAD","POST"],` +
 		`"partitions":1,"max_keys":10000,"max_bytes":268435456,"eviction":"rank","local_ttl":30000000000,"local_max_bytes":67108864,` +
 		`"max_queue_jobs":4096,"max_queue_bytes":67108864,"max_key_size":512,"max_value_size":1048576,"max_answer_bytes":8388608,` +
-		`"body_timeout":30000000000,"redis_timeout":1000000000,"drain_timeout":5000000000,"stale_if_error":0,"unsubscribed_ttl":1000000000,"default_ttl":0,"max_ttl":0,"cache_control":"no-cache","client_no_cache":"honor","respond_with":"minimal"}`
+		`"body_timeout":30000000000,"redis_timeout":1000000000,"drain_timeout":5000000000,"stale_if_error":0,"unsubscribed_ttl":1000000000,"default_ttl":0,"max_ttl":0,"cache_control":"no-cache","client_no_cache":"honor","respond_with":"minimal","watch":0}`
 	if got, err := json.Marshal(h); err != nil || string(got) != want {
 		t.Errorf("got %s, want %s (%v)", got, want, err)
 	}

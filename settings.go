@@ -221,6 +221,10 @@ var settings = []setting{
 	}},
 	{"trusted_credentials", flagSetting{field: func(h *Handler) *bool { return &h.TrustedCredentials }}},
 	{"listing", flagSetting{field: func(h *Handler) *bool { return &h.Listing }}},
+	{"watch", countSetting{
+		field: func(h *Handler) **int { return &h.Watch },
+		orOff: true,
+	}},
 	{"pass_errors", flagSetting{field: func(h *Handler) *bool { return &h.PassErrors }}},
 	{"placeholders", flagSetting{field: func(h *Handler) *bool { return &h.Placeholders }}},
 }

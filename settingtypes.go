@@ -213,6 +213,8 @@ type countSetting struct {
 	// fixed says that the engine is made with the value, and cannot change it. Then shared
 	// is nil.
 	fixed bool
+	// orOff says that the number may be 0, which switches something off.
+	orOff bool
 }
 
 func (c countSetting) unmarshal(h *Handler, d *caddyfile.Dispenser) error {
@@ -224,6 +226,9 @@ func (countSetting) resolve(*Handler, *caddy.Replacer) error { return nil }
 func (c countSetting) valid(n int) error {
 	if c.most > 0 && n > c.most {
 		return fmt.Errorf("must be at most %d; write less", c.most)
+	}
+	if c.orOff {
+		return checkNumber(int64(n), 0, math.MaxInt64)
 	}
 	return checkNumber(int64(n), 1, math.MaxInt64)
 }

@@ -192,7 +192,7 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	redis := redistest.Start(t)
 	const all = "GET HEAD POST PUT DELETE"
 	site := func(methods, timeout string) string {
-		return "redis_proxy {\nstore " + redis.URL() + "\nmethods " + methods + "\nlisting\nmax_value_size 1KiB\nredis_timeout " + timeout + "\n}"
+		return "redis_proxy {\nstore " + redis.URL() + "\nmethods " + methods + "\nlisting\nwatch 1\nmax_value_size 1KiB\nredis_timeout " + timeout + "\n}"
 	}
 	s := startAdmin(t, site(all, "10m"))
 	d := newDescribed(t, s)
@@ -259,6 +259,9 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	}
 	public(200, "GET", "?key=text&key=logo&key=absent", "")
 	public(200, "HEAD", "?key=text", "")
+	public(200, "HEAD", "?watch", "")
+	public(406, "HEAD", "?watch", "", "Accept", "text/html")
+	public(406, "GET", "?watch", "", "Accept", "text/html")
 	public(400, "GET", "?limit=0", "")
 	public(400, "HEAD", "?limit=0", "")
 	if page := public(200, "GET", "?prefix=na&limit=1", ""); !strings.Contains(page.body, "cursor") {

@@ -48,7 +48,12 @@ func (f *fetcher) dropLocked(keys []string, number uint64) {
 // below seen means that the store lost writes.
 func (f *fetcher) observe(epoch string, number uint64, last store.Version, seen uint64) {
 	if number < seen {
+		// Otherwise another answer or an event has told of it, or enter will.
+		isNews := number < f.seen && epoch == f.epoch
 		f.forget()
+		if isNews {
+			f.feed.reset()
+		}
 	}
 	f.enter(epoch)
 	f.seen = max(f.seen, number)
@@ -59,8 +64,27 @@ func (f *fetcher) observe(epoch string, number uint64, last store.Version, seen 
 
 // enter notes the store's epoch. A new one makes all local entries worthless.
 func (f *fetcher) enter(epoch string) {
-	if epoch != f.epoch {
-		f.forget()
+	if epoch == f.epoch {
+		return
+	}
+	f.forget()
+	if f.epoch != "" { // else nothing was known that could have been missed
+		f.feed.reset()
+	}
+	f.epoch = epoch
+}
+
+func (f *fetcher) knowsEpoch() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.epoch != ""
+}
+
+// learn notes the epoch if none is known.
+func (f *fetcher) learn(epoch string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.epoch == "" {
 		f.epoch = epoch
 	}
 }
@@ -76,6 +100,7 @@ func (f *fetcher) forget() {
 func (f *fetcher) missed() {
 	f.gaps.Add(1)
 	f.dropAllLocked()
+	f.feed.reset()
 }
 
 // ponged notes that every event published before at has come.
@@ -113,6 +138,7 @@ func (f *fetcher) subscribed() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.forget()
+	f.feed.reset()
 }
 
 // changed notes an event. Events come in order. Those of this process's own writes
@@ -129,4 +155,5 @@ func (f *fetcher) changed(ev store.Event) {
 	for _, c := range ev.Changes {
 		f.dropLocked([]string{c.Key}, c.Number)
 	}
+	f.feed.changed(ev)
 }

@@ -25,6 +25,7 @@ type Engine struct {
 	limits    limitsState
 
 	local      *local
+	feed       *feed
 	room       *room
 	partitions []*partition
 
@@ -48,7 +49,7 @@ func NewPartitioned(p Partitions, s Settings, o Options) *Engine {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	e := &Engine{stores: p, namespace: o.Namespace, logger: o.Logger, local: newLocal(&s), room: newRoom()}
+	e := &Engine{stores: p, namespace: o.Namespace, logger: o.Logger, local: newLocal(&s), feed: newFeed(), room: newRoom()}
 	e.settings.Store(&s)
 	e.limits.isNew.Store(true)
 	for i := range p.Stores {
@@ -81,7 +82,12 @@ func (e *Engine) start() {
 			p.start(ctx, &e.running)
 		}
 		if e.stores.Keep != nil {
-			e.running.Go(func() { e.stores.Keep(ctx, e.DropAllLocal) })
+			e.running.Go(func() {
+				e.stores.Keep(ctx, func() {
+					e.DropAllLocal()
+					e.feed.reset()
+				})
+			})
 		}
 	})
 }
@@ -277,6 +283,7 @@ func (e *Engine) Close() error {
 	var err error
 	e.ending.Do(func() {
 		e.closed.Store(true)
+		e.feed.close()
 		// A write may have come at the same time, even if it is the first call.
 		e.starting.Do(func() {
 			for _, p := range e.partitions {

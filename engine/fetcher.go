@@ -48,6 +48,7 @@ type fetcher struct {
 	running     sync.WaitGroup // lanes
 	pace        pace
 	calls       *calls
+	feed        *feed
 	// namespace is for traces.
 	namespace string
 	hits      hits

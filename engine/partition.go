@@ -54,6 +54,7 @@ func (e *Engine) newPartition(i int, o Options) *partition {
 	p.queue = newQueue(e.room)
 	p.worker = newWorker(p, &e.settings, &e.limits, logger)
 	p.fetcher.sawExpiring = p.worker.sawExpiring
+	p.fetcher.feed, p.worker.feed = e.feed, e.feed
 	p.fetcher.namespace, p.worker.namespace = o.Namespace, o.Namespace
 	return p
 }

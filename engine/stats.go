@@ -31,6 +31,11 @@ type Stats struct {
 	LastEvictions []Eviction `json:"last_evictions"`
 	// DeletedByPrefix counts the entries that DeletePrefix deleted.
 	DeletedByPrefix uint64 `json:"deleted_by_prefix"`
+	// Watchers watch now. WatchEvents counts the notices that watchers were told, and
+	// WatchersDropped the watchers that were too slow.
+	Watchers        int    `json:"watchers"`
+	WatchEvents     uint64 `json:"watch_events"`
+	WatchersDropped uint64 `json:"watchers_dropped"`
 	// LostRaises counts reads that the store could not count for its eviction policy.
 	LostRaises uint64 `json:"lost_raises"`
 
@@ -89,6 +94,7 @@ func (e *Engine) Stats() Stats {
 	}
 	s.QueueJobs, s.QueueBytes = e.room.size()
 	s.DeletedByPrefix = e.deletedByPrefix.Load()
+	s.Watchers, s.WatchEvents, s.WatchersDropped = e.feed.size(), e.feed.told.Load(), e.feed.dropped.Load()
 	s.Subscribed = s.Shared
 	for _, p := range e.partitions {
 		p.addTo(&s)

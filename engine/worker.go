@@ -40,6 +40,7 @@ type worker struct {
 	*partition
 	settings *atomic.Pointer[Settings]
 	limits   *limitsState
+	feed     *feed
 	logger   *zap.Logger
 	// namespace is for traces.
 	namespace string
@@ -185,7 +186,7 @@ func (w *worker) apply(jobs []*job, deadline time.Time) {
 	settings := w.settings.Load()
 	batch := store.Batch{
 		Limits: settings.Limits.Share(w.index, w.of), SetLimits: setLimits, Durability: settings.Durability,
-		Writes: make([]store.Write, len(jobs)),
+		Writes: make([]store.Write, len(jobs)), Watched: w.watch == nil && w.feed.active.Load(),
 	}
 	for i, j := range jobs {
 		batch.Writes[i] = j.write
@@ -243,6 +244,7 @@ func (w *worker) settle(batch store.Batch, jobs []*job, applied store.Applied, e
 	}
 	// Before the jobs are answered: a client must not read an entry that it knows to be
 	// gone.
+	w.feed.changed(applied.Event)
 	w.fetcher.written(changedKeys(batch.Writes, applied), applied, seen)
 	for i, j := range jobs {
 		switch r := applied.Results[i]; r.Outcome {

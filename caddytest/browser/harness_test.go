@@ -93,14 +93,28 @@ func freeAddr(t testing.TB) string {
 
 // site is the one Caddy of this process.
 type site struct {
-	t   testing.TB
-	url string // without a slash at the end
+	t    testing.TB
+	addr string
+	url  string // without a slash at the end
 }
 
 // serve runs Caddy until the end of the test, with global options.
 func serve(t testing.TB, directives string, global ...string) *site {
 	t.Helper()
-	addr := freeAddr(t)
+	s := &site{t: t, addr: freeAddr(t)}
+	s.url = "http://" + s.addr
+	s.reload(directives, global...)
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// reload loads another configuration of the site.
+func (s *site) reload(directives string, global ...string) {
+	s.t.Helper()
 	options := "admin off"
 	if len(global) > 0 {
 		options = strings.Join(global, "\n")
@@ -116,21 +130,15 @@ func serve(t testing.TB, directives string, global ...string) *site {
 http://%s {
 %s
 }
-`, options, addr, directives)
+`, options, s.addr, directives)
 	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
 	adapted, _, err := adapter.Adapt([]byte(config), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
-		t.Fatalf("%v\n%s", err, config)
+		s.t.Fatalf("%v\n%s", err, config)
 	}
 	if err := caddy.Load(adapted, true); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := caddy.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &site{t: t, url: "http://" + addr}
 }
 
 // do sends a request and returns the answer with its body read.

@@ -79,6 +79,7 @@ func (b *batch) evict() bool {
 	}
 	b.store.remove(b.store.items[victim.Key])
 	b.evicted = append(b.evicted, victim.Key)
+	b.tell("evicted", victim.Key)
 	if b.store.policy.Unread(b.store.order.State(), victim.Score) {
 		b.unread++
 	}

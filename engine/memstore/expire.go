@@ -88,4 +88,5 @@ func (b *batch) removeExpired(it *item) {
 	b.store.remove(it)
 	b.turn.Expire(store.Place{Key: it.key, Score: it.score})
 	b.expired = append(b.expired, it.key)
+	b.tell("expired", it.key)
 }

@@ -137,7 +137,7 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 	}
 
 	s.policy.Convert(s.order)
-	run := batch{store: s, turn: s.policy.Begin(s.order), tag: rand.Uint32(), now: s.now(), mayExpire: maxExpired}
+	run := batch{store: s, turn: s.policy.Begin(s.order), tag: rand.Uint32(), now: s.now(), mayExpire: maxExpired, watched: b.Watched}
 	run.expire(b.Writes)
 	run.workOff()
 	results := make([]store.Result, len(b.Writes))
@@ -158,6 +158,7 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 		Converting:    len(s.order.state.Former) > 0,
 		Keys:          len(s.items),
 		Bytes:         s.bytes,
+		Event:         store.Event{ID: store.Version{Number: s.number, Tag: run.tag}, Changes: run.changes},
 	}, nil
 }
 

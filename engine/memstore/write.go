@@ -19,6 +19,16 @@ type batch struct {
 	expired []string
 	// mayExpire is how many expired items makeRoom may still remove.
 	mayExpire int
+
+	watched bool
+	changes []store.Change // if watched
+}
+
+// tell notes a change for those who watch.
+func (b *batch) tell(what, key string) {
+	if b.watched {
+		b.changes = append(b.changes, store.Change{What: what, Key: key, Number: b.store.number})
+	}
 }
 
 // next returns the version of a write that changes the store.
@@ -79,6 +89,7 @@ func (b *batch) create(w *store.Write) store.Result {
 	b.store.ages.put(it)
 	b.store.bytes += it.size()
 	b.setExpiry(it, w)
+	b.tell("created", it.key)
 	return store.Result{Outcome: store.Created, Version: v}
 }
 
@@ -98,6 +109,7 @@ func (b *batch) replace(w *store.Write, it *item) store.Result {
 	it.entry = newEntry(w.Value, v)
 	b.store.bytes += grows
 	b.setExpiry(it, w)
+	b.tell("replaced", it.key)
 	return store.Result{Outcome: store.Replaced, Version: v}
 }
 
@@ -110,7 +122,9 @@ func (b *batch) delete(w *store.Write, it *item) store.Result {
 	}
 	b.store.remove(it)
 	b.turn.Forget(w.Key)
-	return store.Result{Outcome: store.Deleted, Version: b.next()}
+	v := b.next()
+	b.tell("deleted", it.key)
+	return store.Result{Outcome: store.Deleted, Version: v}
 }
 
 // remove removes an item that was deleted or evicted, or that expired.

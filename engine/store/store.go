@@ -139,6 +139,8 @@ type Batch struct {
 	// Durability is what Apply waits for, within the deadline of its context, if there
 	// are Writes. Applied.NotDurable says that it waited in vain.
 	Durability Durability
+	// Watched asks a store that is not Watchable for Applied.Event.
+	Watched bool
 }
 
 // Op says what a write does.
@@ -270,6 +272,8 @@ type Applied struct {
 	// NotDurable is an ErrNotDurable if the entries that the Results tell of, changed or
 	// not, are not as durable as the batch demands; otherwise nil.
 	NotDurable error
+	// Event has the changes of a batch that is Watched.
+	Event Event
 	// Waited is how long Apply waited for the durability, once it had the Results.
 	Waited time.Duration
 }

@@ -36,7 +36,7 @@ func TestFiguresAreFlat(t *testing.T) {
 		Bodies:          running.BodyStats{Bytes: 3, MaxBytes: 4, Waiting: 5},
 		Engine: engine.Stats{
 			QueueJobs: 6, MaxQueueJobs: 7, QueueBytes: 8, MaxQueueBytes: 9, Joined: 10, Evicted: 11, EvictedUnread: 12, Expired: 22,
-			LastEvictions: []engine.Eviction{{Key: "k"}}, DeletedByPrefix: 21, LostRaises: 13,
+			LastEvictions: []engine.Eviction{{Key: "k"}}, DeletedByPrefix: 21, Watchers: 22, WatchEvents: 23, WatchersDropped: 24, LostRaises: 13,
 			Local:  engine.LocalStats{Entries: 14, Bytes: 15, MaxBytes: 16, Evictions: 17},
 			Shared: true, Subscribed: true, Events: 18, SubscriptionsLost: 19, EventGaps: 20,
 		},
@@ -48,7 +48,7 @@ func TestFiguresAreFlat(t *testing.T) {
 		`"body_bytes":3,"max_body_bytes":4,"bodies_waiting":5,` +
 		`"queue_jobs":6,"max_queue_jobs":7,"queue_bytes":8,"max_queue_bytes":9,"queue_wait":` + none + `,` +
 		`"fetches":` + calls + `,"applies":` + calls + `,"joined":10,"evicted":11,"evicted_unread":12,"expired":22,` +
-		`"last_evictions":[{"key":"k","at":"0001-01-01T00:00:00Z"}],"deleted_by_prefix":21,"lost_raises":13,` +
+		`"last_evictions":[{"key":"k","at":"0001-01-01T00:00:00Z"}],"deleted_by_prefix":21,"watchers":22,"watch_events":23,"watchers_dropped":24,"lost_raises":13,` +
 		`"local":{"entries":14,"bytes":15,"max_bytes":16,"evictions":17},` +
 		`"shared":true,"subscribed":true,"events":18,"subscriptions_lost":19,"event_gaps":20}`
 	if err != nil || string(got) != want {

@@ -13,12 +13,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// EndWithCaddy makes bulk requests end when Caddy stops. They could hold it up for as long
-// as their clients like. The context is that of the provisioning.
+// EndWithCaddy makes streams of events end when Caddy stops or reloads, and bulk requests when
+// it stops. They could hold it up for as long as their clients like. The context is that of the provisioning.
 func (s *Server) EndWithCaddy(ctx context.Context) {
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 		server.RegisterOnShutdown(func() {
-			if caddy.Exiting() { // else a reload, which ends no requests
+			s.EndWatches()
+			if caddy.Exiting() { // else a reload, which ends no other requests
 				s.stop()
 			}
 		})

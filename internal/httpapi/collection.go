@@ -15,7 +15,7 @@ type parameter struct {
 
 // collectionQuery has the parameters that requests to the collection take.
 type collectionQuery struct {
-	key, prefix, limit, cursor parameter
+	key, prefix, limit, cursor, watch parameter
 	// misspelt is a name that is one of these, but for its case.
 	misspelt string
 }
@@ -32,8 +32,10 @@ func parseCollectionQuery(query string) (q collectionQuery) {
 			p = &q.limit
 		case "cursor":
 			p = &q.cursor
+		case "watch":
+			p = &q.watch
 		default:
-			if slices.Contains([]string{"key", "prefix", "limit", "cursor"}, strings.ToLower(name)) {
+			if slices.Contains([]string{"key", "prefix", "limit", "cursor", "watch"}, strings.ToLower(name)) {
 				q.misspelt = name
 			}
 			continue
@@ -52,7 +54,7 @@ func (q *collectionQuery) check(query string) error {
 	return checkReadQuery(query)
 }
 
-// serveCollection answers GET and HEAD of the collection: a batch read, or a listing.
+// serveCollection answers GET and HEAD of the collection: a batch read, a listing, or a watch.
 func (s *Server) serveCollection(x *exchange) error {
 	q := parseCollectionQuery(x.r.URL.RawQuery)
 	if err := q.check(x.r.URL.RawQuery); err != nil {
@@ -60,6 +62,8 @@ func (s *Server) serveCollection(x *exchange) error {
 	}
 	isListing := q.prefix.count+q.limit.count+q.cursor.count > 0
 	switch {
+	case q.watch.count > 0:
+		return s.serveWatch(x, q)
 	case q.key.count > 0 && isListing && s.config.Listing:
 		return s.fail(x, badRequest("the query has key, for a batch read, and prefix, limit or cursor, for a listing; send one of them"))
 	case q.key.count > 0:

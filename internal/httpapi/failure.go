@@ -28,6 +28,8 @@ var (
 	slowBody        = refusal{http.StatusRequestTimeout, running.OutcomeSlowBody}
 	tooLarge        = refusal{http.StatusRequestEntityTooLarge, running.OutcomeTooLarge}
 	unsupportedType = refusal{http.StatusUnsupportedMediaType, running.OutcomeUnsupportedType}
+	notAcceptable   = refusal{http.StatusNotAcceptable, running.OutcomeBadRequest}
+	crowded         = refusal{http.StatusServiceUnavailable, running.OutcomeCrowded}
 	clientGone      = refusal{statusClientGone, running.OutcomeClientGone}
 )
 

@@ -28,9 +28,12 @@ func operationOf(method string, where keypath.Place) running.Operation {
 	return running.OpOther
 }
 
-// OperationsOf returns the operations that these methods allow, with those of listing if it
-// is on.
-func OperationsOf(methods Methods, listing bool) (set running.OperationSet) {
+// OperationsOf returns the operations that these methods allow, with those of listing and
+// watch if these are on.
+func OperationsOf(methods Methods, listing, watch bool) (set running.OperationSet) {
+	if watch && methods.has(methodGet|methodHead) {
+		set = set.With(running.OpWatch)
+	}
 	if listing && methods.has(methodGet|methodHead) {
 		set = set.With(running.OpList)
 	}

@@ -34,6 +34,7 @@ type Config struct {
 	PassErrors     bool
 	Placeholders   bool
 	Listing        bool
+	Watch          int // the most watchers
 
 	// TrustedOrigins are those that CrossOrigin lets write. Their pages may read the
 	// answers, with TrustedCredentials also those to the cookies of their visitors.
@@ -54,6 +55,7 @@ type Server struct {
 	ofCollection Methods
 	stopping     context.Context // ends when bulk requests should
 	stop         context.CancelFunc
+	watching     *watching // nil if nobody may watch
 }
 
 // New returns a server. The configuration must be valid.
@@ -64,6 +66,9 @@ func New(c Config) *Server {
 		s.ofCollection |= methodDelete
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
+	if c.Watch > 0 {
+		s.watching = newWatching(c.Watch)
+	}
 	return s
 }
 

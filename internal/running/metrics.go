@@ -25,6 +25,7 @@ type collector struct {
 	bodyBytes, maxBodyBytes, bodiesWaiting, bulkRequests    *prometheus.Desc
 	storeDuration, storeErrors, batchSize, joined           *prometheus.Desc
 	up, writable, keys, maxKeys, bytes, maxBytes            *prometheus.Desc
+	watchers, watchEvents, watchersDropped                  *prometheus.Desc
 	evictions, evictionsUnread, deletedByPrefix, lostRaises *prometheus.Desc
 	expiring, expired                                       *prometheus.Desc
 	localEntries, localBytes, localMaxBytes, localEvictions *prometheus.Desc
@@ -86,6 +87,10 @@ func newCollector(s *SharedSettings, read func() snapshot) *collector {
 	c.expired = desc("caddy_redis_proxy_expired_total", "Expired entries that this process removed from the store.")
 	c.deletedByPrefix = desc("caddy_redis_proxy_deleted_by_prefix_total", "Entries that deletions by prefix deleted.")
 	c.lostRaises = desc("caddy_redis_proxy_lost_raises_total", "Reads that the store answered without counting them for eviction.")
+
+	c.watchers = desc("caddy_redis_proxy_watchers", "Clients that watch now.")
+	c.watchEvents = desc("caddy_redis_proxy_watch_events_total", "Events sent to clients that watch.")
+	c.watchersDropped = desc("caddy_redis_proxy_watchers_dropped_total", "Clients that watched and were cut off because they were too slow.")
 
 	c.localEntries = desc("caddy_redis_proxy_local_entries", "Entries in the local tier.")
 	c.localBytes = desc("caddy_redis_proxy_local_bytes", "Bytes that the local tier takes.")
@@ -205,6 +210,9 @@ func (c *collector) collectEngine(to sink, s *engine.Stats) {
 	to.counter(c.deletedByPrefix, s.DeletedByPrefix)
 	to.counter(c.lostRaises, s.LostRaises)
 
+	to.gauge(c.watchers, float64(s.Watchers))
+	to.counter(c.watchEvents, s.WatchEvents)
+	to.counter(c.watchersDropped, s.WatchersDropped)
 	to.gauge(c.localEntries, float64(s.Local.Entries))
 	to.gauge(c.localBytes, float64(s.Local.Bytes))
 	to.gauge(c.localMaxBytes, float64(s.Local.MaxBytes))

@@ -18,6 +18,7 @@ const (
 	OpBulkPut
 	OpBulkDelete
 	OpBulkOther // a line without a known op
+	OpWatch
 	numOperations
 )
 
@@ -25,15 +26,15 @@ const (
 func (op Operation) isRead() bool { return op == OpGet || op == OpBatchGet || op == OpBulkGet }
 
 // canFailWith reports whether an error of the service can be the outcome of the
-// operation. Reads and listings do not queue and change nothing.
+// operation. Reads, listings and watches do not queue and change nothing.
 func (op Operation) canFailWith(o Outcome) bool {
-	return !op.isRead() && op != OpList || o != OutcomeQueueFull && o != OutcomeUnknown && o != OutcomeNotDurable
+	return !op.isRead() && op != OpList && op != OpWatch || o != OutcomeQueueFull && o != OutcomeUnknown && o != OutcomeNotDurable
 }
 
 // OperationNames are the names of operations in metrics and JSON.
 var OperationNames = [numOperations]string{
 	OpOther: "other", OpGet: "get", OpBatchGet: "batch_get", OpPost: "post", OpPut: "put", OpDelete: "delete",
-	OpList: "list", OpDeletePrefix: "delete_prefix",
+	OpList: "list", OpDeletePrefix: "delete_prefix", OpWatch: "watch",
 	OpBulk: "bulk", OpBulkGet: "bulk_get", OpBulkCreate: "bulk_create", OpBulkPut: "bulk_put", OpBulkDelete: "bulk_delete", OpBulkOther: "bulk_other",
 }
 

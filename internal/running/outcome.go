@@ -17,6 +17,8 @@ const (
 	OutcomeReplaced
 	OutcomeDeleted
 	OutcomeConflict
+	OutcomeWatched // a stream of events
+	OutcomeCrowded // as many watchers as there may be
 
 	OutcomePreconditionFailed
 	OutcomeBadRequest
@@ -45,6 +47,7 @@ const (
 var OutcomeNames = [numOutcomes]string{
 	OutcomeFailed: "failed", OutcomeLocal: "local", OutcomeStore: "store", OutcomeStale: "stale", OutcomeAbsent: "absent", OutcomeNotLocal: "not_local",
 	OutcomeCreated: "created", OutcomeReplaced: "replaced", OutcomeDeleted: "deleted", OutcomeConflict: "conflict",
+	OutcomeWatched: "watched", OutcomeCrowded: "crowded",
 	OutcomePreconditionFailed: "precondition_failed", OutcomeBadRequest: "bad_request", OutcomeBadPath: "bad_path", OutcomeForbidden: "forbidden", OutcomeNotAllowed: "not_allowed",
 	OutcomeTooLarge: "too_large", OutcomeUnsupportedType: "unsupported_type", OutcomeSlowBody: "slow_body", OutcomeClientGone: "client_gone",
 	OutcomeQueueFull: "queue_full", OutcomeTimedOut: "timeout", OutcomeUnavailable: "unavailable", OutcomeRefused: "refused",

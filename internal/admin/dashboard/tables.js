@@ -52,6 +52,7 @@ export function showSettings({ settings = {}, figures, store_state: state }) {
     ['Expired, removed here', count(figures.expired)],
     ['GETs that joined a fetch', count(figures.joined)],
     ['Events received', count(figures.events)],
+    ['Clients watching', count(figures.watchers)],
     ['Raises lost', count(figures.lost_raises)],
     ['Circuit breaker', state.breaker || '–'],
     ...Object.entries(settings).map(([name, value]) => [name, typeof value === 'object' ? JSON.stringify(value) : String(value)]),
