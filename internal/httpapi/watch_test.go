@@ -309,3 +309,12 @@ func TestAStreamEndsWithItsConfiguration(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestWatchersHearThatAnEntryExpired(t *testing.T) {
+	onStores(t, func(t *testing.T, store string) {
+		s := sitetest.New(t, store+"watch 10")
+		w := watch(t, s, "watch")
+		send(t, s, "201", "POST /cache/a?ttl=1\n\nx")
+		w.expect(createdEvent("a"), `expired {"key":"a"}`)
+	})
+}
