@@ -24,6 +24,8 @@ type call struct {
 	result   store.Result
 	unknown  bool // a write that may or may not have happened
 	found    *store.Entry
+	ttl      time.Duration // of the entry that it writes; 0 for ever
+	advances bool          // it lets a life pass for all entries
 }
 
 func (c *call) changed() bool {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/redis-proxy/caddy-redis-proxy/engine"
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
@@ -29,12 +31,19 @@ const (
 	linearCalls = linearClients * linearCallsEach
 )
 
+// linearLife is the life of entries that expire. It passes only if the clock of the store is
+// moved on by so much.
+const linearLife = time.Hour
+
 // linearWork is random calls of several clients to several engines.
 type linearWork struct {
 	t        *testing.T
 	seed     uint64
 	clock    func() int64
 	settings engine.Settings
+
+	// advance, if set, moves the store's clock on by a life, in one step.
+	advance func() error
 
 	nodes         [linearEngines]atomic.Pointer[engine.Engine]
 	histories     [linearClients][]*call
@@ -58,6 +67,19 @@ func (w *linearWork) start(running *sync.WaitGroup) {
 				e := w.nodes[random.IntN(linearEngines)].Load()
 				one := &call{client: c, key: fmt.Sprint("k", random.IntN(linearKeys)), value: fmt.Sprintf("%d.%d", c, i)}
 				one.op = []store.Op{0, 0, 0, store.Create, store.Create, store.Put, store.Put, store.Put, store.Delete}[random.IntN(9)]
+				if (one.op == store.Create || one.op == store.Put) && random.IntN(2) == 0 {
+					one.ttl = linearLife
+				}
+				if w.advance != nil && random.IntN(20) == 0 {
+					one = &call{client: c, advances: true, from: w.clock()}
+					if err := w.advance(); err != nil {
+						w.t.Errorf("moving the store's clock: %v", err)
+					}
+					one.to = w.clock()
+					w.histories[c] = append(w.histories[c], one)
+					w.done.Add(1)
+					continue
+				}
 				if one.op == store.Put || one.op == store.Delete {
 					// Half of them on condition, with the version seen last.
 					if random.IntN(2) == 0 {
@@ -97,6 +119,12 @@ func linearRound(t *testing.T, seed uint64) {
 	reported := listen(t, server.Client(), "{cache}:events:0", clock)
 
 	w := newLinearWork(t, seed, clock)
+	// It must not run twice, and Redis hangs in between.
+	once := redis.NewClient(&redis.Options{Addr: server.Addr, MaxRetries: -1, ReadTimeout: patience})
+	t.Cleanup(func() { once.Close() })
+	w.advance = func() error {
+		return advanceStore.Eval(context.Background(), once, []string{stateKey}, linearLife.Milliseconds()).Err()
+	}
 	nodes := &w.nodes
 	var proxies []*faultproxy.Proxy
 	openNode := func(i int) {
@@ -182,9 +210,9 @@ func (c *call) carryOut(t *testing.T, e *engine.Engine, clock func() int64) bool
 	c.from = clock()
 	switch c.op {
 	case store.Create:
-		c.result, err = e.Write(ctx, store.Write{Op: store.Create, Key: c.key, Value: text(c.value)})
+		c.result, err = e.Write(ctx, store.Write{Op: store.Create, Key: c.key, Value: text(c.value), TTL: c.ttl})
 	case store.Put:
-		c.result, err = e.Write(ctx, store.Write{Op: store.Put, Key: c.key, Value: text(c.value), IfMatch: match})
+		c.result, err = e.Write(ctx, store.Write{Op: store.Put, Key: c.key, Value: text(c.value), IfMatch: match, TTL: c.ttl})
 	case store.Delete:
 		c.result, err = e.Write(ctx, store.Write{Op: store.Delete, Key: c.key, IfMatch: match})
 	default:
@@ -225,6 +253,8 @@ func tell(t *testing.T, calls []*call, reported []happening) {
 	count := map[string]int{}
 	for _, c := range calls {
 		switch {
+		case c.advances:
+			count["advances"]++
 		case c.unknown:
 			count["unknown"]++
 		case c.op == 0:
@@ -234,12 +264,15 @@ func tell(t *testing.T, calls []*call, reported []happening) {
 		}
 	}
 	for _, h := range reported {
-		if h.what == "evicted" {
-			count["evicted"]++
+		if h.what == "evicted" || h.what == "expired" {
+			count[h.what]++
 		}
 	}
 	t.Logf("%d calls: %v", len(calls), count)
 	if count["evicted"] == 0 || count["reads"] == 0 {
 		t.Error("nothing was read, or evicted")
+	}
+	if count["advances"] > 0 && count["expired"] == 0 {
+		t.Error("nothing expired")
 	}
 }

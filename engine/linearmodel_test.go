@@ -27,39 +27,76 @@ import (
 // those of the changes around it. So a wide interval hides no error, and the search
 // stays short.
 //
+// Time passes only when a client moves the clock of the store on by the life of all entries
+// that expire. That is a step of every key: an entry with a life is absent from then on. Its
+// removal, which the store reports later, is no step. If a write of unknown fate was applied,
+// nobody knows whether its entry expires. Then the key is perhaps there, until a step shows
+// that it is, or is not.
+//
 // A write of unknown fate that was applied has a report, and is a step of the store too.
 // A write that was not applied is no step. unclaimed checks that each report without an
 // acknowledged write has its own write of unknown fate. A batch that was applied twice
 // has one report too many.
 type step struct {
 	key    string
-	what   string // the change, or for a read "seen" or "absent"
+	what   string // the change, "advanced", or for a read "seen" or "absent"
 	number uint64
 	match  uint64 // the number that a conditional change must find
 	excl   uint64 // the number that a call with a failed condition cannot have seen
+	life   life   // of the entry that it writes
 	by     string
+}
+
+// life says whether an entry expires.
+type life int
+
+const (
+	endless life = iota
+	ending
+	unknownLife
+)
+
+func lifeOf(c *call) life {
+	if c.ttl > 0 {
+		return ending
+	}
+	return endless
 }
 
 type keyState struct {
 	present bool
+	perhaps bool // it has expired or not; present is set, too
 	number  uint64
+	life    life
 }
 
 func (s step) String() string { return fmt.Sprintf("%s %s %d by %s", s.key, s.what, s.number, s.by) }
 
 func (s keyState) after(i step) (bool, keyState) {
 	change := i.number > s.number && (i.match == 0 || i.match == s.number)
+	written := keyState{present: true, number: i.number, life: i.life}
 	switch i.what {
 	case "created":
-		return change && !s.present, keyState{true, i.number}
+		return change && (!s.present || s.perhaps), written
 	case "replaced":
-		return change && s.present, keyState{true, i.number}
+		return change && s.present, written
 	case "deleted", "evicted":
-		return change && s.present, keyState{false, i.number}
+		return change && s.present, keyState{number: i.number}
 	case "seen":
+		if s.perhaps { // so it does not expire
+			s.perhaps, s.life = false, endless
+		}
 		return s.present && s.number == i.number && i.number != i.excl, s
 	case "absent":
-		return !s.present, s
+		return !s.present || s.perhaps, keyState{number: s.number}
+	case "advanced":
+		switch {
+		case s.present && s.life == ending:
+			s = keyState{number: s.number}
+		case s.present && s.life == unknownLife:
+			s.perhaps = true
+		}
+		return true, s
 	default:
 		return false, s
 	}
@@ -92,7 +129,7 @@ func steps(t *testing.T, calls []*call, reported []happening) []porcupine.Operat
 	t.Helper()
 	byNumber := make(map[uint64]happening, len(reported))
 	for _, h := range reported {
-		if h.what == "evicted" {
+		if h.what == "evicted" || h.what == "expired" {
 			continue
 		}
 		if other, ok := byNumber[h.number]; ok {
@@ -103,7 +140,20 @@ func steps(t *testing.T, calls []*call, reported []happening) []porcupine.Operat
 	writes := map[uint64]*call{}
 	began := map[uint64]int64{} // when the call of a number began
 	var history []porcupine.Operation
+	keys := map[string]bool{}
 	for _, c := range calls {
+		if !c.advances {
+			keys[c.key] = true
+		}
+	}
+	for _, c := range calls {
+		if c.advances {
+			for key := range keys {
+				s := step{key: key, what: "advanced", by: fmt.Sprint("client ", c.client)}
+				history = append(history, porcupine.Operation{ClientId: c.client, Input: s, Call: c.from, Return: c.to})
+			}
+			continue
+		}
 		s := step{key: c.key, number: c.result.Version.Number, by: fmt.Sprintf("client %d (%c)", c.client, max(c.op, '-'))}
 		switch {
 		case c.unknown:
@@ -114,7 +164,7 @@ func steps(t *testing.T, calls []*call, reported []happening) []porcupine.Operat
 			s.what = "absent"
 		case c.changed():
 			h := byNumber[s.number]
-			s.what, s.match = outcomeWords[c.result.Outcome], c.match.Number
+			s.what, s.match, s.life = outcomeWords[c.result.Outcome], c.match.Number, lifeOf(c)
 			if h.what != s.what || h.key != c.key || writes[s.number] != nil {
 				t.Errorf("%v, but the store reported %+v", s, h)
 			}
@@ -140,8 +190,8 @@ func steps(t *testing.T, calls []*call, reported []happening) []porcupine.Operat
 		for ; next < len(reported) && reported[next].number <= h.batch; next++ {
 			begins = max(begins, began[reported[next].number])
 		}
-		if h.what == "evicted" || writes[h.number] == nil {
-			history = append(history, porcupine.Operation{Input: step{key: h.key, what: h.what, number: h.number, match: matches[h.number], by: "the store"}, Call: begins, Return: h.heard})
+		if h.what == "evicted" || h.what != "expired" && writes[h.number] == nil {
+			history = append(history, porcupine.Operation{Input: step{key: h.key, what: h.what, number: h.number, match: matches[h.number], life: unknownLife, by: "the store"}, Call: begins, Return: h.heard})
 		}
 	}
 	return history
@@ -158,6 +208,9 @@ func unclaimed(t *testing.T, calls []*call, reported []happening, writes map[uin
 	type tally struct{ creates, puts, conditional, deletes, created, replaced, deleted int }
 	tallies := map[string]*tally{}
 	for _, c := range calls {
+		if c.advances {
+			continue
+		}
 		if tallies[c.key] == nil {
 			tallies[c.key] = new(tally)
 		}
