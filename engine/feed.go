@@ -17,7 +17,7 @@ const (
 	mostNoticeBytes = 4 << 20
 	// feedPause is the least time between two calls of all watchers. Notices that come
 	// meanwhile are read together: with many watchers, each call costs much.
-	feedPause = 25 * time.Millisecond
+	feedPause = 100 * time.Millisecond
 	// feedRest is how long the feed goes on without watchers. Those that a reload has cut
 	// off come back within that time, and miss nothing.
 	feedRest = time.Minute
@@ -33,7 +33,7 @@ type Notice struct {
 	Key  string
 	// Version is that of the entry that was created or that replaced another one.
 	Version store.Version
-	// Place is the place behind the notice, for Watcher.ID.
+	// Place is the place behind the notice, for Watcher.AppendID.
 	Place uint64
 }
 
@@ -135,7 +135,7 @@ type Watcher struct {
 	place  uint64
 }
 
-// join adds a watcher. It begins at the end of the log, or at the place that ID returned. If
+// join adds a watcher. It begins at the end of the log, or at the place that AppendID named. If
 // the log does not have all since then, its first notice is a Reset.
 func (f *feed) join(prefix, after string) (*Watcher, bool) {
 	f.mu.Lock()
@@ -207,9 +207,9 @@ func (w *Watcher) CameSince(place uint64) (n int) {
 	return n
 }
 
-// ID names a place, for Engine.Watch.
-func (w *Watcher) ID(place uint64) string {
-	return w.name + "-" + strconv.FormatUint(place, 10)
+// AppendID appends the name of a place, for Engine.Watch.
+func (w *Watcher) AppendID(to []byte, place uint64) []byte {
+	return strconv.AppendUint(append(append(to, w.name...), '-'), place, 10)
 }
 
 // Place is the place behind the notices that were taken.

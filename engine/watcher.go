@@ -10,8 +10,8 @@ import (
 // Reset is, if it may have been missed. The order is that of the store; with several
 // partitions, that of each partition.
 //
-// With the ID of an earlier watcher, the notices go on behind it. If the engine does not
-// know all that came since, the first notice is a Reset.
+// With after, a place of an earlier watcher as AppendID names it, the notices go on behind
+// it. If the engine does not know all that came since, the first notice is a Reset.
 //
 // The errors are those of Get, without ErrNotLocal. While the store fails, Watch returns a
 // watcher all the same, with a Reset when the store is back.

@@ -192,7 +192,7 @@ type eventWriter struct {
 // id ends an event with its place in the feed. A browser sends it when it comes back.
 func (w *eventWriter) id(place uint64) {
 	w.buffer = append(w.buffer, "id: "...)
-	w.buffer = append(w.buffer, w.watcher.ID(place)...)
+	w.buffer = w.watcher.AppendID(w.buffer, place)
 	w.buffer = append(w.buffer, "\n\n"...)
 }
 
@@ -209,7 +209,8 @@ func (w *eventWriter) add(n *engine.Notice) {
 	w.buffer = append(append(w.buffer, "event: "...), n.What...)
 	w.buffer = content.AppendQuoted(append(w.buffer, "\ndata: {\"key\":"...), key)
 	if n.Version.Number > 0 {
-		tag := ETag(n.Version)
+		var b [26]byte
+		tag := appendETag(b[:0], n.Version)
 		w.buffer = append(append(w.buffer, `,"etag":"\"`...), tag[1:len(tag)-1]...)
 		w.buffer = append(w.buffer, `\""`...)
 	}
