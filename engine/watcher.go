@@ -39,6 +39,7 @@ func (e *Engine) Watch(ctx context.Context, prefix, after string) (*Watcher, err
 		return nil, ErrClosed
 	}
 	for _, p := range e.partitions {
+		p.queue.signal() // see worker.asksForWatchers
 		if p.watch == nil {
 			// A batch that began before does not tell its changes.
 			p.worker.turn <- struct{}{}

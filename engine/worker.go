@@ -20,7 +20,7 @@ const (
 	maxBatchJobs  = 128
 	maxBatchBytes = 1 << 20
 	// choresPause is the time between batches without writes while the store fails, and
-	// between those that look for expired entries.
+	// between those that look for expired entries or ask for watchers.
 	choresPause = time.Second
 	// expirePause is the time between batches that remove expired entries one after the
 	// other. These are absent already, and no call waits for the batches.
@@ -147,7 +147,14 @@ func (w *worker) take(answered int) []*job {
 }
 
 // hasChores reports whether there is work without writes. The caller has the turn.
-func (w *worker) hasChores() bool { return w.unfinished || w.expiring.Load() || w.limitsDue.Load() }
+func (w *worker) hasChores() bool {
+	return w.unfinished || w.expiring.Load() || w.asksForWatchers() || w.limitsDue.Load()
+}
+
+// asksForWatchers reports whether to ask the store from time to time, because there are
+// watchers. Only its answers show that it was emptied, that the last event was lost, or that
+// entries of other nodes expire.
+func (w *worker) asksForWatchers() bool { return w.watch != nil && w.feed.active.Load() }
 
 // lead applies one batch for the call of a write, if nobody else applies one. So a write
 // that meets no other wakes no goroutine. The batch has no more time than that call, and
@@ -239,13 +246,13 @@ func (w *worker) settle(batch store.Batch, jobs []*job, applied store.Applied, e
 		w.resting = time.Now().Add(expirePause)
 	case applied.Converting && !applied.Over:
 		w.resting = time.Now().Add(convertPause)
-	case w.expiring.Load() && !w.unfinished:
+	case (w.expiring.Load() || w.asksForWatchers()) && !w.unfinished:
 		w.resting = time.Now().Add(choresPause)
 	}
 	// Before the jobs are answered: a client must not read an entry that it knows to be
 	// gone.
-	w.feed.changed(applied.Event)
 	w.fetcher.written(changedKeys(batch.Writes, applied), applied, seen)
+	w.feed.changed(applied.Event) // behind that: a watcher may read at once
 	for i, j := range jobs {
 		switch r := applied.Results[i]; r.Outcome {
 		case store.Refused:

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"mime"
+	"strings"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -89,7 +92,7 @@ func (s *Server) serveBulk(x *exchange) error {
 			b.cancel(err)
 		}
 	})
-	b.readAll()
+	b.readAll(&working)
 	working.Wait()
 	breakOff()
 	err := b.end()
@@ -104,6 +107,9 @@ func checkBulkHead(x *exchange) error {
 	}
 	if err := checkEncoding(x); err != nil {
 		return err
+	}
+	if _, params, err := mime.ParseMediaType(x.r.Header.Get("Content-Type")); err == nil && params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
+		return unsupportedType.because("the lines of a bulk request are UTF-8; send them so, and leave the charset out")
 	}
 	switch ttl, err := queryTTL(x.r); {
 	case err != nil:
@@ -134,7 +140,7 @@ func (b *bulk) end() error {
 }
 
 // readAll reads the lines and submits them.
-func (b *bulk) readAll() {
+func (b *bulk) readAll(working *sync.WaitGroup) {
 	defer b.window.close()
 	defer b.lines.leaveRoom()
 	for {
@@ -146,6 +152,9 @@ func (b *bulk) readAll() {
 			return
 		case err == errLongLine:
 			l.fail(tooLarge.because("the line is longer than any line with a key and a value within max_key_size and max_value_size"))
+		case err == errEndlessLine:
+			b.lines.number++
+			b.stop(l, tooLarge.because("the line is many times as long as any line with a key and a value within max_key_size and max_value_size"))
 		case err != nil:
 			b.lines.number++ // the line that was not read
 			b.stop(l, b.whyUnread(err))
@@ -161,9 +170,39 @@ func (b *bulk) readAll() {
 		b.submit(l)
 		b.window.add(l)
 		if l.isLast {
+			b.drain(working)
 			return
 		}
 	}
+}
+
+// drainIdle is how long nothing may come behind the last line, once all is answered.
+const drainIdle = 250 * time.Millisecond
+
+// drain reads what comes behind the last line, until the answers are sent and nothing comes
+// any more. A client that sends everything before it reads would otherwise never read them.
+func (b *bulk) drain(working *sync.WaitGroup) {
+	b.window.close()
+	ended := make(chan struct{})
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		working.Wait()
+		for moved := int64(-1); ; {
+			select {
+			case <-ended:
+				return
+			case <-time.After(drainIdle):
+			}
+			last := moved
+			if moved = b.guard.movedAt.Load(); moved == last {
+				b.guard.stopReading()
+				return
+			}
+		}
+	})
+	b.lines.drain()
+	close(ended)
+	waiting.Wait()
 }
 
 // submit puts a write into the queue.

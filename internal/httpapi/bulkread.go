@@ -10,8 +10,26 @@ import (
 // longer needs room among the arriving bodies.
 const bulkBuffer = 32 << 10
 
-// errLongLine says that a line is longer than any valid one. It was skipped.
-var errLongLine = errors.New("the line is too long")
+var (
+	// errLongLine says that a line is longer than any valid one. It was skipped.
+	errLongLine = errors.New("the line is too long")
+	// errEndlessLine says that a line is so long that it is not even skipped.
+	errEndlessLine = errors.New("the line does not end")
+)
+
+// endlessLine is how many bytes of a line are skipped beyond ten times the longest one.
+const endlessLine = 1 << 20
+
+// bulkDrain is how many bytes of a bulk request are read that nobody wants any more.
+const bulkDrain = 256 << 20
+
+// drain reads what comes behind the last line, and drops it.
+func (r *lineReader) drain() {
+	for left := bulkDrain; r.err == nil && left > 0; left -= r.end {
+		r.start, r.end = 0, 0
+		r.fill()
+	}
+}
 
 // lineReader reads the lines of a bulk request, in bounded memory.
 type lineReader struct {
@@ -28,7 +46,7 @@ type lineReader struct {
 	err        error // of source
 }
 
-// next returns the next line that is not blank, without its line feed. Its bytes are valid
+// next returns the next line that is not blank, or that is one too many, without its line feed. Its bytes are valid
 // until the next call; if isOwned is set, they belong to the caller. The error is
 // errLongLine, io.EOF after the last line, or an error of source or makeRoom. A line that
 // the error of source cut off is not returned.
@@ -44,7 +62,7 @@ func (r *lineReader) next() (line []byte, isOwned bool, err error) {
 			return nil, false, err
 		}
 		r.number++
-		if len(bytes.TrimLeft(line, " \t\r")) > 0 {
+		if len(bytes.TrimLeft(line, " \t\r")) > 0 || r.number > maxBulkLines {
 			return line, isOwned, nil
 		}
 	}
@@ -111,6 +129,9 @@ func (r *lineReader) long() ([]byte, bool, error) {
 		if length += int64(len(part)); length > r.max {
 			line = nil
 			r.leaveRoom() // the rest is skipped
+			if length > 10*r.max+endlessLine {
+				return nil, false, errEndlessLine
+			}
 		} else {
 			line = append(line, part...)
 		}

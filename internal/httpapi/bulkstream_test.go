@@ -173,6 +173,13 @@ func TestAClientMayReadAfterItHasSentAll(t *testing.T) {
 		b.send("{\"op\":\"put\",\"key\":\"large\",\"value\":\"" + large + "\"}\n")
 		b.send(strings.Repeat("{\"op\":\"get\",\"key\":\"large\"}\n", gets))
 		b.send(strings.Repeat("\n", 100_000-creates-1-gets) + "{\"key\":\"over\",\"value\":1}\n")
+		// More than buffers on the way hold. Over HTTP/2, net/http takes no more while answers
+		// wait for which the client has no room.
+		if version == 1 {
+			for range 16 {
+				b.send(strings.Repeat("{\"key\":\"over\",\"value\":1}\n", 40_000))
+			}
+		}
 		for n := range creates {
 			if got, want := b.answer(), fmt.Sprintf(`{"key":"%d","status":201,"etag":"<etag>"}`, n); got != want {
 				t.Fatalf("got %s, want %s", got, want)

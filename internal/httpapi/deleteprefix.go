@@ -47,6 +47,10 @@ func (s *Server) checkDeletePrefix(r *http.Request, q *collectionQuery) error {
 		return err
 	}
 	switch {
+	case q.watch.count > 0:
+		return badRequest("the query has watch, which is for GET; leave it out")
+	case q.misspelt != "":
+		return q.check(r.URL.RawQuery)
 	case q.prefix.count == 0:
 		return badRequest("say what to delete: prefix=… for the keys that begin with it, prefix= for all keys, or a key in the path")
 	case q.key.count+q.limit.count+q.cursor.count > 0:
