@@ -260,7 +260,7 @@ func TestStopLosesNoAcknowledgedWrite(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "all writes wait", func() bool { return goroutines("engine.(*Engine).Create") == writes })
+	eventually(t, "all writes wait", func() bool { return goroutines("engine.(*Engine).Write") == writes })
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
