@@ -31,14 +31,14 @@ func (p *page) heard(n int) string {
 	}
 }
 
-// An EventSource of a real browser goes on through reloads without missing anything, and is
-// told when Redis was away.
-func TestAnEventSourceGoesOn(t *testing.T) {
-	redis := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	site := func(more string) string {
-		return "encode zstd gzip\nredis_proxy {\n store " + redis.URL() + "\n methods GET POST DELETE\n watch 5\n redis_timeout 1m\n" + more + "\n}\nheader /page Content-Type text/html\nrespond /page `<!doctype html><link rel=\"icon\" href=\"data:,\"><title>A page</title>`"
-	}
-	s := serve(t, site(""))
+// listenedSite is a site with a page, whose cache may be watched.
+func listenedSite(store, more string) string {
+	return "encode zstd gzip\nredis_proxy {\n store " + store + "\n methods GET POST DELETE\n watch 5\n redis_timeout 1m\n" + more + "\n}\nheader /page Content-Type text/html\nrespond /page `<!doctype html><link rel=\"icon\" href=\"data:,\"><title>A page</title>`"
+}
+
+// listen opens the page, and lets it listen.
+func listen(t *testing.T, s *site) *page {
+	t.Helper()
 	p := open(t, s.url+"/page", func(p *page) {
 		p.mayAsk = s.url
 		p.expect("net::ERR_", "EventSource")
@@ -46,6 +46,41 @@ func TestAnEventSourceGoesOn(t *testing.T) {
 	if !eval[bool](p, listenScript) {
 		t.Fatal("it does not open")
 	}
+	return p
+}
+
+// An EventSource is told of a failover, and goes on with the new primary.
+func TestAnEventSourceGoesOnAfterAFailover(t *testing.T) {
+	redis := redistest.StartGuarded(t)
+	s := serve(t, listenedSite(redis.URL(), ""))
+	p := listen(t, s)
+	s.create("a/1", "1")
+	if got := p.heard(1); got != "created a/1" {
+		t.Fatal(got)
+	}
+	redis.AwaitReplicas()
+	redis.Failover()
+	if got := p.heard(2); got != "created a/1, reset " {
+		t.Fatal(got)
+	}
+	s.create("a/2", "1")
+	for n := 3; ; n++ {
+		// A failover may end the subscription more than once.
+		if got := p.heard(n); strings.HasSuffix(got, "created a/2") {
+			break
+		} else if !strings.HasSuffix(got, "reset ") {
+			t.Fatal(got)
+		}
+	}
+}
+
+// An EventSource of a real browser goes on through reloads without missing anything, and is
+// told when Redis was away.
+func TestAnEventSourceGoesOn(t *testing.T) {
+	redis := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	site := func(more string) string { return listenedSite(redis.URL(), more) }
+	s := serve(t, site(""))
+	p := listen(t, s)
 	s.create("a/1", "1")
 	s.create("b/1", "1")
 	if got := p.heard(1); got != "created a/1" {
