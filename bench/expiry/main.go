@@ -218,7 +218,7 @@ func steps(ctx context.Context, client *redis.Client) (longest, median time.Dura
 		}
 	}
 	if err != nil || len(took) == 0 {
-		return 0, 0, errors.Join(errors.New("Redis has logged no script"), err)
+		return 0, 0, errors.Join(errors.New("no script is in the log of Redis"), err)
 	}
 	slices.Sort(took)
 	return took[len(took)-1], took[len(took)/2], nil
