@@ -329,6 +329,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	})
 	h.server.WarnOfLongKeys(ctx)
 	h.server.EndWithCaddy(ctx)
+	if err := warnOfSharedPorts(ctx, h.logger); err != nil {
+		return err
+	}
 	return h.cache.RegisterMetrics(ctx.GetMetricsRegistry(), httpapi.OperationsOf(methods, h.Listing, *h.Watch > 0))
 }
 

@@ -35,6 +35,12 @@ type caddy struct {
 // the settings lines of redis_proxy's.
 func startCaddy(t testing.TB, redis *redistest.Server, options, settings string) *caddy {
 	t.Helper()
+	return startCaddyAt(t, freeAddr(t), redis, options, settings)
+}
+
+// startCaddyAt is startCaddy at an address, where another one may listen.
+func startCaddyAt(t testing.TB, addr string, redis *redistest.Server, options, settings string) *caddy {
+	t.Helper()
 	binary, err := filepath.Abs(cmp.Or(os.Getenv("CADDY_BIN"), "../../caddy"))
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +56,7 @@ func startCaddy(t testing.TB, redis *redistest.Server, options, settings string)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 
-	c := &caddy{t: t, binary: binary, dir: dir, addr: freeAddr(t), redis: redis}
+	c := &caddy{t: t, binary: binary, dir: dir, addr: addr, redis: redis}
 	c.admin = &http.Client{
 		Timeout: patience,
 		Transport: &http.Transport{
