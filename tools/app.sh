@@ -7,7 +7,8 @@ set -eu
 dir=$(pwd -P)
 config=${APP_CONFIG:-Caddyfile.example}
 url=${APP_URL:-https://localhost:8443}
-listen=${APP_LISTEN:-:8443 :8080}
+dashboard=${APP_DASHBOARD:-http://localhost:2020/}
+listen=${APP_LISTEN:-:8443 :8080 127.0.0.1:2020}
 run=${APP_RUN:-$dir/.run}
 
 pidfile=$run/caddy.pid
@@ -106,14 +107,21 @@ start() {
 		echo "Caddy is running already (pid $pid, log ${log#"$dir/"})."
 	fi
 
-	ca="--cacert ${root#"$dir/"}"
 	cat <<-END
 
 		Type next:
 
-		  curl -i $ca $url/cache/hello -d value=world
-		  curl -i $ca $url/cache/hello
-		  make stop
+		  alias c='curl -s --cacert ${root#"$dir/"}'
+		  c -i $url/cache/hello -d value=world
+		  c -i $url/cache/hello
+
+		See it in the dashboard, $dashboard , while you fill it, read, and evict:
+
+		  seq 10000 | sed 's/.*/{"key":"&","value":&}/' | c -H 'Content-Type: application/x-ndjson' --data-binary @- $url/cache | tail -n 1
+		  c '$url/cache/[1-500]' | tail -n 1
+		  seq 10001 11000 | sed 's/.*/{"key":"&","value":&}/' | c -H 'Content-Type: application/x-ndjson' --data-binary @- $url/cache | tail -n 1
+
+		make stop ends it.
 	END
 }
 

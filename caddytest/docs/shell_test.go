@@ -86,7 +86,7 @@ func newShell(t *testing.T, p *ports) *shell {
 		"CHECKOUT="+checkout, "HOME="+dir, "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"),
 		"XDG_DATA_HOME="+dir+"/data", "XDG_CONFIG_HOME="+dir+"/config",
 		"APP_CONFIG="+config, "APP_RUN="+dir+"/.run",
-		p.replace("APP_URL=https://localhost:8443"), p.replace("APP_LISTEN=:8443 :8080"), p.replace("CADDY_ADMIN=localhost:2019"),
+		p.replace("APP_URL=https://localhost:8443"), p.replace("APP_LISTEN=:8443 :8080 127.0.0.1:2020"), p.replace("CADDY_ADMIN=localhost:2019"),
 		"no_proxy=*", "NO_PROXY=*", "REDIS_URL=")
 	if s.input, err = s.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
