@@ -28,9 +28,12 @@ var (
 	noneByItself = regexp.MustCompile(`\b(off|none) by default`)
 )
 
+// wholeDirective stands for the block of the directive in docs/directive.md.
+const wholeDirective = "The whole directive"
+
 // places say where a page has the default of a setting.
 var places = map[string]string{
-	"README.md":         "line for %s in the block of the directive",
+	wholeDirective:      "line for %s in the block of the directive",
 	"docs/directive.md": "row that begins with | `%s` | in the table of settings",
 	"Caddyfile.example": "line for %s in the block of redis_proxy, commented out or not",
 }
@@ -45,18 +48,18 @@ func TestDocumentedDefaultsAreTheDefaults(t *testing.T) {
 		}
 		return string(text)
 	}
-	_, syntax, _ := strings.Cut(read("README.md"), "redis_proxy [<matcher>] {\n")
+	_, syntax, _ := strings.Cut(read("docs/directive.md"), "redis_proxy [<matcher>] {\n")
 	syntax, _, _ = strings.Cut(syntax, "}\n```")
 	_, example, _ := strings.Cut(read("Caddyfile.example"), "\t\tredis_proxy {\n")
 	example, _, _ = strings.Cut(example, "\n\t\t}")
 
 	for page, settings := range map[string]map[string]documented{
-		"README.md":         make(map[string]documented),
+		wholeDirective:      make(map[string]documented),
 		"docs/directive.md": make(map[string]documented),
 		"Caddyfile.example": make(map[string]documented),
 	} {
 		switch page {
-		case "README.md":
+		case wholeDirective:
 			for _, m := range syntaxLine.FindAllStringSubmatch(syntax, -1) {
 				value, _, _ := strings.Cut(m[2], " | ")
 				if strings.HasPrefix(value, "<") {

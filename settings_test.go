@@ -186,11 +186,11 @@ func TestListsOfSettings(t *testing.T) {
 		want                            []string
 	}{
 		{"caddyfile.go", "the comment of UnmarshalCaddyfile", "//\tredis_proxy [<matcher>] {\n", "//\t}\n", `(?m)^//\t    ([a-z_]+)`, all},
-		{"README.md", "the block of the directive", "redis_proxy [<matcher>] {\n", "\n}\n```", `(?m)^\t([a-z_]+)`, all},
+		{"docs/directive.md", "the block of the directive", "redis_proxy [<matcher>] {\n", "\n}\n```", `(?m)^\t([a-z_]+)`, all},
 		{"docs/directive.md", "the table of settings", "|---|---|---|---|\n", "\n\n", "(?m)^\\| `([a-z_]+)` \\|", all},
 		{"docs/openapi.yaml", "the list of shared settings", "The shared settings in force on this node", "additionalProperties", `([a-z]+_[a-z_]+|partitions|eviction|durability)[],]`, shown},
 	} {
-		t.Run(c.file, func(t *testing.T) {
+		t.Run(c.list, func(t *testing.T) {
 			var got []string
 			for _, m := range regexp.MustCompile(c.pattern).FindAllStringSubmatch(between(t, c.file, c.begin, c.end), -1) {
 				got = append(got, m[1])
