@@ -21,12 +21,20 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 # A workspace around the checkout would change the build, and forbids -modfile.
 export GOWORK := off
 
-# The module is not published. Without these two, the go command would ask the network for its
-# versions and not use the checkout.
-BUILD := GOPRIVATE=$(MODULE) GOVCS=$(MODULE):off CGO_ENABLED=0 \
-	$(TOOL) xcaddy build $(CADDY_VERSION) --with $(MODULE)=. --output ./caddy
+# The version is in the file; the commit is empty without git, or in a checkout that git
+# distrusts.
+VERSION := $(shell cat internal/version/VERSION)
+COMMIT   = $(shell [ -e .git ] && git describe --always --exclude='*' --abbrev=12 --dirty 2>/dev/null)
 
-SOURCES := Makefile go.mod go.sum tools/go.mod \
+# xcaddy's own flags, which these replace, and the commit.
+BUILD_FLAGS = -trimpath -tags nobadger,nomysql,nopgx -ldflags "-w -s -X $(MODULE)/internal/version.commit=$(COMMIT)"
+
+# The module is not published. Without GOPRIVATE and GOVCS, the go command would ask the network
+# for its versions and not use the checkout.
+BUILD = GOPRIVATE=$(MODULE) GOVCS=$(MODULE):off CGO_ENABLED=0 XCADDY_GO_BUILD_FLAGS='$(BUILD_FLAGS)' \
+	$(TOOL) xcaddy build $(CADDY_VERSION) --with $(MODULE)@v$(VERSION)=. --output ./caddy
+
+SOURCES := Makefile go.mod go.sum tools/go.mod internal/version/VERSION \
 	$(shell find . \( -path './.*' -o -path ./caddytest -o -path ./internal/testkit -o -path ./bench -o -path ./tools \) -prune \
 		-o \( -name '*.go' ! -name '*_test.go' -o -name '*.lua' -o -path './internal/admin/dashboard/*' \) -print)
 
@@ -94,7 +102,7 @@ screenshots: caddy ## Take the pictures of docs/dashboard.md anew, after ten min
 
 image: ## Build the container image (needs Docker).
 	@command -v docker >/dev/null || { echo "make image needs Docker: https://docs.docker.com/engine/install/" >&2; exit 1; }
-	docker build -f xcaddy.Dockerfile --build-arg CADDY_VERSION=$(CADDY_VERSION:v%=%) -t caddy-redis-proxy .
+	docker build -f xcaddy.Dockerfile --build-arg CADDY_VERSION=$(CADDY_VERSION:v%=%) --build-arg COMMIT=$(COMMIT) -t caddy-redis-proxy .
 
 clean: stop ## Stop, and remove everything that was built or written.
 	rm -rf caddy .run

@@ -7,6 +7,9 @@ ARG CADDY_VERSION=2.11.9
 
 FROM caddy:${CADDY_VERSION}-builder AS builder
 
+# The commit of the checkout, which has no .git here. `make image` gives it.
+ARG COMMIT=
+
 WORKDIR /src
 COPY . .
 
@@ -20,8 +23,9 @@ RUN --mount=type=cache,target=/go/pkg/mod \
 	GOPRIVATE=github.com/redis-proxy/caddy-redis-proxy \
 	GOVCS=github.com/redis-proxy/caddy-redis-proxy:off \
 	CGO_ENABLED=0 \
+	XCADDY_GO_BUILD_FLAGS="-trimpath -tags nobadger,nomysql,nopgx -ldflags \"-w -s -X github.com/redis-proxy/caddy-redis-proxy/internal/version.commit=${COMMIT}\"" \
 	go tool -modfile=tools/go.mod xcaddy build "v${CADDY_VERSION#v}" \
-	--with github.com/redis-proxy/caddy-redis-proxy=. \
+	--with "github.com/redis-proxy/caddy-redis-proxy@v$(cat internal/version/VERSION)=." \
 	--output ./caddy
 
 FROM caddy:${CADDY_VERSION}

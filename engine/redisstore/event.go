@@ -20,8 +20,8 @@ type event struct {
 	Changes  [][3]any `json:"changes"`
 }
 
-// eventVersion is the version of events that this package publishes and reads.
-const eventVersion = 3
+// EventVersion is the version of events that this package publishes and reads.
+const EventVersion = 3
 
 func decodeEvent(payload string) (store.Event, error) {
 	if e, ok := cutEvent(payload); ok {
@@ -37,8 +37,8 @@ func parseEvent(payload string) (store.Event, error) {
 	if json.Unmarshal([]byte(payload), &e) != nil {
 		return store.Event{}, fmt.Errorf("decoding an event: %d bytes that are not JSON of the known form", len(payload))
 	}
-	if e.Version != eventVersion {
-		return store.Event{}, fmt.Errorf("decoding an event: version %d, where %d is known; run one version of this module on all nodes, as docs/upgrade.md says", e.Version, eventVersion)
+	if e.Version != EventVersion {
+		return store.Event{}, fmt.Errorf("decoding an event: version %d, where %d is known; run one version of this module on all nodes, as docs/upgrade.md says", e.Version, EventVersion)
 	}
 	decoded := store.Event{
 		ID:       store.Version{Number: e.Number, Tag: parseTag(e.Tag)},

@@ -124,7 +124,7 @@ func FuzzDecodeEvent(f *testing.F) {
 			Previous string   `json:"previous"`
 			Epoch    string   `json:"epoch"`
 			Changes  [][3]any `json:"changes"`
-		}{eventVersion, e.ID.Number, e.ID.String()[len(e.ID.String())-8:], e.Previous.String(), e.Epoch, nil}
+		}{EventVersion, e.ID.Number, e.ID.String()[len(e.ID.String())-8:], e.Previous.String(), e.Epoch, nil}
 		for _, c := range e.Changes {
 			wire.Changes = append(wire.Changes, [3]any{c.What, c.Key, c.Number})
 		}

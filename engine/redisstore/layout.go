@@ -8,8 +8,11 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
 
-// layoutVersion is the number of this layout. A change of layout or events raises it.
-const layoutVersion = "4"
+// LayoutVersion is the number of this layout. A change of layout or events raises it.
+const LayoutVersion = 4
+
+// layoutVersion is the number as scripts write it.
+var layoutVersion = strconv.Itoa(LayoutVersion)
 
 // The forms in which the scripts store entries and state. Numbers are big-endian.
 //

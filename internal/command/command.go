@@ -1,5 +1,5 @@
 // Package command is `caddy redis-proxy`: it exports and imports the entries of a
-// namespace.
+// namespace, and tells which version of the module this Caddy has.
 package command
 
 import (
@@ -52,26 +52,38 @@ type Cache struct {
 func Register(settings Settings) {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "redis-proxy",
-		Usage: "<export|import>",
-		Short: "Exports and imports the entries of redis_proxy in Redis",
+		Usage: "<export|import|version>",
+		Short: "Exports and imports the entries of redis_proxy in Redis, and tells its version",
 		Long: `
 Writes the entries of a redis_proxy namespace to a file, and restores them from
 it. The restored cache evicts in the same order as the old one. The commands talk
-to Redis, not to a running Caddy. docs/export.md describes the file.`,
+to Redis, not to a running Caddy. docs/export.md describes the file.
+
+"version" tells the version of redis_proxy in this Caddy.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(exportCommand(&settings), importCommand(&settings))
+			cmd.AddCommand(exportCommand(&settings), importCommand(&settings), versionCommand())
 			// The subcommands use this function too.
 			cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 				return exiting(func(cmd *cobra.Command, _ []string) error { return usageError{flagError(cmd, err)} })(cmd, nil)
 			})
 			cmd.RunE = exiting(func(cmd *cobra.Command, args []string) error {
 				if len(args) > 0 {
-					return usageError{errors.New(suggest.Unknown("command", args[0], []string{"export", "import"}))}
+					return usageError{errors.New(suggest.Unknown("command", args[0], names(cmd.Commands())))}
 				}
 				return cmd.Help()
 			})
 		},
 	})
+}
+
+// names returns the names of commands that are typed.
+func names(commands []*cobra.Command) (all []string) {
+	for _, c := range commands {
+		if c.IsAvailableCommand() {
+			all = append(all, c.Name())
+		}
+	}
+	return all
 }
 
 // usageError is a mistake in the arguments or the input of a command.

@@ -47,7 +47,9 @@ func TestCommandsRefuseMistakes(t *testing.T) {
 		{"no such flag", []string{"export", "--foo"}, 2, "there is no flag '--foo'; --help lists them"},
 		{"an argument", []string{"export", "cache"}, 2, `the command takes no argument 'cache'; write values after flags, such as --store`},
 		{"a URL as an argument", []string{"export", "redis://:secret@h"}, 2, "the command takes no argument like that; write values after flags"},
-		{"a URL as a command", []string{"redis://:secret@h"}, 2, "there is no command like that; known: export, import"},
+		{"a URL as a command", []string{"redis://:secret@h"}, 2, "there is no command like that; known: export, import, version"},
+		{"a command that is nearly one", []string{"vesion"}, 2, "there is no command 'vesion'; did you mean version?"},
+		{"an argument of version", []string{"version", "1"}, 2, "the command takes no argument '1'"},
 		{"a flag that is nearly one", []string{"export", "--stroe=redis://:secret@h"}, 2, "there is no flag '--stroe'; did you mean --store?"},
 		{"a flag with one hyphen", []string{"export", "-xredis://:secret@h"}, 2, "there is no flag '-x'; --help lists all flags"},
 		{"a flag of another kind", []string{"export", "--resume=secret"}, 2, "--resume: the value is not valid; expected bool"},
@@ -157,8 +159,8 @@ func TestHelpSaysWhatThereIs(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"--help"}, []string{"export", "import"}},
-		{nil, []string{"export", "import"}},
+		{[]string{"--help"}, []string{"export", "import", "version"}},
+		{nil, []string{"export", "import", "version"}},
 		{[]string{"export", "--help"}, []string{"--config", "--store", "--namespace", "--output", "--resume", "--quiet", "Exit codes: 0"}},
 		{[]string{"import", "--help"}, []string{"--input", "--original", "--from", "--partial", "--max-keys", "Exit codes: 0"}},
 	} {

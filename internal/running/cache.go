@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -127,11 +128,12 @@ func (c *Cache) Nodes(subscribed bool) ([]redisstore.Node, int) {
 	return c.nodes.get(c.redis, subscribed)
 }
 
-// RegisterMetrics registers the metrics of the cache for a configuration. The operations
-// in answered are added to those that handlers of the cache answer.
+// RegisterMetrics registers the metrics of the cache, and that of the build, for a
+// configuration. Handlers that share a cache share its collector. The operations in answered
+// are added to those that handlers of the cache answer.
 func (c *Cache) RegisterMetrics(registry *prometheus.Registry, answered OperationSet) error {
 	c.answered.Or(uint32(answered))
-	return c.collector.register(registry)
+	return errors.Join(registerShared(registry, c.collector), registerShared(registry, newBuildInfo()))
 }
 
 // Destruct closes the engine, which first applies the queued writes.

@@ -1,7 +1,6 @@
 package running
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 
@@ -115,16 +114,6 @@ func newCollector(s *SharedSettings, read func() snapshot) *collector {
 	c.emptiest = desc("caddy_redis_proxy_emptiest_partition_keys", "Entries in the partition that has fewest.")
 	c.fullest = desc("caddy_redis_proxy_fullest_partition_keys", "Entries in the partition that has most.")
 	return c
-}
-
-// register registers the collector for a configuration. Handlers that share a cache share
-// its collector.
-func (c *collector) register(r *prometheus.Registry) error {
-	err := r.Register(c)
-	if errors.As(err, new(prometheus.AlreadyRegisteredError)) {
-		return nil
-	}
-	return err
 }
 
 // Describe implements prometheus.Collector.
