@@ -58,6 +58,9 @@ func newDescribed(t *testing.T, s *server) *described {
 }
 
 func (d *described) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
