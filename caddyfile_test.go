@@ -37,7 +37,7 @@ func adapt(t testing.TB, config string) (string, error) {
 
 // TestAdapt compares the JSON of whole Caddyfiles with golden files.
 func TestAdapt(t *testing.T) {
-	for _, name := range []string{"defaults", "all", "matchers", "dashboard"} {
+	for _, name := range []string{"defaults", "all", "matchers", "dashboard", "health"} {
 		t.Run(name, func(t *testing.T) {
 			config, err := os.ReadFile("testdata/" + name + ".Caddyfile")
 			if err != nil {
@@ -211,7 +211,7 @@ func TestErrorsInCaddyfilesTellNoSecrets(t *testing.T) {
 }
 
 func TestNoArgumentIsRepeatedThatMayBeAURL(t *testing.T) {
-	for _, directive := range []string{"redis_proxy redis://:secret@host", "redis_proxy /cache/* redis://:secret@host {\n}", "redis_proxy_dashboard redis://:secret@host"} {
+	for _, directive := range []string{"redis_proxy redis://:secret@host", "redis_proxy /cache/* redis://:secret@host {\n}", "redis_proxy_dashboard redis://:secret@host", "redis_proxy_health redis://:secret@host"} {
 		_, err := adapt(t, ":8080 {\n"+directive+"\n}\n")
 		if err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", directive, err)
@@ -304,22 +304,25 @@ func TestTheExampleIsFormatted(t *testing.T) {
 	}
 }
 
-func TestBadDashboards(t *testing.T) {
+func TestBadDashboardsAndHealthChecks(t *testing.T) {
 	for _, c := range []struct{ name, directive, want string }{
-		{"an argument", "redis_proxy_dashboard now", `redis_proxy_dashboard takes no argument 'now' except a matcher; put path_prefix into a block, at Caddyfile:2`},
-		{"unknown", "redis_proxy_dashboard {\n\tnamespace a\n}", `there is no subdirective 'namespace'; known: path_prefix, at Caddyfile:3`},
-		{"twice", "redis_proxy_dashboard {\n\tpath_prefix /a\n\tpath_prefix /a\n}", "path_prefix: it is already specified; write it once, at Caddyfile:4"},
-		{"no path", "redis_proxy_dashboard {\n\tpath_prefix\n}", "path_prefix: its value is missing; "},
-		{"two paths", "redis_proxy_dashboard {\n\tpath_prefix /a /b\n}", "path_prefix: takes one value, and there are 2; put a value with spaces in double quotes, at Caddyfile:3"},
-		{"a slash at the end", "redis_proxy_dashboard {\n\tpath_prefix /a/\n}", `path_prefix: "/a/" must not end with a slash; leave it out, at Caddyfile:3`},
-		{"a matcher of one path", "redis_proxy_dashboard /ops", "the matcher /ops matches this path alone, and the files and figures of the dashboard are below it: write /ops/*, or set path_prefix, at Caddyfile:2"},
-		{"a matcher that never meets", "redis_proxy_dashboard /ops/* {\n\tpath_prefix /b\n}", "path_prefix /b is never matched by the matcher /ops/*, at Caddyfile:2"},
+		{"an argument", "NAME now", `NAME takes no argument 'now' except a matcher; put path_prefix into a block, at Caddyfile:2`},
+		{"unknown", "NAME {\n\tnamespace a\n}", `there is no subdirective 'namespace'; known: path_prefix, at Caddyfile:3`},
+		{"twice", "NAME {\n\tpath_prefix /a\n\tpath_prefix /a\n}", "path_prefix: it is already specified; write it once, at Caddyfile:4"},
+		{"no path", "NAME {\n\tpath_prefix\n}", "path_prefix: its value is missing; "},
+		{"two paths", "NAME {\n\tpath_prefix /a /b\n}", "path_prefix: takes one value, and there are 2; put a value with spaces in double quotes, at Caddyfile:3"},
+		{"a slash at the end", "NAME {\n\tpath_prefix /a/\n}", `path_prefix: "/a/" must not end with a slash; leave it out, at Caddyfile:3`},
+		{"a matcher of one path", "NAME /ops", "the matcher /ops matches this path alone, and BELOW are below it: write /ops/*, or set path_prefix, at Caddyfile:2"},
+		{"a matcher that never meets", "NAME /ops/* {\n\tpath_prefix /b\n}", "path_prefix /b is never matched by the matcher /ops/*, at Caddyfile:2"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			_, err := adapt(t, ":8080 {\n"+c.directive+"\n}\n")
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %s", err, c.want)
-			}
-		})
+		for directive, below := range map[string]string{"redis_proxy_dashboard": "the files and figures of the dashboard", "redis_proxy_health": "ready and live"} {
+			t.Run(directive+" "+c.name, func(t *testing.T) {
+				names := strings.NewReplacer("NAME", directive, "BELOW", below)
+				_, err := adapt(t, ":8080 {\n"+names.Replace(c.directive)+"\n}\n")
+				if want := names.Replace(c.want); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("got %v, want %s", err, want)
+				}
+			})
+		}
 	}
 }

@@ -83,8 +83,8 @@ func startCaddyAt(t testing.TB, addr string, redis *redistest.Server, options, s
 
 func (c *caddy) socket() string { return filepath.Join(c.dir, "admin.sock") }
 
-// caddyfile returns a configuration with the cache, a plain route to compare with, and a
-// route that tells this caddy from any other process on the port. Timeouts that the settings
+// caddyfile returns a configuration with the cache, health checks, a plain route to compare
+// with, and a route that tells this caddy from any other process on the port. Timeouts that the settings
 // do not set are long enough for the busiest machine.
 func (c *caddy) caddyfile(options, settings string) string {
 	for _, name := range []string{"redis_timeout", "drain_timeout", "unsubscribed_ttl"} {
@@ -108,6 +108,7 @@ http://%s {
 	bind 127.0.0.1
 	respond /whoami %q
 	respond /plain/* 200
+	redis_proxy_health
 	redis_proxy {
 		store %s
 		%s

@@ -62,6 +62,18 @@ var sites = map[string][][]visit{
 	"docs/nodes.md#which-requests-go-where": {{
 		{"the nodes, which are not there", "GET https://example.com/cache/k", 503, ""},
 	}},
+	"docs/health.md#a-stop-without-errors": {{
+		{"it is ready", "GET https://example.com/health/ready", 200, `"ready":true`},
+		{"it lives", "GET https://example.com/health/live", 200, `"live":true`},
+		{"the cache", "GET https://example.com/cache/k", 404, absent},
+	}},
+	"docs/health.md#in-public": {{
+		{"without a password", "GET http://localhost:8081/ready", 200, `"ready":true`},
+		{"on the guarded site", "GET https://example.com/ready", 401, ""},
+		{"the cache", "GET https://example.com/cache/k" + app, 404, absent},
+	}, {
+		{"it lives", "GET https://example.com/live", 200, `"live":true`},
+	}},
 	"docs/metrics.md#keys-in-caddys-own-lines": {{{"the cache", "GET https://example.com/cache/k", 404, absent}}},
 	"docs/original.md#clients-without-a-change": {{
 		{"create", "POST https://cache.example.com/hello" + asJSON + `{"value": "world"}`, 201, `{"key":"hello","value":"world"}`},

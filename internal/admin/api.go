@@ -1,5 +1,5 @@
-// Package admin has the admin API, which shows the running caches and deletes their keys, and
-// the dashboard, which shows the caches on a site.
+// Package admin has the admin API, which shows the running caches and deletes their keys. On
+// sites it has the dashboard, which shows the caches, and health checks.
 package admin
 
 import (

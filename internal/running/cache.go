@@ -38,6 +38,7 @@ type Cache struct {
 	namespace  string
 	collector  *collector
 	storeState storeStateCache
+	health     *healthChecks
 	nodes      nodesCache
 	answered   atomic.Uint32 // an OperationSet
 
@@ -60,6 +61,7 @@ func newCache(ctx context.Context, r Registration, prepare Prepare) *Cache {
 		namespace:     s.Namespace,
 		Requests:      NewRequestCounters(),
 		Bodies:        NewBodies(s.Settings.MaxQueueBytes),
+		health:        newHealthChecks(),
 		registrations: []*registration{{Registration: r, handlers: 1}},
 	}
 	c.collector = newCollector(s, c.snapshot)
