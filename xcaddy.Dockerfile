@@ -42,7 +42,9 @@ USER 1000:1000
 
 EXPOSE 8080 8443 8443/udp
 
+# redis_proxy_health answers. Not /ready: Swarm replaces a container that is not healthy, which
+# does not repair Redis.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-	CMD wget -q -Y off -O /dev/null http://127.0.0.1:8080/health || exit 1
+	CMD wget -q -Y off -O /dev/null http://127.0.0.1:8080/live || exit 1
 
 CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]

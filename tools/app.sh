@@ -58,7 +58,7 @@ launch() {
 
 await() {
 	n=0
-	until "$probe" get "$url/health" "$root" 2>"$run/probe.log"; do
+	until "$probe" get "$url/live" "$root" 2>"$run/probe.log"; do
 		kill -0 "$pid" 2>/dev/null || fail "Caddy did not start"
 		n=$((n + 1))
 		[ "$n" -lt 60 ] || fail "Caddy does not answer: $(cat "$run/probe.log")"

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,6 +48,23 @@ const options = `	http_port 8081
 	admin localhost:2019
 `
 
+// withOptions returns a Caddyfile with options, where it has none of its own.
+func withOptions(caddyfile string) string {
+	own, hasOwn := strings.CutPrefix(caddyfile, "{\n")
+	if !hasOwn {
+		return "{\n" + options + "}\n" + caddyfile
+	}
+	block, _, _ := strings.Cut(own, "\n}\n")
+	var missing strings.Builder
+	for option := range strings.Lines(options) {
+		name := strings.Fields(option)[0]
+		if !regexp.MustCompile(`(?m)^\t` + name + `\b`).MatchString(block) {
+			missing.WriteString(option)
+		}
+	}
+	return "{\n" + missing.String() + own
+}
+
 // runSite runs a Caddyfile until the test ends. Requests to any host go there.
 func runSite(t *testing.T, caddyfile string, env ...string) *site {
 	t.Helper()
@@ -63,13 +81,8 @@ func runSite(t *testing.T, caddyfile string, env ...string) *site {
 			t.Fatal(err)
 		}
 	}
-	if own, ok := strings.CutPrefix(caddyfile, "{\n"); ok {
-		caddyfile = "{\n" + strings.Replace(options, "\tadmin localhost:2019\n", "", 1) + own
-	} else {
-		caddyfile = "{\n" + options + "}\n" + caddyfile
-	}
 	file := filepath.Join(dir, "Caddyfile")
-	if err := os.WriteFile(file, []byte(s.ports.replace(caddyfile)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(s.ports.replace(withOptions(caddyfile))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
