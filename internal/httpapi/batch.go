@@ -17,7 +17,14 @@ import (
 // maxBatchKeys is the largest number of keys in one batch read.
 const maxBatchKeys = 100
 
-const batchHint = "; name 1 to 100 keys, as in ?key=a&key=b"
+// batchHint says what to do in place of a batch read that has no key, or too many.
+func (s *Server) batchHint() string {
+	hint := "; name 1 to 100 keys, as in ?key=a&key=b"
+	if s.config.Methods.has(methodPost) {
+		hint += ", or POST a bulk request, as " + typeNDJSON
+	}
+	return hint
+}
 
 // errAnswerCut says that a request failed after the header of its answer was sent. The
 // connection or stream must then break off, or the client would take a part of the
@@ -110,9 +117,9 @@ func (s *Server) batchKeys(query, keyPrefix string) ([]string, error) {
 	}
 	switch {
 	case n == 0:
-		return nil, badRequest("the query names no key%s", batchHint)
+		return nil, s.nothingAsked()
 	case n > maxBatchKeys:
-		return nil, badRequest("the query names %d keys%s", n, batchHint)
+		return nil, badRequest("the query names %d keys%s", n, s.batchHint())
 	}
 	return keys, nil
 }

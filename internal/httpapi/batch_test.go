@@ -52,14 +52,17 @@ func TestBatchReads(t *testing.T) {
 		})
 	}
 
-	const hint = "; name 1 to 100 keys, as in ?key=a&key=b"
+	const (
+		hint = "; name 1 to 100 keys, as in ?key=a&key=b, or POST a bulk request, as application/x-ndjson"
+		off  = "; listing the keys is switched off: `listing` is not in the configuration of redis_proxy"
+	)
 	for _, c := range []struct {
 		name, request string
 		status        int
 		detail        string
 	}{
-		{"no query", "GET /cache", 400, "the query names no key" + hint},
-		{"another parameter", "GET /cache?k=a", 400, "the query names no key" + hint},
+		{"no query", "GET /cache", 400, "the query names no key" + hint + off},
+		{"another parameter", "GET /cache?k=a", 400, "the query names no key" + hint + off},
 		{"too many", "GET /cache?" + strings.Repeat("key=a&", 101), 400, "the query names 101 keys" + hint},
 		{"a bad key", "GET /cache?key=a&key=..", 400, `"..": the key has a . or .. segment, which clients resolve before they send a path`},
 		{"not UTF-8", "GET /cache?key=%ff", 400, `"\\xff": the key is not valid UTF-8`},
@@ -110,6 +113,46 @@ func TestABatchReadOfAHundredKeysIsWholeAndValid(t *testing.T) {
 		single, err := sitetest.CacheOf(t, h).Engine.Get(t.Context(), e.Key, engine.Read{})
 		if err != nil || e.Value != 2*n || e.ETag != httpapi.ETag(single.Entry.Version) {
 			t.Errorf("entry %d: %+v", n, e)
+		}
+	}
+}
+
+// The answer names all that a GET of the collection can be in a configuration, and nothing
+// that it cannot.
+func TestAReadThatAsksForNothingSaysWhatItCanAskFor(t *testing.T) {
+	const (
+		keys = "the query names no key; name 1 to 100 keys, as in ?key=a&key=b"
+		bulk = ", or POST a bulk request, as application/x-ndjson"
+		off  = "; listing the keys is switched off: `listing` is not in the configuration of redis_proxy"
+	)
+	for directive, want := range map[string]string{
+		"":                              keys + bulk + off,
+		"methods GET":                   keys + off,
+		"methods GET\nwatch 1":          keys + ", or send ?watch for a stream of changes" + off,
+		"methods GET HEAD POST":         keys + bulk + off,
+		"methods GET PUT POST\nwatch 1": keys + bulk + ", or send ?watch for a stream of changes" + off,
+	} {
+		if got := sitetest.New(t, directive).Send("GET /cache"); got != sitetest.Problem(400, want) {
+			t.Errorf("%q: %s", directive, got)
+		}
+	}
+	if got := sitetest.New(t, "listing").Send("GET /cache"); got != listed(`{"keys":[]}`) {
+		t.Error(got)
+	}
+}
+
+func TestAnEmptyKeySaysWhatThePathWithoutASlashDoes(t *testing.T) {
+	const empty = "the key is empty; name one in the path, /cache/{key}"
+	for _, c := range []struct{ directive, request, more string }{
+		{"", "GET /cache/", ", or leave the last slash out to read several keys"},
+		{"", "POST /cache/\n\nv", ", or leave the last slash out to create an entry whose key is in the body"},
+		{"methods PUT", "PUT /cache/\n\nv", ""},
+		{"methods DELETE", "DELETE /cache/", ""},
+		{"listing", "GET /cache/", ", or leave the last slash out to read several keys or list them"},
+		{"listing\nmethods DELETE", "DELETE /cache/", ", or leave the last slash out to delete the keys with a prefix"},
+	} {
+		if got := sitetest.New(t, c.directive).Send(c.request); got != sitetest.Problem(400, empty+c.more) {
+			t.Errorf("%s, %s: %s", c.directive, c.request, got)
 		}
 	}
 }

@@ -71,7 +71,19 @@ func (s *Server) serveCollection(x *exchange) error {
 	case s.config.Listing:
 		return s.serveListing(x, q)
 	case isListing:
-		return s.fail(x, badRequest("listing the keys is switched off: `listing` is not in the configuration of redis_proxy"))
+		return s.fail(x, badRequest(listingIsOff))
 	}
 	return s.serveBatch(x)
+}
+
+const listingIsOff = "listing the keys is switched off: `listing` is not in the configuration of redis_proxy"
+
+// nothingAsked is the error for a batch read without a key. It names all that a GET of the
+// collection can be.
+func (s *Server) nothingAsked() error {
+	detail := "the query names no key" + s.batchHint()
+	if s.watching != nil {
+		detail += ", or send ?watch for a stream of changes"
+	}
+	return badRequest("%s; %s", detail, listingIsOff)
 }

@@ -123,7 +123,7 @@ func TestARequestWithoutItsWholePrefixIsRefused(t *testing.T) {
 		{"a slash, which would reach into another one's keys", "GET /cache/k\nX-Tenant: a/b", slash},
 		{"a tenant that is a dot segment", "GET /cache/k\nX-Tenant: ..", sitetest.Problem(400, "with the prefix that key_prefix adds: the key has a . or .. segment, which clients resolve before they send a path", vary)},
 		{"a tenant that is not UTF-8", "GET /cache/k\nX-Tenant: \xff", sitetest.Problem(400, "with the prefix that key_prefix adds: the key is not valid UTF-8", vary)},
-		{"no key", "GET /cache/\nX-Tenant: a", sitetest.Problem(400, "the key is empty; name one in the path, /cache/{key}, or leave the last slash out to create an entry whose key is in the body", vary)},
+		{"no key", "GET /cache/\nX-Tenant: a", sitetest.Problem(400, "the key is empty; name one in the path, /cache/{key}, or leave the last slash out to read several keys", vary)},
 		{"the largest key", "GET /cache/12345678\nX-Tenant: a", sitetest.Problem(404, "no entry has this key; POST creates one", "Cache-Status: redis_proxy; fwd=uri-miss; detail=absent", vary)},
 		{"a larger one", "GET /cache/123456789\nX-Tenant: a", sitetest.Problem(400, large, vary)},
 		{"to write", "PUT /cache/123456789\nX-Tenant: a\n\nv", sitetest.Problem(400, large, vary)},

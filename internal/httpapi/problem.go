@@ -92,7 +92,24 @@ func (s *Server) answerProblem(x *exchange, p problem) error {
 func (s *Server) failKey(x *exchange, err error) error {
 	detail := err.Error()
 	if err == keypath.ErrEmpty {
-		detail += "; name one in the path, " + s.pathPrefix + "/{key}, or leave the last slash out to create an entry whose key is in the body"
+		detail += "; name one in the path, " + s.pathPrefix + "/{key}" + s.withoutSlash(x.r.Method)
 	}
 	return s.fail(x, badRequest("%s", detail))
+}
+
+// withoutSlash says what a request may be meant to do whose path ends in the slash before the
+// key.
+func (s *Server) withoutSlash(method string) string {
+	const hint = ", or leave the last slash out to "
+	switch m := methodOf(method); {
+	case m == methodPost:
+		return hint + "create an entry whose key is in the body"
+	case m == methodDelete && s.config.Listing:
+		return hint + "delete the keys with a prefix"
+	case m&(methodGet|methodHead) != 0 && s.config.Listing:
+		return hint + "read several keys or list them"
+	case m&(methodGet|methodHead) != 0:
+		return hint + "read several keys"
+	}
+	return ""
 }

@@ -366,7 +366,7 @@ func TestBadKeys(t *testing.T) {
 	const dots = "the key has a . or .. segment, which clients resolve before they send a path"
 	s := sitetest.New(t, "max_key_size 8")
 	run(t, s, []step{
-		{"empty", "GET /cache/", bad("the key is empty; name one in the path, /cache/{key}, or leave the last slash out to create an entry whose key is in the body")},
+		{"empty", "GET /cache/", bad("the key is empty; name one in the path, /cache/{key}, or leave the last slash out to read several keys")},
 		{"too long", "GET /cache/123456789", bad("the key has 9 bytes; max_key_size allows 8")},
 		{"too long in bytes", "GET /cache/1234567%C3%A9", bad("the key has 9 bytes; max_key_size allows 8")},
 		{"not UTF-8", "GET /cache/%ff", bad("the key is not valid UTF-8")},
