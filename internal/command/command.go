@@ -170,7 +170,7 @@ func newCommand(name, short, long string, run func(context.Context, *cobra.Comma
 			context.AfterFunc(ctx, stop)
 			err := run(ctx, cmd)
 			if err != nil && ctx.Err() != nil {
-				return fmt.Errorf("interrupted: %w", err)
+				return interrupted(err)
 			}
 			return err
 		}),

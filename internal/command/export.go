@@ -67,9 +67,7 @@ func (e *exporting) run(ctx context.Context, stdout io.Writer) (err error) {
 		if e.resume {
 			return usageError{errors.New("--resume needs --output: the command cannot know what an earlier run wrote to standard output")}
 		}
-		counts, err := x.Run(ctx, stdout)
-		e.progress.end(counts)
-		return err
+		return e.toStream(ctx, x, stdout)
 	}
 
 	file, err := os.OpenFile(e.output, os.O_RDWR|os.O_CREATE, 0o600)
@@ -86,9 +84,22 @@ func (e *exporting) run(ctx context.Context, stdout io.Writer) (err error) {
 	case e.resume:
 		return usageError{fmt.Errorf("--resume needs a regular file, and %s is not one", e.output)}
 	}
-	counts, err := x.Run(ctx, file) // a device or a pipe
+	return e.toStream(ctx, x, file)
+}
+
+// toStream exports to a device or a pipe, which no later run can continue.
+func (e *exporting) toStream(ctx context.Context, x *dump.Export, to io.Writer) error {
+	counts, err := x.Run(ctx, to)
 	e.progress.end(counts)
-	return err
+	return incomplete(err, counts, "the output", "only a file that --output names can be continued")
+}
+
+// incomplete says what an export that failed has written.
+func incomplete(err error, counts dump.ExportCounts, name, goOn string) error {
+	if err == nil || errors.Is(err, dump.ErrReplaced) {
+		return err
+	}
+	return halfDone{err, fmt.Sprintf("%s is incomplete, with %d of %d entries; import refuses it without --partial; %s", name, counts.Entries, max(counts.Total, counts.Entries), goOn)}
 }
 
 // toFile exports to a regular file, or continues one with --resume.
@@ -114,8 +125,6 @@ func (e *exporting) toFile(ctx context.Context, x *dump.Export, file *os.File, s
 	}
 	counts, err := x.Run(ctx, file)
 	e.progress.end(counts)
-	if err != nil && !errors.Is(err, dump.ErrReplaced) {
-		err = fmt.Errorf("%w (repeat the command with --resume to go on)", err)
-	}
+	err = incomplete(err, counts, file.Name(), "repeat the command with --resume to go on")
 	return errors.Join(err, file.Sync())
 }

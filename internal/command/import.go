@@ -89,12 +89,15 @@ type importing struct {
 
 // file imports an export.
 func (i *importing) file(ctx context.Context, input string, partial bool, stdin io.Reader) error {
-	file, size, err := openInput(input, stdin)
-	if err != nil {
+	var contents *dump.File // it stays open until the process ends
+	err := unlessInterrupted(ctx, func() error {
+		file, size, err := openInput(input, stdin)
+		if err != nil {
+			return err
+		}
+		contents, err = dump.Open(file, size, checkPrefixed(i.keyPrefix))
 		return err
-	}
-	defer file.Close()
-	contents, err := dump.Open(file, size, checkPrefixed(i.keyPrefix))
+	})
 	if err != nil {
 		return err
 	}
@@ -116,7 +119,7 @@ func (i *importing) file(ctx context.Context, input string, partial bool, stdin 
 	}
 	counts, err := into.File(ctx, contents)
 	i.progress.end(counts)
-	return again(err)
+	return again(err, counts)
 }
 
 // into returns an import into partitions, with the limits of the whole namespace.
@@ -172,11 +175,12 @@ func openInput(name string, stdin io.Reader) (*os.File, int64, error) {
 	return file, size, nil
 }
 
-func again(err error) error {
-	if err != nil {
-		return fmt.Errorf("%w (repeat the command to go on; restored entries stay)", err)
+// again says how far an import came that failed.
+func again(err error, counts dump.ImportCounts) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return halfDone{err, counts.String() + "; restored entries stay; repeat the command to go on"}
 }
 
 // original imports the entries of the original from a Redis.
@@ -220,7 +224,7 @@ func (i *importing) original(ctx context.Context, from string) error {
 	}
 	counts, err := into.Ranked(ctx, size, entries, checkPrefixed(i.keyPrefix))
 	i.progress.end(counts)
-	return again(err)
+	return again(err, counts)
 }
 
 // roomFor returns a max_keys with which all of so many keys have room in n partitions.
