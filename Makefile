@@ -1,5 +1,5 @@
 # Go 1.26 and make are all it takes to build. The other targets also need some of
-# redis-server, gcc, chromium and wrk, and install them where they may.
+# redis-server, gcc, chromium, node, Python's requests and wrk, and install them where they may.
 
 MODULE        := github.com/redis-proxy/caddy-redis-proxy
 CADDY_VERSION := $(shell awk '$$1 == "github.com/caddyserver/caddy/v2" { print $$2 }' go.mod)
@@ -64,7 +64,7 @@ check: redis ## Build, vet, run the quick tests: in less than a minute, once Go'
 	@sh tools/with-redis.sh sh tools/check.sh $(TESTED)
 
 test: redis caddy ## Run every test, with the race detector on and against a real Redis (REDIS_SERVER).
-	@sh tools/need.sh gcc chromium
+	@sh tools/need.sh gcc chromium node python3-requests
 	@sh tools/with-redis.sh sh tools/test.sh $(TESTED)
 
 soak: redis caddy ## Run what uses chance for long: SOAK (10m) of tests, 60 s a fuzz target.

@@ -7,9 +7,19 @@ set -eu
 # How many seconds to wait for another apt.
 patience=600
 
-# have COMMAND: reports whether it is there. A browser may have other names.
+# have COMMAND: reports whether it is there. Some have several names. python3-requests is a
+# library, and any python3 may have it.
 have() {
-	[ "$1" != chromium ] || set -- chromium chromium-browser google-chrome
+	case $1 in
+	chromium) set -- chromium chromium-browser google-chrome ;;
+	node) set -- node nodejs ;;
+	python3-requests)
+		for name in python3 /usr/bin/python3; do
+			! "$name" -c 'import requests' 2>/dev/null || return 0
+		done
+		return 1
+		;;
+	esac
 	for name in "$@"; do
 		! command -v "$name" >/dev/null || return 0
 	done
@@ -27,6 +37,7 @@ for cmd in $missing; do
 	case $cmd in
 	gcc) packages="$packages gcc libc6-dev" ;; # cgo needs libc's headers too
 	curl) packages="$packages curl ca-certificates" ;;
+	node) packages="$packages nodejs" ;;
 	*) packages="$packages $cmd" ;;
 	esac
 done
@@ -34,10 +45,10 @@ done
 give_up() {
 	{
 		[ -z "${1-}" ] || echo "$1"
-		echo "Not on PATH:$missing"
+		echo "Missing:$missing"
 		echo "Install what is missing and run this again, for example:"
 		echo "  Debian, Ubuntu:  sudo apt-get update && sudo apt-get install$packages"
-		echo "  other systems:   their packages of the same names (redis-server comes with 'redis', gcc with the C library's headers)"
+		echo "  other systems:   their packages of the same names (redis-server comes with 'redis', gcc with the C library's headers; python3-requests is requests for Python)"
 	} >&2
 	exit 1
 }

@@ -91,6 +91,7 @@ func TestSnippetsAreValid(t *testing.T) {
 				var v any
 				err = yaml.Unmarshal([]byte(b.text()), &v)
 			case "console", "text", "":
+			case "python", "js", "go": // run by TestClientsOnThePage
 			default:
 				t.Errorf("%s, line %d: nobody checks %s", page, b.line, b.language)
 			}

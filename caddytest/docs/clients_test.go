@@ -1,0 +1,390 @@
+package docs
+
+import (
+	"bufio"
+	"fmt"
+	"go/format"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
+)
+
+// clientsPage is the page with clients in several languages. pageURL is their cache.
+const (
+	clientsPage = "docs/clients.md"
+	pageURL     = "http://localhost:8080/cache"
+)
+
+// language runs the files of one language on clientsPage.
+type language struct {
+	name    string // of its blocks
+	files   string // the folder for them
+	driver  string // the program in testdata/clients that calls their functions
+	short   string // the timeout of cache-aside, which is too short for a busy machine
+	long    string
+	program func(t *testing.T, dir string) []string
+}
+
+var languages = []language{
+	{"python", "", "driver.py", "timeout=1)", "timeout=300)", func(t *testing.T, _ string) []string { return []string{pythonWithRequests(t), "driver.py"} }},
+	{"js", "", "driver.mjs", "timeout: 1 }", "timeout: 300 }", func(t *testing.T, _ string) []string { return []string{nodeJS(t), "driver.mjs"} }},
+	{"go", "cache", "driver.go", "(ctx, time.Second)", "(ctx, 5*time.Minute)", func(t *testing.T, dir string) []string {
+		if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/client\n\ngo 1.23\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		build := exec.CommandContext(t.Context(), "go", "build", "-o", "driver", "driver.go")
+		build.Dir, build.Env = dir, append(os.Environ(), "GOWORK=off", "GOPROXY=off", "GOFLAGS=")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return []string{"./driver"}
+	}},
+}
+
+// pythonWithRequests returns a Python that can import requests. It need not be the first one
+// on PATH.
+func pythonWithRequests(t *testing.T) string {
+	t.Helper()
+	candidates := []string{"python3", "/usr/bin/python3"}
+	for _, python := range candidates {
+		out, err := exec.CommandContext(t.Context(), python, "-c", "import sys, requests; print(sys.executable)").Output()
+		if err == nil {
+			return strings.TrimSpace(string(out))
+		}
+	}
+	t.Fatalf("none of %v can import requests; install python3 and python3-requests", candidates)
+	return ""
+}
+
+func nodeJS(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"node", "nodejs"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("there is no node on PATH; install nodejs, version 18 or newer")
+	return ""
+}
+
+// clientOf writes the files of a language, for the cache at url, with the program that calls
+// their functions.
+func clientOf(t *testing.T, l language, url string) *client {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, l.files), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	urls, timeouts := 0, 0
+	for _, b := range pageBlocks(t, clientsPage) {
+		if b.language != l.name {
+			continue
+		}
+		if b.file == "" {
+			t.Fatalf("%s, line %d: the block has no file", clientsPage, b.line)
+		}
+		text := b.text()
+		if l.name == "go" {
+			formatted, err := format.Source([]byte(text))
+			if err != nil || string(formatted) != text {
+				t.Errorf("%s, line %d: not as gofmt writes it: %v", clientsPage, b.line, err)
+			}
+		}
+		urls += strings.Count(text, pageURL)
+		timeouts += strings.Count(text, l.short)
+		text = strings.NewReplacer(pageURL, url, l.short, l.long).Replace(text)
+		if err := os.WriteFile(filepath.Join(dir, l.files, b.file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if urls != 1 || timeouts != 2 {
+		t.Fatalf("the files name %s %d times, and %s %d times", pageURL, urls, l.short, timeouts)
+	}
+	driver, err := os.ReadFile(filepath.Join("testdata/clients", l.driver))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, l.driver), driver, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return &client{dir: dir, program: l.program(t, dir)}
+}
+
+// client calls functions of a page.
+type client struct {
+	dir     string
+	program []string
+}
+
+// call is a running call of a function.
+type call struct {
+	t     *testing.T
+	what  string
+	input io.WriteCloser
+	lines chan string
+	end   func()
+}
+
+// start calls a function. The call ends with the test, if not before.
+func (c *client) start(t *testing.T, args ...string) *call {
+	t.Helper()
+	cmd := exec.Command(c.program[0], append(slices.Clone(c.program[1:]), args...)...)
+	cmd.Dir = c.dir
+	cmd.Env = append(os.Environ(), "no_proxy=*", "NO_PROXY=*", "PYTHONDONTWRITEBYTECODE=1")
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r := &call{t: t, what: strings.Join(args, " "), input: input, lines: make(chan string, 100)}
+	go func() {
+		defer close(r.lines)
+		for from := bufio.NewScanner(output); from.Scan(); {
+			r.lines <- strings.TrimSpace(from.Text())
+		}
+	}()
+	r.end = func() {
+		_ = cmd.Process.Kill()
+		for range r.lines { // the pipe must be read before Wait
+		}
+		_ = cmd.Wait()
+	}
+	t.Cleanup(r.end)
+	return r
+}
+
+// next returns the next line that a call prints.
+func (r *call) next() (line string, ok bool) {
+	r.t.Helper()
+	select {
+	case line, ok = <-r.lines:
+		return line, ok
+	case <-time.After(patience):
+		r.t.Fatalf("%s: waited %s for a line", r.what, patience)
+		return "", false
+	}
+}
+
+// prints checks the next lines that a call prints.
+func (r *call) prints(want ...string) {
+	r.t.Helper()
+	for _, line := range want {
+		if got, ok := r.next(); !ok || got != line {
+			r.t.Fatalf("%s: printed %q, want %q", r.what, got, line)
+		}
+	}
+}
+
+func (r *call) writes(line string) {
+	r.t.Helper()
+	if _, err := fmt.Fprintln(r.input, line); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// all sends input to a call, waits for its end, and returns all that it prints.
+func (c *client) all(t *testing.T, input string, args ...string) (lines []string) {
+	t.Helper()
+	r := c.start(t, args...)
+	if _, err := io.WriteString(r.input, input); err != nil {
+		t.Fatal(err)
+	}
+	r.input.Close()
+	for {
+		line, ok := r.next()
+		if !ok {
+			return lines
+		}
+		lines = append(lines, line)
+	}
+}
+
+// expect checks what a call prints.
+func (c *client) expect(t *testing.T, want []string, args ...string) {
+	t.Helper()
+	if got := c.all(t, "", args...); !slices.Equal(got, want) {
+		t.Errorf("%v: printed %q, want %q", args, got, want)
+	}
+}
+
+// fails checks that a call fails with a reason.
+func (c *client) fails(t *testing.T, reason string, args ...string) {
+	t.Helper()
+	got := strings.Join(c.all(t, "", args...), " ")
+	if _, failure, ok := strings.Cut(got, "failed: "); !ok || !strings.Contains(failure, reason) {
+		t.Errorf("%v: printed %q, want a failure with %q", args, got, reason)
+	}
+}
+
+// TestClientsOnThePage calls the functions of clientsPage, for a real cache and for one that
+// fails.
+func TestClientsOnThePage(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, b := range pageBlocks(t, page) {
+			if page != clientsPage && slices.ContainsFunc(languages, func(l language) bool { return l.name == b.language }) {
+				t.Errorf("%s, line %d: nobody runs %s there", page, b.line, b.language)
+			}
+		}
+	}
+	for _, l := range languages {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			t.Run("a cache", func(t *testing.T) { useCache(t, l) })
+			t.Run("a cache that fails", func(t *testing.T) { useFailingCache(t, l) })
+		})
+	}
+}
+
+// clientsSite runs the site of clientsPage, with a Redis and little room for batch reads.
+func clientsSite(t *testing.T) (*site, *redistest.Server) {
+	t.Helper()
+	redis := redistest.Start(t)
+	for _, b := range pageBlocks(t, clientsPage) {
+		if b.file == "Caddyfile" {
+			config := strings.Replace(b.text(), "redis_proxy {\n", "redis_proxy {\n\t\tstore "+redis.URL()+"\n\t\tmax_answer_bytes 1KiB\n\t\tredis_timeout 1m\n", 1)
+			s := runSite(t, config)
+			s.visit(t, visit{"the site", "GET " + pageURL + "/none", 404, absent})
+			return s, redis
+		}
+	}
+	t.Fatalf("%s has no Caddyfile", clientsPage)
+	return nil, nil
+}
+
+func useCache(t *testing.T, l language) {
+	s, redis := clientsSite(t)
+	c := clientOf(t, l, s.ports.replace(pageURL))
+	put := func(key, value string) {
+		t.Helper()
+		r, err := http.NewRequest("PUT", s.ports.replace(pageURL)+"/"+key, strings.NewReader(`{"value": `+value+`}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		resp, err := s.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode >= 300 {
+			t.Fatal(resp.Status)
+		}
+	}
+	has := func(key string, want string) {
+		t.Helper()
+		s.visit(t, visit{key, "GET " + pageURL + "/" + key, 200, want})
+	}
+
+	c.expect(t, []string{"computing", "[42]"}, "get_or_compute", "a/b", "[42]")
+	c.expect(t, []string{"[42]"}, "get_or_compute", "a/b", "[43]")
+	has("a/b", `{"key":"a/b","value":[42]}`)
+
+	c.expect(t, []string{"true"}, "create", "c", "1", "3600")
+	c.expect(t, []string{"true"}, "create", "c", "1") // the same value
+	c.expect(t, []string{"false"}, "create", "c", "2")
+	if expires := s.headers(t, "c").Get("Expires"); expires == "" {
+		t.Error("the entry does not expire")
+	}
+	if expires := s.headers(t, "a/b").Get("Expires"); expires != "" {
+		t.Error("the entry expires", expires)
+	}
+
+	// A write comes first, once and then always.
+	swap := c.start(t, "update", "c")
+	swap.prints("changing 1")
+	put("c", "10")
+	swap.writes("")
+	swap.prints("changing 10")
+	swap.writes("")
+	swap.prints("11")
+	has("c", `"value":11`)
+	swap = c.start(t, "update", "c")
+	for n := range 10 {
+		line, _ := swap.next()
+		if !strings.HasPrefix(line, "changing ") {
+			t.Fatalf("printed %q", line)
+		}
+		put("c", fmt.Sprint(100+n))
+		swap.writes("")
+	}
+	if line, _ := swap.next(); !strings.HasPrefix(line, "failed:") || !strings.Contains(line, "10 times") {
+		t.Errorf("printed %q", line)
+	}
+	has("c", `"value":109`)
+	c.fails(t, "404", "update", "none")
+
+	// More lines than a request has, and more values than an answer has.
+	var lines strings.Builder
+	var statuses, keys, found []string
+	for n := range 1100 {
+		fmt.Fprintf(&lines, `{"op": "create", "key": "k%04d", "value": "a value of some length, %d"}`+"\n", n, n)
+		statuses = append(statuses, "201")
+		if n < 110 {
+			keys = append(keys, fmt.Sprintf("k%04d", n))
+			found = append(found, fmt.Sprintf(`k%04d "a value of some length, %d"`, n, n))
+		}
+	}
+	lines.WriteString(`{"op": "create", "key": "k0000", "value": 1}` + "\n" + `{"op": "get", "key": "none"}` + "\n")
+	if got := c.all(t, lines.String(), "bulk"); !slices.Equal(got, append(statuses, "409", "404")) {
+		t.Errorf("bulk printed %q", got)
+	}
+	c.expect(t, []string{"00ff0a image/png None"}, "bytes", "l", "00ff0a", "image/png")
+	has("l", "\x00\xff\n")
+	c.expect(t, append(found, "l 00ff0a"), append([]string{"get_many", "none", "l"}, keys...)...)
+
+	watch := c.start(t, "watch", "w/")
+	watch.prints("reset")
+	put("other", "1")
+	put("w/a", "1")
+	put("w/a", "2")
+	watch.prints("created w/a", "replaced w/a")
+	// A reload ends the stream. What happens until the client is back is not lost.
+	s.reload(t)
+	put("w/b", "1")
+	watch.prints("created w/b")
+	if err := redis.Client().FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	put("w/c", "1")
+	watch.prints("reset")
+
+	redis.Kill()
+	c.expect(t, []string{"computing", "7"}, "get_or_compute", "d", "7")
+	c.fails(t, "503", "create", "d", "7")
+}
+
+// headers returns the headers of an entry.
+func (s *site) headers(t *testing.T, key string) http.Header {
+	t.Helper()
+	resp, err := s.client.Head(s.ports.replace(pageURL) + "/" + key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.Header
+}
+
+// reload loads the configuration of the site again, as it is.
+func (s *site) reload(t *testing.T) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), builtCaddy(t), "reload", "--force", "--config", filepath.Join(s.dir, "Caddyfile"),
+		"--address", s.ports.replace("localhost:2019")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}

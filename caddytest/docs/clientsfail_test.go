@@ -1,0 +1,197 @@
+package docs
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// failing is a cache that answers as a test says.
+type failing struct {
+	*httptest.Server
+	mu       sync.Mutex
+	answers  []http.HandlerFunc // to the requests to come, the last one to all further ones
+	requests []string           // "METHOD path", and the body
+	at       []time.Time
+}
+
+func newFailing(t *testing.T) *failing {
+	f := new(failing)
+	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		f.mu.Lock()
+		f.requests = append(f.requests, strings.TrimSpace(r.Method+" "+r.URL.EscapedPath()+"\n"+string(body)))
+		f.at = append(f.at, time.Now())
+		answer := f.answers[0]
+		if len(f.answers) > 1 {
+			f.answers = f.answers[1:]
+		}
+		f.mu.Unlock()
+		answer(w, r)
+	}))
+	t.Cleanup(f.CloseClientConnections)
+	t.Cleanup(f.Close)
+	return f
+}
+
+// then says how the next requests are answered.
+func (f *failing) then(answers ...http.HandlerFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answers, f.requests, f.at = answers, nil, nil
+}
+
+// got returns the requests that came since then, and when they came.
+func (f *failing) got() ([]string, []time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.requests, f.at
+}
+
+// count checks how many requests came.
+func (f *failing) count(t *testing.T, want int) {
+	t.Helper()
+	if got, _ := f.got(); len(got) != want {
+		t.Errorf("got %d requests, want %d: %q", len(got), want, got)
+	}
+}
+
+func answer(status int, body string, headers ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		for i := 0; i < len(headers); i += 2 {
+			w.Header().Set(headers[i], headers[i+1])
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+func cutConnection(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+// unavailable is the 503 of a cache.
+func unavailable(retryAfter string) http.HandlerFunc {
+	return answer(503, `{"title":"Service Unavailable","status":503,"detail":"the write may have been applied"}`, "Retry-After", retryAfter)
+}
+
+func useFailingCache(t *testing.T, l language) {
+	f := newFailing(t)
+	c := clientOf(t, l, f.URL+"/cache")
+
+	const get, post = "GET /cache/k%2F1", "POST /cache/k%2F1\n"
+	t.Run("cache-aside computes the value", func(t *testing.T) {
+		computed := []string{"computing", "5"}
+		f.then(answer(404, "{}"), answer(409, `{"same_value":false}`))
+		c.expect(t, computed, "get_or_compute", "k/1", "5")
+		f.count(t, 2)
+		for _, fails := range []http.HandlerFunc{unavailable("0"), cutConnection} {
+			f.then(fails)
+			c.expect(t, computed, "get_or_compute", "k/1", "5")
+			requests, _ := f.got()
+			for _, request := range requests { // Go itself may repeat a GET on a connection that was cut
+				if request != get {
+					t.Errorf("got %q", request)
+				}
+			}
+			f.then(answer(404, "{}"), fails)
+			c.expect(t, computed, "get_or_compute", "k/1", "5")
+		}
+	})
+	t.Run("a write that may have been applied is repeated", func(t *testing.T) {
+		f.then(unavailable("1"), answer(409, `{"same_value":true}`))
+		c.expect(t, []string{"true"}, "create", "k/1", "5")
+		requests, at := f.got()
+		if len(requests) != 2 || !strings.HasPrefix(requests[1], post) || requests[0] != requests[1] {
+			t.Errorf("got %q", requests)
+		} else if at[1].Sub(at[0]) < time.Second {
+			t.Errorf("got requests at %v, in spite of Retry-After", at)
+		}
+		f.then(cutConnection, answer(409, `{"same_value":true}`))
+		c.expect(t, []string{"true"}, "create", "k/1", "5")
+	})
+	t.Run("tries are bounded", func(t *testing.T) {
+		f.then(unavailable("0"))
+		c.fails(t, "503", "create", "k/1", "5")
+		f.count(t, 4)
+	})
+	t.Run("a conditional write is not repeated", func(t *testing.T) {
+		f.then(answer(200, `{"key":"k/1","value":1}`, "ETag", `"123456789"`), unavailable("0"))
+		r := c.start(t, "update", "k/1")
+		r.prints("changing 1")
+		r.writes("")
+		if line, _ := r.next(); !strings.HasPrefix(line, "failed:") || !strings.Contains(line, "503") {
+			t.Errorf("printed %q", line)
+		}
+		f.count(t, 2)
+	})
+	t.Run("lines without success are sent again", func(t *testing.T) {
+		f.then(
+			answer(200, `{"key":"a","status":201}
+{"line":2,"key":"b","status":503,"detail":"…"}
+{"line":3,"key":"c","status":503,"detail":"…","ended":true}
+`),
+			func(w http.ResponseWriter, r *http.Request) {
+				answer(200, `{"key":"b","status":201}`+"\n")(w, r)
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler) // the other answers are lost
+			},
+			answer(200, `{"line":1,"key":"c","status":409,"same_value":true}
+{"key":"d","status":201}
+`))
+		var lines []string
+		for _, key := range []string{"a", "b", "c", "d"} {
+			lines = append(lines, `{"op": "create", "key": "`+key+`", "value": 1}`)
+		}
+		if got := c.all(t, strings.Join(lines, "\n")+"\n", "bulk"); !slices.Equal(got, []string{"201", "201", "409", "201"}) {
+			t.Errorf("printed %q", got)
+		}
+		var sent []string
+		requests, _ := f.got()
+		for _, request := range requests {
+			keys := ""
+			for _, part := range strings.Split(request, `"key":`)[1:] {
+				keys += strings.Trim(part, ` "`)[:1]
+			}
+			sent = append(sent, keys)
+		}
+		if !slices.Equal(sent, []string{"abcd", "bcd", "cd"}) {
+			t.Errorf("sent the lines %q", sent)
+		}
+	})
+	t.Run("a watch comes back", func(t *testing.T) {
+		ids := make(chan string, 10)
+		stream := func(text string) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				ids <- r.Header.Get("Last-Event-ID")
+				w.Header().Set("Content-Type", "text/event-stream")
+				_, _ = io.WriteString(w, text)
+			}
+		}
+		done := make(chan struct{})
+		f.then(
+			unavailable("1"),
+			stream(": a comment\nretry: 1000\nid: x-6\n\nevent: created\ndata: {\"key\":\"é\"}\nid: x-7\n\n"),
+			cutConnection,
+			stream("event: reset\ndata: {}\nid: y-1\n\n"),
+			func(w http.ResponseWriter, r *http.Request) {
+				stream("event: deleted\ndata: {\"key\":\"b\"}\nid: y-2\n\n")(w, r)
+				_ = http.NewResponseController(w).Flush()
+				<-done
+			})
+		defer close(done)
+		r := c.start(t, "watch", "")
+		r.prints("reset", "created é", "reset", "deleted b")
+		for _, want := range []string{"", "x-7", "y-1"} {
+			if got := <-ids; got != want {
+				t.Errorf("came with the id %q, want %q", got, want)
+			}
+		}
+		f.then(answer(400, `{"detail":"watching is switched off"}`))
+		c.fails(t, "400", "watch", "")
+	})
+}

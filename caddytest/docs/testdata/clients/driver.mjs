@@ -1,0 +1,59 @@
+// Calls the functions of docs/clients.md: driver.mjs FUNCTION ARGUMENT...
+import { createInterface } from 'node:readline'
+import { create, getOrCompute } from './aside.mjs'
+import { getBytes, putBytes } from './binary.mjs'
+import { bulk, getMany } from './many.mjs'
+import { update } from './update.mjs'
+import { watch } from './watch.mjs'
+
+const say = (...words) => process.stdout.write(words.join(' ') + '\n')
+const input = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
+const hex = (bytes) => Buffer.from(bytes).toString('hex')
+
+const functions = {
+  async get_or_compute(key, value) {
+    const compute = () => {
+      say('computing')
+      return JSON.parse(value)
+    }
+    say(JSON.stringify(await getOrCompute(key, compute)))
+  },
+  async create(key, value, ttl) {
+    say(await create(key, JSON.parse(value), { ttl: ttl && Number(ttl) }))
+  },
+  async update(key) {
+    say(await update(key, async (value) => {
+      say('changing', JSON.stringify(value))
+      await input.next()
+      return value + 1
+    }))
+  },
+  async get_many(...keys) {
+    const found = await getMany(keys)
+    for (const key of [...found.keys()].sort()) {
+      const value = found.get(key)
+      say(key, value instanceof Uint8Array ? hex(value) : JSON.stringify(value))
+    }
+  },
+  async bulk() {
+    const operations = []
+    for (let line; !(line = await input.next()).done;) operations.push(JSON.parse(line.value))
+    for (const answer of await bulk(operations)) say(answer?.status ?? 'none')
+  },
+  async bytes(key, data, type) {
+    await putBytes(key, Buffer.from(data, 'hex'), type)
+    const got = await getBytes(key)
+    say(hex(got.data), got.type, (await getBytes('none')) ?? 'None')
+  },
+  async watch(prefix) {
+    for await (const { event, key } of watch(prefix)) say(event, key ?? '')
+  },
+}
+
+const [name, ...args] = process.argv.slice(2)
+try {
+  await functions[name](...args)
+} catch (error) {
+  say('failed:', error.message)
+}
+process.exit()
