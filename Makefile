@@ -38,7 +38,7 @@ SOURCES := Makefile go.mod go.sum tools/go.mod internal/version/VERSION \
 	$(shell find . \( -path './.*' -o -path ./caddytest -o -path ./internal/testkit -o -path ./bench -o -path ./tools \) -prune \
 		-o \( -name '*.go' ! -name '*_test.go' -o -name '*.lua' -o -path './internal/admin/dashboard/*' \) -print)
 
-.PHONY: help build app stop redis check test soak lint bench bench-quick hitratio screenshots image clean
+.PHONY: help build app stop redis check test soak lint bench bench-quick hitratio screenshots image test-image clean
 
 help: ## Show this list.
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -102,7 +102,10 @@ screenshots: caddy ## Take the pictures of docs/dashboard.md anew, after ten min
 
 image: ## Build the container image (needs Docker).
 	@command -v docker >/dev/null || { echo "make image needs Docker: https://docs.docker.com/engine/install/" >&2; exit 1; }
-	docker build -f xcaddy.Dockerfile --build-arg CADDY_VERSION=$(CADDY_VERSION:v%=%) --build-arg COMMIT=$(COMMIT) -t caddy-redis-proxy .
+	DOCKER_BUILDKIT=1 docker build -f xcaddy.Dockerfile --build-arg CADDY_VERSION=$(CADDY_VERSION:v%=%) --build-arg COMMIT=$(COMMIT) -t caddy-redis-proxy .
+
+test-image: ## Build the image, and run docs/docker.md with it (skipped without a Docker engine).
+	@sh tools/test-image.sh
 
 clean: stop ## Stop, and remove everything that was built or written.
 	rm -rf caddy .run
