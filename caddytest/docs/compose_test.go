@@ -58,7 +58,10 @@ type deployed struct {
 	caches                     []redisproxy.Handler
 }
 
-var envPlaceholder = regexp.MustCompile(`\{env\.(\w+)\}`)
+var (
+	envPlaceholder = regexp.MustCompile(`\{env\.(\w+)\}`)
+	commentLine    = regexp.MustCompile(`(?m)^\s*#.*$`)
+)
 
 func readDeployed(t *testing.T, caddyfile string) deployed {
 	t.Helper()
@@ -67,7 +70,7 @@ func readDeployed(t *testing.T, caddyfile string) deployed {
 		t.Fatal(err)
 	}
 	d := deployed{ports: make(map[string]bool)}
-	for _, m := range envPlaceholder.FindAllStringSubmatch(caddyfile, -1) {
+	for _, m := range envPlaceholder.FindAllStringSubmatch(commentLine.ReplaceAllString(caddyfile, ""), -1) {
 		d.env = append(d.env, m[1])
 	}
 	slices.Sort(d.env)

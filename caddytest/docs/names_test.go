@@ -69,7 +69,7 @@ func hasFlag(help, flag string) bool {
 
 // others are flags in sentences that do not belong to export or import. They map to the
 // command of Caddy that has them, or to "" for other programs.
-var others = map[string]string{"--requirepass": "", "--maxmemory": "", "--bcrypt-cost": "hash-password"}
+var others = map[string]string{"--requirepass": "", "--maxmemory": "", "--environ": "run", "--bcrypt-cost": "hash-password"}
 
 // Commands and flags of Caddy on the pages exist, even in sentences and in blocks that no test
 // runs.

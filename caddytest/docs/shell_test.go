@@ -65,7 +65,7 @@ func newShell(t *testing.T, p *ports) *shell {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	for from, to := range map[string]string{"caddy": "caddy", "Caddyfile.example": "Caddyfile.example"} {
+	for from, to := range map[string]string{"caddy": "caddy", "Caddyfile.example": "Caddyfile.example", "Caddyfile.production": "Caddyfile.production"} {
 		if err := os.Symlink(filepath.Join(checkout, from), filepath.Join(dir, to)); err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package docs
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -20,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/child"
 )
 
 // site is a Caddy that runs a Caddyfile of a page.
@@ -27,6 +28,7 @@ type site struct {
 	ports  *ports
 	dir    string
 	client *http.Client
+	log    child.Output
 	ended  chan struct{} // closed when Caddy has ended
 }
 
@@ -48,9 +50,11 @@ const options = `	http_port 8081
 	admin localhost:2019
 `
 
+var leadingComments = regexp.MustCompile(`\A(#.*\n)+`)
+
 // withOptions returns a Caddyfile with options, where it has none of its own.
 func withOptions(caddyfile string) string {
-	own, hasOwn := strings.CutPrefix(caddyfile, "{\n")
+	own, hasOwn := strings.CutPrefix(leadingComments.ReplaceAllString(caddyfile, ""), "{\n")
 	if !hasOwn {
 		return "{\n" + options + "}\n" + caddyfile
 	}
@@ -85,9 +89,8 @@ func runSite(t *testing.T, caddyfile string, env ...string) *site {
 	if err := os.WriteFile(file, []byte(s.ports.replace(withOptions(caddyfile))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
 	cmd := exec.Command(builtCaddy(t), "run", "--config", file, "--adapter", "caddyfile")
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &log, &log
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &s.log, &s.log
 	cmd.Env = append(os.Environ(), append(env, "HOME="+dir, "XDG_DATA_HOME="+dir+"/data", "XDG_CONFIG_HOME="+dir+"/config")...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -105,7 +108,7 @@ func runSite(t *testing.T, caddyfile string, env ...string) *site {
 			<-s.ended
 		}
 		if t.Failed() {
-			t.Logf("Caddy said:\n%s", log.String())
+			t.Logf("Caddy said:\n%s", s.log.String())
 		}
 	})
 
