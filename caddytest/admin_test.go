@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"testing"
+
+	"github.com/redis-proxy/caddy-redis-proxy/internal/version"
 )
 
 // adminAnswers has the fields of the admin API's answers that the tests read.
@@ -43,6 +45,7 @@ type adminAnswers struct {
 		Cause   string
 		Error   string
 	}
+	Build         version.Build
 	Ready, Writes bool
 
 	Keys   []adminKey

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/version"
 )
 
 func TestAdminListsTheRunningCaches(t *testing.T) {
@@ -51,7 +52,11 @@ func TestAdminListsTheRunningCaches(t *testing.T) {
 		t.Errorf("Redis was asked %d times who subscribes (%v)", calls, err)
 	}
 
-	all := s.ask(http.StatusOK, "GET", "caches").Caches
+	listed := s.ask(http.StatusOK, "GET", "caches")
+	if listed.Build != version.This() {
+		t.Errorf("the build is %+v, want %+v", listed.Build, version.This())
+	}
+	all := listed.Caches
 	if len(all) != 2 || all[0].Namespace != "cache" || all[1].Namespace != "small" {
 		t.Fatalf("%+v", all)
 	}
@@ -97,5 +102,51 @@ func TestAdminListsTheRunningCaches(t *testing.T) {
 	s.ask(http.StatusNotFound, "GET", "caches/"+c.ID)
 	if !s.ask(http.StatusOK, "GET", "ready").Ready {
 		t.Error("not ready without caches")
+	}
+}
+
+// A namespace is enough while only one cache has it.
+func TestAdminFindsACacheByItsNamespace(t *testing.T) {
+	redis := redistest.Start(t)
+	cache := func(path, store, namespace string) string {
+		return "redis_proxy " + path + " {\nstore " + store + "\nnamespace " + namespace + "\n}\n"
+	}
+	s := startAdmin(t, cache("/cache/*", "embedded", "shop")+cache("/two/*", redis.URL(), "two.1"))
+	at := "http://" + s.http
+	post(t, s.plain, at+"/cache/k", "v").expectStatus(t, http.StatusCreated)
+	post(t, s.plain, at+"/cache/l", "v").expectStatus(t, http.StatusCreated)
+	var shop string
+	for _, c := range s.ask(http.StatusOK, "GET", "caches").Caches {
+		if c.Namespace == "shop" {
+			shop = c.ID
+		}
+	}
+	for _, name := range []string{shop, "shop", "sh%6Fp"} {
+		if got := s.ask(http.StatusOK, "GET", "caches/"+name+"/keys").Keys; len(got) != 2 {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if got := s.ask(http.StatusOK, "GET", "caches/two%2E1/keys").Keys; len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+	s.ask(http.StatusOK, "DELETE", "caches/shop/keys/k")
+	s.ask(http.StatusNoContent, "DELETE", "caches/shop/local")
+	if got := s.ask(http.StatusOK, "DELETE", "caches/shop/keys?confirm=shop").Deleted; got != 1 {
+		t.Errorf("%d keys were deleted", got)
+	}
+	s.ask(http.StatusNotFound, "GET", "caches/sho")
+
+	// The same namespace in another store. The other one is named like the first one's id.
+	s.reload(cache("/cache/*", "embedded", "shop") + cache("/two/*", redis.URL(), "shop") + cache("/three/*", redis.URL(), shop))
+	post(t, s.plain, at+"/cache/k", "v").expectStatus(t, http.StatusCreated)
+	for _, request := range []string{"GET caches/shop", "GET caches/shop/keys/k", "DELETE caches/shop/keys/k"} {
+		method, path, _ := strings.Cut(request, " ")
+		if got := s.ask(http.StatusConflict, method, path).Error; !strings.HasPrefix(got, "several caches have this namespace; name one by its id: shop.") ||
+			strings.Count(got, "shop.") != 2 || !strings.Contains(got, shop) {
+			t.Errorf("%s: %s", request, got)
+		}
+	}
+	if got := s.ask(http.StatusOK, "GET", "caches/"+shop+"/keys").Keys; len(got) != 1 {
+		t.Errorf("%v", got)
 	}
 }

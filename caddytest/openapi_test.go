@@ -327,17 +327,22 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	send(200, "DELETE", cache+"/keys?prefix=named", "")
 	send(200, "DELETE", cache+"/keys?confirm=cache", "")
 	send(400, "DELETE", cache+"/keys", "")
-	none := admin + "caches/none"
-	for _, what := range []string{
-		"GET ", "GET /keys", "GET /keys/k", "HEAD ", "HEAD /keys", "HEAD /keys/k",
-		"OPTIONS ", "OPTIONS /keys", "OPTIONS /keys/k", "OPTIONS /local", "OPTIONS /local/k",
-		"DELETE /keys?prefix=k", "DELETE /keys/k", "DELETE /local", "DELETE /local/k",
-	} {
-		method, path, _ := strings.Cut(what, " ")
-		send(404, method, none+path, "")
+	ofCache := func(status int, name string) {
+		t.Helper()
+		for _, what := range []string{
+			"GET ", "GET /keys", "GET /keys/k", "HEAD ", "HEAD /keys", "HEAD /keys/k",
+			"OPTIONS ", "OPTIONS /keys", "OPTIONS /keys/k", "OPTIONS /local", "OPTIONS /local/k",
+			"DELETE /keys?prefix=k", "DELETE /keys/k", "DELETE /local", "DELETE /local/k",
+		} {
+			method, path, _ := strings.Cut(what, " ")
+			send(status, method, admin+"caches/"+name+path, "")
+		}
 	}
+	ofCache(404, "none")
 	send(200, "GET", admin+"live", "")
 	send(200, "GET", admin+"ready", "")
+	s.reload(site(all, "10m") + "\nredis_proxy /embedded/*") // of the same namespace
+	ofCache(409, "cache")
 
 	s.reload(site(all, "300ms"))
 	redis.Pause()

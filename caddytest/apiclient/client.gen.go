@@ -108,6 +108,30 @@ type BatchOrKeyPage struct {
 	union json.RawMessage
 }
 
+// Build The version of redis_proxy on this node, and of its formats.
+type Build struct {
+	// Caddy Example: v2.11.9
+	Caddy string `json:"caddy"`
+
+	// Commit The commit of the checkout, which ends in `-dirty` if files differed from it; empty if the build was not told.
+	Commit string `json:"commit"`
+
+	// Events The version of the events between nodes.
+	Events int `json:"events"`
+
+	// ExportFormat The version of the files of export and import.
+	ExportFormat int `json:"export_format"`
+
+	// Go Example: go1.26.0
+	Go string `json:"go"`
+
+	// Layout The version of the layout in Redis.
+	Layout int `json:"layout"`
+
+	// Version Example: 0.1.0
+	Version string `json:"version"`
+}
+
 // BulkAnswer The answer to one line of a bulk request.
 type BulkAnswer struct {
 	Base64      []byte  `json:"base64,omitempty"`
@@ -188,6 +212,8 @@ type Cache struct {
 
 // CacheList defines model for CacheList.
 type CacheList struct {
+	// Build The version of redis_proxy on this node, and of its formats.
+	Build  Build   `json:"build"`
 	Caches []Cache `json:"caches"`
 }
 
@@ -640,6 +666,9 @@ type TTLParam = string
 
 // WatchParam defines model for WatchParam.
 type WatchParam = string
+
+// AdminAmbiguous defines model for AdminAmbiguous.
+type AdminAmbiguous = AdminError
 
 // AdminBadRequest defines model for AdminBadRequest.
 type AdminBadRequest = AdminError
@@ -5459,6 +5488,8 @@ type GetCacheResponse struct {
 	JSON200 *Cache
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *AdminNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AdminAmbiguous
 }
 
 // Status returns HTTPResponse.Status
@@ -5512,6 +5543,8 @@ type OptionsOfCacheResponse struct {
 	HTTPResponse *http.Response
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *AdminNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AdminAmbiguous
 	// Headers204 the parsed response headers for an HTTP 204 response
 	Headers204 *OptionsOfCacheResponse204Headers
 }
@@ -5546,6 +5579,8 @@ type DeleteKeysResponse struct {
 	JSON400 *AdminBadRequest
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *AdminNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AdminAmbiguous
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *AdminUnavailable
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5582,6 +5617,8 @@ type ListKeysResponse struct {
 	JSON400 *AdminBadRequest
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *AdminNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AdminAmbiguous
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *AdminUnavailable
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5639,6 +5676,8 @@ type OptionsOfKeysResponse struct {
 	HTTPResponse *http.Response
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *AdminNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AdminAmbiguous
 	// Headers204 the parsed response headers for an HTTP 204 response
 	Headers204 *OptionsOfKeysResponse204Headers
 }
@@ -5671,6 +5710,8 @@ type DeleteKeyResponse struct {
 	JSON200 *DeletedKeys
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *AdminNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AdminAmbiguous
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *AdminUnavailable
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5707,6 +5748,8 @@ type GetKeyResponse struct {
 	JSON400 *AdminBadRequest
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *AdminNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AdminAmbiguous
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *AdminUnavailable
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5764,6 +5807,8 @@ type OptionsOfKeyResponse struct {
 	HTTPResponse *http.Response
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *AdminNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AdminAmbiguous
 	// Headers204 the parsed response headers for an HTTP 204 response
 	Headers204 *OptionsOfKeyResponse204Headers
 }
@@ -5789,6 +5834,8 @@ type DropAllLocalResponse struct {
 	HTTPResponse *http.Response
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *AdminNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AdminAmbiguous
 }
 
 // Status returns HTTPResponse.Status
@@ -5821,6 +5868,8 @@ type OptionsOfAllLocalResponse struct {
 	HTTPResponse *http.Response
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *AdminNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AdminAmbiguous
 	// Headers204 the parsed response headers for an HTTP 204 response
 	Headers204 *OptionsOfAllLocalResponse204Headers
 }
@@ -5846,6 +5895,8 @@ type DropLocalResponse struct {
 	HTTPResponse *http.Response
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *AdminNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AdminAmbiguous
 }
 
 // Status returns HTTPResponse.Status
@@ -5878,6 +5929,8 @@ type OptionsOfLocalResponse struct {
 	HTTPResponse *http.Response
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *AdminNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AdminAmbiguous
 	// Headers204 the parsed response headers for an HTTP 204 response
 	Headers204 *OptionsOfLocalResponse204Headers
 }
@@ -8147,6 +8200,13 @@ func ParseGetCacheResponse(rsp *http.Response) (*GetCacheResponse, error) {
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AdminAmbiguous
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
 	}
 
 	return response, nil
@@ -8191,6 +8251,13 @@ func ParseOptionsOfCacheResponse(rsp *http.Response) (*OptionsOfCacheResponse, e
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AdminAmbiguous
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
 
 	}
 
@@ -8273,6 +8340,13 @@ func ParseDeleteKeysResponse(rsp *http.Response) (*DeleteKeysResponse, error) {
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AdminAmbiguous
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
 		var dest AdminUnavailable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8332,6 +8406,13 @@ func ParseListKeysResponse(rsp *http.Response) (*ListKeysResponse, error) {
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AdminAmbiguous
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
 		var dest AdminUnavailable
@@ -8397,6 +8478,13 @@ func ParseOptionsOfKeysResponse(rsp *http.Response) (*OptionsOfKeysResponse, err
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AdminAmbiguous
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
 
 	}
 
@@ -8472,6 +8560,13 @@ func ParseDeleteKeyResponse(rsp *http.Response) (*DeleteKeyResponse, error) {
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AdminAmbiguous
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
 		var dest AdminUnavailable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8531,6 +8626,13 @@ func ParseGetKeyResponse(rsp *http.Response) (*GetKeyResponse, error) {
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AdminAmbiguous
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
 		var dest AdminUnavailable
@@ -8596,6 +8698,13 @@ func ParseOptionsOfKeyResponse(rsp *http.Response) (*OptionsOfKeyResponse, error
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AdminAmbiguous
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
 
 	}
 
@@ -8667,6 +8776,13 @@ func ParseDropAllLocalResponse(rsp *http.Response) (*DropAllLocalResponse, error
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AdminAmbiguous
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
 	}
 
 	return response, nil
@@ -8695,6 +8811,13 @@ func ParseOptionsOfAllLocalResponse(rsp *http.Response) (*OptionsOfAllLocalRespo
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AdminAmbiguous
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
 
 	}
 
@@ -8766,6 +8889,13 @@ func ParseDropLocalResponse(rsp *http.Response) (*DropLocalResponse, error) {
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AdminAmbiguous
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
 	}
 
 	return response, nil
@@ -8794,6 +8924,13 @@ func ParseOptionsOfLocalResponse(rsp *http.Response) (*OptionsOfLocalResponse, e
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AdminAmbiguous
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
 
 	}
 

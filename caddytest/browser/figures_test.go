@@ -22,6 +22,7 @@ func TestFiguresAreThoseOfTheServer(t *testing.T) {
 		"#queue":        "3 jobs",
 		"#queue-note":   "2 KiB waiting; room for 4,096; p99 wait 55.0 ms",
 		"#batch":        "2.50 keys 2.50 writes",
+		"#build":        "redis_proxy 1.2.3 (1a2b3c4d5e6f), layout 4, events 5, in Caddy v2.0.0",
 		"#nodes-note":   "This node learns of other nodes' writes at once.",
 		"#chart-ratio":  "Hit ratio Found 90.0 % Found locally 70.0 %",
 		"#chart-gets":   "GETs per second Local 14/s Store 4.0/s Absent 2.0/s Stale 0/s",

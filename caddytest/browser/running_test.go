@@ -156,10 +156,11 @@ func TestRedisDownAndBack(t *testing.T) {
 	p.expect("503")
 
 	redis.Kill()
-	p.untilText("#banner", "Redis is down since")
-	p.untilText("#banner", "Local answers go on; requests that need the store get 503. Keys and their order below are from")
+	p.untilText("#banner", "Redis has been down since")
+	p.untilText("#banner", "Local entries answered reads until")
+	p.untilText("#banner", "(unsubscribed_ttl). Reads and writes get 503. Keys and their order below are from")
 	p.untilText("#state", "✕ Redis is down")
-	p.untilText("#announce", "Redis is down since")
+	p.untilText("#announce", "Redis has been down since")
 	p.untilText("#keys", "1 of 10,000") // the last known number, with its time
 	p.untilText("#keys-note", "at ")
 	p.untilText("#next-note", "At ")
@@ -184,7 +185,10 @@ func TestOpenedWhileRedisIsDown(t *testing.T) {
 		store redis://`+strings.Replace(freeAddr(t), "localhost", "127.0.0.1", 1)+`
 	}`)
 	p := open(t, s.url+"/")
-	p.untilText("#banner", "Redis is down. It was down when this page first asked at")
+	p.untilText("#banner", "or earlier.")
+	if got := p.text("#banner-title"); !strings.HasPrefix(got, "Redis has been down since ") {
+		t.Error(got)
+	}
 	p.untilText("#keys-note", "not known while the store is down")
 	p.untilText("#next", "Not known while the store is down.")
 	p.untilText("#ratio-note", "no GETs")

@@ -26,6 +26,7 @@ type stage struct {
 
 	mu      sync.Mutex
 	caches  []object
+	build   object
 	keys    map[string][]object // by order
 	entries map[string]string   // the answer to a look-up of a key, as it is
 	asked   []string            // the queries of look-ups
@@ -42,6 +43,7 @@ func setUp(t testing.TB) *stage {
 	}
 	s := &stage{began: time.Now(), keys: make(map[string][]object), entries: make(map[string]string)}
 	s.caches = []object{s.cache("cache.11111111", "cache")}
+	s.build = object{"version": "1.2.3", "commit": "1a2b3c4d5e6f", "layout": 4, "events": 5, "export_format": 6, "caddy": "v2.0.0", "go": "go1.26"}
 	for i := range 12 {
 		key := fmt.Sprintf("product/%d/price", i)
 		switch i {
@@ -77,7 +79,7 @@ func (s *stage) answer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	path := strings.Split(strings.Trim(r.URL.EscapedPath(), "/"), "/")
 	if len(path) == 1 {
-		_ = json.NewEncoder(w).Encode(object{"caches": s.caches})
+		_ = json.NewEncoder(w).Encode(object{"caches": s.caches, "build": s.build})
 		return
 	}
 	i := slices.IndexFunc(s.caches, func(c object) bool { return c["id"] == path[1] })

@@ -7,26 +7,41 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/version"
 )
 
 // cache is a running cache as the API serves it.
 type cache struct{ running *running.Cache }
 
-func findCache(escapedID string) (cache, error) {
-	id, err := url.PathUnescape(escapedID)
+// findCache returns the cache of an id, or else the only one of a namespace.
+func findCache(escapedName string) (cache, error) {
+	name, err := url.PathUnescape(escapedName)
 	if err != nil {
 		return cache{}, badAdminRequest("the id is not percent-encoded")
 	}
+	var found []*running.Cache
+	var ids []string
 	for _, c := range running.Caches() {
-		if c.ID() == id {
+		switch name {
+		case c.ID():
 			return cache{c}, nil
+		case c.Namespace():
+			found, ids = append(found, c), append(ids, c.ID())
 		}
 	}
-	return cache{}, notFound("no cache has this id; caches lists those that run")
+	switch len(found) {
+	case 0:
+		return cache{}, notFound("no cache has this id or namespace; caches lists those that run")
+	case 1:
+		return cache{found[0]}, nil
+	default: // not 404, from which a script may conclude that a key is gone
+		return cache{}, apiError(http.StatusConflict, "several caches have this namespace; name one by its id: "+strings.Join(ids, ", "))
+	}
 }
 
 // eachCache calls f for all caches at the same time, because each may wait for another store.
@@ -43,7 +58,7 @@ func eachCache[T any](f func(c cache) T) []T {
 
 func serveCaches(w http.ResponseWriter, r *http.Request, _ target) error {
 	views := eachCache(func(c cache) cacheView { return c.view(r.Context()) })
-	return writeJSON(w, http.StatusOK, map[string]any{"caches": views})
+	return writeJSON(w, http.StatusOK, cachesView{views, version.This()})
 }
 
 func serveCache(w http.ResponseWriter, r *http.Request, t target) error {

@@ -90,8 +90,8 @@ func TestUnknownPathsSayWhatThereIs(t *testing.T) {
 		"/redis_proxy/index.html":  "nothing is here; the caches are at /redis_proxy/caches",
 		"/redis_proxy/live/":       "nothing is here; the caches are at /redis_proxy/caches",
 		"/redis_proxy/%7Bfile%7D":  "nothing is here; the caches are at /redis_proxy/caches",
-		"/redis_proxy/caches/none": "no cache has this id; caches lists those that run",
-		"/redis_proxy/caches/":     "no cache has this id; caches lists those that run",
+		"/redis_proxy/caches/none": "no cache has this id or namespace; caches lists those that run",
+		"/redis_proxy/caches/":     "no cache has this id or namespace; caches lists those that run",
 		"/elsewhere":               "nothing is here",
 	} {
 		err := (&handler{base: adminBase}).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))

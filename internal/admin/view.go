@@ -14,10 +14,16 @@ import (
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/httpapi/content"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/running"
+	"github.com/redis-proxy/caddy-redis-proxy/internal/version"
 )
 
 // A type whose name ends in View is the JSON of an answer, or a part of one. Its parts from
 // other packages, such as running.Sample, have JSON names there.
+
+type cachesView struct {
+	Caches []cacheView   `json:"caches"`
+	Build  version.Build `json:"build"`
+}
 
 // cacheView is a running cache as the admin API shows it.
 type cacheView struct {

@@ -45,7 +45,7 @@ function reason(text) {
 
 const cachePath = (id) => `caches/${encodeURIComponent(id)}`;
 
-export const readCaches = async () => (await readJSON('caches')).caches ?? [];
+export const readCaches = () => readJSON('caches');
 export const readCache = (id) => readJSON(cachePath(id));
 export const readKeys = (id, order, limit) => readJSON(`${cachePath(id)}/keys?order=${order}&limit=${limit}`);
 export const readKey = (id, key, valueLimit) => read(`${cachePath(id)}/keys/${encodeURIComponent(key)}?value_limit=${valueLimit}`);

@@ -6,6 +6,7 @@ import { byId, make, setText } from './dom.js';
 import { Readings } from './figures.js';
 import { moment, span, time } from './format.js';
 import { Lookup } from './lookup.js';
+import { outageTitle, stillAnswered } from './outage.js';
 import { Curves, showTiles } from './panels.js';
 import { showPartitions, someFail } from './partitions.js';
 import { clearTables, showEvictions, showKeys, showNodes, showSettings } from './tables.js';
@@ -89,7 +90,8 @@ function wanted() {
 }
 
 async function list() {
-  const all = await readCaches();
+  const { caches: all = [], build } = await readCaches();
+  setText(byId('build'), buildText(build));
   listedAt = Date.now();
   picker.replaceChildren(...all.map((c) => make('option', { value: c.id }, `${c.namespace} · ${c.store}`)));
   picker.disabled = all.length < 2;
@@ -97,6 +99,12 @@ async function list() {
   if (chosen?.id !== id) choose(chosen?.id ?? null);
   picker.value = id ?? '';
   byId('main').classList.toggle('no-cache', all.length === 0);
+}
+
+function buildText(build) {
+  if (!build) return '';
+  const commit = build.commit ? ` (${build.commit})` : '';
+  return `redis_proxy ${build.version}${commit}, layout ${build.layout}, events ${build.events}, in Caddy ${build.caddy}`;
 }
 
 function choose(chosen) {
@@ -207,15 +215,12 @@ function showBanner(isSilent, isDown, name) {
   let title = '';
   let text = '';
   if (isSilent) {
-    title = `No answer from the server since ${time(silentSince)}.`;
-    text = `${sentence(silence)}. ` + (cache ? `The page shows its state at ${time(answeredAt)}.` : 'There is nothing to show yet.');
+    title = `No answer from the server since ${moment(silentSince)}.`;
+    text = `${sentence(silence)}. ` + (cache ? `The page shows its state at ${moment(answeredAt)}.` : 'There is nothing to show yet.');
   } else if (isDown) {
-    const isRefused = cache.store_state.reachable;
-    const some = someFail(cache.partitions);
-    title = some ? `${some} since ${time(downSince)} or earlier.` : isRefused ? `${name} refuses reads since ${time(downSince)} or earlier.` :
-      isSinceOpened ? `${name} is down. It was down when this page first asked at ${time(downSince)}.` : `${name} is down since ${time(downSince)}.`;
-    const old = asOf.next ? ` Keys and their order below are from ${time(asOf.next)}.` : '';
-    text = `Local answers go on; requests that need ${some ? 'what fails' : 'the store'} get 503.${old}`;
+    title = outageTitle(cache, name, downSince, isSinceOpened);
+    const old = asOf.next ? ` Keys and their order below are from ${moment(asOf.next)}.` : '';
+    text = stillAnswered(cache, downSince) + old;
     if (cache.store_state.error) text += ` (${cache.store_state.error})`;
   } else if (cache && !cache.store_state.writes) {
     title = `${name} takes no writes.`;

@@ -6,10 +6,10 @@ import { bytes, count, none, percent } from './format.js';
 const tall = 48;
 
 /** How many partitions fail, as the subject and the verb of a sentence; '' if all or none do. */
-export function someFail(partitions = []) {
+export function someFail(partitions = [], one = 'fails', several = 'fail') {
   const failing = partitions.filter((p) => !p.ready).length;
   if (failing === 0 || failing === partitions.length) return '';
-  return `${count(failing)} of ${count(partitions.length)} partitions ${failing === 1 ? 'fails' : 'fail'}`;
+  return `${count(failing)} of ${count(partitions.length)} partitions ${failing === 1 ? one : several}`;
 }
 
 export function showPartitions({ partitions = [], settings = {} }) {
