@@ -45,6 +45,12 @@ func diagnosed(err error, target *Target, greeted bool) error {
 		cause, advice = store.TLS, silentAdvice
 	case isNotRESP(err):
 		cause = store.NotRedis
+	case errors.Is(err, syscall.EPIPE):
+		// A server in protected mode says so, and closes. go-redis takes its words for
+		// those of a server without HELLO, and fails at the next command.
+		cause, advice = store.Credentials, "the server says one thing to each connection and closes it, mostly because of "+
+			"its protected-mode: set a password in Redis (requirepass) and here (redis_password), or set protected-mode no "+
+			"in Redis if nobody else reaches it"
 	case !target.HasTLS() && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
 		cause, advice = store.TLS, "the server closes connections before it says anything: "+
 			"if its port speaks TLS, write rediss:// in store; else see whether it is a proxy whose server is down"

@@ -85,20 +85,22 @@ func (s *Store) newPrimary(addr string) *primary {
 	o := s.target.clientOptions(s.life, addr)
 	bySentinels := s.target.kind == sentinel
 	o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
-		s.greeted.Store(true)
 		if bySentinels {
+			s.greeted.Store(true)
 			return ungreeted(s.diagnose(checkRole(ctx, cn)))
 		}
 		if o.Password != "" || o.Username != "" {
+			s.greeted.Store(true)
 			return nil
 		}
 		// A server that wants a password closes the connection at a long command, and
 		// the sender may get no answer. It answers a short command.
 		err := s.diagnose(cn.Ping(ctx).Err())
-		if store.CauseOf(err) != store.Credentials {
-			return nil
+		if store.CauseOf(err) == store.Credentials {
+			return err
 		}
-		return err
+		s.greeted.Store(true)
+		return nil
 	}
 	client := redis.NewClient(o)
 	client.AddHook(newTracing(o))

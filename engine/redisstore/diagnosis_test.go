@@ -3,6 +3,8 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -98,6 +100,10 @@ func TestEachFaultIsLoggedOnceWithCauseAndAdvice(t *testing.T) {
 		{
 			name: "a web server", cause: store.NotRedis, said: "HTTP",
 			url: func(*fixture) string { return "redis://" + web.Listener.Addr().String() },
+		},
+		{
+			name: "a server in protected mode", cause: store.Credentials, said: "protected-mode",
+			url: func(f *fixture) string { return "redis://" + protectedServer(f.T) },
 		},
 		{
 			name: "no right to run scripts", cause: store.Permission, said: "evalsha",
@@ -303,4 +309,30 @@ func TestAnOriginalThatCannotBeReadTellsTheCause(t *testing.T) {
 			t.Errorf("the cause of %v is %q, want %q", err, store.CauseOf(err), cause)
 		}
 	}
+}
+
+// protectedServer refuses each connection as Redis does if it has no password and the client is
+// on another host.
+func protectedServer(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user.\r\n")
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-ended
+	})
+	return l.Addr().String()
 }

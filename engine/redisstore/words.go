@@ -102,6 +102,7 @@ var replies = []struct {
 	{begins: "Protocol error: unauthenticated", cause: store.Credentials},
 	{begins: "AUTH <password> called without", cause: store.Credentials},
 	{begins: "invalid password", cause: store.Credentials},
+	{begins: "DENIED ", cause: store.Credentials}, // protected mode: no password is set
 	{begins: "NOPERM ", cause: store.Permission},
 	{begins: "The user executing the script can't", cause: store.Permission}, // up to Redis 7.0
 	{begins: "ACL failure in script: ", cause: store.Permission},             // from Redis 7.2 on
