@@ -184,4 +184,11 @@ func TestDeploymentsHaveTheRecommendedPolicy(t *testing.T) {
 	for _, page := range []string{"docs/docker.md", "docs/nodes.md"} {
 		check(page, blockIn(t, page, "Caddyfile"))
 	}
+	for _, b := range pageBlocks(t, "docs/scale.md") {
+		if b.language == "caddyfile" {
+			check("docs/scale.md", inItsSite(b.text()))
+		}
+	}
+	const kubernetes = "docs/kubernetes.md"
+	check(kubernetes, readManifests(t, blockIn(t, kubernetes, "cache.yaml")).config.Data["Caddyfile"])
 }

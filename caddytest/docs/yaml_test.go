@@ -32,6 +32,8 @@ func TestYAMLHasKnownNamesThatFitTogether(t *testing.T) {
 				switch {
 				case strings.HasPrefix(b.text(), "services:"):
 					loadCompose(t, b.text())
+				case strings.HasPrefix(b.text(), "apiVersion:"):
+					readManifests(t, b.text())
 				case strings.HasPrefix(b.text(), "scrape_configs:"):
 					var s scrape
 					if err := decoder.Decode(&s); err != nil {
