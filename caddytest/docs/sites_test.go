@@ -41,8 +41,7 @@ var sites = map[string][][]visit{
 		{"the cache", "GET https://example.com/cache/k", 404, absent},
 		{"the rest of the site", "GET https://example.com/", 502, ""},
 	}},
-	"README.md#dashboard": {dashboardVisits},
-	"README.md#deploy":    {passwordVisits},
+	"README.md#look-inside": {dashboardVisits},
 	"docs/dashboard.md#on-a-site": {dashboardVisits, {
 		{"the page", "GET http://localhost:2020/", 200, "<html"},
 	}},
