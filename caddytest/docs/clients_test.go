@@ -25,27 +25,36 @@ const (
 
 // language runs the files of one language on clientsPage.
 type language struct {
-	name    string // of its blocks
-	files   string // the folder for them
-	driver  string // the program in testdata/clients that calls their functions
-	short   string // the timeout of cache-aside, which is too short for a busy machine
-	long    string
-	program func(t *testing.T, dir string) []string
+	name   string // of its blocks
+	ends   string // how the names of its files end
+	folder string // for the files that are no programs
+	short  string // the timeout of cache-aside, which is too short for a busy machine
+	long   string
+	// build returns the command that runs a program among the files in dir.
+	build func(t *testing.T, dir string) func(program string) []string
 }
 
 var languages = []language{
-	{"python", "", "driver.py", "timeout=1)", "timeout=300)", func(t *testing.T, _ string) []string { return []string{pythonWithRequests(t), "driver.py"} }},
-	{"js", "", "driver.mjs", "timeout: 1 }", "timeout: 300 }", func(t *testing.T, _ string) []string { return []string{nodeJS(t), "driver.mjs"} }},
-	{"go", "cache", "driver.go", "(ctx, time.Second)", "(ctx, 5*time.Minute)", func(t *testing.T, dir string) []string {
+	{"python", ".py", "", "timeout=1)", "timeout=300)", func(t *testing.T, _ string) func(string) []string {
+		python := pythonWithRequests(t)
+		return func(program string) []string { return []string{python, program + ".py"} }
+	}},
+	{"js", ".mjs", "", "timeout: 1 }", "timeout: 300 }", func(t *testing.T, _ string) func(string) []string {
+		node := nodeJS(t)
+		return func(program string) []string { return []string{node, program + ".mjs"} }
+	}},
+	{"go", ".go", "cache", "(ctx, time.Second)", "(ctx, 5*time.Minute)", func(t *testing.T, dir string) func(string) []string {
 		if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/client\n\ngo 1.23\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		build := exec.CommandContext(t.Context(), "go", "build", "-o", "driver", "driver.go")
-		build.Dir, build.Env = dir, append(os.Environ(), "GOWORK=off", "GOPROXY=off", "GOFLAGS=")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+		for _, program := range []string{"driver", "example"} {
+			build := exec.CommandContext(t.Context(), "go", "build", "-o", program, program+".go")
+			build.Dir, build.Env = dir, append(os.Environ(), "GOWORK=off", "GOPROXY=off", "GOFLAGS=")
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
 		}
-		return []string{"./driver"}
+		return func(program string) []string { return []string{"./" + program} }
 	}},
 }
 
@@ -80,8 +89,18 @@ func nodeJS(t *testing.T) string {
 func clientOf(t *testing.T, l language, url string) *client {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, l.files), 0o700); err != nil {
-		t.Fatal(err)
+	write := func(file, text string) {
+		t.Helper()
+		if file != "driver"+l.ends && file != "example"+l.ends {
+			file = filepath.Join(l.folder, file)
+		}
+		file = filepath.Join(dir, file)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	urls, timeouts := 0, 0
 	for _, b := range pageBlocks(t, clientsPage) {
@@ -100,28 +119,23 @@ func clientOf(t *testing.T, l language, url string) *client {
 		}
 		urls += strings.Count(text, pageURL)
 		timeouts += strings.Count(text, l.short)
-		text = strings.NewReplacer(pageURL, url, l.short, l.long).Replace(text)
-		if err := os.WriteFile(filepath.Join(dir, l.files, b.file), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		write(b.file, strings.NewReplacer(pageURL, url, l.short, l.long).Replace(text))
 	}
 	if urls != 1 || timeouts != 2 {
 		t.Fatalf("the files name %s %d times, and %s %d times", pageURL, urls, l.short, timeouts)
 	}
-	driver, err := os.ReadFile(filepath.Join("testdata/clients", l.driver))
+	driver, err := os.ReadFile("testdata/clients/driver" + l.ends)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, l.driver), driver, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return &client{dir: dir, program: l.program(t, dir)}
+	write("driver"+l.ends, string(driver))
+	return &client{dir: dir, command: l.build(t, dir)}
 }
 
 // client calls functions of a page.
 type client struct {
 	dir     string
-	program []string
+	command func(program string) []string
 }
 
 // call is a running call of a function.
@@ -136,7 +150,13 @@ type call struct {
 // start calls a function. The call ends with the test, if not before.
 func (c *client) start(t *testing.T, args ...string) *call {
 	t.Helper()
-	cmd := exec.Command(c.program[0], append(slices.Clone(c.program[1:]), args...)...)
+	return c.startProgram(t, "driver", args...)
+}
+
+func (c *client) startProgram(t *testing.T, program string, args ...string) *call {
+	t.Helper()
+	command := append(c.command(program), args...)
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), "no_proxy=*", "NO_PROXY=*", "PYTHONDONTWRITEBYTECODE=1")
 	input, err := cmd.StdinPipe()
@@ -151,7 +171,7 @@ func (c *client) start(t *testing.T, args ...string) *call {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	r := &call{t: t, what: strings.Join(args, " "), input: input, lines: make(chan string, 100)}
+	r := &call{t: t, what: strings.Join(command, " "), input: input, lines: make(chan string, 100)}
 	go func() {
 		defer close(r.lines)
 		for from := bufio.NewScanner(output); from.Scan(); {
@@ -290,6 +310,11 @@ func useCache(t *testing.T, l language) {
 		s.visit(t, visit{key, "GET " + pageURL + "/" + key, 200, want})
 	}
 
+	c.startProgram(t, "example").prints("4158")
+	has("price/42", `"value":4158`)
+	if s.headers(t, "price/42").Get("Expires") == "" {
+		t.Error("the price does not expire")
+	}
 	c.expect(t, []string{"computing", "[42]"}, "get_or_compute", "a/b", "[42]")
 	c.expect(t, []string{"[42]"}, "get_or_compute", "a/b", "[43]")
 	has("a/b", `{"key":"a/b","value":[42]}`)

@@ -129,6 +129,30 @@ func useFailingCache(t *testing.T, l language) {
 		}
 		f.count(t, 2)
 	})
+	t.Run("after a 412, the store is read", func(t *testing.T) {
+		entry := func(value string) http.HandlerFunc {
+			return answer(200, `{"key":"k/1","value":`+value+`}`, "ETag", `"00000000`+value+`"`)
+		}
+		asked := make(chan string, 2)
+		f.then(
+			entry("1"),
+			answer(412, "{}"),
+			func(w http.ResponseWriter, r *http.Request) {
+				asked <- r.Header.Get("Cache-Control")
+				entry("2")(w, r)
+			},
+			func(w http.ResponseWriter, r *http.Request) {
+				asked <- r.Header.Get("If-Match")
+				entry("3")(w, r)
+			})
+		r := c.start(t, "update", "k/1")
+		r.writes("")
+		r.writes("")
+		r.prints("changing 1", "changing 2", "3")
+		if read, condition := <-asked, <-asked; read != "no-cache" || condition != `"000000002"` {
+			t.Errorf("it read with Cache-Control %q, and wrote with If-Match %q", read, condition)
+		}
+	})
 	t.Run("lines without success are sent again", func(t *testing.T) {
 		f.then(
 			answer(200, `{"key":"a","status":201}
