@@ -116,6 +116,67 @@ func TestNarrowWindowsNeedNoScrollingSideways(t *testing.T) {
 	}
 }
 
+// cramped returns texts that come nearer to the edge of their box than its padding, or that lie
+// under a small curve.
+const cramped = `(() => {
+	const near = [];
+	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	let seen = 0;
+	while (walker.nextNode()) {
+		const text = walker.currentNode, e = text.parentElement, box = e.closest('.tile, .card, .banner, .value');
+		if (!box || !text.data.trim() || !e.checkVisibility() || e.closest('.away, .scroll, svg')) continue;
+		const style = getComputedStyle(box), edge = box.getBoundingClientRect();
+		const left = edge.left + parseFloat(style.borderLeftWidth) + parseFloat(style.paddingLeft);
+		const right = edge.right - parseFloat(style.borderRightWidth) - parseFloat(style.paddingRight);
+		const range = document.createRange();
+		range.selectNodeContents(text);
+		seen++;
+		for (const line of range.getClientRects()) {
+			const under = [...box.querySelectorAll('.spark')].map((s) => s.getBoundingClientRect()).some((c) => c.width > 0 &&
+				line.left < c.right && c.left < line.right && line.top < c.bottom && c.top < line.bottom);
+			if (line.width > 0 && (line.left < left - 0.5 || line.right > right + 0.5 || under)) {
+				near.push((e.id || e.className || e.tagName) + ': ' + text.data.trim().slice(0, 40) + (under ? ' under a curve' : ' by ' + (line.right - right).toFixed(1)));
+			}
+		}
+	}
+	return seen < 60 ? ['only ' + seen + ' texts'] : [...new Set(near)];
+})()`
+
+// Figures may be long: of a busy cache, a large one, or one whose store is slow.
+func TestFiguresKeepTheirDistanceFromEdges(t *testing.T) {
+	s := setUp(t)
+	s.change(func() {
+		c := s.caches[0]
+		state := c["store_state"].(object)
+		state["keys"], state["max_keys"], state["bytes"], state["max_bytes"] = 98_765_432, 100_000_000, 123456<<20, 234567<<20
+		figures := c["figures"].(object)
+		figures["queue_jobs"], figures["max_queue_jobs"], figures["queue_bytes"] = 1_048_575, 1_048_576, 1023<<20
+		figures["evicted"] = 987_654_321
+	})
+	p := open(t, s.url)
+	p.untilText("#rate-note", "second reading")
+	s.change(func() {
+		figures := s.caches[0]["figures"].(object)
+		slow := object{"bounds": []float64{.001, .01, .1}, "counts": []int{98, 0, 5000, 400}, "sum": 2000}
+		large := object{"bounds": []float64{1, 4, 16}, "counts": []int{50, 50, 0, 1000}, "sum": 987_654}
+		calls := object{"calls": 5498, "errors": object{}, "duration": slow, "size": large}
+		figures["fetches"], figures["applies"], figures["queue_wait"] = calls, calls, slow
+		figures["requests"] = object{
+			"get":  object{"local": 8_888_888, "store": 888_888, "absent": 888_888, "unavailable": 888_888},
+			"post": object{"created": 888_888},
+		}
+	})
+	p.untilText("#rate-note", "failed")
+	p.untilText("#latency", "p99 > 100 ms")
+	for width := int64(320); width <= 1600; width += 20 {
+		p.size(width, 900)
+		p.until(fmt.Sprintf("innerWidth === %d", width))
+		for _, text := range eval[[]string](p, cramped) {
+			t.Errorf("at a width of %d: %s", width, text)
+		}
+	}
+}
+
 func TestReducedMotion(t *testing.T) {
 	p := open(t, setUp(t).url, func(p *page) { p.media("prefers-reduced-motion", "reduce") })
 	p.untilText("#valued", "product")

@@ -38,19 +38,21 @@ export function showTiles(cache, readings, full) {
     const { value, beyond } = quantile(latency, share);
     return (beyond ? '> ' : '') + seconds(value);
   };
-  byId('latency').replaceChildren(make('span', { class: 'unit' }, 'p50 '), text(0.5), make('span', { class: 'unit' }, ' p99 '), text(0.99));
+  const part = (...children) => make('span', { class: 'part' }, ...children);
+  const unit = (name) => make('span', { class: 'unit' }, name);
+  byId('latency').replaceChildren(part(unit('p50 '), text(0.5)), ' ', part(unit('p99 '), text(0.99)));
   setText(byId('latency-note'), `${count(size(latency))} store calls ${minute ? `in ${span(minute.seconds)}` : 'since start'}`);
 
   const isKnown = full !== null;
   const share = isKnown ? full.keys / state.max_keys : NaN;
-  byId('keys').replaceChildren(isKnown ? count(full.keys) : none, make('span', { class: 'unit' }, ` of ${count(state.max_keys)}`));
+  byId('keys').replaceChildren(part(isKnown ? count(full.keys) : none), ' ', part(unit(`of ${count(state.max_keys)}`)));
   byId('keys-bar').toggleAttribute('hidden', !isKnown);
   byId('keys-bar').setAttribute('aria-label', `${percent(share)} of the keys that fit`);
   bar(byId('keys-bar'), [{ name: 'fullness', value: full?.keys ?? 0 }], state.max_keys);
   const room = state.max_bytes > 0 ? ` of ${bytes(state.max_bytes)}` : '';
   setText(byId('keys-note'), isKnown ? `${state.keys !== null ? '' : `at ${time(full.at)}: `}${percent(share)} full; ${bytes(full.bytes)}${room}; ${count(figures.evicted)} evicted` : 'not known while the store is down');
 
-  byId('queue').replaceChildren(count(figures.queue_jobs), make('span', { class: 'unit' }, figures.queue_jobs === 1 ? ' job' : ' jobs'));
+  byId('queue').replaceChildren(part(count(figures.queue_jobs)), ' ', part(unit(figures.queue_jobs === 1 ? 'job' : 'jobs')));
   spark(byId('queue-spark'), readings.series((f) => f.queue_jobs));
   const wait = quantile(since(figures.queue_wait, minute?.earlier.queue_wait), 0.99);
   const most = figures.max_queue_jobs ? `; room for ${count(figures.max_queue_jobs)}` : '';
@@ -58,7 +60,7 @@ export function showTiles(cache, readings, full) {
 
   const fetched = mean(calls('fetches', 'size'));
   const applied = mean(calls('applies', 'size'));
-  byId('batch').replaceChildren(decimal(fetched), make('span', { class: 'unit' }, ' keys '), decimal(applied), make('span', { class: 'unit' }, ' writes'));
+  byId('batch').replaceChildren(part(decimal(fetched), unit(' keys')), ' ', part(decimal(applied), unit(' writes')));
   spark(byId('batch-spark'), readings.steps((a, b) => mean(since(b.fetches.size, a.fetches.size)) || 0));
   setText(byId('batch-note'), `mean a call ${minute ? `in ${span(minute.seconds)}` : 'since start'}`);
 
