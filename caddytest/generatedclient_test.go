@@ -76,7 +76,7 @@ func (g *generated) uncalled() (all []string) {
 // TestAGeneratedClientCallsEveryOperation uses the client in apiclient for each operation in
 // docs/openapi.yaml.
 func TestAGeneratedClientCallsEveryOperation(t *testing.T) {
-	s := startAdmin(t, "redis_proxy {\nmethods GET HEAD POST PUT DELETE\nlisting\nwatch 2\n}")
+	s := startAdmin(t, "redis_proxy_health\nredis_proxy {\nmethods GET HEAD POST PUT DELETE\nlisting\nwatch 2\n}")
 	g := newGenerated(t, s)
 	t.Run("an entry", func(t *testing.T) { g.entry(t) })
 	t.Run("many entries", func(t *testing.T) { g.entries(t) })
@@ -278,6 +278,14 @@ func (g *generated) health(t *testing.T) {
 	if ready := call(admin.GetReadyWithResponse(ctx)).got(t, 200).JSON200; !ready.Ready || !ready.Writes || len(ready.Caches) != 1 || ready.Caches[0].Cause != apiclient.CauseEmpty {
 		t.Errorf("%+v", ready)
 	}
+	if live := call(g.public.GetSiteLiveWithResponse(ctx)).got(t, 200).JSON200; !live.Live {
+		t.Errorf("on the site: %+v", live)
+	}
+	if ready := call(g.public.GetSiteReadyWithResponse(ctx)).got(t, 200).JSON200; !ready.Ready || !ready.Writes || ready.Caches != 1 || ready.Cause != apiclient.CauseEmpty || ready.ShuttingDown {
+		t.Errorf("on the site: %+v", ready)
+	}
+	call(g.public.HeadSiteLiveWithResponse(ctx)).got(t, 200)
+	call(g.public.HeadSiteReadyWithResponse(ctx)).got(t, 200)
 	if page := call(admin.GetDashboardWithResponse(ctx)).got(t, 200); !strings.Contains(string(page.Body), "<html") {
 		t.Errorf("%q", page.Body)
 	}

@@ -195,7 +195,7 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	redis := redistest.Start(t)
 	const all = "GET HEAD POST PUT DELETE"
 	site := func(methods, timeout string) string {
-		return "redis_proxy {\nstore " + redis.URL() + "\nmethods " + methods + "\nlisting\nwatch 1\nmax_value_size 1KiB\nredis_timeout " + timeout + "\n}"
+		return "redis_proxy_health\nredis_proxy {\nstore " + redis.URL() + "\nmethods " + methods + "\nlisting\nwatch 1\nmax_value_size 1KiB\nredis_timeout " + timeout + "\n}"
 	}
 	s := startAdmin(t, site(all, "10m"))
 	d := newDescribed(t, s)
@@ -341,6 +341,11 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	ofCache(404, "none")
 	send(200, "GET", admin+"live", "")
 	send(200, "GET", admin+"ready", "")
+	onSite := "http://" + s.http
+	for _, path := range []string{"/live", "/ready"} {
+		send(200, "GET", onSite+path, "")
+		send(200, "HEAD", onSite+path, "")
+	}
 	s.reload(site(all, "10m") + "\nredis_proxy /embedded/*") // of the same namespace
 	ofCache(409, "cache")
 
@@ -359,6 +364,9 @@ func TestTheServerDoesWhatItsDescriptionSays(t *testing.T) {
 	}
 	send(503, "GET", admin+"ready", "")
 	send(503, "HEAD", admin+"ready", "")
+	eventually(t, "the site is not ready", func() bool { return get(t, s.plain, onSite+"/ready").StatusCode == 503 })
+	send(503, "GET", onSite+"/ready", "")
+	send(503, "HEAD", onSite+"/ready", "")
 	send(200, "GET", admin+"caches", "")
 	redis.Resume()
 

@@ -560,6 +560,24 @@ type Sample struct {
 // Seconds defines model for Seconds.
 type Seconds = int64
 
+// SiteReady defines model for SiteReady.
+type SiteReady struct {
+	// Caches The number of caches in this Caddy process.
+	Caches int `json:"caches"`
+
+	// Cause The cause of the error. Empty if there is no error, or if its cause is not known. docs/redis.md explains the causes.
+	Cause Cause `json:"cause"`
+
+	// Ready Whether all stores answer reads, and Caddy is not about to stop.
+	Ready bool `json:"ready"`
+
+	// ShuttingDown Whether Caddy waits for its `shutdown_delay`.
+	ShuttingDown bool `json:"shutting_down"`
+
+	// Writes Whether all stores take writes.
+	Writes bool `json:"writes"`
+}
+
 // StoreState defines model for StoreState.
 type StoreState struct {
 	// Breaker The state of the circuit breaker of Redis. It is open while Redis is known to be down.
@@ -1348,6 +1366,26 @@ type ClientInterface interface {
 	// Corresponds with PUT /cache/{key} (the `PutEntry` operationId).
 	PutEntryWithFormdataBody(ctx context.Context, key KeyParam, params *PutEntryParams, body PutEntryFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetSiteLive Asks no store
+	//
+	// Corresponds with GET /live (the `GetSiteLive` operationId).
+	GetSiteLive(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// HeadSiteLive GET without the body
+	//
+	// Corresponds with HEAD /live (the `HeadSiteLive` operationId).
+	HeadSiteLive(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSiteReady Tries every store, at most once a second
+	//
+	// Corresponds with GET /ready (the `GetSiteReady` operationId).
+	GetSiteReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// HeadSiteReady GET without the body
+	//
+	// Corresponds with HEAD /ready (the `HeadSiteReady` operationId).
+	HeadSiteReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetDashboard The dashboard
 	//
 	// By default, Caddy's admin endpoint refuses requests of browsers; see dashboard.md.
@@ -1817,6 +1855,66 @@ func (c *Client) PutEntry(ctx context.Context, key KeyParam, params *PutEntryPar
 // Corresponds with PUT /cache/{key} (the `PutEntry` operationId).
 func (c *Client) PutEntryWithFormdataBody(ctx context.Context, key KeyParam, params *PutEntryParams, body PutEntryFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPutEntryRequestWithFormdataBody(c.Server, key, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSiteLive Asks no store
+//
+// Corresponds with GET /live (the `GetSiteLive` operationId).
+func (c *Client) GetSiteLive(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSiteLiveRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// HeadSiteLive GET without the body
+//
+// Corresponds with HEAD /live (the `HeadSiteLive` operationId).
+func (c *Client) HeadSiteLive(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHeadSiteLiveRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSiteReady Tries every store, at most once a second
+//
+// Corresponds with GET /ready (the `GetSiteReady` operationId).
+func (c *Client) GetSiteReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSiteReadyRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// HeadSiteReady GET without the body
+//
+// Corresponds with HEAD /ready (the `HeadSiteReady` operationId).
+func (c *Client) HeadSiteReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHeadSiteReadyRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -3229,6 +3327,114 @@ func NewPutEntryRequestWithBody(server string, key KeyParam, params *PutEntryPar
 	return req, nil
 }
 
+// NewGetSiteLiveRequest constructs an http.Request for the GetSiteLive method
+func NewGetSiteLiveRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/live")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewHeadSiteLiveRequest constructs an http.Request for the HeadSiteLive method
+func NewHeadSiteLiveRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/live")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodHead, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetSiteReadyRequest constructs an http.Request for the GetSiteReady method
+func NewGetSiteReadyRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/ready")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewHeadSiteReadyRequest constructs an http.Request for the HeadSiteReady method
+func NewHeadSiteReadyRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/ready")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodHead, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetDashboardRequest constructs an http.Request for the GetDashboard method
 func NewGetDashboardRequest(server string) (*http.Request, error) {
 	var err error
@@ -4530,6 +4736,34 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /cache/{key} (the `PutEntry` operationId).
 	PutEntryWithFormdataBodyWithResponse(ctx context.Context, key KeyParam, params *PutEntryParams, body PutEntryFormdataRequestBody, reqEditors ...RequestEditorFn) (*PutEntryResponse, error)
 
+	// GetSiteLiveWithResponse Asks no store
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /live (the `GetSiteLive` operationId).
+	GetSiteLiveWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSiteLiveResponse, error)
+
+	// HeadSiteLiveWithResponse GET without the body
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with HEAD /live (the `HeadSiteLive` operationId).
+	HeadSiteLiveWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HeadSiteLiveResponse, error)
+
+	// GetSiteReadyWithResponse Tries every store, at most once a second
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /ready (the `GetSiteReady` operationId).
+	GetSiteReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSiteReadyResponse, error)
+
+	// HeadSiteReadyWithResponse GET without the body
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with HEAD /ready (the `HeadSiteReady` operationId).
+	HeadSiteReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HeadSiteReadyResponse, error)
+
 	// GetDashboardWithResponse The dashboard
 	//
 	// By default, Caddy's admin endpoint refuses requests of browsers; see dashboard.md.
@@ -5317,6 +5551,96 @@ func (r PutEntryResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r PutEntryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetSiteLiveResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Live
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSiteLiveResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSiteLiveResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type HeadSiteLiveResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r HeadSiteLiveResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r HeadSiteLiveResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetSiteReadyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SiteReady
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *SiteReady
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSiteReadyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSiteReadyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type HeadSiteReadyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r HeadSiteReadyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r HeadSiteReadyResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -6453,6 +6777,58 @@ func (c *ClientWithResponses) PutEntryWithFormdataBodyWithResponse(ctx context.C
 		return nil, err
 	}
 	return ParsePutEntryResponse(rsp)
+}
+
+// GetSiteLiveWithResponse Asks no store
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /live (the `GetSiteLive` operationId).
+func (c *ClientWithResponses) GetSiteLiveWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSiteLiveResponse, error) {
+	rsp, err := c.GetSiteLive(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSiteLiveResponse(rsp)
+}
+
+// HeadSiteLiveWithResponse GET without the body
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with HEAD /live (the `HeadSiteLive` operationId).
+func (c *ClientWithResponses) HeadSiteLiveWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HeadSiteLiveResponse, error) {
+	rsp, err := c.HeadSiteLive(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHeadSiteLiveResponse(rsp)
+}
+
+// GetSiteReadyWithResponse Tries every store, at most once a second
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /ready (the `GetSiteReady` operationId).
+func (c *ClientWithResponses) GetSiteReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSiteReadyResponse, error) {
+	rsp, err := c.GetSiteReady(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSiteReadyResponse(rsp)
+}
+
+// HeadSiteReadyWithResponse GET without the body
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with HEAD /ready (the `HeadSiteReady` operationId).
+func (c *ClientWithResponses) HeadSiteReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HeadSiteReadyResponse, error) {
+	rsp, err := c.HeadSiteReady(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHeadSiteReadyResponse(rsp)
 }
 
 // GetDashboardWithResponse The dashboard
@@ -7959,6 +8335,97 @@ func ParsePutEntryResponse(rsp *http.Response) (*PutEntryResponse, error) {
 			headers.RetryAfter = value
 		}
 		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetSiteLiveResponse parses an HTTP response from a GetSiteLiveWithResponse call
+func ParseGetSiteLiveResponse(rsp *http.Response) (*GetSiteLiveResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSiteLiveResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Live
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseHeadSiteLiveResponse parses an HTTP response from a HeadSiteLiveWithResponse call
+func ParseHeadSiteLiveResponse(rsp *http.Response) (*HeadSiteLiveResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &HeadSiteLiveResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseGetSiteReadyResponse parses an HTTP response from a GetSiteReadyWithResponse call
+func ParseGetSiteReadyResponse(rsp *http.Response) (*GetSiteReadyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSiteReadyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SiteReady
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest SiteReady
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseHeadSiteReadyResponse parses an HTTP response from a HeadSiteReadyWithResponse call
+func ParseHeadSiteReadyResponse(rsp *http.Response) (*HeadSiteReadyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &HeadSiteReadyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
 	}
 
 	return response, nil
