@@ -152,7 +152,7 @@ func TestKubernetesFitsItsCaddyfile(t *testing.T) {
 
 	// The site answers the probes, and Prometheus.
 	server := redistest.Start(t)
-	site := runSite(t, caddyfile, "REDIS_URL="+server.URL())
+	site := runSite(t, patient(caddyfile), "REDIS_URL="+server.URL())
 	url := func(port, path string) string { return "GET http://10.0.0.1:" + port + path }
 	probe := func(p *core.Probe, status int, has string) {
 		t.Helper()

@@ -33,7 +33,7 @@ func TestTheProductionCaddyfileDoesWhatItSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	password := hashOf(t, "secret")
-	s := runSite(t, readPage(t, production), "REDIS_URL="+redis.URL(), "REDIS_PASSWORD=p#ss", "APP_PASSWORD_HASH="+password, "OPS_PASSWORD_HASH="+password)
+	s := runSite(t, patient(readPage(t, production)), "REDIS_URL="+redis.URL(), "REDIS_PASSWORD=p#ss", "APP_PASSWORD_HASH="+password, "OPS_PASSWORD_HASH="+password)
 	key := "https://cache.example.com/cache/" + secretKey
 	for _, v := range []visit{
 		{"no password", "GET " + key, 401, ""},

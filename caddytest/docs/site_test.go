@@ -50,10 +50,15 @@ const options = `	http_port 8081
 	admin localhost:2019
 `
 
-var leadingComments = regexp.MustCompile(`\A(#.*\n)+`)
+var (
+	leadingComments = regexp.MustCompile(`\A(#.*\n)+`)
+	shutdownDelay   = regexp.MustCompile(`(?m)^\tshutdown_delay .*$`)
+)
 
-// withOptions returns a Caddyfile with options, where it has none of its own.
+// withOptions returns a Caddyfile with options, where it has none of its own. Its sites end
+// without shutdown_delay: no load balancer has to notice.
 func withOptions(caddyfile string) string {
+	caddyfile = shutdownDelay.ReplaceAllString(caddyfile, "\tshutdown_delay 0s")
 	own, hasOwn := strings.CutPrefix(leadingComments.ReplaceAllString(caddyfile, ""), "{\n")
 	if !hasOwn {
 		return "{\n" + options + "}\n" + caddyfile
