@@ -39,6 +39,9 @@ func TestTheVersionIsTheSameEverywhere(t *testing.T) {
 	if newest := first(t, "CHANGELOG.md", `^## \[?(\d\S*?)\]? - \d{4}-\d\d-\d\d$`)[0]; newest != version {
 		t.Errorf("the newest version in CHANGELOG.md is %s, and VERSION has %s", newest, version)
 	}
+	if says := first(t, "README.md", `This is (\d\S*) \(\[what changed\]`)[0]; says != version {
+		t.Errorf("README.md says that this is %s, and VERSION has %s", says, version)
+	}
 	row := first(t, "docs/upgrade.md", `^\| (\d\S*) \| (\d+) \| (\d+) \| (\d+) \|$`)
 	if got, want := fmt.Sprint(row), fmt.Sprint([]any{version, redisstore.LayoutVersion, redisstore.EventVersion, dump.Version}); got != want {
 		t.Errorf("the newest row in docs/upgrade.md is %s, want %s", got, want)
