@@ -6,6 +6,7 @@ import (
 	"go/format"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,20 +31,21 @@ type language struct {
 	folder string // for the files that are no programs
 	short  string // the timeout of cache-aside, which is too short for a busy machine
 	long   string
+	most   string // the longest wait after a 503, which is too long for a test
 	// build returns the command that runs a program among the files in dir.
 	build func(t *testing.T, dir string) func(program string) []string
 }
 
 var languages = []language{
-	{"python", ".py", "", "timeout=1)", "timeout=300)", func(t *testing.T, _ string) func(string) []string {
+	{"python", ".py", "", "timeout=1)", "timeout=300)", "(text), 30)", func(t *testing.T, _ string) func(string) []string {
 		python := pythonWithRequests(t)
 		return func(program string) []string { return []string{python, program + ".py"} }
 	}},
-	{"js", ".mjs", "", "timeout: 1 }", "timeout: 300 }", func(t *testing.T, _ string) func(string) []string {
+	{"js", ".mjs", "", "timeout: 1 }", "timeout: 300 }", "(text), 30)", func(t *testing.T, _ string) func(string) []string {
 		node := nodeJS(t)
 		return func(program string) []string { return []string{node, program + ".mjs"} }
 	}},
-	{"go", ".go", "cache", "(ctx, time.Second)", "(ctx, 5*time.Minute)", func(t *testing.T, dir string) func(string) []string {
+	{"go", ".go", "cache", "(ctx, time.Second)", "(ctx, 5*time.Minute)", "(seconds), 30)", func(t *testing.T, dir string) func(string) []string {
 		if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/client\n\ngo 1.23\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +104,7 @@ func clientOf(t *testing.T, l language, url string) *client {
 			t.Fatal(err)
 		}
 	}
-	urls, timeouts := 0, 0
+	urls, timeouts, waits := 0, 0, 0
 	for _, b := range pageBlocks(t, clientsPage) {
 		if b.language != l.name {
 			continue
@@ -119,10 +121,11 @@ func clientOf(t *testing.T, l language, url string) *client {
 		}
 		urls += strings.Count(text, pageURL)
 		timeouts += strings.Count(text, l.short)
-		write(b.file, strings.NewReplacer(pageURL, url, l.short, l.long).Replace(text))
+		waits += strings.Count(text, l.most)
+		write(b.file, strings.NewReplacer(pageURL, url, l.short, l.long, l.most, strings.Replace(l.most, "30", "1", 1)).Replace(text))
 	}
-	if urls != 1 || timeouts != 2 {
-		t.Fatalf("the files name %s %d times, and %s %d times", pageURL, urls, l.short, timeouts)
+	if urls != 1 || timeouts != 2 || waits != 1 {
+		t.Fatalf("the files name %s %d times, %s %d times, and %s %d times", pageURL, urls, l.short, timeouts, l.most, waits)
 	}
 	driver, err := os.ReadFile("testdata/clients/driver" + l.ends)
 	if err != nil {
@@ -338,6 +341,12 @@ func useCache(t *testing.T, l language) {
 	swap.writes("")
 	swap.prints("11")
 	has("c", `"value":11`)
+	swap = c.start(t, "update", "c", "3600")
+	swap.writes("")
+	swap.prints("changing 11", "12")
+	if expires := s.headers(t, "c").Get("Expires"); expires == "" {
+		t.Error("after an update with a ttl, the entry does not expire")
+	}
 	swap = c.start(t, "update", "c")
 	for n := range 10 {
 		line, _ := swap.next()
@@ -364,13 +373,25 @@ func useCache(t *testing.T, l language) {
 			found = append(found, fmt.Sprintf(`k%04d "a value of some length, %d"`, n, n))
 		}
 	}
-	lines.WriteString(`{"op": "create", "key": "k0000", "value": 1}` + "\n" + `{"op": "get", "key": "none"}` + "\n")
-	if got := c.all(t, lines.String(), "bulk"); !slices.Equal(got, append(statuses, "409", "404")) {
+	lines.WriteString(`{"op": "create", "key": "k0000", "value": 1}` + "\n" + `{"op": "get", "key": "none"}` + "\n" +
+		`{"op": "put", "key": "null", "value": null}` + "\n")
+	if got := c.all(t, lines.String(), "bulk"); !slices.Equal(got, append(statuses, "409", "404", "201")) {
 		t.Errorf("bulk printed %q", got)
 	}
+	has("null", `"value":null`)
 	c.expect(t, []string{"00ff0a image/png None"}, "bytes", "l", "00ff0a", "image/png")
 	has("l", "\x00\xff\n")
 	c.expect(t, append(found, "l 00ff0a"), append([]string{"get_many", "none", "l"}, keys...)...)
+
+	// More bytes than a request line may have.
+	var long []string
+	for n := range 100 {
+		key := fmt.Sprintf("%s%03d", strings.Repeat("/", 500), n)
+		put(url.PathEscape(key), "1")
+		long = append(long, key+" 1")
+		keys[n] = key
+	}
+	c.expect(t, long, append([]string{"get_many"}, keys[:100]...)...)
 
 	watch := c.start(t, "watch", "w/")
 	watch.prints("reset")

@@ -61,6 +61,23 @@ func (f *failing) count(t *testing.T, want int) {
 	}
 }
 
+// sent checks the keys of each bulk request that came, of one letter each.
+func (f *failing) sent(t *testing.T, want []string) {
+	t.Helper()
+	var sent []string
+	requests, _ := f.got()
+	for _, request := range requests {
+		keys := ""
+		for _, part := range strings.Split(request, `"key":`)[1:] {
+			keys += strings.Trim(part, ` "`)[:1]
+		}
+		sent = append(sent, keys)
+	}
+	if !slices.Equal(sent, want) {
+		t.Errorf("sent the lines %q, want %q", sent, want)
+	}
+}
+
 func answer(status int, body string, headers ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -119,6 +136,19 @@ func useFailingCache(t *testing.T, l language) {
 		c.fails(t, "503", "create", "k/1", "5")
 		f.count(t, 4)
 	})
+	t.Run("a wait is bounded", func(t *testing.T) {
+		// The driver's client waits for a second at most.
+		f.then(unavailable("Wed, 21 Oct 2099 07:28:00 GMT"), unavailable("99999"), unavailable("-1"), answer(201, "{}"))
+		c.expect(t, []string{"true"}, "create", "k/1", "5")
+		f.count(t, 4)
+	})
+	t.Run("a raw value is none of cache-aside", func(t *testing.T) {
+		for _, raw := range []string{"[1]", "7", `"value"`, "null", "{}", "text"} {
+			f.then(answer(200, raw))
+			c.expect(t, []string{"computing", "5"}, "get_or_compute", "k/1", "5")
+			f.count(t, 1)
+		}
+	})
 	t.Run("a conditional write is not repeated", func(t *testing.T) {
 		f.then(answer(200, `{"key":"k/1","value":1}`, "ETag", `"123456789"`), unavailable("0"))
 		r := c.start(t, "update", "k/1")
@@ -174,18 +204,53 @@ func useFailingCache(t *testing.T, l language) {
 		if got := c.all(t, strings.Join(lines, "\n")+"\n", "bulk"); !slices.Equal(got, []string{"201", "201", "409", "201"}) {
 			t.Errorf("printed %q", got)
 		}
-		var sent []string
-		requests, _ := f.got()
-		for _, request := range requests {
-			keys := ""
-			for _, part := range strings.Split(request, `"key":`)[1:] {
-				keys += strings.Trim(part, ` "`)[:1]
+		f.sent(t, []string{"abcd", "bcd", "cd"})
+	})
+	t.Run("lines of one key are repeated in their order", func(t *testing.T) {
+		lines := `{"op":"put","key":"k","value":1}
+{"op":"put","key":"k","value":2}
+{"op":"put","key":"c","value":1}
+{"op":"put","key":"c","value":2,"if_match":"x"}
+{"op":"put","key":"o","value":1}
+`
+		f.then(
+			answer(200, `{"status":503}
+{"status":200}
+{"status":503}
+{"status":503}
+{"status":200}
+`),
+			func(w http.ResponseWriter, r *http.Request) {
+				answer(200, `{"status":200}`+"\n")(w, r)
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler) // the newer value is not known to be there
+			},
+			answer(200, `{"status":204}`+"\n"))
+		if got := c.all(t, lines, "bulk"); !slices.Equal(got, []string{"200", "204", "503", "503", "200"}) {
+			t.Errorf("printed %q", got)
+		}
+		f.sent(t, []string{"kkcco", "kk", "k"})
+	})
+	t.Run("a request waits for the one before", func(t *testing.T) {
+		lines := strings.Repeat(`{"op":"put","key":"k","value":1}`+"\n", 1001)
+		f.then(unavailable("0"))
+		if got := c.all(t, lines, "bulk"); len(got) != 1002 || !strings.HasPrefix(got[1001], "failed:") || !strings.Contains(got[1001], "503") {
+			t.Errorf("printed %d lines: %q", len(got), got[len(got)-1])
+		}
+		f.sent(t, slices.Repeat([]string{strings.Repeat("k", 1000)}, 4))
+	})
+	t.Run("without an answer, bulk fails", func(t *testing.T) {
+		line := `{"op":"put","key":"k","value":1}` + "\n"
+		for _, fails := range []struct {
+			answer http.HandlerFunc
+			lines  string
+		}{{cutConnection, line}, {answer(400, "{}"), line}, {unavailable("0"), strings.Replace(line, "}", `,"if_none_match":"*"}`, 1)}} {
+			f.then(fails.answer)
+			if got := c.all(t, fails.lines, "bulk"); len(got) != 2 || got[0] != "none" || !strings.HasPrefix(got[1], "failed:") {
+				t.Errorf("printed %q", got)
 			}
-			sent = append(sent, keys)
 		}
-		if !slices.Equal(sent, []string{"abcd", "bcd", "cd"}) {
-			t.Errorf("sent the lines %q", sent)
-		}
+		f.count(t, 1)
 	})
 	t.Run("a watch comes back", func(t *testing.T) {
 		ids := make(chan string, 10)

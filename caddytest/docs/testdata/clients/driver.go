@@ -25,6 +25,14 @@ func main() {
 	}
 }
 
+// ttl returns the argument i, if there is one.
+func ttl(args []string, i int) (seconds int) {
+	if len(args) > i {
+		seconds, _ = strconv.Atoi(args[i])
+	}
+	return seconds
+}
+
 func run(ctx context.Context, function string, args []string) error {
 	switch function {
 	case "get_or_compute":
@@ -35,17 +43,13 @@ func run(ctx context.Context, function string, args []string) error {
 		fmt.Println(string(value))
 		return err
 	case "create":
-		ttl := 0
-		if len(args) > 2 {
-			ttl, _ = strconv.Atoi(args[2])
-		}
-		is, err := cache.Create(ctx, args[0], json.RawMessage(args[1]), ttl)
+		is, err := cache.Create(ctx, args[0], json.RawMessage(args[1]), ttl(args, 2))
 		if err == nil {
 			fmt.Println(is)
 		}
 		return err
 	case "update":
-		value, err := cache.Update(ctx, args[0], func(value int) int {
+		value, err := cache.Update(ctx, args[0], ttl(args, 1), func(value int) int {
 			fmt.Println("changing", value)
 			_, _ = input.ReadString('\n')
 			return value + 1
@@ -72,6 +76,9 @@ func run(ctx context.Context, function string, args []string) error {
 				break
 			} else if err != nil {
 				return err
+			}
+			if o.Op == "put" && o.Value == nil {
+				o.Value = json.RawMessage("null")
 			}
 			operations = append(operations, o)
 		}

@@ -21,12 +21,12 @@ const functions = {
   async create(key, value, ttl) {
     say(await create(key, JSON.parse(value), { ttl: ttl && Number(ttl) }))
   },
-  async update(key) {
+  async update(key, ttl) {
     say(await update(key, async (value) => {
       say('changing', JSON.stringify(value))
       await input.next()
       return value + 1
-    }))
+    }, { ttl: ttl && Number(ttl) }))
   },
   async get_many(...keys) {
     const found = await getMany(keys)
@@ -38,7 +38,13 @@ const functions = {
   async bulk() {
     const operations = []
     for (let line; !(line = await input.next()).done;) operations.push(JSON.parse(line.value))
-    for (const answer of await bulk(operations)) say(answer?.status ?? 'none')
+    const print = (answers) => answers.forEach((answer) => say(answer?.status ?? 'none'))
+    try {
+      print(await bulk(operations))
+    } catch (error) {
+      print(error.answers)
+      throw error
+    }
   },
   async bytes(key, data, type) {
     await putBytes(key, Buffer.from(data, 'hex'), type)

@@ -13,6 +13,11 @@ def say(*words):
     print(*words, flush=True)
 
 
+def say_all(answers):
+    for answer in answers:
+        say(answer["status"] if answer else "none")
+
+
 def computed(value):
     say("computing")
     return json.loads(value)
@@ -30,15 +35,18 @@ def run(function, *args):
     elif function == "create":
         say(json.dumps(create(args[0], json.loads(args[1]), *map(int, args[2:]))))
     elif function == "update":
-        say(update(args[0], changed))
+        say(update(args[0], changed, *map(int, args[1:])))
     elif function == "get_many":
         found = get_many(args)
         for key in sorted(found):
             value = found[key]
             say(key, value.hex() if isinstance(value, bytes) else json.dumps(value))
     elif function == "bulk":
-        for answer in bulk([json.loads(line) for line in sys.stdin]):
-            say(answer["status"] if answer else "none")
+        try:
+            say_all(bulk([json.loads(line) for line in sys.stdin]))
+        except Exception as e:
+            say_all(e.answers)
+            raise
     elif function == "bytes":
         put_bytes(args[0], bytes.fromhex(args[1]), args[2])
         data, content_type = get_bytes(args[0])
