@@ -60,7 +60,7 @@ func (e *exporting) run(ctx context.Context, stdout io.Writer) (err error) {
 		x.Sources = append(x.Sources, st)
 	}
 	x.Progress = func(c dump.ExportCounts) { e.progress.show(c) }
-	if err := x.Begin(ctx); err != nil {
+	if err := unlessInterrupted(ctx, func() error { return x.Begin(ctx) }); err != nil {
 		return err
 	}
 	if e.output == "-" {

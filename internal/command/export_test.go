@@ -3,6 +3,8 @@ package command_test
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -217,7 +219,7 @@ func TestAnInterruptedCommandSaysWhatItLeaves(t *testing.T) {
 		info, err := output.Stat()
 		return err == nil && info.Size() > 0
 	}
-	const before = "interrupted before any entry was written"
+	const before = "interrupted before this run wrote any entry"
 
 	t.Run("an export to the standard output", func(t *testing.T) {
 		release := make(chan struct{})
@@ -289,6 +291,51 @@ func TestAnInterruptedCommandSaysWhatItLeaves(t *testing.T) {
 	})
 	if size := openNamespace(t, server, "new").size(); size.Keys > 0 {
 		t.Errorf("%d entries were imported", size.Keys)
+	}
+}
+
+// A stopped process of Redis is such a server: its kernel accepts for it.
+func TestAnInterruptDoesNotWaitForAServerThatAcceptsAndStaysSilent(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	var isAsked atomic.Bool
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			// It reads until the command ends.
+			go func() {
+				defer conn.Close()
+				if n, _ := conn.Read(make([]byte, 1)); n > 0 {
+					isAsked.Store(true)
+				}
+				_, _ = io.Copy(io.Discard, conn)
+			}()
+		}
+	}()
+	url := "redis://" + listener.Addr().String()
+	server := redistest.Start(t)
+	openNamespace(t, server, "cache").apply(hundred, createOf("a", "1", store.String, ""))
+	file := filepath.Join(t.TempDir(), "cache.jsonl")
+	succeed(t, "export", "--store", server.URL(), "--output", file)
+	for name, arguments := range map[string][]string{
+		"export":                 {"export", "--store", url},
+		"import":                 {"import", "--store", url, "--input", file},
+		"import of the original": {"import", "--original", "--store", url},
+	} {
+		t.Run(name, func(t *testing.T) {
+			isAsked.Store(false)
+			cmd, _, stderr := command(t, arguments...)
+			code := interrupt(t, cmd, os.Interrupt, isAsked.Load)
+			if code != 1 || !strings.Contains(stderr.String(), `"interrupted before this run wrote any entry"`) {
+				t.Errorf("%d, %s", code, stderr)
+			}
+		})
 	}
 }
 

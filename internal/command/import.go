@@ -194,7 +194,11 @@ func (i *importing) original(ctx context.Context, from string) error {
 	}
 	original := redisstore.OpenOriginal(source)
 	defer original.Close()
-	size, err := original.Size(ctx)
+	var size int
+	err := unlessInterrupted(ctx, func() (err error) {
+		size, err = original.Size(ctx)
+		return err
+	})
 	if err != nil {
 		if !errors.Is(err, store.ErrUnavailable) {
 			err = usageError{err}

@@ -29,12 +29,13 @@ func interrupted(err error) error {
 	case isHalf:
 		return errors.New("interrupted; " + half.state)
 	default:
-		return errors.New("interrupted before any entry was written")
+		return errors.New("interrupted before this run wrote any entry")
 	}
 }
 
-// unlessInterrupted runs f, which no context can end. If ctx ends first, it does not wait for
-// f: the process ends.
+// unlessInterrupted runs f, which no context can end: it reads a file, or an answer of Redis
+// that may not come. If ctx ends first, it does not wait for f: the process ends. Until then f
+// may still write to its variables, so they are of no use after an error.
 func unlessInterrupted(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()

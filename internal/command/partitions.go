@@ -19,7 +19,20 @@ const reachTimeout = 10 * time.Second
 // open returns the partitions of the namespace, as many as Redis says. isNew says that
 // Redis does not know the namespace. It connects at once. So an unreachable Redis is an
 // error before anything is written, and has the words of the dialer.
-func (c *Cache) open(ctx context.Context) (p *redisstore.Partitions, isNew bool, err error) {
+func (c *Cache) open(ctx context.Context) (*redisstore.Partitions, bool, error) {
+	var p *redisstore.Partitions
+	var isNew bool
+	err := unlessInterrupted(ctx, func() (err error) {
+		p, isNew, err = c.connect(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return p, isNew, nil
+}
+
+func (c *Cache) connect(ctx context.Context) (p *redisstore.Partitions, isNew bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	config := redisstore.Config{Target: c.Target, Namespace: c.Namespace, Logger: caddy.Log().Named("redis_proxy")}
@@ -58,7 +71,15 @@ func (c *Cache) isByURL() bool { return c.Limits == store.Limits{} }
 func locate(ctx context.Context, p *redisstore.Partitions) (func(key string) int, error) {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
-	return p.Locate(ctx, true)
+	var located func(key string) int
+	err := unlessInterrupted(ctx, func() (err error) {
+		located, err = p.Locate(ctx, true)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return located, nil
 }
 
 // checkShares returns an error if a new namespace has less than one key, or one byte, for
