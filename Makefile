@@ -22,9 +22,10 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 export GOWORK := off
 
 # The version is in the file; the commit is empty without git, or in a checkout that git
-# distrusts.
+# distrusts. Files that git does not know are compiled in too, so they make it dirty.
 VERSION := $(shell cat internal/version/VERSION)
-COMMIT   = $(shell [ -e .git ] && git describe --always --exclude='*' --abbrev=12 --dirty 2>/dev/null)
+COMMIT  := $(shell [ -e .git ] && commit=$$(git rev-parse --short=12 HEAD 2>/dev/null) && \
+	echo $$commit$$([ -z "$$(git --no-optional-locks status --porcelain)" ] || echo -dirty))
 
 # xcaddy's own flags, which these replace, and the commit.
 BUILD_FLAGS = -trimpath -tags nobadger,nomysql,nopgx -ldflags "-w -s -X $(MODULE)/internal/version.commit=$(COMMIT)"
@@ -38,15 +39,20 @@ SOURCES := Makefile go.mod go.sum tools/go.mod internal/version/VERSION \
 	$(shell find . \( -path './.*' -o -path ./caddytest -o -path ./internal/testkit -o -path ./bench -o -path ./tools \) -prune \
 		-o \( -name '*.go' ! -name '*_test.go' -o -name '*.lua' -o -path './internal/admin/dashboard/*' \) -print)
 
-.PHONY: help build app stop redis check test soak lint bench bench-quick hitratio screenshots image test-image clean
+.PHONY: always help build app stop redis check test soak lint bench bench-quick hitratio screenshots image test-image clean
 
 help: ## Show this list.
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-build: ## Build ./caddy, a Caddy with this module in it.
+# It is written only if the commit has changed. Then ./caddy is linked anew.
+.run/commit: always
+	@mkdir -p .run
+	@[ -e $@ ] && [ "$$(cat $@)" = "$(COMMIT)" ] || echo "$(COMMIT)" >$@
+
+build: .run/commit ## Build ./caddy, a Caddy with this module in it.
 	$(BUILD)
 
-caddy: $(SOURCES)
+caddy: $(SOURCES) .run/commit
 	$(BUILD)
 
 app: caddy ## Build if needed, run Caddyfile.example in the background, say what to type next.
