@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -14,9 +15,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// warnedAddresses has the addresses of which this process has warned. Several handlers may
-// stand on one server.
-var warnedAddresses sync.Map
+var (
+	// ownPorts has the ports that this process listens on, or did before a reload.
+	ownPorts sync.Map
+	// warnedAddresses has the addresses of which this process has warned. Several handlers
+	// may stand on one server.
+	warnedAddresses sync.Map
+)
 
 // warnOfSharedPorts warns if another process listens on an address of the handler's server,
 // when Caddy has started. Caddy itself does not notice: it sets SO_REUSEPORT, so two
@@ -31,9 +36,12 @@ func warnOfSharedPorts(ctx caddy.Context, logger *zap.Logger) error {
 	if !isKnown {
 		return nil
 	}
-	shared := sharedAddresses(ctx, server.Listen)
-	if len(shared) == 0 {
-		return nil
+	listened := addresses(server.Listen)
+	var shared []string
+	for _, a := range listened {
+		if _, isOwn := ownPorts.Load(a.StartPort); !isOwn && isTaken(ctx, a) {
+			shared = append(shared, a.JoinHostPort(0))
+		}
 	}
 	app, err := ctx.App("events")
 	if err != nil {
@@ -46,32 +54,29 @@ func warnOfSharedPorts(ctx caddy.Context, logger *zap.Logger) error {
 					zap.String("address", address))
 			}
 		}
+		for _, a := range listened {
+			ownPorts.Store(a.StartPort, true)
+		}
 	}))
 }
 
-// sharedAddresses returns those TCP addresses on which another process listens, and not this
-// one.
-func sharedAddresses(ctx context.Context, listen []string) (shared []string) {
-	for _, spec := range listen {
+// addresses returns the TCP addresses in the form of a server's setting listen, one for each
+// port.
+func addresses(listen []string) (all []caddy.NetworkAddress) {
+	for _, text := range listen {
 		// Caddy reports mistakes in addresses itself.
-		network, _ := caddy.ParseNetworkAddress(spec)
-		if network.Network != "tcp" && network.Network != "tcp4" && network.Network != "tcp6" {
-			continue
-		}
-		for _, one := range network.Expand() {
-			address := one.JoinHostPort(0)
-			if caddy.ListenerUsage(one.Network, address) == 0 && isTaken(ctx, one.Network, address) {
-				shared = append(shared, address)
-			}
+		address, err := caddy.ParseNetworkAddress(text)
+		if err == nil && strings.HasPrefix(address.Network, "tcp") {
+			all = append(all, address.Expand()...)
 		}
 	}
-	return shared
+	return all
 }
 
 // isTaken reports whether a process listens on the address: Go does not set SO_REUSEPORT.
-func isTaken(ctx context.Context, network, address string) bool {
+func isTaken(ctx context.Context, address caddy.NetworkAddress) bool {
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, network, address)
+	listener, err := config.Listen(ctx, address.Network, address.JoinHostPort(0))
 	if err == nil {
 		listener.Close()
 	}

@@ -22,6 +22,13 @@ func TestASecondCaddyOnThePortWarns(t *testing.T) {
 		t.Errorf("a reload takes its own process for another:\n%s", first.log.String())
 	}
 
+	for _, hosts := range []string{"0.0.0.0", "127.0.0.1", "127.0.0.1 127.0.0.2"} {
+		first.load(strings.Replace(first.caddyfile("", ""), "bind 127.0.0.1\n", "bind "+hosts+"\n", 1))
+		if first.log.Contains(sharesPort) {
+			t.Fatalf("a reload with bind %s takes its own process for another:\n%s", hosts, first.log.String())
+		}
+	}
+
 	validate := exec.Command(first.binary, "validate", "--config", "Caddyfile", "--adapter", "caddyfile")
 	validate.Dir = first.dir
 	if out, err := validate.CombinedOutput(); err != nil || strings.Contains(string(out), sharesPort) {
