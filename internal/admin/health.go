@@ -77,25 +77,15 @@ func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if name == "live" {
 		return serveLive(w, r, target{})
 	}
-	view := viewHealth(eachCache(func(c cache) store.Health { return c.running.Health(r.Context()) }), isShuttingDown(r))
+	// Not the placeholder http.shutting_down: it is true too on a server that loses an address
+	// in a reload, and its process goes on.
+	view := viewHealth(eachCache(func(c cache) store.Health { return c.running.Health(r.Context()) }), caddy.Exiting())
 	status := http.StatusOK
 	if !view.Ready {
 		// Not an error for Caddy, which would log it for each check.
 		status = http.StatusServiceUnavailable
 	}
 	return writeJSON(w, status, view)
-}
-
-// isShuttingDown reports whether the server has announced its end. It does so at the start
-// of shutdown_delay, and not when a reload keeps its listeners.
-func isShuttingDown(r *http.Request) bool {
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
-		return false
-	}
-	v, _ := repl.Get("http.shutting_down")
-	isDown, _ := v.(bool)
-	return isDown
 }
 
 // healthView is what strangers may know of all caches together. Cause is that of the first

@@ -32,7 +32,7 @@ func (h *healthChecks) get(ctx context.Context, check func(context.Context) stor
 		return store.Health{Reads: err, Writes: err}
 	}
 	defer func() { <-h.turn }()
-	if h.at.IsZero() || time.Since(h.at) > healthFor {
+	if time.Since(h.at) > healthFor {
 		h.health = check(context.WithoutCancel(ctx))
 		h.at = time.Now()
 	}
