@@ -49,6 +49,9 @@ func TestTheProductionCaddyfileDoesWhatItSays(t *testing.T) {
 		{"the password of the cache", "GET https://cache.example.com/ops/caches" + app, 401, ""},
 		{"the dashboard", "GET https://cache.example.com/ops/" + ops, 200, "<html"},
 		{"its figures, with the policy", "GET https://cache.example.com/ops/caches" + ops, 200, `"eviction":"adaptive"`},
+		{"a look-up in the dashboard", "GET https://cache.example.com/ops/caches/none/keys/" + secretKey + ops, 404, ""},
+		{"a list in the dashboard", "GET https://cache.example.com/ops/caches/none/keys?prefix=" + secretKey + ops, 404, ""},
+		{"another spelling", "GET https://cache.example.com/CACHE/" + secretKey + app, 404, ""},
 		{"elsewhere", "GET https://cache.example.com/", 404, ""},
 		{"no health checks in public", "GET https://cache.example.com/ready", 404, ""},
 		{"no metrics in public", "GET https://cache.example.com/metrics", 404, ""},
@@ -149,7 +152,7 @@ func TestTheServiceFitsItsCaddyfile(t *testing.T) {
 	limit, err := strconv.ParseInt(strings.TrimSuffix(unit["MemoryMax"][0], "M"), 10, 64)
 	h := config.caches[0]
 	if needed := neededByCaddy(t); err != nil || limit < needed || int64(*h.LocalMaxBytes) != 64*mebibyte || int64(*h.MaxQueueBytes) != 64*mebibyte ||
-		!strings.Contains(readPage(t, page), fmt.Sprintf("the %d MiB that the process", needed)) || !strings.Contains(readPage(t, production), fmt.Sprintf("needs %d MiB", needed)) {
+		!strings.Contains(readPage(t, page), fmt.Sprintf("the [%d MiB](directive.md#memory) that the process", needed)) || !strings.Contains(readPage(t, production), fmt.Sprintf("needs about %d MiB", needed)) {
 		t.Errorf("Caddy needs %d MiB, and MemoryMax is %d MiB, %v", needed, limit, err)
 	}
 	if needed := neededByRedis(t, int64(*h.MaxKeys), int64(*h.MaxBytes), 64); 512*2 < 3*needed || !strings.Contains(readPage(t, production), "`maxmemory 512mb`") {
@@ -181,9 +184,8 @@ func TestDeploymentsHaveTheRecommendedPolicy(t *testing.T) {
 		}
 	}
 	check(production, readPage(t, production))
-	for _, page := range []string{"docs/docker.md", "docs/nodes.md"} {
-		check(page, blockIn(t, page, "Caddyfile"))
-	}
+	check("docs/docker.md", blockIn(t, "docs/docker.md", "conf/Caddyfile"))
+	check("docs/nodes.md", blockIn(t, "docs/nodes.md", "Caddyfile"))
 	for _, b := range pageBlocks(t, "docs/scale.md") {
 		if b.language == "caddyfile" {
 			check("docs/scale.md", inItsSite(b.text()))
