@@ -118,7 +118,7 @@ start() {
 		See it in the dashboard, $dashboard , while you fill it, read, and evict:
 
 		  seq 10000 | sed 's/.*/{"key":"&","value":&}/' | c -H 'Content-Type: application/x-ndjson' --data-binary @- $url/cache | tail -n 1
-		  c '$url/cache/[1-500]' | tail -n 1
+		  c -w '\\n' '$url/cache/[1-500]' | tail -n 1
 		  seq 10001 11000 | sed 's/.*/{"key":"&","value":&}/' | c -H 'Content-Type: application/x-ndjson' --data-binary @- $url/cache | tail -n 1
 
 		make stop ends it.

@@ -14,10 +14,11 @@ docker version >/dev/null 2>&1 || skip "no Docker engine answers here"
 docker compose version >/dev/null 2>&1 || skip "this docker has no Compose"
 
 page=docs/docker.md
-project=caddy-redis-proxy-test
+project=caddy-redis-proxy-test-$$
 network=${project}_default
 second=$project-second
 dir=$(mktemp -d)
+mkdir "$dir/conf"
 answer=$dir/answer
 
 compose() { docker compose --project-name "$project" --project-directory "$dir" --file "$dir/compose.yaml" "$@"; }
@@ -27,6 +28,7 @@ cleanup() {
 	compose down --volumes >/dev/null 2>&1 || true
 	rm -rf "$dir"
 }
+trap cleanup EXIT
 
 fail() {
 	{
@@ -75,11 +77,10 @@ want "caddy-redis-proxy $(cat internal/version/VERSION)" docker run --rm caddy-r
 ok "the image has this version"
 
 file compose.yaml
-file Caddyfile
+file conf/Caddyfile
 # On a free port, whatever the machine runs on that of the page.
 sed 's/"127.0.0.1:8443:/"127.0.0.1::/' "$dir/compose.yaml" >"$dir/ports" && mv "$dir/ports" "$dir/compose.yaml"
-chmod -R a+rX "$dir"
-trap cleanup EXIT
+chmod -R a+rX "$dir/conf"
 
 compose up --detach --wait --wait-timeout 120 >"$answer" 2>&1 || fail "compose up --wait: $(cat "$answer")"
 want healthy docker inspect --format '{{.State.Health.Status}}' "$(compose ps --quiet cache)"
@@ -102,9 +103,10 @@ go -C tools run ./probe get "https://localhost:$(compose port cache 8443 | sed '
 ok "the machine reaches it over HTTPS"
 
 want '"max_keys":100000' inside wget -q -Y off -O - http://localhost:2019/redis_proxy/caches
-# In place: a file that is mounted stays the same file, whatever replaces it outside.
-sed 's/max_keys 100000/max_keys 77777/' "$dir/Caddyfile" >"$dir/changed"
-cat "$dir/changed" >"$dir/Caddyfile"
+# As editors do: another file takes the place of the old one.
+sed 's/max_keys 100000/max_keys 77777/' "$dir/conf/Caddyfile" >"$dir/conf/changed"
+chmod a+r "$dir/conf/changed"
+mv "$dir/conf/changed" "$dir/conf/Caddyfile"
 inside caddy reload --config /etc/caddy/Caddyfile >"$answer" 2>&1 || fail "caddy reload: $(cat "$answer")"
 want '"max_keys":77777' inside wget -q -Y off -O - http://localhost:2019/redis_proxy/caches
 ok "a reload takes the changed Caddyfile"
@@ -112,7 +114,7 @@ ok "a reload takes the changed Caddyfile"
 # One more node, on another host of the network.
 docker run --detach --name "$second" --network "$network" --read-only --cap-drop ALL \
 	--tmpfs /data:uid=1000 --tmpfs /config:uid=1000 \
-	--env REDIS_URL=redis://redis:6379/0 --volume "$dir/Caddyfile:/etc/caddy/Caddyfile:ro" \
+	--env REDIS_URL=redis://redis:6379/0 --volume "$dir/conf:/etc/caddy:ro" \
 	caddy-redis-proxy >"$answer" 2>&1 || fail "a second node: $(cat "$answer")"
 await world app "http://$second:8080/cache/hello?raw"
 want 201 app -w '%{http_code}' -d value=two "http://$second:8080/cache/second"

@@ -195,7 +195,7 @@ func neededByRedis(t *testing.T, keys, bytes, keySize int64) int64 {
 func TestComposeFitsItsCaddyfile(t *testing.T) {
 	const page = "docs/docker.md"
 	project := loadCompose(t, blockIn(t, page, "compose.yaml"))
-	caddyfile := blockIn(t, page, "Caddyfile")
+	caddyfile := blockIn(t, page, "conf/Caddyfile")
 	config := readDeployed(t, caddyfile)
 	dockerfile := readPage(t, "xcaddy.Dockerfile")
 	cache, redis, app := project.Services["cache"], project.Services["redis"], project.Services["app"]
@@ -216,7 +216,7 @@ func TestComposeFitsItsCaddyfile(t *testing.T) {
 		t.Error("Redis has a published port")
 	}
 	for _, v := range cache.Volumes {
-		if v.Type == types.VolumeTypeBind && !strings.Contains(dockerfile, `"--config", "`+v.Target+`"`) {
+		if v.Type == types.VolumeTypeBind && !strings.Contains(dockerfile, `"--config", "`+v.Target+`/Caddyfile"`) {
 			t.Errorf("the image does not read %s", v.Target)
 		}
 	}

@@ -32,7 +32,11 @@ func TestCommandsDoWhatPagesSay(t *testing.T) {
 				switch {
 				case b.needs != "":
 				case b.file != "":
-					if err := os.WriteFile(filepath.Join(s.dir, b.file), []byte(p.replace(b.text())), 0o600); err != nil {
+					file := filepath.Join(s.dir, b.file)
+					if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+						t.Fatal(err)
+					}
+					if err := os.WriteFile(file, []byte(p.replace(b.text())), 0o600); err != nil {
 						t.Fatal(err)
 					}
 				case b.language == "console":

@@ -140,7 +140,7 @@ func TestKubernetesFitsItsCaddyfile(t *testing.T) {
 	h := config.caches[0]
 	needed, limit := neededByCaddy(t), c.Resources.Limits.Memory().Value()
 	if limit < needed*mebibyte || c.Resources.Requests.Memory().Value() != limit || h.LocalMaxBytes != nil || h.MaxQueueBytes != nil ||
-		!strings.Contains(readPage(t, page), fmt.Sprintf("A pod needs [%d MiB at most]", needed)) {
+		!strings.Contains(readPage(t, page), fmt.Sprintf("A pod needs [about %d MiB]", needed)) {
 		t.Errorf("Caddy needs %d MiB, and its limit is %d bytes", needed, limit)
 	}
 	if needed := neededByRedis(t, int64(*h.MaxKeys), int64(*h.MaxBytes), 64); 512*2 < 3*needed {
