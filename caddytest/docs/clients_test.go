@@ -31,21 +31,23 @@ type language struct {
 	folder string // for the files that are no programs
 	short  string // the timeout of cache-aside, which is too short for a busy machine
 	long   string
+	quiet  string // how long a watch waits for a silent cache, which is too long for a test too
+	brief  string
 	most   string // the longest wait after a 503, which is too long for a test
 	// build returns the command that runs a program among the files in dir.
 	build func(t *testing.T, dir string) func(program string) []string
 }
 
 var languages = []language{
-	{"python", ".py", "", "timeout=1)", "timeout=300)", "(text), 30)", func(t *testing.T, _ string) func(string) []string {
+	{"python", ".py", "", "timeout=1)", "timeout=300)", "timeout=(5, 40)", "timeout=(300, 2)", "(text), 30)", func(t *testing.T, _ string) func(string) []string {
 		python := pythonWithRequests(t)
 		return func(program string) []string { return []string{python, program + ".py"} }
 	}},
-	{"js", ".mjs", "", "timeout: 1 }", "timeout: 300 }", "(text), 30)", func(t *testing.T, _ string) func(string) []string {
+	{"js", ".mjs", "", "timeout: 1 }", "timeout: 300 }", "40_000", "2_000", "(text), 30)", func(t *testing.T, _ string) func(string) []string {
 		node := nodeJS(t)
 		return func(program string) []string { return []string{node, program + ".mjs"} }
 	}},
-	{"go", ".go", "cache", "(ctx, time.Second)", "(ctx, 5*time.Minute)", "(seconds), 30)", func(t *testing.T, dir string) func(string) []string {
+	{"go", ".go", "cache", "(ctx, time.Second)", "(ctx, 5*time.Minute)", "40 * time.Second", "2 * time.Second", "(seconds), 30)", func(t *testing.T, dir string) func(string) []string {
 		if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/client\n\ngo 1.23\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -87,8 +89,8 @@ func nodeJS(t *testing.T) string {
 }
 
 // clientOf writes the files of a language, for the cache at url, with the program that calls
-// their functions.
-func clientOf(t *testing.T, l language, url string) *client {
+// their functions. Of pairs of replacements, each first one must be there once.
+func clientOf(t *testing.T, l language, url string, replacements ...string) *client {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(file, text string) {
@@ -104,7 +106,8 @@ func clientOf(t *testing.T, l language, url string) *client {
 			t.Fatal(err)
 		}
 	}
-	urls, timeouts, waits := 0, 0, 0
+	replacements = append(replacements, pageURL, url)
+	replacer, counts := strings.NewReplacer(replacements...), make([]int, len(replacements))
 	for _, b := range pageBlocks(t, clientsPage) {
 		if b.language != l.name {
 			continue
@@ -119,13 +122,19 @@ func clientOf(t *testing.T, l language, url string) *client {
 				t.Errorf("%s, line %d: not as gofmt writes it: %v", clientsPage, b.line, err)
 			}
 		}
-		urls += strings.Count(text, pageURL)
-		timeouts += strings.Count(text, l.short)
-		waits += strings.Count(text, l.most)
-		write(b.file, strings.NewReplacer(pageURL, url, l.short, l.long, l.most, strings.Replace(l.most, "30", "1", 1)).Replace(text))
+		for i := 0; i < len(replacements); i += 2 {
+			counts[i] += strings.Count(text, replacements[i])
+		}
+		write(b.file, replacer.Replace(text))
 	}
-	if urls != 1 || timeouts != 2 || waits != 1 {
-		t.Fatalf("the files name %s %d times, %s %d times, and %s %d times", pageURL, urls, l.short, timeouts, l.most, waits)
+	for i := 0; i < len(replacements); i += 2 {
+		want := 1
+		if replacements[i] == l.short { // it reads and writes
+			want = 2
+		}
+		if counts[i] != want {
+			t.Fatalf("the files have %q %d times, want %d times", replacements[i], counts[i], want)
+		}
 	}
 	driver, err := os.ReadFile("testdata/clients/driver" + l.ends)
 	if err != nil {
@@ -177,7 +186,9 @@ func (c *client) startProgram(t *testing.T, program string, args ...string) *cal
 	r := &call{t: t, what: strings.Join(command, " "), input: input, lines: make(chan string, 100)}
 	go func() {
 		defer close(r.lines)
-		for from := bufio.NewScanner(output); from.Scan(); {
+		from := bufio.NewScanner(output)
+		from.Buffer(nil, 1<<20)
+		for from.Scan() {
 			r.lines <- strings.TrimSpace(from.Text())
 		}
 	}()
@@ -291,7 +302,7 @@ func clientsSite(t *testing.T) (*site, *redistest.Server) {
 
 func useCache(t *testing.T, l language) {
 	s, redis := clientsSite(t)
-	c := clientOf(t, l, s.ports.replace(pageURL))
+	c := clientOf(t, l, s.ports.replace(pageURL), l.short, l.long)
 	put := func(key, value string) {
 		t.Helper()
 		r, err := http.NewRequest("PUT", s.ports.replace(pageURL)+"/"+key, strings.NewReader(`{"value": `+value+`}`))

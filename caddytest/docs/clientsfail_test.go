@@ -98,7 +98,7 @@ func unavailable(retryAfter string) http.HandlerFunc {
 
 func useFailingCache(t *testing.T, l language) {
 	f := newFailing(t)
-	c := clientOf(t, l, f.URL+"/cache")
+	c := clientOf(t, l, f.URL+"/cache", l.short, l.long, l.quiet, l.brief, l.most, strings.Replace(l.most, "30", "1", 1))
 
 	const get, post = "GET /cache/k%2F1", "POST /cache/k%2F1\n"
 	t.Run("cache-aside computes the value", func(t *testing.T) {
@@ -135,6 +135,12 @@ func useFailingCache(t *testing.T, l language) {
 		f.then(unavailable("0"))
 		c.fails(t, "503", "create", "k/1", "5")
 		f.count(t, 4)
+	})
+	t.Run("a dot is no key", func(t *testing.T) {
+		f.then(answer(400, "{}"))
+		for _, key := range []string{".", ".."} {
+			c.fails(t, "", "create", key, "5")
+		}
 	})
 	t.Run("a wait is bounded", func(t *testing.T) {
 		// The driver's client waits for a second at most.
@@ -264,6 +270,8 @@ func useFailingCache(t *testing.T, l language) {
 		done := make(chan struct{})
 		f.then(
 			unavailable("1"),
+			answer(502, "a proxy fails"),
+			answer(504, "a proxy waited"),
 			stream(": a comment\nretry: 1000\nid: x-6\n\nevent: created\ndata: {\"key\":\"é\"}\nid: x-7\n\n"),
 			cutConnection,
 			stream("event: reset\ndata: {}\nid: y-1\n\n"),
@@ -282,5 +290,35 @@ func useFailingCache(t *testing.T, l language) {
 		}
 		f.then(answer(400, `{"detail":"watching is switched off"}`))
 		c.fails(t, "400", "watch", "")
+	})
+	t.Run("a watch leaves a silent cache", func(t *testing.T) {
+		left := make(chan struct{})
+		key := strings.Repeat("k", 100_000)
+		f.then(
+			func(w http.ResponseWriter, r *http.Request) {
+				answer(200, "event: created\ndata: {\"key\":\"a\"}\nid: x-1\n\n")(w, r)
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+				close(left)
+			},
+			answer(200, "event: created\ndata: {\"key\":\""+key+"\"}\nid: x-2\n\n"))
+		r := c.start(t, "watch", "")
+		r.prints("reset", "created a")
+		select {
+		case <-left:
+		case <-time.After(patience):
+			t.Fatal("it stays")
+		}
+		if line, _ := r.next(); line != "created "+key {
+			t.Errorf("a line of %d bytes, want the long key", len(line))
+		}
+		if l.name == "js" {
+			r.writes("stop")
+			for line, ok := r.next(); line != "stopped"; line, ok = r.next() {
+				if !ok {
+					t.Fatal("it ended without a stop")
+				}
+			}
+		}
 	})
 }

@@ -52,7 +52,10 @@ const functions = {
     say(hex(got.data), got.type, (await getBytes('none')) ?? 'None')
   },
   async watch(prefix) {
-    for await (const { event, key } of watch(prefix)) say(event, key ?? '')
+    const stop = new AbortController()
+    input.next().then(({ done }) => done || stop.abort()) // a line
+    for await (const { event, key } of watch(prefix, { signal: stop.signal })) say(event, key ?? '')
+    say('stopped')
   },
 }
 
