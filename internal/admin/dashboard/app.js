@@ -6,7 +6,7 @@ import { byId, make, setText } from './dom.js';
 import { Readings } from './figures.js';
 import { moment, span, time } from './format.js';
 import { Lookup } from './lookup.js';
-import { outageTitle, stillAnswered } from './outage.js';
+import { outageKind, outageTitle, stillAnswered } from './outage.js';
 import { Curves, showTiles } from './panels.js';
 import { showPartitions, someFail } from './partitions.js';
 import { clearTables, showEvictions, showKeys, showNodes, showSettings } from './tables.js';
@@ -32,7 +32,8 @@ let silentSince = 0;
 let silence = '';
 let nextTry = 0;
 let downSince = 0;
-let isSinceOpened = false; // it was down when the page first asked
+let outage = ''; // its kind
+let isEarlier = false; // it may have begun long before downSince
 let listedAt = 0;
 let keysAt = 0;
 let full = null; // the last known size of the store
@@ -110,7 +111,7 @@ function buildText(build) {
 function choose(chosen) {
   id = chosen;
   cache = null;
-  downSince = 0;
+  outage = '';
   keysAt = 0;
   full = null;
   Object.assign(limits, { next: 10, valued: 10 });
@@ -134,15 +135,17 @@ function take(answer) {
 function show(answer, isFirst) {
   const now = Date.now();
   cache = answer;
-  if (cache.store_state.ready) downSince = 0;
   if (cache.store_state.keys !== null) {
     full = { keys: cache.store_state.keys, bytes: cache.store_state.bytes, at: now };
   }
-  if (!cache.store_state.ready && !downSince) {
+  const kind = outageKind(cache);
+  if (kind && kind !== outage) {
     downSince = now;
-    isSinceOpened = isFirst;
+    // Then the page does not know when the store last answered reads.
+    isEarlier = isFirst || outage !== '' || now - answeredAt > 2 * interval;
     clearTables(orders.filter((order) => !asOf[order]), 'Not known while the store is down.');
   }
+  outage = kind;
   readings.add(cache, now);
   setText(byId('store'), `${cache.namespace} in ${cache.store}`);
   document.title = `${cache.namespace} · redis_proxy`;
@@ -218,9 +221,9 @@ function showBanner(isSilent, isDown, name) {
     title = `No answer from the server since ${moment(silentSince)}.`;
     text = `${sentence(silence)}. ` + (cache ? `The page shows its state at ${moment(answeredAt)}.` : 'There is nothing to show yet.');
   } else if (isDown) {
-    title = outageTitle(cache, name, downSince, isSinceOpened);
+    title = outageTitle(cache, name, downSince, isEarlier);
     const old = asOf.next ? ` Keys and their order below are from ${moment(asOf.next)}.` : '';
-    text = stillAnswered(cache, downSince) + old;
+    text = stillAnswered(cache, downSince, isEarlier) + old;
     if (cache.store_state.error) text += ` (${cache.store_state.error})`;
   } else if (cache && !cache.store_state.writes) {
     title = `${name} takes no writes.`;

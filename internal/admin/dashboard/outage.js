@@ -4,25 +4,42 @@
 import { moment, seconds, span } from './format.js';
 import { someFail } from './partitions.js';
 
-/** The first sentence. isOpened: it was down already when the page first asked. */
-export function outageTitle(cache, name, since, isOpened) {
+/** Which failure it is; '' if there is none. If it changes, the outage has begun anew. */
+export function outageKind({ store_state: { ready, reachable }, partitions }) {
+  if (ready) return '';
+  if (someFail(partitions)) return `partitions ${failing(partitions).map((p) => p.partition)}`;
+  return reachable ? 'refused' : 'down';
+}
+
+const failing = (partitions) => partitions.filter((p) => !p.ready);
+
+/** The first sentence. isEarlier: it may have begun long before the page saw it. */
+export function outageTitle(cache, name, since, isEarlier) {
   const some = someFail(cache.partitions, 'has failed', 'have failed');
   if (some) return `${some} since ${moment(since)} or earlier.`;
   if (cache.store_state.reachable) return `${name} has refused reads since ${moment(since)} or earlier.`;
-  return `${name} has been down since ${moment(since)}${isOpened ? ' or earlier' : ''}.`;
+  return `${name} has been down since ${moment(since)}${isEarlier ? ' or earlier' : ''}.`;
 }
 
-export function stillAnswered(cache, since) {
-  const [all, others] = someFail(cache.partitions) ? ['Reads and writes of their keys', 'All other reads and writes of their keys'] : ['Reads and writes', 'All other reads, and all writes,'];
-  const { lasting, by } = answeredLocally(cache);
-  const end = since + lasting * 1000;
-  let text = `${all} get 503.`;
-  if (lasting > 0 && Date.now() < end) {
-    text = `Local entries still answer reads for ${lasting < 60 ? seconds(lasting) : span(lasting)} after they were read from the store (${by}): until ${moment(end)}. ${others} get 503.`;
-  } else if (lasting > 0) {
-    text = `Local entries answered reads until ${moment(end)} (${by}). ${all} get 503.`;
+export function stillAnswered(cache, since, isEarlier) {
+  const some = someFail(cache.partitions) !== '';
+  const keys = some ? ' of their keys' : '';
+  let all = `Reads and writes${keys} get 503.`;
+  let others = some ? `All other reads and writes${keys} get 503.` : 'All other reads, and all writes, get 503.';
+  if ((some ? failing(cache.partitions) : [cache.store_state]).every((s) => s.writes)) {
+    all = `Reads${keys} get 503; writes go on.`;
+    others = `All other ${all.replace('R', 'r')}`;
   }
-  return text + (someFail(cache.partitions) ? ' The other partitions work as usual.' : '');
+  const { lasting, by } = answeredLocally(cache);
+  const end = `${moment(since + lasting * 1000)} at most`;
+  let text = all;
+  if (lasting > 0 && Date.now() < since + lasting * 1000) {
+    text = `Local entries ${isEarlier ? 'may ' : ''}still answer reads without no-cache for ${lasting < 60 ? seconds(lasting) : span(lasting)} after they were read from the store (${by}): until ${end}. ${others}`;
+  } else if (lasting > 0) {
+    text = `Local entries answered reads until ${end} (${by}). ${all}`;
+  }
+  const othersWork = some && cache.partitions.every((p) => !p.ready || p.writes);
+  return text + (othersWork ? ' The other partitions work as usual.' : '');
 }
 
 /** For how many seconds after its reading an entry answers, and the settings that say so. */
