@@ -15,31 +15,28 @@ import (
 	"go.uber.org/zap"
 )
 
-var (
-	// ownPorts has the ports that this process listens on, or did before a reload.
-	ownPorts sync.Map
-	// warnedAddresses has the addresses of which this process has warned. Several handlers
-	// may stand on one server.
-	warnedAddresses sync.Map
-)
+// warnedAddresses has the addresses of which this process has warned. Several handlers may
+// stand on one server.
+var warnedAddresses sync.Map
 
 // warnOfSharedPorts warns if another process listens on an address of the handler's server,
 // when Caddy has started. Caddy itself does not notice: it sets SO_REUSEPORT, so two
 // processes share a port, and each gets some of the connections. Two caches on one port look
 // as if values were lost.
 //
-// It looks now, because later this process listens there itself, and warns later, because
-// `caddy validate` provisions too, mostly beside the Caddy that serves.
+// It looks now, because later this process listens there itself: so only before the first
+// configuration of the process runs, and not in a reload. It warns later, because `caddy
+// validate` provisions too, mostly beside the Caddy that serves.
 func warnOfSharedPorts(ctx caddy.Context, logger *zap.Logger) error {
 	// The context holds the server while Caddy provisions it.
 	server, isKnown := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if !isKnown {
+	isReload := caddy.ActiveContext().Context != nil
+	if !isKnown || isReload {
 		return nil
 	}
-	listened := addresses(server.Listen)
 	var shared []string
-	for _, a := range listened {
-		if _, isOwn := ownPorts.Load(a.StartPort); !isOwn && isTaken(ctx, a) {
+	for _, a := range addresses(server.Listen) {
+		if isTaken(ctx, a) {
 			shared = append(shared, a.JoinHostPort(0))
 		}
 	}
@@ -53,9 +50,6 @@ func warnOfSharedPorts(ctx caddy.Context, logger *zap.Logger) error {
 				logger.Warn("another process listens on this address too, so each request reaches one of the two, and they may have different values; stop the one that you do not want, or use another port",
 					zap.String("address", address))
 			}
-		}
-		for _, a := range listened {
-			ownPorts.Store(a.StartPort, true)
 		}
 	}))
 }

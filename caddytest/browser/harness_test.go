@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -157,6 +159,12 @@ func (s *site) do(method, path, body string, headers ...string) (*http.Response,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(r)
+	for (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF)) && r.Context().Err() == nil {
+		// After a reload, Caddy closes its old listener, with the connections that wait there.
+		// Nobody has read their requests.
+		r.Body, _ = r.GetBody()
+		resp, err = client.Do(r)
+	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
