@@ -32,7 +32,7 @@ type caddy struct {
 
 // startCaddy starts caddy over a Redis server, and waits until it answers. It
 // ends with the test. The options are lines of the Caddyfile's global block,
-// the settings lines of redis_proxy's.
+// the settings lines of redis_proxy's; they may name another store, such as a proxy.
 func startCaddy(t testing.TB, redis *redistest.Server, options, settings string) *caddy {
 	t.Helper()
 	return startCaddyAt(t, freeAddr(t), redis, options, settings)
@@ -92,6 +92,9 @@ func (c *caddy) caddyfile(options, settings string) string {
 			settings += "\n" + name + " 10m"
 		}
 	}
+	if !strings.Contains(settings, "store ") {
+		settings += "\nstore " + c.redis.URL()
+	}
 	return fmt.Sprintf(`{
 	admin unix/%s
 	auto_https off
@@ -110,11 +113,10 @@ http://%s {
 	respond /plain/* 200
 	redis_proxy_health
 	redis_proxy {
-		store %s
 		%s
 	}
 }
-`, c.socket(), options, c.addr, c.dir, c.redis.URL(), settings)
+`, c.socket(), options, c.addr, c.dir, settings)
 }
 
 // start starts the binary, perhaps again, and waits until it answers.

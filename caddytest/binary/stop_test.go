@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/faultproxy"
 	"github.com/redis-proxy/caddy-redis-proxy/internal/testkit/redistest"
 )
 
@@ -18,8 +19,8 @@ const graceOver = `"server shutdown"`
 
 func TestAStopAnswersRequestsInProgress(t *testing.T) {
 	redis := startDurableRedis(t)
-	c := startCaddy(t, redis, "metrics", "")
-	w := startWaitingWrites(c, 100)
+	c, proxy := startCaddyBehind(t, redis, "metrics", "")
+	w := startWaitingWrites(c, proxy, 100)
 	c.proc.Signal(syscall.SIGTERM)
 	await(t, "caddy stops its servers", func() bool { return c.log.Contains("servers shutting down") })
 	redis.Resume()
@@ -42,8 +43,8 @@ func TestAStopAnswersRequestsInProgress(t *testing.T) {
 func TestAStopAppliesWhatIsQueued(t *testing.T) {
 	redis := startDurableRedis(t)
 	// More writes than fit into one batch, and no time for requests to finish.
-	c := startCaddy(t, redis, "metrics\ngrace_period 500ms", "")
-	w := startWaitingWrites(c, 300)
+	c, proxy := startCaddyBehind(t, redis, "metrics\ngrace_period 500ms", "")
+	w := startWaitingWrites(c, proxy, 300)
 	c.proc.Signal(syscall.SIGTERM)
 	await(t, "the grace period is over", func() bool { return c.log.Contains(graceOver) })
 	redis.Resume()
@@ -71,8 +72,8 @@ func TestAStopAppliesWhatIsQueued(t *testing.T) {
 func TestAStopEndsAlthoughRedisHangs(t *testing.T) {
 	const drain = time.Second
 	redis := redistest.Start(t)
-	c := startCaddy(t, redis, "metrics\ngrace_period 50ms", "drain_timeout 1s")
-	w := startWaitingWrites(c, 300)
+	c, proxy := startCaddyBehind(t, redis, "metrics\ngrace_period 50ms", "drain_timeout 1s")
+	w := startWaitingWrites(c, proxy, 300)
 	began := time.Now()
 	c.proc.Signal(syscall.SIGTERM)
 	c.awaitEnd() // at once, though the requests would wait ten minutes
@@ -115,9 +116,20 @@ type waitingWrites struct {
 	answers map[string]answer
 }
 
+// startCaddyBehind starts caddy with a proxy between it and Redis.
+func startCaddyBehind(t testing.TB, redis *redistest.Server, options, settings string) (*caddy, *faultproxy.Proxy) {
+	t.Helper()
+	proxy := faultproxy.Start(t, redis.Addr)
+	return startCaddy(t, redis, options, "store "+proxy.URL()+"\n"+settings), proxy
+}
+
 // startWaitingWrites pauses Redis, sends creates whose values equal their keys, and returns
 // when caddy has all of them. It needs Caddy's metrics.
-func startWaitingWrites(c *caddy, writes int) *waitingWrites {
+//
+// A scrape of the metrics asks Redis too. It must not take the open connection before the
+// first batch: a batch that could not be sent is answered 503 as soon as Redis counts as
+// down, and nothing would wait any longer.
+func startWaitingWrites(c *caddy, proxy *faultproxy.Proxy, writes int) *waitingWrites {
 	c.t.Helper()
 	client := newClient(c.t, c, writes)
 	if a := client.send(http.MethodPost, "/cache/first", "first"); a.status != http.StatusCreated {
@@ -126,7 +138,14 @@ func startWaitingWrites(c *caddy, writes int) *waitingWrites {
 	c.redis.Pause()
 	w := &waitingWrites{answers: make(map[string]answer)}
 	c.t.Cleanup(func() { c.proc.Kill(); w.running.Wait() })
+	before, _ := proxy.Scripts()
 	for n := range writes {
+		if n == 1 {
+			await(c.t, "the first batch is on its way to Redis", func() bool {
+				came, _ := proxy.Scripts()
+				return came > before
+			})
+		}
 		w.running.Go(func() {
 			key := fmt.Sprintf("waiting%d", n)
 			a := client.send(http.MethodPost, "/cache/"+key, key)
