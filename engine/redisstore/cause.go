@@ -2,8 +2,6 @@ package redisstore
 
 import (
 	"errors"
-	"io"
-	"syscall"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -29,11 +27,18 @@ func diagnosed(err error, target *Target, greeted bool) error {
 	var cause store.Cause
 	advice := ""
 	handshake, isHandshake := errors.AsType[*handshakeError](err)
+	_, isTurnedAway := errors.AsType[*turnedAwayError](err)
 	switch {
 	case isReply(err) && target.kind == cluster && isMoving(err):
 		cause = store.Busy // the call waited for the end of the move in vain
 	case isReply(err):
 		cause = replyCause(err)
+	case isTurnedAway:
+		cause = replyCause(err)
+		if isProtected(err) {
+			advice = "set a password in Redis (requirepass) and here (redis_password), or set protected-mode no " +
+				"in Redis if nobody else reaches it"
+		}
 	case isHandshake:
 		cause, advice = store.TLS, handshake.advice(target)
 	case target.alertAdvice(err) != "":
@@ -45,13 +50,7 @@ func diagnosed(err error, target *Target, greeted bool) error {
 		cause, advice = store.TLS, silentAdvice
 	case isNotRESP(err):
 		cause = store.NotRedis
-	case errors.Is(err, syscall.EPIPE):
-		// A server in protected mode says so, and closes. go-redis takes its words for
-		// those of a server without HELLO, and fails at the next command.
-		cause, advice = store.Credentials, "the server says one thing to each connection and closes it, mostly because of "+
-			"its protected-mode: set a password in Redis (requirepass) and here (redis_password), or set protected-mode no "+
-			"in Redis if nobody else reaches it"
-	case !target.HasTLS() && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+	case !target.HasTLS() && isClosed(err):
 		cause, advice = store.TLS, "the server closes connections before it says anything: "+
 			"if its port speaks TLS, write rediss:// in store; else see whether it is a proxy whose server is down"
 	}

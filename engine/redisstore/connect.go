@@ -85,19 +85,21 @@ func (s *Store) newPrimary(addr string) *primary {
 	o := s.target.clientOptions(s.life, addr)
 	bySentinels := s.target.kind == sentinel
 	o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
-		if bySentinels {
+		var err error
+		switch {
+		case bySentinels:
 			s.greeted.Store(true)
-			return ungreeted(s.diagnose(checkRole(ctx, cn)))
+			err = checkRole(ctx, cn)
+		case o.Password == "" && o.Username == "":
+			// A server that wants a password closes the connection at a long command, and
+			// the sender may get no answer. It answers a short command.
+			err = cn.Ping(ctx).Err()
+			if isReply(err) && replyCause(err) != store.Credentials {
+				err = nil // it is that of every command, and each may make something else of it
+			}
 		}
-		if o.Password != "" || o.Username != "" {
-			s.greeted.Store(true)
-			return nil
-		}
-		// A server that wants a password closes the connection at a long command, and
-		// the sender may get no answer. It answers a short command.
-		err := s.diagnose(cn.Ping(ctx).Err())
-		if store.CauseOf(err) == store.Credentials {
-			return err
+		if err != nil {
+			return ungreeted(s.diagnose(err))
 		}
 		s.greeted.Store(true)
 		return nil

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -103,7 +104,9 @@ func TestEachFaultIsLoggedOnceWithCauseAndAdvice(t *testing.T) {
 		},
 		{
 			name: "a server in protected mode", cause: store.Credentials, said: "protected-mode",
-			url: func(f *fixture) string { return "redis://" + protectedServer(f.T) },
+			url: func(f *fixture) string {
+				return "redis://" + turningAway(f.T, "-DENIED Redis is running in protected mode because protected mode is enabled.\r\n")
+			},
 		},
 		{
 			name: "no right to run scripts", cause: store.Permission, said: "evalsha",
@@ -311,9 +314,9 @@ func TestAnOriginalThatCannotBeReadTellsTheCause(t *testing.T) {
 	}
 }
 
-// protectedServer refuses each connection as Redis does if it has no password and the client is
-// on another host.
-func protectedServer(t *testing.T) string {
+// turningAway says some words to each connection, and closes it. Without words it resets the
+// connection.
+func turningAway(t *testing.T, words string) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +329,10 @@ func protectedServer(t *testing.T) string {
 			if err != nil {
 				return
 			}
-			_, _ = io.WriteString(conn, "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user.\r\n")
+			if words == "" {
+				_ = conn.(*net.TCPConn).SetLinger(0)
+			}
+			_, _ = io.WriteString(conn, words)
 			conn.Close()
 		}
 	}()
@@ -335,4 +341,44 @@ func protectedServer(t *testing.T) string {
 		<-ended
 	})
 	return l.Addr().String()
+}
+
+// However the end of the connection races with what is written to it, the words of the server
+// decide, and not the error of the connection.
+func TestAServerThatTurnsClientsAwayIsTold(t *testing.T) {
+	for _, c := range []struct {
+		name, words, said string
+		cause             store.Cause
+	}{
+		{"protected mode", "-DENIED Redis is running in protected mode because protected mode is enabled\r\n", "requirepass", store.Credentials},
+		{"too many clients", "-ERR max number of clients reached\r\n", "max number of clients", store.Busy},
+		{"a proxy that speaks", "-ERR backend is down\r\n", "backend is down", ""},
+		{"a proxy that resets", "", "rediss://", store.TLS},
+		{"not a word of RESP", "\r\n", "", store.NotRedis},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t)
+			target := parse(t, "redis://"+turningAway(t, c.words))
+			for range 20 {
+				s, _ := f.openTarget(target)
+				_, fetch := s.Fetch(f.ctx(), []string{"a"}, store.AnyRoom)
+				_, apply := s.Apply(f.ctx(), store.Batch{Limits: f.limits, Writes: someWrites()})
+				original := OpenOriginal(target)
+				_, size := original.Size(f.ctx())
+				original.Close()
+				for i, err := range []error{fetch, apply, size} {
+					text := fmt.Sprint(err)
+					if caused, ok := errors.AsType[*store.CausedError](err); ok {
+						text += " " + caused.Advice
+					}
+					if store.CauseOf(err) != c.cause || !strings.Contains(text, c.said) {
+						t.Fatalf("call %d: the cause of %q is %q, want %q and %q", i, text, store.CauseOf(err), c.cause, c.said)
+					}
+				}
+				if errors.Is(apply, store.ErrFateUnknown) {
+					t.Errorf("nothing was sent that could be applied: %v", apply)
+				}
+			}
+		})
+	}
 }

@@ -5,10 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -46,7 +44,7 @@ func (e *handshakeError) advice(target *Target) string {
 	if target.isRefusedLate(e.error) {
 		return target.ownAdvice()
 	}
-	if isTimeout(e.error) || errors.Is(e.error, io.EOF) || errors.Is(e.error, syscall.ECONNRESET) {
+	if isTimeout(e.error) || isClosed(e.error) {
 		return silentAdvice
 	}
 	return "the TLS handshake with " + e.addr + " failed: see whether the server has a certificate for the host in store, and the version of TLS"
@@ -118,7 +116,7 @@ func (t *Target) ownAdvice() string {
 // not accept the certificate of this side. If this side is writing at that moment, it does
 // not get the alert.
 func (t *Target) isRefusedLate(err error) bool {
-	return t.asked.Load() && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
+	return t.asked.Load() && isClosed(err)
 }
 
 // subject names a certificate.

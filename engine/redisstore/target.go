@@ -147,7 +147,11 @@ func (t *Target) clientOptions(life context.Context, addr string) *redis.Options
 		defer cancel()
 		defer context.AfterFunc(life, cancel)()
 		conn, err := plain.DialContext(ctx, network, addr)
-		if err == nil && o.TLSConfig != nil {
+		switch {
+		case err != nil:
+		case o.TLSConfig == nil:
+			conn = &hearingConn{Conn: conn}
+		default:
 			conn, err = t.shakeHands(ctx, conn, o.TLSConfig, addr)
 		}
 		if err != nil {

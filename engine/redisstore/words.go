@@ -34,10 +34,13 @@ func plain(text string) string {
 // anything.
 func rawWords(err error) string {
 	var reply redis.Error
-	if !errors.As(err, &reply) {
-		return ""
+	if errors.As(err, &reply) {
+		return reply.Error()
 	}
-	return reply.Error()
+	if away, ok := errors.AsType[*turnedAwayError](err); ok {
+		return away.words
+	}
+	return ""
 }
 
 // said returns the plain words of the server in err; "" if no server said anything.
@@ -87,8 +90,12 @@ func isUnnamedRight(err error) bool {
 // no Redis.
 func isNotRESP(err error) bool {
 	text := err.Error()
-	return strings.HasPrefix(text, "redis: can't parse") || strings.HasPrefix(text, "redis: invalid reply")
+	return strings.Contains(text, "redis: can't parse") || strings.Contains(text, "redis: invalid reply")
 }
+
+// isProtected reports whether the server takes no clients of other machines without a
+// password (protected-mode).
+func isProtected(err error) bool { return code(said(err)) == "DENIED" }
 
 // replies tell errors of a server by how its plain words begin.
 var replies = []struct {
