@@ -262,6 +262,25 @@ func TestAnInterruptedCommandSaysWhatItLeaves(t *testing.T) {
 			}
 		})
 	}
+	t.Run("an import whose last call may have been carried out", func(t *testing.T) {
+		half := openNamespace(t, server, "half")
+		release := make(chan struct{})
+		defer close(release)
+		proxy.Rule(func() (f faultproxy.Fault) {
+			if half.size().Keys > 0 {
+				f.HoldReply = release
+			}
+			return f
+		})
+		defer proxy.Rule(nil)
+		cmd, _, stderr := command(t, "import", "--store", proxy.URL(), "--namespace", "half", "--quiet")
+		cmd.Stdin = strings.NewReader(whole)
+		code := interrupt(t, cmd, os.Interrupt, func() bool { return half.size().Keys == 1000 })
+		const want = `"interrupted; imported 500 of 1000 entries: 500 restored; more may be restored, by a call to Redis that had no answer; restored entries stay; repeat the command to go on"`
+		if code != 1 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("%d, %s", code, stderr)
+		}
+	})
 	t.Run("an import that waits for its input", func(t *testing.T) {
 		cmd, _, stderr := command(t, "import", "--store", server.URL(), "--namespace", "new")
 		r, w, err := os.Pipe()

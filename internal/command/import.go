@@ -180,7 +180,11 @@ func again(err error, counts dump.ImportCounts) error {
 	if err == nil {
 		return nil
 	}
-	return halfDone{err, counts.String() + "; restored entries stay; repeat the command to go on"}
+	state := counts.String()
+	if errors.Is(err, store.ErrFateUnknown) {
+		state += "; more may be restored, by a call to Redis that had no answer"
+	}
+	return halfDone{err, state + "; restored entries stay; repeat the command to go on"}
 }
 
 // original imports the entries of the original from a Redis.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -23,14 +24,20 @@ func (e halfDone) Unwrap() error { return e.error }
 // off is no fault of Redis, and so is not told.
 func interrupted(err error) error {
 	half, isHalf := errors.AsType[halfDone](err)
+	_, isOfFile := errors.AsType[*fs.PathError](err)
 	switch {
-	case !errors.Is(err, context.Canceled) && !errors.Is(err, store.ErrUnavailable):
+	case isOfFile, !isBrokenOff(err):
 		return fmt.Errorf("interrupted: %w", err)
 	case isHalf:
 		return errors.New("interrupted; " + half.state)
 	default:
 		return errors.New("interrupted before this run wrote any entry")
 	}
+}
+
+// isBrokenOff reports whether err is that of a call whose context ended.
+func isBrokenOff(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFateUnknown)
 }
 
 // unlessInterrupted runs f, which no context can end: it reads a file, or an answer of Redis

@@ -69,10 +69,10 @@ func (c *Cache) isByURL() bool { return c.Limits == store.Limits{} }
 // locate returns the function that tells in which of p a key belongs. It begins the
 // namespace if Redis does not know it.
 func locate(ctx context.Context, p *redisstore.Partitions) (func(key string) int, error) {
-	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
-	defer cancel()
 	var located func(key string) int
 	err := unlessInterrupted(ctx, func() (err error) {
+		ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+		defer cancel()
 		located, err = p.Locate(ctx, true)
 		return err
 	})
