@@ -2,12 +2,11 @@ package redisproxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"sync"
-	"syscall"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -20,9 +19,9 @@ import (
 var warnedAddresses sync.Map
 
 // warnOfSharedPorts warns if another process listens on an address of the handler's server,
-// when Caddy has started. Caddy itself does not notice: it sets SO_REUSEPORT, so two
-// processes share a port, and each gets some of the connections. Two caches on one port look
-// as if values were lost.
+// when Caddy has started with its first configuration. Caddy itself does not notice: it sets
+// SO_REUSEPORT, so two processes share a port, and each gets some of the connections. Two
+// caches on one port look as if values were lost.
 //
 // It looks now, because later this process listens there itself: so only before the first
 // configuration of the process runs, and not in a reload. It warns later, because `caddy
@@ -39,6 +38,9 @@ func warnOfSharedPorts(ctx caddy.Context, logger *zap.Logger) error {
 		if isTaken(ctx, a) {
 			shared = append(shared, a.JoinHostPort(0))
 		}
+	}
+	if len(shared) == 0 {
+		return nil
 	}
 	app, err := ctx.App("events")
 	if err != nil {
@@ -67,14 +69,18 @@ func addresses(listen []string) (all []caddy.NetworkAddress) {
 	return all
 }
 
-// isTaken reports whether a process listens on the address: Go does not set SO_REUSEPORT.
+// isTaken reports whether a process accepts connections at the address. To listen there would
+// be surer, but for that moment no other process could begin to: `caddy validate` must not keep
+// a Caddy from starting.
 func isTaken(ctx context.Context, address caddy.NetworkAddress) bool {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, address.Network, address.JoinHostPort(0))
-	if err == nil {
-		listener.Close()
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, address.Network, address.JoinHostPort(0))
+	if err != nil {
+		return false
 	}
-	return errors.Is(err, syscall.EADDRINUSE)
+	conn.Close()
+	return true
 }
 
 // onEvent is a function that runs at an event of Caddy.
