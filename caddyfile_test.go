@@ -315,7 +315,7 @@ func TestBadDashboardsAndHealthChecks(t *testing.T) {
 		{"a matcher of one path", "NAME /ops", "the matcher /ops matches this path alone, and BELOW are below it: write /ops/*, or set path_prefix, at Caddyfile:2"},
 		{"a matcher that never meets", "NAME /ops/* {\n\tpath_prefix /b\n}", "path_prefix /b is never matched by the matcher /ops/*, at Caddyfile:2"},
 	} {
-		for directive, below := range map[string]string{"redis_proxy_dashboard": "the files and figures of the dashboard", "redis_proxy_health": "ready and live"} {
+		for directive, below := range map[string]string{"redis_proxy_dashboard": "the files and figures of the dashboard", "redis_proxy_health": "ready, serving and live"} {
 			t.Run(directive+" "+c.name, func(t *testing.T) {
 				names := strings.NewReplacer("NAME", directive, "BELOW", below)
 				_, err := adapt(t, ":8080 {\n"+names.Replace(c.directive)+"\n}\n")

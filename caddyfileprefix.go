@@ -25,7 +25,7 @@ func parseDashboard(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 // parseHealth makes a route of redis_proxy_health.
 func parseHealth(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	health := new(admin.Health)
-	return parseBelowPrefix(h, health, &health.PathPrefix, "ready and live")
+	return parseBelowPrefix(h, health, &health.PathPrefix, "ready, serving and live")
 }
 
 // parseBelowPrefix makes a route of a handler whose only setting is its path prefix. Like

@@ -281,10 +281,14 @@ func (g *generated) health(t *testing.T) {
 	if live := call(g.public.GetSiteLiveWithResponse(ctx)).got(t, 200).JSON200; !live.Live {
 		t.Errorf("on the site: %+v", live)
 	}
+	if serving := call(g.public.GetSiteServingWithResponse(ctx)).got(t, 200).JSON200; !serving.Serving {
+		t.Errorf("on the site: %+v", serving)
+	}
 	if ready := call(g.public.GetSiteReadyWithResponse(ctx)).got(t, 200).JSON200; !ready.Ready || !ready.Writes || ready.Caches != 1 || ready.Cause != apiclient.CauseEmpty || ready.ShuttingDown {
 		t.Errorf("on the site: %+v", ready)
 	}
 	call(g.public.HeadSiteLiveWithResponse(ctx)).got(t, 200)
+	call(g.public.HeadSiteServingWithResponse(ctx)).got(t, 200)
 	call(g.public.HeadSiteReadyWithResponse(ctx)).got(t, 200)
 	if page := call(admin.GetDashboardWithResponse(ctx)).got(t, 200); !strings.Contains(string(page.Body), "<html") {
 		t.Errorf("%q", page.Body)

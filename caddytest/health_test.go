@@ -15,6 +15,7 @@ import (
 const (
 	healthy = `{"ready":true,"writes":true,"caches":1,"cause":"","shutting_down":false}` + "\n"
 	living  = `{"live":true}` + "\n"
+	serving = `{"serving":true}` + "\n"
 )
 
 func TestHealthChecksOnASite(t *testing.T) {
@@ -29,7 +30,7 @@ func TestHealthChecksOnASite(t *testing.T) {
 			// The cache would take any path for a key.
 			s := start(t, "redis_proxy /*\n"+c.site)
 			url := "http://" + s.http + c.prefix
-			for name, body := range map[string]string{"/ready": healthy, "/live": living} {
+			for name, body := range map[string]string{"/ready": healthy, "/live": living, "/serving": serving} {
 				got := get(t, s.plain, url+name)
 				got.expect(t, http.StatusOK, body)
 				for header, want := range map[string]string{"Cache-Control": "no-store", "Content-Type": "application/json", "X-Content-Type-Options": "nosniff"} {
@@ -47,7 +48,7 @@ func TestHealthChecksOnASite(t *testing.T) {
 					}
 				}
 			}
-			for _, key := range []string{"/elsewhere", "/readyz", "/live/x", "/READY"} {
+			for _, key := range []string{"/elsewhere", "/readyz", "/live/x", "/READY", "/servings", "/serving/x"} {
 				post(t, s.plain, "http://"+s.http+key, "v").expectStatus(t, http.StatusCreated)
 			}
 		})
@@ -65,6 +66,7 @@ func TestASiteWithoutACacheIsNotReady(t *testing.T) {
 	get(t, s.plain, "http://"+s.http+"/ready").expect(t, http.StatusServiceUnavailable,
 		`{"ready":false,"writes":false,"caches":0,"cause":"","shutting_down":false}`+"\n")
 	get(t, s.plain, "http://"+s.http+"/live").expectStatus(t, http.StatusOK)
+	get(t, s.plain, "http://"+s.http+"/serving").expect(t, http.StatusOK, serving)
 }
 
 // readiness returns the answer of /ready once its check is not an old one.
@@ -97,6 +99,7 @@ func TestReadyTellsOfAnOutageAndOfNothingElse(t *testing.T) {
 	get(t, s.plain, "http://"+s.http+"/ready").expect(t, http.StatusServiceUnavailable,
 		`{"ready":false,"writes":false,"caches":1,"cause":"","shutting_down":false}`+"\n")
 	get(t, s.plain, "http://"+s.http+"/live").expect(t, http.StatusOK, living)
+	get(t, s.plain, "http://"+s.http+"/serving").expect(t, http.StatusOK, serving)
 	if err := redis.Restart(); err != nil {
 		t.Fatal(err)
 	}

@@ -560,6 +560,11 @@ type Sample struct {
 // Seconds defines model for Seconds.
 type Seconds = int64
 
+// Serving defines model for Serving.
+type Serving struct {
+	Serving bool `json:"serving"`
+}
+
 // SiteReady defines model for SiteReady.
 type SiteReady struct {
 	// Caches The number of caches in this Caddy process.
@@ -1547,6 +1552,16 @@ type ClientInterface interface {
 	//
 	// Corresponds with OPTIONS /redis_proxy/{file} (the `OptionsOfDashboardFile` operationId).
 	OptionsOfDashboardFile(ctx context.Context, file string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSiteServing Says whether Caddy is about to stop, and asks no store
+	//
+	// Corresponds with GET /serving (the `GetSiteServing` operationId).
+	GetSiteServing(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// HeadSiteServing GET without the body
+	//
+	// Corresponds with HEAD /serving (the `HeadSiteServing` operationId).
+	HeadSiteServing(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // DeleteEntries Deletes the entries whose keys begin with a prefix
@@ -2377,6 +2392,36 @@ func (c *Client) HeadDashboardFile(ctx context.Context, file string, reqEditors 
 // Corresponds with OPTIONS /redis_proxy/{file} (the `OptionsOfDashboardFile` operationId).
 func (c *Client) OptionsOfDashboardFile(ctx context.Context, file string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewOptionsOfDashboardFileRequest(c.Server, file)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSiteServing Says whether Caddy is about to stop, and asks no store
+//
+// Corresponds with GET /serving (the `GetSiteServing` operationId).
+func (c *Client) GetSiteServing(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSiteServingRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// HeadSiteServing GET without the body
+//
+// Corresponds with HEAD /serving (the `HeadSiteServing` operationId).
+func (c *Client) HeadSiteServing(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHeadSiteServingRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -4530,6 +4575,60 @@ func NewOptionsOfDashboardFileRequest(server string, file string) (*http.Request
 	return req, nil
 }
 
+// NewGetSiteServingRequest constructs an http.Request for the GetSiteServing method
+func NewGetSiteServingRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/serving")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewHeadSiteServingRequest constructs an http.Request for the HeadSiteServing method
+func NewHeadSiteServingRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/serving")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodHead, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -4985,6 +5084,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with OPTIONS /redis_proxy/{file} (the `OptionsOfDashboardFile` operationId).
 	OptionsOfDashboardFileWithResponse(ctx context.Context, file string, reqEditors ...RequestEditorFn) (*OptionsOfDashboardFileResponse, error)
+
+	// GetSiteServingWithResponse Says whether Caddy is about to stop, and asks no store
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /serving (the `GetSiteServing` operationId).
+	GetSiteServingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSiteServingResponse, error)
+
+	// HeadSiteServingWithResponse GET without the body
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with HEAD /serving (the `HeadSiteServing` operationId).
+	HeadSiteServingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HeadSiteServingResponse, error)
 }
 
 // DeleteEntriesResponse405Headers the declared response headers of an HTTP 405 response for DeleteEntries
@@ -6515,6 +6628,52 @@ func (r OptionsOfDashboardFileResponse) StatusCode() int {
 	return 0
 }
 
+type GetSiteServingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Serving
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Serving
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSiteServingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSiteServingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type HeadSiteServingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r HeadSiteServingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r HeadSiteServingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // DeleteEntriesWithResponse Deletes the entries whose keys begin with a prefix
 //
 // Off unless `listing` is on and `methods` names DELETE. The deletion goes through the
@@ -7231,6 +7390,32 @@ func (c *ClientWithResponses) OptionsOfDashboardFileWithResponse(ctx context.Con
 		return nil, err
 	}
 	return ParseOptionsOfDashboardFileResponse(rsp)
+}
+
+// GetSiteServingWithResponse Says whether Caddy is about to stop, and asks no store
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /serving (the `GetSiteServing` operationId).
+func (c *ClientWithResponses) GetSiteServingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSiteServingResponse, error) {
+	rsp, err := c.GetSiteServing(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSiteServingResponse(rsp)
+}
+
+// HeadSiteServingWithResponse GET without the body
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with HEAD /serving (the `HeadSiteServing` operationId).
+func (c *ClientWithResponses) HeadSiteServingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HeadSiteServingResponse, error) {
+	rsp, err := c.HeadSiteServing(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHeadSiteServingResponse(rsp)
 }
 
 // ParseDeleteEntriesResponse parses an HTTP response from a DeleteEntriesWithResponse call
@@ -9780,6 +9965,55 @@ func ParseOptionsOfDashboardFileResponse(rsp *http.Response) (*OptionsOfDashboar
 			headers.Allow = value
 		}
 		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetSiteServingResponse parses an HTTP response from a GetSiteServingWithResponse call
+func ParseGetSiteServingResponse(rsp *http.Response) (*GetSiteServingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSiteServingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Serving
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Serving
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseHeadSiteServingResponse parses an HTTP response from a HeadSiteServingWithResponse call
+func ParseHeadSiteServingResponse(rsp *http.Response) (*HeadSiteServingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &HeadSiteServingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
 	}
 
 	return response, nil

@@ -21,14 +21,19 @@ func TestReadyEndsBeforeCaddyStops(t *testing.T) {
 	}
 	// A reload does not stop the listener.
 	c.load(c.caddyfile("shutdown_delay 1h", "max_keys 7"))
-	if got := get(client, url+"/ready"); !strings.Contains(got, `"ready":true`) {
-		t.Errorf("/ready after a reload: %s", got)
+	for path, want := range map[string]string{"/ready": `"ready":true`, "/serving": `"serving":true`} {
+		if got := get(client, url+path); !strings.Contains(got, want) {
+			t.Errorf("%s after a reload: %s", path, got)
+		}
 	}
 	c.proc.Signal(syscall.SIGTERM)
 	await(t, "/ready says that Caddy stops", func() bool {
 		return strings.Contains(get(client, url+"/ready"), `"ready":false,"writes":true,"caches":1,"cause":"","shutting_down":true`)
 	})
-	for path, want := range map[string]int{"/ready": http.StatusServiceUnavailable, "/live": http.StatusOK, "/cache/k": http.StatusNotFound} {
+	for path, want := range map[string]int{
+		"/ready": http.StatusServiceUnavailable, "/serving": http.StatusServiceUnavailable,
+		"/live": http.StatusOK, "/cache/k": http.StatusNotFound,
+	} {
 		resp, err := client.Get(url + path)
 		if err != nil {
 			t.Fatal(err)
@@ -37,6 +42,9 @@ func TestReadyEndsBeforeCaddyStops(t *testing.T) {
 		if resp.StatusCode != want {
 			t.Errorf("%s while Caddy stops: %s", path, resp.Status)
 		}
+	}
+	if got := get(client, url+"/serving"); got != `{"serving":false}`+"\n" {
+		t.Errorf("/serving while Caddy stops: %s", got)
 	}
 }
 

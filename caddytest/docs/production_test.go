@@ -56,6 +56,7 @@ func TestTheProductionCaddyfileDoesWhatItSays(t *testing.T) {
 		{"no health checks in public", "GET https://cache.example.com/ready", 404, ""},
 		{"no metrics in public", "GET https://cache.example.com/metrics", 404, ""},
 		{"ready", "GET http://localhost:8081/ready", 200, `"ready":true,"writes":true`},
+		{"serving", "GET http://localhost:8081/serving", 200, `"serving":true`},
 		{"alive", "GET http://localhost:8081/live", 200, `"live":true`},
 		{"metrics of the cache", "GET http://localhost:8081/metrics", 200, "caddy_redis_proxy_keys{"},
 		{"metrics of Caddy", "GET http://localhost:8081/metrics", 200, "caddy_http_requests_total{"},

@@ -72,6 +72,7 @@ var sites = map[string][][]visit{
 		{"the cache", "GET https://example.com/cache/k" + app, 404, absent},
 	}, {
 		{"it lives", "GET https://example.com/live", 200, `"live":true`},
+		{"it serves", "GET https://example.com/serving", 200, `"serving":true`},
 	}},
 	"docs/metrics.md#keys-in-caddys-own-lines": {{{"the cache", "GET https://example.com/cache/k", 404, absent}}},
 	"docs/original.md#clients-without-a-change": {{

@@ -21,7 +21,11 @@ func init() { caddy.RegisterModule(Health{}) }
 //
 //   - GET `/ready`: 200 if every cache of this Caddy process answers reads, else 503. It is
 //     503 too while Caddy waits for its `shutdown_delay`, and if there is no cache.
-//   - GET `/live`: 200 while the process answers at all. It asks no store.
+//   - GET `/serving`: 200 until Caddy is about to stop, then 503, as above. It asks no store.
+//     Load balancers ask here if nodes can answer without their store, or if all nodes would
+//     lose it together.
+//   - GET `/live`: 200 while the process answers at all, also while it waits to stop. It asks
+//     no store. Supervisors ask here.
 //
 // HEAD works like GET, and other methods are answered with 405. Requests to other paths go
 // to the next handler.
@@ -30,7 +34,7 @@ func init() { caddy.RegisterModule(Health{}) }
 // words of Redis. All callers share one check of a store, and reuse its answer for a
 // second.
 type Health struct {
-	// The path in front of `/ready` and `/live`, literal and case-sensitive. Default: `/`,
+	// The path in front of `/ready`, `/serving` and `/live`, literal and case-sensitive. Default: `/`,
 	// or the path of an inline matcher in a Caddyfile.
 	PathPrefix string `json:"path_prefix,omitempty"`
 
@@ -65,7 +69,7 @@ func (h *Health) Validate() error {
 // ServeHTTP answers health checks, and passes other requests on.
 func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	name, where := keypath.Cut(r.URL, h.prefix)
-	if where == keypath.Outside || name != "ready" && name != "live" {
+	if where == keypath.Outside || name != "ready" && name != "serving" && name != "live" {
 		return next.ServeHTTP(w, r)
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -74,18 +78,31 @@ func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if name == "live" {
-		return serveLive(w, r, target{})
-	}
 	// Not the placeholder http.shutting_down: it is true too on a server that loses an address
 	// in a reload, and its process goes on.
-	view := viewHealth(eachCache(func(c cache) store.Health { return c.running.Health(r.Context()) }), caddy.Exiting())
+	isShuttingDown := caddy.Exiting()
+	switch name {
+	case "live":
+		return serveLive(w, r, target{})
+	case "serving":
+		return serveServing(w, !isShuttingDown)
+	}
+	view := viewHealth(eachCache(func(c cache) store.Health { return c.running.Health(r.Context()) }), isShuttingDown)
 	status := http.StatusOK
 	if !view.Ready {
 		// Not an error for Caddy, which would log it for each check.
 		status = http.StatusServiceUnavailable
 	}
 	return writeJSON(w, status, view)
+}
+
+// serveServing asks no store, so a node leaves its load balancer only when it stops.
+func serveServing(w http.ResponseWriter, isServing bool) error {
+	status := http.StatusOK
+	if !isServing {
+		status = http.StatusServiceUnavailable
+	}
+	return writeJSON(w, status, map[string]bool{"serving": isServing})
 }
 
 // healthView is what strangers may know of all caches together. Cause is that of the first
