@@ -47,6 +47,51 @@ func TestCommandsDoWhatPagesSay(t *testing.T) {
 	}
 }
 
+var (
+	ofRedis     = regexp.MustCompile(`\bredis-(cli|server)\b`)
+	ofRunning   = regexp.MustCompile(`\bcaddy (stop|reload)\b`)
+	ownPort     = regexp.MustCompile(`(-p|--port|-u redis://\S+:) ?(6390|6380|0)\b`)
+	startsRedis = regexp.MustCompile(`redis-server --port ([1-9]\d*)`)
+	ownAdmin    = regexp.MustCompile(`(?m)^\s+admin (localhost:2029|\{\$ADMIN\})`)
+)
+
+// A reader may have a Redis and a Caddy on the usual ports. The commands write to servers, empty
+// them and stop them, so they name servers of their own, and start these only on a port where
+// nobody answers.
+func TestCommandsLeaveTheServersOfTheReaderAlone(t *testing.T) {
+	usual := []string{"docs/clients.md", "docs/redis.md"} // these two still use the usual ports
+	for _, page := range pages(t) {
+		if slices.Contains(usual, page) {
+			continue
+		}
+		hasOwnAdmin := false
+		for _, b := range pageBlocks(t, page) {
+			if b.file == "Caddyfile" {
+				hasOwnAdmin = ownAdmin.MatchString(b.text())
+			}
+			if b.language != "console" || b.needs != "" {
+				continue
+			}
+			all, err := steps(b)
+			if err != nil {
+				t.Fatalf("%s: %v", page, err)
+			}
+			for _, step := range all {
+				say := func(what string) { t.Errorf("%s, line %d: $ %s\n%s", page, step.line, step.command, what) }
+				if ofRedis.MatchString(step.command) && !ownPort.MatchString(step.command) {
+					say("it may meet the reader's own Redis: write -p 6390")
+				}
+				if m := startsRedis.FindStringSubmatch(step.command); m != nil && !strings.HasPrefix(step.command, "redis-cli -p "+m[1]+" ping || ") {
+					say("with --daemonize it says nothing of a taken port: write redis-cli -p " + m[1] + " ping || before it")
+				}
+				if ofRunning.MatchString(step.command) && !(hasOwnAdmin && strings.Contains(step.command, " --")) {
+					say("it may meet the reader's own Caddy: write admin localhost:2029 into the Caddyfile, and --config or --address here")
+				}
+			}
+		}
+	}
+}
+
 func typeSteps(t *testing.T, s *shell, page string, b *block) {
 	t.Helper()
 	all, err := steps(b)

@@ -209,7 +209,7 @@ func (s *shell) runUntil(command string, said []string) []string {
 
 // close ends programs that a failed page has left running.
 func (s *shell) close() {
-	leave := "exec >/dev/null 2>&1; caddy stop; ./caddy stop; for port in 6379 6380; do redis-cli -p $port shutdown nosave; done; " +
+	leave := "exec >/dev/null 2>&1; caddy stop; ./caddy stop; for admin in 2029 2030; do ./caddy stop --address localhost:$admin; done; for port in 6379 6380 6390; do redis-cli -p $port shutdown nosave; done; " +
 		"redis-cli --tls --insecure --cert cache.pem --key cache.key -p 6380 shutdown nosave; exit"
 	fmt.Fprintln(s.input, s.ports.replace(leave))
 	_ = s.input.Close()
@@ -225,7 +225,7 @@ func (s *shell) close() {
 // beside other programs.
 type ports struct{ numbers map[string]string }
 
-var pagePort = regexp.MustCompile(`\b(8443|8444|8080|8081|6379|6380|2019|2020)\b`)
+var pagePort = regexp.MustCompile(`\b(8443|8444|8080|8081|6379|6380|6390|2019|2020|2029|2030)\b`)
 
 // nextPort is below the ports that the system uses for outgoing connections. There are many
 // of those, and a free port must still be free when a page starts the program that listens on
@@ -239,7 +239,7 @@ var nextPort = func() func() int {
 func newPorts(t *testing.T) *ports {
 	t.Helper()
 	p := &ports{make(map[string]string)}
-	for _, number := range []string{"8443", "8444", "8080", "8081", "6379", "6380", "2019", "2020"} {
+	for _, number := range []string{"8443", "8444", "8080", "8081", "6379", "6380", "6390", "2019", "2020", "2029", "2030"} {
 		for p.numbers[number] == "" {
 			port := strconv.Itoa(nextPort())
 			if l, err := net.Listen("tcp", ":"+port); err == nil {
