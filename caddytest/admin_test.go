@@ -32,6 +32,7 @@ type adminAnswers struct {
 		}
 		Subscription struct {
 			Subscribed bool
+			Silent     *float64 `json:"silent_seconds"`
 			Count      int
 			Nodes      []struct {
 				Name string

@@ -70,6 +70,9 @@ func TestAdminListsTheRunningCaches(t *testing.T) {
 	if !c.State.Reachable || c.State.Breaker != "closed" || *c.State.Keys != 1 || *c.State.Bytes != 2 || c.State.MaxKeys != 7 || c.State.Eviction != "rank" {
 		t.Errorf("%+v", c.State)
 	}
+	if c.Subscription.Silent == nil || all[1].Subscription.Silent != nil {
+		t.Errorf("want silent_seconds of the one with a subscription alone: %+v, %+v", c.Subscription, all[1].Subscription)
+	}
 	nodes := c.Subscription.Nodes
 	if len(nodes) != 1 || c.Subscription.Count != 1 || !nodes[0].This || !strings.HasPrefix(nodes[0].Name, fmt.Sprintf("%s:%d.", host, os.Getpid())) {
 		t.Errorf("%+v", c.Subscription)

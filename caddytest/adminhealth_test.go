@@ -45,7 +45,11 @@ func TestAdminSaysSoWhenRedisIsDown(t *testing.T) {
 	if took := time.Since(begin); took > 5*time.Minute {
 		t.Errorf("a look took %v, as long as clients may wait", took)
 	}
+	silent := func() float64 { return *s.ask(http.StatusOK, "GET", "caches").Caches[0].Subscription.Silent }
+	first := silent()
+	eventually(t, "silent_seconds grow", func() bool { return silent() > first+0.5 })
 	redis.Resume()
+	eventually(t, "silent_seconds begin anew", func() bool { return silent() < first+0.5 })
 
 	s.reload(site("300ms"))
 	redis.Pause()

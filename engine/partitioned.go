@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis-proxy/caddy-redis-proxy/engine/store"
 )
@@ -52,6 +53,7 @@ type PartitionState struct {
 	Err        error // why the Size is not known
 	Health     store.Health
 	Subscribed bool
+	LastProof  time.Time // see Stats
 }
 
 // Partitions asks all partitions for their states. It takes no longer than three times
@@ -63,7 +65,9 @@ func (e *Engine) Partitions(ctx context.Context) []PartitionState {
 			var s PartitionState
 			s.Health = e.health(ctx, func(ctx context.Context) store.Health { return p.store.Probe(ctx, settings.Durability) })
 			s.Size, s.Err = browse(ctx, e, p.store.Size)
-			s.Subscribed = p.watch != nil && p.isSubscribed()
+			if p.watch != nil {
+				s.Subscribed, s.LastProof = p.isSubscribed(), p.watch.lastProof()
+			}
 			return s, nil
 		})
 	})

@@ -43,9 +43,11 @@ type Stats struct {
 
 	// Shared says that other processes may write to the store. Their writes are known
 	// by events. Subscribed says that this engine is known to receive events.
-	Shared     bool   `json:"shared"`
-	Subscribed bool   `json:"subscribed"`
-	Events     uint64 `json:"events"`
+	Shared     bool `json:"shared"`
+	Subscribed bool `json:"subscribed"`
+	// LastProof is when the store last answered on a subscription of this engine; zero for never.
+	LastProof time.Time `json:"-"`
+	Events    uint64    `json:"events"`
 	// SubscriptionsLost counts how often the subscription ended, or the first try to
 	// subscribe failed.
 	SubscriptionsLost uint64 `json:"subscriptions_lost"`
@@ -117,6 +119,9 @@ func (p *partition) addTo(s *Stats) {
 	s.LastEvictions = append(s.LastEvictions, last...)
 	if w := p.watch; w != nil {
 		s.Subscribed = s.Subscribed && p.isSubscribed()
+		if last := w.lastProof(); last.After(s.LastProof) {
+			s.LastProof = last
+		}
 		s.Events += w.events.Load()
 		s.SubscriptionsLost += w.losses.Load()
 		s.EventGaps += p.fetcher.gaps.Load()

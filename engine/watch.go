@@ -46,6 +46,15 @@ func (w *watch) alive(now time.Duration) bool {
 	return proven != 0 && now-time.Duration(proven) < aliveFor
 }
 
+// lastProof returns when the subscription last proved to work; zero for never.
+func (w *watch) lastProof() time.Time {
+	proven := w.proven.Load()
+	if proven == 0 {
+		return time.Time{}
+	}
+	return w.base.Add(time.Duration(proven))
+}
+
 // awaitFirstTry waits until the first try to subscribe succeeded or failed. Entries
 // fetched before the subscription would have to be dropped.
 func (w *watch) awaitFirstTry(timeout time.Duration) {

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The banner says what still answers under the settings in force.
@@ -108,6 +109,36 @@ func TestTheBannerOfAnOutageClaimsNoMoreThanThePageKnows(t *testing.T) {
 	p.untilText("#banner-title", "Redis has been down since")
 	if got := p.text("#banner-title"); !strings.HasSuffix(got, "or earlier.") {
 		t.Errorf("after it was hidden: %s", got)
+	}
+}
+
+// Who comes to the page in an outage learns when it began, from the node's subscription.
+func TestTheBannerSaysSinceWhenTheStoreIsSilent(t *testing.T) {
+	s := setUp(t)
+	const hours = 2
+	silent := object{"subscribed": false, "silent_seconds": hours * 3600, "count": 0, "nodes": []object{}}
+	s.change(func() {
+		state := s.caches[0]["store_state"].(object)
+		state["reachable"], state["ready"], state["writes"] = false, false, false
+		s.caches[0]["subscription"] = silent
+	})
+	p := open(t, s.url)
+	p.untilText("#banner-title", "Redis has been down since")
+	title := p.text("#banner-title")
+	clock := regexp.MustCompile(`(\d\d:\d\d:\d\d)\.$`).FindStringSubmatch(title)
+	if clock == nil {
+		t.Fatal(title)
+	}
+	shown, _ := time.Parse(time.TimeOnly, clock[1])
+	now, _ := time.Parse(time.TimeOnly, eval[string](p, `new Date().toTimeString().slice(0, 8)`))
+	if ago := (now.Sub(shown) + 24*time.Hour) % (24 * time.Hour); ago.Truncate(time.Hour) != hours*time.Hour {
+		t.Errorf("%s; that is %s ago, want %d hours", title, ago, hours)
+	}
+
+	s.change(func() { s.caches[0]["store_state"].(object)["reachable"] = true })
+	p.untilText("#banner-title", "Redis has refused reads since")
+	if got := p.text("#banner-title"); !strings.HasSuffix(got, "or earlier.") {
+		t.Errorf("a store that answers was not silent: %s", got)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"math"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -89,6 +90,7 @@ type partitionView struct {
 	Cause      store.Cause `json:"cause"`
 	Error      string      `json:"error"`
 	Subscribed bool        `json:"subscribed"`
+	Silent     *float64    `json:"silent_seconds"`
 	Keys       *int        `json:"keys"`
 	MaxKeys    int         `json:"max_keys"`
 	Bytes      *int64      `json:"bytes"`
@@ -97,9 +99,11 @@ type partitionView struct {
 
 // subscriptionView lists the nodes that subscribe to the events of writes. Count is the number
 // of all subscriptions. It is larger than the number of Nodes if Redis does not tell names, or
-// if other programs subscribe.
+// if other programs subscribe. Silent is how long the store has not answered on it; null if it
+// never did.
 type subscriptionView struct {
 	Subscribed bool       `json:"subscribed"`
+	Silent     *float64   `json:"silent_seconds"`
 	Count      int        `json:"count"`
 	Nodes      []nodeView `json:"nodes"`
 }
@@ -224,7 +228,17 @@ func (c cache) view(ctx context.Context) cacheView {
 	if !c.running.IsEmbedded() && v.StoreState.Reachable {
 		v.Subscription = c.viewSubscription(stats.Engine.Subscribed)
 	}
+	v.Subscription.Silent = secondsSince(stats.Engine.LastProof)
 	return v
+}
+
+// secondsSince returns nil for the zero time.
+func secondsSince(t time.Time) *float64 {
+	if t.IsZero() {
+		return nil
+	}
+	seconds := math.Round(1000*time.Since(t).Seconds()) / 1000
+	return &seconds
 }
 
 func (c cache) viewStore(ctx context.Context, own store.Limits) storeStateView {
@@ -251,7 +265,8 @@ func (c cache) viewPartitions(ctx context.Context, own store.Limits) []partition
 		s := &states[i]
 		ready := viewReady("", s.Health)
 		v := partitionView{
-			Partition: i, Ready: ready.Ready, Writes: ready.Writes, Cause: ready.Cause, Error: ready.Error, Subscribed: s.Subscribed,
+			Partition: i, Ready: ready.Ready, Writes: ready.Writes, Cause: ready.Cause, Error: ready.Error,
+			Subscribed: s.Subscribed, Silent: secondsSince(s.LastProof),
 		}
 		limits := own.Share(i, len(states))
 		if s.Err == nil {

@@ -6,7 +6,7 @@ import { byId, make, setText } from './dom.js';
 import { Readings } from './figures.js';
 import { moment, span, time } from './format.js';
 import { Lookup } from './lookup.js';
-import { outageKind, outageTitle, stillAnswered } from './outage.js';
+import { lastAnswer, outageKind, outageTitle, stillAnswered } from './outage.js';
 import { Curves, showTiles } from './panels.js';
 import { showPartitions, someFail } from './partitions.js';
 import { clearTables, showEvictions, showKeys, showNodes, showSettings } from './tables.js';
@@ -140,9 +140,10 @@ function show(answer, isFirst) {
   }
   const kind = outageKind(cache);
   if (kind && kind !== outage) {
-    downSince = now;
-    // Then the page does not know when the store last answered reads.
-    isEarlier = isFirst || outage !== '' || now - answeredAt > 2 * interval;
+    const known = lastAnswer(cache, now);
+    downSince = known || now;
+    // Then nobody knows when the store last answered reads.
+    isEarlier = !known && (kind !== 'down' || isFirst || outage !== '' || now - answeredAt > 2 * interval);
     clearTables(orders.filter((order) => !asOf[order]), 'Not known while the store is down.');
   }
   outage = kind;

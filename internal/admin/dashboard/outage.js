@@ -13,12 +13,23 @@ export function outageKind({ store_state: { ready, reachable }, partitions }) {
 
 const failing = (partitions) => partitions.filter((p) => !p.ready);
 
+/**
+ * When the store last answered, if this node knows it from its subscriptions; else 0. A store
+ * that refuses reads, or a partition, may go on to answer there.
+ */
+export function lastAnswer({ store_state: { reachable }, subscription, partitions }, now) {
+  const some = someFail(partitions) !== '';
+  const silent = some ? failing(partitions) : [subscription];
+  if (!some && reachable || silent.some((s) => !s || s.subscribed || s.silent_seconds == null)) return 0;
+  return now - 1000 * Math.max(...silent.map((s) => s.silent_seconds));
+}
+
 /** The first sentence. isEarlier: it may have begun long before the page saw it. */
 export function outageTitle(cache, name, since, isEarlier) {
   const some = someFail(cache.partitions, 'has failed', 'have failed');
-  if (some) return `${some} since ${moment(since)} or earlier.`;
-  if (cache.store_state.reachable) return `${name} has refused reads since ${moment(since)} or earlier.`;
-  return `${name} has been down since ${moment(since)}${isEarlier ? ' or earlier' : ''}.`;
+  const began = `since ${moment(since)}${isEarlier ? ' or earlier' : ''}.`;
+  if (some) return `${some} ${began}`;
+  return cache.store_state.reachable ? `${name} has refused reads ${began}` : `${name} has been down ${began}`;
 }
 
 export function stillAnswered(cache, since, isEarlier) {
