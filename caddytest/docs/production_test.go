@@ -1,7 +1,10 @@
 package docs
 
 import (
+	"bufio"
+	"crypto/tls"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,16 +37,17 @@ func TestTheProductionCaddyfileDoesWhatItSays(t *testing.T) {
 	}
 	password := hashOf(t, "secret")
 	s := runSite(t, patient(readPage(t, production)), "REDIS_URL="+redis.URL(), "REDIS_PASSWORD=p#ss", "APP_PASSWORD_HASH="+password, "OPS_PASSWORD_HASH="+password)
-	key := "https://cache.example.com/cache/" + secretKey
+	const cache = "https://cache.example.com/cache"
+	key := cache + "/" + secretKey
 	for _, v := range []visit{
 		{"no password", "GET " + key, 401, ""},
 		{"to write", "PUT " + key + form + "value=v", 401, ""},
-		{"with the key in the body", "POST https://cache.example.com/cache" + form + "key=" + secretKey + "&value=v", 401, ""},
+		{"with the key in the body", "POST " + cache + form + "key=" + secretKey + "&value=v", 401, ""},
 		{"the password of the dashboard", "GET " + key + ops, 401, ""},
 		{"write", "POST " + key + app + form + "value=v", 201, ""},
 		{"the answer has the entry", "PUT " + key + app + "\nPrefer: return=representation" + form + "value=v", 200, secretKey},
 		{"read", "GET " + key + app + "\nReferer: " + key, 200, `"value":"v"`},
-		{"read several", "GET https://cache.example.com/cache?key=" + secretKey + app, 200, `"value":"v"`},
+		{"read several", "GET " + cache + "?key=" + secretKey + app, 200, `"value":"v"`},
 		{"the dashboard without a password", "GET https://cache.example.com/ops/", 401, ""},
 		{"its figures", "GET https://cache.example.com/ops/caches", 401, ""},
 		{"the password of the cache", "GET https://cache.example.com/ops/caches" + app, 401, ""},
@@ -61,10 +65,20 @@ func TestTheProductionCaddyfileDoesWhatItSays(t *testing.T) {
 		{"metrics of the cache", "GET http://localhost:8081/metrics", 200, "caddy_redis_proxy_keys{"},
 		{"metrics of Caddy", "GET http://localhost:8081/metrics", 200, "caddy_http_requests_total{"},
 		{"a look-up at the admin API", "GET http://localhost:2019/redis_proxy/caches/none/keys/" + secretKey, 404, ""},
-		{"the last", "GET https://cache.example.com/the-end", 404, ""},
 	} {
 		s.visit(t, v)
 	}
+	// Request targets that a client of Go would not send as they are.
+	for target, want := range map[string]int{
+		"GET " + key: 200, "GET http://cache.example.com/cache/" + secretKey: 200, "GET HTTPS://cache.example.com/cache?key=" + secretKey: 200,
+		"GET /cache%2F" + secretKey: 404, "GET /cache%2f" + secretKey: 404, "GET /cach%65/" + secretKey: 404,
+		"GET //" + secretKey: 404, "GET cache:" + secretKey: 404, "CONNECT cache.example.com/cache/" + secretKey: 405,
+	} {
+		if got := s.sendAsItIs(t, target+" HTTP/1.1\r\nHost: cache.example.com"+strings.ReplaceAll(app, "\n", "\r\n")); got != want {
+			t.Errorf("%s: %d, want %d", target, got, want)
+		}
+	}
+	s.visit(t, visit{"the last", "GET https://cache.example.com/the-end", 404, ""})
 	deadline := time.Now().Add(patience)
 	for !s.log.Contains("/the-end") {
 		if time.Now().After(deadline) {
@@ -72,8 +86,13 @@ func TestTheProductionCaddyfileDoesWhatItSays(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if !s.log.Contains(`"uri":"/cache"`) || s.log.Contains(secretKey) {
-		t.Error("the access log has no line of the cache, or one with a key")
+	if !s.log.Contains(`"uri":"/cache"`) {
+		t.Error("the access log has no line of the cache")
+	}
+	for line := range strings.Lines(s.log.String()) {
+		if strings.Contains(line, secretKey) {
+			t.Errorf("a line has the key: %s", line)
+		}
 	}
 	for _, secret := range []string{"p#ss", password, "YXBwOnNlY3JldA=="} {
 		if s.log.Contains(secret) {
@@ -84,6 +103,27 @@ func TestTheProductionCaddyfileDoesWhatItSays(t *testing.T) {
 	if err != nil || strings.Contains(string(autosave), "p#ss") || strings.Contains(string(autosave), password) {
 		t.Errorf("autosave.json has a secret, or %v", err)
 	}
+}
+
+// sendAsItIs sends the head of a request to the site of the production Caddyfile, byte for byte,
+// and returns the status.
+func (s *site) sendAsItIs(t *testing.T, head string) int {
+	t.Helper()
+	conn, err := tls.Dial("tcp", "127.0.0.1:"+s.ports.replace("8443"), &tls.Config{InsecureSkipVerify: true, ServerName: "cache.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "%s\r\nConnection: close\r\n\r\n", head)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
 }
 
 func TestTheProductionCaddyfileNeedsItsVariables(t *testing.T) {
