@@ -513,6 +513,9 @@ type Partition struct {
 	// Ready Whether it answers reads.
 	Ready bool `json:"ready"`
 
+	// SilentSeconds As in `subscription`.
+	SilentSeconds *float64 `json:"silent_seconds"`
+
 	// Subscribed Whether this node is known to receive the events of other nodes' writes in it.
 	Subscribed bool `json:"subscribed"`
 
@@ -570,7 +573,7 @@ type SiteReady struct {
 	// Caches The number of caches in this Caddy process.
 	Caches int `json:"caches"`
 
-	// Cause The cause of the error. Empty if there is no error, or if its cause is not known. docs/redis.md explains the causes.
+	// Cause The first known cause of all caches, those of reads before those of writes.
 	Cause Cause `json:"cause"`
 
 	// Ready Whether all stores answer reads, and Caddy is not about to stop.
@@ -633,6 +636,9 @@ type Subscription struct {
 
 	// Nodes The nodes that subscribe, if the Redis user may see their names. The list is at most five seconds old.
 	Nodes []SubscribedNode `json:"nodes"`
+
+	// SilentSeconds How long ago the store last answered on the subscription; null if it never did.
+	SilentSeconds *float64 `json:"silent_seconds"`
 
 	// Subscribed Whether this node is known to receive the events of other nodes' writes.
 	Subscribed bool `json:"subscribed"`
