@@ -105,8 +105,8 @@ func serveServing(w http.ResponseWriter, isServing bool) error {
 	return writeJSON(w, status, map[string]bool{"serving": isServing})
 }
 
-// healthView is what strangers may know of all caches together. Cause is that of the first
-// failure of reads or, if there is none, of writes.
+// healthView is what strangers may know of all caches together. Cause is the first known one,
+// of reads before writes.
 type healthView struct {
 	Ready        bool        `json:"ready"`
 	Writes       bool        `json:"writes"`
