@@ -105,7 +105,7 @@ func (g *generated) entry(t *testing.T) {
 		t.Errorf("%+v", created.Headers201)
 	}
 	conflict := call(public.CreateEntryWithResponse(ctx, "a/b", nil, value)).got(t, 409)
-	if p := conflict.ApplicationProblemJSON409; p.Status != 409 || !p.SameValue || p.Detail == "" || conflict.Headers409.ETag != created.Headers201.ETag {
+	if p := conflict.ApplicationProblemJSON409; p.Status != 409 || !p.SameValue || p.Detail == "" || conflict.Headers409.ETag == nil || *conflict.Headers409.ETag != created.Headers201.ETag {
 		t.Errorf("%+v", p)
 	}
 	read := call(public.GetEntryWithResponse(ctx, "a/b", nil)).got(t, 200)
@@ -113,17 +113,25 @@ func (g *generated) entry(t *testing.T) {
 	if err != nil || entry.Key != "a/b" || string(entry.Value) != `{"n":7}` {
 		t.Errorf("%+v, %v", entry, err)
 	}
-	if h := read.Headers200; h.ETag != created.Headers201.ETag || !strings.Contains(h.CacheStatus, "stored") || h.Expires == nil {
+	if h := read.Headers200; h.ETag == nil || *h.ETag != created.Headers201.ETag || !strings.Contains(h.CacheStatus, "stored") || h.Expires == nil {
 		t.Errorf("%+v", h)
 	}
 
 	// A replacement under a condition, which then does not hold any more.
 	form := apiclient.EntryForm{Value: "replaced"}
-	params := &apiclient.PutEntryParams{IfMatch: &read.Headers200.ETag}
+	params := &apiclient.PutEntryParams{IfMatch: read.Headers200.ETag}
 	replaced := call(public.PutEntryWithFormdataBodyWithResponse(ctx, "a/b", params, form)).got(t, 200)
 	refused := call(public.PutEntryWithFormdataBodyWithResponse(ctx, "a/b", params, form)).got(t, 412)
-	if replaced.Headers200.ETag == read.Headers200.ETag || refused.ApplicationProblemJSON412.Status != 412 {
-		t.Errorf("%+v, %+v", replaced.Headers200, refused.ApplicationProblemJSON412)
+	now := replaced.Headers200.ETag
+	if now == *read.Headers200.ETag || refused.ApplicationProblemJSON412.Status != 412 || refused.Headers412.ETag == nil || *refused.Headers412.ETag != now {
+		t.Errorf("%+v, %+v, %+v", replaced.Headers200, refused.ApplicationProblemJSON412, refused.Headers412)
+	}
+	same := call(public.GetEntryWithResponse(ctx, "a/b", &apiclient.GetEntryParams{IfNoneMatch: &now})).got(t, 304)
+	if h := same.Headers304; h.ETag == nil || *h.ETag != now || !strings.Contains(h.CacheStatus, "hit") && !strings.Contains(h.CacheStatus, "fwd") {
+		t.Errorf("%+v", h)
+	}
+	if h := call(public.DeleteEntryWithResponse(ctx, "a/b", &apiclient.DeleteEntryParams{IfNoneMatch: &now})).got(t, 412).Headers412; h.ETag == nil || *h.ETag != now {
+		t.Errorf("%+v", h)
 	}
 
 	// Bytes go in through a reader and come out through one.
@@ -136,6 +144,17 @@ func (g *generated) entry(t *testing.T) {
 	defer resp.Body.Close()
 	if stored, err := io.ReadAll(resp.Body); err != nil || !bytes.Equal(stored, svg) || resp.Header.Get("Content-Type") != "image/svg+xml" {
 		t.Errorf("%q, %v, %v", stored, resp.Header, err)
+	}
+
+	// A part of the bytes, if the value is still that of the first part.
+	raw, first, tag := "", "bytes=0-3", resp.Header.Get("Etag")
+	part := call(public.GetEntryWithResponse(ctx, "logo", &apiclient.GetEntryParams{Raw: &raw, Range: &first, IfRange: &tag})).got(t, 206)
+	if h := part.Headers206; string(part.Body) != "<svg" || h.ETag == nil || *h.ETag != tag || h.ContentRange == nil || *h.ContentRange != "bytes 0-3/8" || h.ContentSecurityPolicy == nil {
+		t.Errorf("%q, %+v", part.Body, h)
+	}
+	other := `"1f00000abc"`
+	if whole := call(public.GetEntryWithResponse(ctx, "logo", &apiclient.GetEntryParams{Raw: &raw, Range: &first, IfRange: &other})).got(t, 200); !bytes.Equal(whole.Body, svg) {
+		t.Errorf("%q", whole.Body)
 	}
 
 	if p := call(public.DeleteEntryWithResponse(ctx, "none", nil)).got(t, 404).ApplicationProblemJSON404; p.Title != "Not Found" {
@@ -216,10 +235,20 @@ func watchWithAGeneratedClient(t *testing.T, s *server) {
 		t.Fatal(lines.Err())
 		return ""
 	}
-	next("id: ")
+	id := next("id: ")
 	call(client.PostEntriesWithResponse(t.Context(), nil, apiclient.NewEntry{Key: "seen", Value: json.RawMessage("1")})).got(t, 201)
 	if event, data := next("event: "), next("data: "); event != "created" || !strings.Contains(data, `"key":"seen"`) {
 		t.Error(event, data)
+	}
+	// A client that comes back hears of what came since.
+	again, err := client.GetEntries(t.Context(), &apiclient.GetEntriesParams{Watch: &watch, LastEventID: &id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Body.Close()
+	lines = bufio.NewScanner(again.Body)
+	if event, data := next("event: "), next("data: "); event != "created" || !strings.Contains(data, `"key":"seen"`) {
+		t.Error("again:", event, data)
 	}
 }
 
@@ -290,12 +319,14 @@ func (g *generated) health(t *testing.T) {
 	call(g.public.HeadSiteLiveWithResponse(ctx)).got(t, 200)
 	call(g.public.HeadSiteServingWithResponse(ctx)).got(t, 200)
 	call(g.public.HeadSiteReadyWithResponse(ctx)).got(t, 200)
-	if page := call(admin.GetDashboardWithResponse(ctx)).got(t, 200); !strings.Contains(string(page.Body), "<html") {
+	if page := call(admin.GetDashboardWithResponse(ctx, nil)).got(t, 200); !strings.Contains(string(page.Body), "<html") {
 		t.Errorf("%q", page.Body)
 	}
-	if file := call(admin.GetDashboardFileWithResponse(ctx, "app.js")).got(t, 200); len(file.Body) == 0 || file.Headers200.ETag == "" {
+	file := call(admin.GetDashboardFileWithResponse(ctx, "app.js", nil)).got(t, 200)
+	if len(file.Body) == 0 || file.Headers200.ETag == "" {
 		t.Errorf("%+v", file.Headers200)
 	}
+	call(admin.GetDashboardFileWithResponse(ctx, "app.js", &apiclient.GetDashboardFileParams{IfNoneMatch: &file.Headers200.ETag})).got(t, 304)
 }
 
 func (g *generated) headsAndMethods(t *testing.T) {

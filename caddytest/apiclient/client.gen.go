@@ -775,6 +775,9 @@ type GetEntriesParams struct {
 
 	// CacheControl `no-cache` skips the local tier, `only-if-cached` does not read the store.
 	CacheControl *CacheControlParam `json:"Cache-Control,omitempty"`
+
+	// LastEventID With `watch`, the `id` of the last event that the client has. If this node still knows all that came since, the stream goes on there; otherwise it begins with `reset`.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
 // HeadEntriesParams defines parameters for HeadEntries.
@@ -809,7 +812,8 @@ type PostEntriesParams struct {
 
 // DeleteEntryParams defines parameters for DeleteEntry.
 type DeleteEntryParams struct {
-	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+	IfMatch     *IfMatchParam     `json:"If-Match,omitempty"`
+	IfNoneMatch *IfNoneMatchParam `json:"If-None-Match,omitempty"`
 }
 
 // GetEntryParams defines parameters for GetEntry.
@@ -824,6 +828,9 @@ type GetEntryParams struct {
 
 	// Range Bytes of a raw value (RFC 9110, section 14).
 	Range *string `json:"Range,omitempty"`
+
+	// IfRange With `Range`, the ETag of the value that the client has a part of. If the entry has another, the answer is the whole value.
+	IfRange *string `json:"If-Range,omitempty"`
 }
 
 // HeadEntryParams defines parameters for HeadEntry.
@@ -863,6 +870,11 @@ type PutEntryParams struct {
 	Prefer *PreferParam `json:"Prefer,omitempty"`
 }
 
+// GetDashboardParams defines parameters for GetDashboard.
+type GetDashboardParams struct {
+	IfNoneMatch *IfNoneMatchParam `json:"If-None-Match,omitempty"`
+}
+
 // DeleteKeysParams defines parameters for DeleteKeys.
 type DeleteKeysParams struct {
 	// Prefix Deletes the keys that begin with this text, taken literally. It must not be empty.
@@ -889,6 +901,11 @@ type ListKeysParamsOrder string
 type GetKeyParams struct {
 	// ValueLimit The most bytes of the value that the answer may have.
 	ValueLimit *int `form:"value_limit,omitempty" json:"value_limit,omitempty"`
+}
+
+// GetDashboardFileParams defines parameters for GetDashboardFile.
+type GetDashboardFileParams struct {
+	IfNoneMatch *IfNoneMatchParam `json:"If-None-Match,omitempty"`
 }
 
 // PostEntriesJSONRequestBody defines body for PostEntries for application/json ContentType.
@@ -1402,7 +1419,7 @@ type ClientInterface interface {
 	// By default, Caddy's admin endpoint refuses requests of browsers; see dashboard.md.
 	//
 	// Corresponds with GET /redis_proxy/ (the `GetDashboard` operationId).
-	GetDashboard(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetDashboard(ctx context.Context, params *GetDashboardParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// HeadDashboard GET without the body
 	//
@@ -1547,7 +1564,7 @@ type ClientInterface interface {
 	// GetDashboardFile A file of the dashboard
 	//
 	// Corresponds with GET /redis_proxy/{file} (the `GetDashboardFile` operationId).
-	GetDashboardFile(ctx context.Context, file string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetDashboardFile(ctx context.Context, file string, params *GetDashboardFileParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// HeadDashboardFile GET without the body
 	//
@@ -1951,8 +1968,8 @@ func (c *Client) HeadSiteReady(ctx context.Context, reqEditors ...RequestEditorF
 // By default, Caddy's admin endpoint refuses requests of browsers; see dashboard.md.
 //
 // Corresponds with GET /redis_proxy/ (the `GetDashboard` operationId).
-func (c *Client) GetDashboard(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetDashboardRequest(c.Server)
+func (c *Client) GetDashboard(ctx context.Context, params *GetDashboardParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDashboardRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2366,8 +2383,8 @@ func (c *Client) OptionsOfReady(ctx context.Context, reqEditors ...RequestEditor
 // GetDashboardFile A file of the dashboard
 //
 // Corresponds with GET /redis_proxy/{file} (the `GetDashboardFile` operationId).
-func (c *Client) GetDashboardFile(ctx context.Context, file string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetDashboardFileRequest(c.Server, file)
+func (c *Client) GetDashboardFile(ctx context.Context, file string, params *GetDashboardFileParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDashboardFileRequest(c.Server, file, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2598,6 +2615,17 @@ func NewGetEntriesRequest(server string, params *GetEntriesParams) (*http.Reques
 			}
 
 			req.Header.Set("Cache-Control", headerParam0)
+		}
+
+		if params.LastEventID != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Last-Event-ID", headerParam1)
 		}
 
 	}
@@ -2886,6 +2914,17 @@ func NewDeleteEntryRequest(server string, key KeyParam, params *DeleteEntryParam
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+		if params.IfNoneMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -2993,6 +3032,17 @@ func NewGetEntryRequest(server string, key KeyParam, params *GetEntryParams) (*h
 			}
 
 			req.Header.Set("Range", headerParam3)
+		}
+
+		if params.IfRange != nil {
+			var headerParam4 string
+
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "If-Range", *params.IfRange, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Range", headerParam4)
 		}
 
 	}
@@ -3487,7 +3537,7 @@ func NewHeadSiteReadyRequest(server string) (*http.Request, error) {
 }
 
 // NewGetDashboardRequest constructs an http.Request for the GetDashboard method
-func NewGetDashboardRequest(server string) (*http.Request, error) {
+func NewGetDashboardRequest(server string, params *GetDashboardParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3508,6 +3558,21 @@ func NewGetDashboardRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -4480,7 +4545,7 @@ func NewOptionsOfReadyRequest(server string) (*http.Request, error) {
 }
 
 // NewGetDashboardFileRequest constructs an http.Request for the GetDashboardFile method
-func NewGetDashboardFileRequest(server string, file string) (*http.Request, error) {
+func NewGetDashboardFileRequest(server string, file string, params *GetDashboardFileParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4508,6 +4573,21 @@ func NewGetDashboardFileRequest(server string, file string) (*http.Request, erro
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -4876,7 +4956,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /redis_proxy/ (the `GetDashboard` operationId).
-	GetDashboardWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetDashboardResponse, error)
+	GetDashboardWithResponse(ctx context.Context, params *GetDashboardParams, reqEditors ...RequestEditorFn) (*GetDashboardResponse, error)
 
 	// HeadDashboardWithResponse GET without the body
 	//
@@ -5075,7 +5155,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /redis_proxy/{file} (the `GetDashboardFile` operationId).
-	GetDashboardFileWithResponse(ctx context.Context, file string, reqEditors ...RequestEditorFn) (*GetDashboardFileResponse, error)
+	GetDashboardFileWithResponse(ctx context.Context, file string, params *GetDashboardFileParams, reqEditors ...RequestEditorFn) (*GetDashboardFileResponse, error)
 
 	// HeadDashboardFileWithResponse GET without the body
 	//
@@ -5154,6 +5234,7 @@ func (r DeleteEntriesResponse) StatusCode() int {
 // GetEntriesResponse200Headers the declared response headers of an HTTP 200 response for GetEntries
 type GetEntriesResponse200Headers struct {
 	CacheControl *string
+	CacheStatus  *string
 }
 
 // GetEntriesResponse405Headers the declared response headers of an HTTP 405 response for GetEntries
@@ -5287,7 +5368,12 @@ type PostEntriesResponse405Headers struct {
 
 // PostEntriesResponse409Headers the declared response headers of an HTTP 409 response for PostEntries
 type PostEntriesResponse409Headers struct {
-	ETag string
+	ETag *string
+}
+
+// PostEntriesResponse415Headers the declared response headers of an HTTP 415 response for PostEntries
+type PostEntriesResponse415Headers struct {
+	AcceptEncoding *string
 }
 
 // PostEntriesResponse503Headers the declared response headers of an HTTP 503 response for PostEntries
@@ -5322,6 +5408,8 @@ type PostEntriesResponse struct {
 	Headers405 *PostEntriesResponse405Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *PostEntriesResponse409Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *PostEntriesResponse415Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *PostEntriesResponse503Headers
 }
@@ -5342,9 +5430,20 @@ func (r PostEntriesResponse) StatusCode() int {
 	return 0
 }
 
+// DeleteEntryResponse404Headers the declared response headers of an HTTP 404 response for DeleteEntry
+type DeleteEntryResponse404Headers struct {
+	CacheStatus *string
+}
+
 // DeleteEntryResponse405Headers the declared response headers of an HTTP 405 response for DeleteEntry
 type DeleteEntryResponse405Headers struct {
 	Allow string
+}
+
+// DeleteEntryResponse412Headers the declared response headers of an HTTP 412 response for DeleteEntry
+type DeleteEntryResponse412Headers struct {
+	CacheStatus *string
+	ETag        *string
 }
 
 // DeleteEntryResponse503Headers the declared response headers of an HTTP 503 response for DeleteEntry
@@ -5367,8 +5466,12 @@ type DeleteEntryResponse struct {
 	ApplicationProblemJSON412 *PreconditionFailed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *DeleteEntryResponse404Headers
 	// Headers405 the parsed response headers for an HTTP 405 response
 	Headers405 *DeleteEntryResponse405Headers
+	// Headers412 the parsed response headers for an HTTP 412 response
+	Headers412 *DeleteEntryResponse412Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DeleteEntryResponse503Headers
 }
@@ -5391,21 +5494,46 @@ func (r DeleteEntryResponse) StatusCode() int {
 
 // GetEntryResponse200Headers the declared response headers of an HTTP 200 response for GetEntry
 type GetEntryResponse200Headers struct {
-	CacheControl *string
-	CacheStatus  string
-	ETag         string
-	Expires      *string
+	AcceptRanges          *string
+	CacheControl          *string
+	CacheStatus           string
+	ContentSecurityPolicy *string
+	ETag                  *string
+	Expires               *string
 }
 
 // GetEntryResponse206Headers the declared response headers of an HTTP 206 response for GetEntry
 type GetEntryResponse206Headers struct {
-	ContentRange string
-	ETag         string
+	CacheControl          *string
+	CacheStatus           string
+	ContentRange          *string
+	ContentSecurityPolicy *string
+	ETag                  *string
+	Expires               *string
+}
+
+// GetEntryResponse304Headers the declared response headers of an HTTP 304 response for GetEntry
+type GetEntryResponse304Headers struct {
+	CacheControl *string
+	CacheStatus  string
+	ETag         *string
+	Expires      *string
+}
+
+// GetEntryResponse404Headers the declared response headers of an HTTP 404 response for GetEntry
+type GetEntryResponse404Headers struct {
+	CacheStatus *string
 }
 
 // GetEntryResponse405Headers the declared response headers of an HTTP 405 response for GetEntry
 type GetEntryResponse405Headers struct {
 	Allow string
+}
+
+// GetEntryResponse412Headers the declared response headers of an HTTP 412 response for GetEntry
+type GetEntryResponse412Headers struct {
+	CacheStatus *string
+	ETag        *string
 }
 
 // GetEntryResponse416Headers the declared response headers of an HTTP 416 response for GetEntry
@@ -5441,8 +5569,14 @@ type GetEntryResponse struct {
 	Headers200 *GetEntryResponse200Headers
 	// Headers206 the parsed response headers for an HTTP 206 response
 	Headers206 *GetEntryResponse206Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetEntryResponse304Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetEntryResponse404Headers
 	// Headers405 the parsed response headers for an HTTP 405 response
 	Headers405 *GetEntryResponse405Headers
+	// Headers412 the parsed response headers for an HTTP 412 response
+	Headers412 *GetEntryResponse412Headers
 	// Headers416 the parsed response headers for an HTTP 416 response
 	Headers416 *GetEntryResponse416Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5547,7 +5681,12 @@ type CreateEntryResponse405Headers struct {
 
 // CreateEntryResponse409Headers the declared response headers of an HTTP 409 response for CreateEntry
 type CreateEntryResponse409Headers struct {
-	ETag string
+	ETag *string
+}
+
+// CreateEntryResponse415Headers the declared response headers of an HTTP 415 response for CreateEntry
+type CreateEntryResponse415Headers struct {
+	AcceptEncoding *string
 }
 
 // CreateEntryResponse503Headers the declared response headers of an HTTP 503 response for CreateEntry
@@ -5582,6 +5721,8 @@ type CreateEntryResponse struct {
 	Headers405 *CreateEntryResponse405Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *CreateEntryResponse409Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *CreateEntryResponse415Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CreateEntryResponse503Headers
 }
@@ -5622,6 +5763,17 @@ type PutEntryResponse405Headers struct {
 	Allow string
 }
 
+// PutEntryResponse412Headers the declared response headers of an HTTP 412 response for PutEntry
+type PutEntryResponse412Headers struct {
+	CacheStatus *string
+	ETag        *string
+}
+
+// PutEntryResponse415Headers the declared response headers of an HTTP 415 response for PutEntry
+type PutEntryResponse415Headers struct {
+	AcceptEncoding *string
+}
+
 // PutEntryResponse503Headers the declared response headers of an HTTP 503 response for PutEntry
 type PutEntryResponse503Headers struct {
 	RetryAfter int
@@ -5656,6 +5808,10 @@ type PutEntryResponse struct {
 	Headers201 *PutEntryResponse201Headers
 	// Headers405 the parsed response headers for an HTTP 405 response
 	Headers405 *PutEntryResponse405Headers
+	// Headers412 the parsed response headers for an HTTP 412 response
+	Headers412 *PutEntryResponse412Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *PutEntryResponse415Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *PutEntryResponse503Headers
 }
@@ -7003,8 +7159,8 @@ func (c *ClientWithResponses) HeadSiteReadyWithResponse(ctx context.Context, req
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /redis_proxy/ (the `GetDashboard` operationId).
-func (c *ClientWithResponses) GetDashboardWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetDashboardResponse, error) {
-	rsp, err := c.GetDashboard(ctx, reqEditors...)
+func (c *ClientWithResponses) GetDashboardWithResponse(ctx context.Context, params *GetDashboardParams, reqEditors ...RequestEditorFn) (*GetDashboardResponse, error) {
+	rsp, err := c.GetDashboard(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -7364,8 +7520,8 @@ func (c *ClientWithResponses) OptionsOfReadyWithResponse(ctx context.Context, re
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /redis_proxy/{file} (the `GetDashboardFile` operationId).
-func (c *ClientWithResponses) GetDashboardFileWithResponse(ctx context.Context, file string, reqEditors ...RequestEditorFn) (*GetDashboardFileResponse, error) {
-	rsp, err := c.GetDashboardFile(ctx, file, reqEditors...)
+func (c *ClientWithResponses) GetDashboardFileWithResponse(ctx context.Context, file string, params *GetDashboardFileParams, reqEditors ...RequestEditorFn) (*GetDashboardFileResponse, error) {
+	rsp, err := c.GetDashboardFile(ctx, file, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -7577,6 +7733,13 @@ func ParseGetEntriesResponse(rsp *http.Response) (*GetEntriesResponse, error) {
 				return nil, err
 			}
 			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("Cache-Status"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Status", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheStatus = &value
 		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 405:
@@ -7831,12 +7994,22 @@ func ParsePostEntriesResponse(rsp *http.Response) (*PostEntriesResponse, error) 
 		var headers PostEntriesResponse409Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = value
+			headers.ETag = &value
 		}
 		response.Headers409 = &headers
+	case rsp.StatusCode == 415:
+		var headers PostEntriesResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		response.Headers415 = &headers
 	case rsp.StatusCode == 503:
 		var headers PostEntriesResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7917,6 +8090,16 @@ func ParseDeleteEntryResponse(rsp *http.Response) (*DeleteEntryResponse, error) 
 	}
 
 	switch {
+	case rsp.StatusCode == 404:
+		var headers DeleteEntryResponse404Headers
+		if values := rsp.Header.Values("Cache-Status"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Status", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheStatus = &value
+		}
+		response.Headers404 = &headers
 	case rsp.StatusCode == 405:
 		var headers DeleteEntryResponse405Headers
 		if values := rsp.Header.Values("Allow"); len(values) > 0 {
@@ -7927,6 +8110,23 @@ func ParseDeleteEntryResponse(rsp *http.Response) (*DeleteEntryResponse, error) 
 			headers.Allow = value
 		}
 		response.Headers405 = &headers
+	case rsp.StatusCode == 412:
+		var headers DeleteEntryResponse412Headers
+		if values := rsp.Header.Values("Cache-Status"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Status", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheStatus = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers412 = &headers
 	case rsp.StatusCode == 503:
 		var headers DeleteEntryResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8026,6 +8226,96 @@ func ParseGetEntryResponse(rsp *http.Response) (*GetEntryResponse, error) {
 	switch {
 	case rsp.StatusCode == 200:
 		var headers GetEntryResponse200Headers
+		if values := rsp.Header.Values("Accept-Ranges"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Ranges", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptRanges = &value
+		}
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("Cache-Status"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Status", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheStatus = value
+		}
+		if values := rsp.Header.Values("Content-Security-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Security-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentSecurityPolicy = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Expires"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Expires", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Expires = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 206:
+		var headers GetEntryResponse206Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("Cache-Status"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Status", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheStatus = value
+		}
+		if values := rsp.Header.Values("Content-Range"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Range", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentRange = &value
+		}
+		if values := rsp.Header.Values("Content-Security-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Security-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentSecurityPolicy = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Expires"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Expires", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Expires = &value
+		}
+		response.Headers206 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetEntryResponse304Headers
 		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -8042,10 +8332,10 @@ func ParseGetEntryResponse(rsp *http.Response) (*GetEntryResponse, error) {
 		}
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = value
+			headers.ETag = &value
 		}
 		if values := rsp.Header.Values("Expires"); len(values) > 0 {
 			var value string
@@ -8054,24 +8344,17 @@ func ParseGetEntryResponse(rsp *http.Response) (*GetEntryResponse, error) {
 			}
 			headers.Expires = &value
 		}
-		response.Headers200 = &headers
-	case rsp.StatusCode == 206:
-		var headers GetEntryResponse206Headers
-		if values := rsp.Header.Values("Content-Range"); len(values) > 0 {
+		response.Headers304 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetEntryResponse404Headers
+		if values := rsp.Header.Values("Cache-Status"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Range", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Status", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ContentRange = value
+			headers.CacheStatus = &value
 		}
-		if values := rsp.Header.Values("ETag"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.ETag = value
-		}
-		response.Headers206 = &headers
+		response.Headers404 = &headers
 	case rsp.StatusCode == 405:
 		var headers GetEntryResponse405Headers
 		if values := rsp.Header.Values("Allow"); len(values) > 0 {
@@ -8082,6 +8365,23 @@ func ParseGetEntryResponse(rsp *http.Response) (*GetEntryResponse, error) {
 			headers.Allow = value
 		}
 		response.Headers405 = &headers
+	case rsp.StatusCode == 412:
+		var headers GetEntryResponse412Headers
+		if values := rsp.Header.Values("Cache-Status"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Status", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheStatus = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers412 = &headers
 	case rsp.StatusCode == 416:
 		var headers GetEntryResponse416Headers
 		if values := rsp.Header.Values("Content-Range"); len(values) > 0 {
@@ -8334,12 +8634,22 @@ func ParseCreateEntryResponse(rsp *http.Response) (*CreateEntryResponse, error) 
 		var headers CreateEntryResponse409Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = value
+			headers.ETag = &value
 		}
 		response.Headers409 = &headers
+	case rsp.StatusCode == 415:
+		var headers CreateEntryResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		response.Headers415 = &headers
 	case rsp.StatusCode == 503:
 		var headers CreateEntryResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8516,6 +8826,33 @@ func ParsePutEntryResponse(rsp *http.Response) (*PutEntryResponse, error) {
 			headers.Allow = value
 		}
 		response.Headers405 = &headers
+	case rsp.StatusCode == 412:
+		var headers PutEntryResponse412Headers
+		if values := rsp.Header.Values("Cache-Status"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Status", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheStatus = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers412 = &headers
+	case rsp.StatusCode == 415:
+		var headers PutEntryResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		response.Headers415 = &headers
 	case rsp.StatusCode == 503:
 		var headers PutEntryResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
