@@ -30,9 +30,9 @@ COMMIT  := $(shell [ -e .git ] && commit=$$(git rev-parse --short=12 HEAD 2>/dev
 # xcaddy's own flags, which these replace, and the commit.
 BUILD_FLAGS = -trimpath -tags nobadger,nomysql,nopgx -ldflags "-w -s -X $(MODULE)/internal/version.commit=$(COMMIT)"
 
-# The module is not published. Without GOPRIVATE and GOVCS, the go command would ask the network
-# for its versions and not use the checkout.
-BUILD = GOPRIVATE=$(MODULE) GOVCS=$(MODULE):off CGO_ENABLED=0 XCADDY_GO_BUILD_FLAGS='$(BUILD_FLAGS)' \
+# The module is not published. With its version behind the @, the go command does not ask the
+# network for it.
+BUILD = CGO_ENABLED=0 XCADDY_GO_BUILD_FLAGS='$(BUILD_FLAGS)' \
 	$(TOOL) xcaddy build $(CADDY_VERSION) --with $(MODULE)@v$(VERSION)=. --output ./caddy
 
 SOURCES := Makefile go.mod go.sum tools/go.mod internal/version/VERSION \

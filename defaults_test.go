@@ -24,7 +24,8 @@ var (
 	tableRow     = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([^|]*) \\|")
 	syntaxLine   = regexp.MustCompile(`(?m)^\t([a-z_]+)(?: +([^#\n]*?))?(?: +# (.*))?$`)
 	exampleLine  = regexp.MustCompile(`(?m)^\t\t\t(?:# ?)?([a-z_]+)(?: {2,}([^#\n]*?)| ([^ \n]+))?(?: +# ((?:.*\n\t\t\t# {3,}# )*.*))?$`)
-	ofEmbedded   = regexp.MustCompile(`([0-9]+ ?MiB) if embedded|embedded: ([0-9]+MiB)`)
+	ofEmbedded   = regexp.MustCompile(`([0-9]+ ?MiB) if embedded|embedded: ([0-9]+ ?MiB)`)
+	readmeRow    = regexp.MustCompile("(?m)^\\| (`[^|]*) \\| ([^|]*) \\|")
 	noneByItself = regexp.MustCompile(`\b(off|none) by default`)
 )
 
@@ -112,6 +113,48 @@ func TestDocumentedDefaultsAreTheDefaults(t *testing.T) {
 	}
 }
 
+// README has some settings only, and several in a row: `a`, `b` | of a, of b.
+func TestDefaultsInREADMEAreTheDefaults(t *testing.T) {
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| setting | by default | |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := readmeRow.FindAllStringSubmatch(table, -1)
+	if len(rows) < 8 {
+		t.Fatalf("README.md has %d settings with defaults", len(rows))
+	}
+	quoted := regexp.MustCompile("`([a-z_]+)[^`]*`")
+	for _, row := range rows {
+		defaults := strings.Split(strings.ReplaceAll(row[2], "`", ""), ", ")
+		for i, name := range quoted.FindAllStringSubmatch(row[1], -1) {
+			d := documented{defaults[min(i, len(defaults)-1)], strings.ReplaceAll(row[2], "`", "")}
+			d.value, _, _ = strings.Cut(d.value, " (")
+			switch d.value {
+			case "no limit", "off", "none", "for ever":
+				d.value = ""
+			}
+			field, ok := fieldOf(name[1])
+			if !ok {
+				t.Errorf("README.md has %s, which is no setting", name[1])
+				continue
+			}
+			t.Run(name[1], func(t *testing.T) { checkDefault(t, field, name[1], d) })
+		}
+	}
+}
+
+// fieldOf returns the field of the handler for a setting.
+func fieldOf(setting string) (reflect.StructField, bool) {
+	for field := range reflect.TypeFor[Handler]().Fields() {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name == setting {
+			return field, true
+		}
+	}
+	return reflect.StructField{}, false
+}
+
 func checkDefault(t *testing.T, field reflect.StructField, name string, d documented) {
 	t.Helper()
 	store := "redis://localhost"
@@ -121,10 +164,13 @@ func checkDefault(t *testing.T, field reflect.StructField, name string, d docume
 	want := &Handler{Store: store}
 	want.setDefaults()
 	if d.value == "" {
-		if value := reflect.ValueOf(want).Elem().FieldByIndex(field.Index); !value.IsZero() {
+		value := reflect.ValueOf(want).Elem().FieldByIndex(field.Index)
+		if value.Kind() == reflect.Pointer {
+			value = value.Elem() // of nil it is invalid
+		}
+		if value.IsValid() && !value.IsZero() {
 			t.Errorf("the page says none, it is %v", value)
 		}
-		return
 	}
 	same := func(setting string, want *Handler) {
 		got := &Handler{Store: want.Store}
@@ -136,7 +182,9 @@ func checkDefault(t *testing.T, field reflect.StructField, name string, d docume
 			t.Errorf("%s is not the default", setting)
 		}
 	}
-	same(name+" "+d.value, want)
+	if d.value != "" {
+		same(name+" "+d.value, want)
+	}
 	if name == "max_bytes" {
 		m := ofEmbedded.FindStringSubmatch(d.comment)
 		if m == nil {

@@ -20,8 +20,6 @@ COPY . .
 RUN --mount=type=cache,target=/go/pkg/mod \
 	--mount=type=cache,target=/root/.cache/go-build \
 	XCADDY_SETCAP=0 \
-	GOPRIVATE=github.com/redis-proxy/caddy-redis-proxy \
-	GOVCS=github.com/redis-proxy/caddy-redis-proxy:off \
 	CGO_ENABLED=0 \
 	XCADDY_GO_BUILD_FLAGS="-trimpath -tags nobadger,nomysql,nopgx -ldflags \"-w -s -X github.com/redis-proxy/caddy-redis-proxy/internal/version.commit=${COMMIT}\"" \
 	go tool -modfile=tools/go.mod xcaddy build "v${CADDY_VERSION#v}" \

@@ -65,6 +65,8 @@ fi
 
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # apt ARGUMENTS...: runs apt-get, and waits for another one that holds a lock. apt-get's own
 # option waits silently, and for one of three locks only. sudo drops the environment, so env

@@ -30,6 +30,8 @@ CGO_ENABLED=1 go -C caddytest test -race -count=1 -timeout 6h -v ./binary
 tried=$(mktemp)
 log=$(mktemp)
 trap 'cat "$tried"; rm -f "$tried" "$log" "$log.failed"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # fuzz TARGET PACKAGE: one target a call is all that go test fuzzes.
 fuzz() {

@@ -29,6 +29,8 @@ cleanup() {
 	rm -rf "$dir"
 }
 trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 fail() {
 	{
@@ -120,14 +122,17 @@ await world app "http://$second:8080/cache/hello?raw"
 want 201 app -w '%{http_code}' -d value=two "http://$second:8080/cache/second"
 want two app "http://cache:8080/cache/second?raw"
 await '"count":2' inside wget -q -Y off -O - http://localhost:2019/redis_proxy/caches
-ok "a second node has the same values, and each hears of the other's writes"
+ok "a second node has the same values, and both subscribe to changes"
 
+started() { docker inspect --format '{{.State.StartedAt}}' "$(compose ps --quiet cache)"; }
+before=$(started)
 compose stop redis >"$answer" 2>&1 || fail "compose stop redis: $(cat "$answer")"
 want 503 app -w '%{http_code}' http://cache:8080/cache/other
 want 503 app -w '%{http_code}' http://cache:8080/ready
 want '"live":true' app http://cache:8080/live
 compose start redis >"$answer" 2>&1 || fail "compose start redis: $(cat "$answer")"
 await world app "http://cache:8080/cache/hello?raw"
+[ "$(started)" = "$before" ] || fail "the cache was restarted while Redis was away"
 ok "without Redis it answers 503, and is not restarted; with Redis it goes on"
 
 compose stop cache >"$answer" 2>&1 || fail "compose stop cache: $(cat "$answer")"

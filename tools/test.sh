@@ -9,6 +9,8 @@ say() { echo "=== $* ($(($(date +%s) - begin))s)"; }
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 failed=
 for module in "$@"; do

@@ -7,6 +7,8 @@ set -eu
 tools=$(pwd -P)/tools/go.mod
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 for module in "$@"; do
 	if go -C "$module" tool -modfile="$tools" govulncheck ./... >"$out" 2>&1; then

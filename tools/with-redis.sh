@@ -31,5 +31,7 @@ fi
 # The folder has another name each time. So Go repeats no result of another server.
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 ln -s "$path" "$dir/redis-server"
 PATH=$dir:$PATH "$@"
