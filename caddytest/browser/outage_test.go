@@ -18,22 +18,22 @@ func TestTheBannerOfAnOutageSaysWhatStillAnswers(t *testing.T) {
 		"subscribed": {
 			object{"local_ttl": "30s", "unsubscribed_ttl": "1s", "stale_if_error": "0s"},
 			true,
-			`Local entries still answer reads without no-cache for 30 s after they were read from the store \(local_ttl\): until ` + clock + ` at most\. All other reads, and all writes, get 503\.`,
+			`Local entries still answer reads \(at least those without no-cache\) for 30 s after they were read from the store \(local_ttl\): until ` + clock + ` at most\. All other reads, and all writes, get 503\.`,
 		},
 		"not subscribed": {
 			object{"local_ttl": "1h0m0s", "unsubscribed_ttl": "10m0s", "stale_if_error": "0s"},
 			false,
-			`Local entries still answer reads without no-cache for 10 min after they were read from the store \(unsubscribed_ttl\): until ` + clock + ` at most\.`,
+			`Local entries still answer reads \(at least those without no-cache\) for 10 min after they were read from the store \(unsubscribed_ttl\): until ` + clock + ` at most\.`,
 		},
 		"not subscribed, with a short local_ttl": {
 			object{"local_ttl": "5m0s", "unsubscribed_ttl": "10m0s", "stale_if_error": "0s"},
 			false,
-			`Local entries still answer reads without no-cache for 5 min after they were read from the store \(local_ttl\): until`,
+			`Local entries still answer reads \(at least those without no-cache\) for 5 min after they were read from the store \(local_ttl\): until`,
 		},
 		"with stale_if_error": {
 			object{"local_ttl": "1m30s", "unsubscribed_ttl": "1s", "stale_if_error": "1h0m0s"},
 			false,
-			`Local entries still answer reads without no-cache for 1 h 1 min after they were read from the store \(local_ttl and stale_if_error\): until`,
+			`Local entries still answer reads \(at least those without no-cache\) for 1 h 1 min after they were read from the store \(local_ttl and stale_if_error\): until`,
 		},
 		"later": {
 			object{"local_ttl": "1ms", "unsubscribed_ttl": "1s", "stale_if_error": "0s"},

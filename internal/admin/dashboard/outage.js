@@ -45,7 +45,7 @@ export function stillAnswered(cache, since, isEarlier) {
   const end = `${moment(since + lasting * 1000)} at most`;
   let text = all;
   if (lasting > 0 && Date.now() < since + lasting * 1000) {
-    text = `Local entries ${isEarlier ? 'may ' : ''}still answer reads without no-cache for ${lasting < 60 ? seconds(lasting) : span(lasting)} after they were read from the store (${by}): until ${end}. ${others}`;
+    text = `Local entries ${isEarlier ? 'may ' : ''}still answer reads (at least those without no-cache) for ${lasting < 60 ? seconds(lasting) : span(lasting)} after they were read from the store (${by}): until ${end}. ${others}`;
   } else if (lasting > 0) {
     text = `Local entries answered reads until ${end} (${by}). ${all}`;
   }
