@@ -40,7 +40,7 @@ func free(addresses []string) error {
 	for _, address := range addresses {
 		ln, err := net.Listen("tcp", address)
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("another process listens on %s; stop it first (`./caddy stop` stops a Caddy that you started with `./caddy run` or `./caddy start`)", address)
+			return fmt.Errorf("another process listens on %s; stop it first, if it is yours (`./caddy stop` stops whatever Caddy has its admin endpoint on localhost:2019)", address)
 		}
 		if err == nil {
 			ln.Close()
