@@ -39,15 +39,15 @@ type language struct {
 }
 
 var languages = []language{
-	{"python", ".py", "", "timeout=1)", "timeout=300)", "timeout=(5, 40)", "timeout=(300, 2)", "(text), 30)", func(t *testing.T, _ string) func(string) []string {
+	{"python", ".py", "", "timeout=1)", "timeout=300)", "timeout=(5, 40)", "timeout=(300, 2)", "(text), 0.1), 30)", func(t *testing.T, _ string) func(string) []string {
 		python := pythonWithRequests(t)
 		return func(program string) []string { return []string{python, program + ".py"} }
 	}},
-	{"js", ".mjs", "", "timeout: 1 }", "timeout: 300 }", "40_000", "2_000", "(text), 30)", func(t *testing.T, _ string) func(string) []string {
+	{"js", ".mjs", "", "timeout: 1 }", "timeout: 300 }", "40_000", "2_000", "(text), 0.1), 30)", func(t *testing.T, _ string) func(string) []string {
 		node := nodeJS(t)
 		return func(program string) []string { return []string{node, program + ".mjs"} }
 	}},
-	{"go", ".go", "cache", "(ctx, time.Second)", "(ctx, 5*time.Minute)", "40 * time.Second", "2 * time.Second", "(seconds), 30)", func(t *testing.T, dir string) func(string) []string {
+	{"go", ".go", "cache", "(ctx, time.Second)", "(ctx, 5*time.Minute)", "40 * time.Second", "2 * time.Second", "(seconds), 0.1), 30)", func(t *testing.T, dir string) func(string) []string {
 		if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/client\n\ngo 1.23\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -343,6 +343,30 @@ func useCache(t *testing.T, l language) {
 		t.Error("the entry expires", expires)
 	}
 
+	// A key needs its escapes in paths, queries and prefixes.
+	const odd = "a&b+c%41#é "
+	listener := c.start(t, "watch", odd)
+	listener.prints("reset")
+	put(url.PathEscape("a&b+c"), "1")
+	put(url.PathEscape("a&b+cA#é "), "1")
+	c.expect(t, []string{"true"}, "create", odd, "1")
+	listener.prints("created " + strings.TrimSpace(odd))
+	listener.end()
+	has(url.PathEscape(odd), `{"key":"`+odd+`","value":1}`)
+	c.expect(t, []string{"1"}, "get_or_compute", odd, "2")
+	c.expect(t, []string{odd + " 1"}, "get_many", "none", odd, "a")
+	swapped := c.start(t, "update", odd)
+	swapped.writes("")
+	swapped.prints("changing 1", "2")
+	c.expect(t, []string{"00 image/png None"}, "bytes", odd, "00", "image/png")
+	has(url.PathEscape(odd), "\x00")
+
+	// Somebody stored a value alone.
+	raw := visit{"a raw value", "PUT " + pageURL + "/raw?raw" + asJSON + `{"name":"someone","stock":5}`, 201, ""}
+	s.visit(t, raw)
+	c.fails(t, "", "update", "raw")
+	has("raw", `{"name":"someone","stock":5}`)
+
 	// A write comes first, once and then always.
 	swap := c.start(t, "update", "c")
 	swap.prints("changing 1")
@@ -390,6 +414,19 @@ func useCache(t *testing.T, l language) {
 		t.Errorf("bulk printed %q", got)
 	}
 	has("null", `"value":null`)
+
+	// More answers than the cache holds for a client that reads none of them before it has
+	// sent all.
+	c.expect(t, []string{"00 text/plain None"}, "bytes", "large", "00", "text/plain")
+	large := strings.Repeat("x", 200_000)
+	got := c.all(t, strings.Repeat(`{"op": "get", "key": "large"}`+"\n", 1)+`{"op": "put", "key": "large", "value": "`+large+`"}`+"\n"+
+		strings.Repeat(`{"op": "get", "key": "large"}`+"\n", 150)+strings.Repeat(`{"op": "put", "key": "large", "value": "`+large+`"}`+"\n", 100), "bulk")
+	if want := slices.Repeat([]string{"200"}, 252); !slices.Equal(got, want) {
+		t.Errorf("bulk printed %d lines: %.200q", len(got), got)
+	}
+	if got := c.all(t, `{"op": "put", "key": "empty", "base64": ""}`+"\n", "bulk"); !slices.Equal(got, []string{"201"}) {
+		t.Errorf("bulk of no bytes printed %q", got)
+	}
 	c.expect(t, []string{"00ff0a image/png None"}, "bytes", "l", "00ff0a", "image/png")
 	has("l", "\x00\xff\n")
 	c.expect(t, append(found, "l 00ff0a"), append([]string{"get_many", "none", "l"}, keys...)...)

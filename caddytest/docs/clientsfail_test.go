@@ -1,6 +1,8 @@
 package docs
 
 import (
+	"encoding/hex"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -91,6 +93,19 @@ func answer(status int, body string, headers ...string) http.HandlerFunc {
 
 func cutConnection(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
+// cutAnswer answers with half of a text of known length.
+func cutAnswer(text string) http.HandlerFunc {
+	return cutChunks(text, "Content-Length", fmt.Sprint(len(text)))
+}
+
+func cutChunks(text string, headers ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer(200, text[:len(text)/2], headers...)(w, r)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+}
+
 // unavailable is the 503 of a cache.
 func unavailable(retryAfter string) http.HandlerFunc {
 	return answer(503, `{"title":"Service Unavailable","status":503,"detail":"the write may have been applied"}`, "Retry-After", retryAfter)
@@ -139,7 +154,19 @@ func useFailingCache(t *testing.T, l language) {
 	t.Run("a dot is no key", func(t *testing.T) {
 		f.then(answer(400, "{}"))
 		for _, key := range []string{".", ".."} {
+			for _, call := range [][]string{{"create", key, "5"}, {"get_or_compute", key, "5"}, {"update", key}, {"bytes", key, "00", "image/png"}} {
+				c.all(t, "\n", call...)
+			}
 			c.fails(t, "", "create", key, "5")
+		}
+		requests, _ := f.got()
+		if l.name != "go" && len(requests) > 0 {
+			t.Errorf("got %q", requests)
+		}
+		for _, request := range requests { // net/http does not resolve it
+			if _, path, _ := strings.Cut(request, " "); !strings.HasPrefix(path, "/cache/.") {
+				t.Errorf("got %q", request)
+			}
 		}
 	})
 	t.Run("a wait is bounded", func(t *testing.T) {
@@ -243,7 +270,11 @@ func useFailingCache(t *testing.T, l language) {
 		if got := c.all(t, lines, "bulk"); len(got) != 1002 || !strings.HasPrefix(got[1001], "failed:") || !strings.Contains(got[1001], "503") {
 			t.Errorf("printed %d lines: %q", len(got), got[len(got)-1])
 		}
-		f.sent(t, slices.Repeat([]string{strings.Repeat("k", 1000)}, 4))
+		size := 1000
+		if l.name == "python" {
+			size = 100
+		}
+		f.sent(t, slices.Repeat([]string{strings.Repeat("k", size)}, 4))
 	})
 	t.Run("without an answer, bulk fails", func(t *testing.T) {
 		line := `{"op":"put","key":"k","value":1}` + "\n"
@@ -258,67 +289,70 @@ func useFailingCache(t *testing.T, l language) {
 		}
 		f.count(t, 1)
 	})
-	t.Run("a watch comes back", func(t *testing.T) {
-		ids := make(chan string, 10)
-		stream := func(text string) http.HandlerFunc {
-			return func(w http.ResponseWriter, r *http.Request) {
-				ids <- r.Header.Get("Last-Event-ID")
-				w.Header().Set("Content-Type", "text/event-stream")
-				_, _ = io.WriteString(w, text)
+	t.Run("reads of many entries and of bytes are repeated", func(t *testing.T) {
+		entries := `{"entries":[{"key":"a","value":1},{"key":"b","value":"` + strings.Repeat("b", 1000) + `"}],"absent":[]}`
+		for _, fails := range []http.HandlerFunc{unavailable("0"), cutConnection, cutAnswer(entries), cutChunks(entries)} {
+			f.then(fails, answer(200, entries))
+			if got := c.all(t, "", "get_many", "a", "b"); len(got) != 2 || got[0] != "a 1" {
+				t.Errorf("printed %q", got)
 			}
-		}
-		done := make(chan struct{})
-		f.then(
-			unavailable("1"),
-			answer(502, "a proxy fails"),
-			answer(504, "a proxy waited"),
-			stream(": a comment\nretry: 1000\nid: x-6\n\nevent: created\ndata: {\"key\":\"é\"}\nid: x-7\n\n"),
-			cutConnection,
-			stream("event: reset\ndata: {}\nid: y-1\n\n"),
-			func(w http.ResponseWriter, r *http.Request) {
-				stream("event: deleted\ndata: {\"key\":\"b\"}\nid: y-2\n\n")(w, r)
-				_ = http.NewResponseController(w).Flush()
-				<-done
-			})
-		defer close(done)
-		r := c.start(t, "watch", "")
-		r.prints("reset", "created é", "reset", "deleted b")
-		for _, want := range []string{"", "x-7", "y-1"} {
-			if got := <-ids; got != want {
-				t.Errorf("came with the id %q, want %q", got, want)
-			}
-		}
-		f.then(answer(400, `{"detail":"watching is switched off"}`))
-		c.fails(t, "400", "watch", "")
-	})
-	t.Run("a watch leaves a silent cache", func(t *testing.T) {
-		left := make(chan struct{})
-		key := strings.Repeat("k", 100_000)
-		f.then(
-			func(w http.ResponseWriter, r *http.Request) {
-				answer(200, "event: created\ndata: {\"key\":\"a\"}\nid: x-1\n\n")(w, r)
-				_ = http.NewResponseController(w).Flush()
-				<-r.Context().Done()
-				close(left)
-			},
-			answer(200, "event: created\ndata: {\"key\":\""+key+"\"}\nid: x-2\n\n"))
-		r := c.start(t, "watch", "")
-		r.prints("reset", "created a")
-		select {
-		case <-left:
-		case <-time.After(patience):
-			t.Fatal("it stays")
-		}
-		if line, _ := r.next(); line != "created "+key {
-			t.Errorf("a line of %d bytes, want the long key", len(line))
-		}
-		if l.name == "js" {
-			r.writes("stop")
-			for line, ok := r.next(); line != "stopped"; line, ok = r.next() {
-				if !ok {
-					t.Fatal("it ended without a stop")
-				}
-			}
+			text := strings.Repeat("b", 1000)
+			f.then(answer(201, ""), fails, answer(200, text, "Content-Type", "image/png"), answer(404, "{}"))
+			c.expect(t, []string{hex.EncodeToString([]byte(text)) + " image/png None"}, "bytes", "k", "00", "image/png")
 		}
 	})
+	t.Run("a write of bytes is repeated with its bytes", func(t *testing.T) {
+		f.then(unavailable("0"), answer(201, ""), answer(200, "x", "Content-Type", "image/png"), answer(404, "{}"))
+		c.expect(t, []string{"78 image/png None"}, "bytes", "k", "787980", "image/png")
+		if requests, _ := f.got(); len(requests) != 4 || requests[0] != "PUT /cache/k\nxy\x80" || requests[1] != requests[0] {
+			t.Errorf("got %q", requests)
+		}
+		if l.name == "python" {
+			f.then(unavailable("0"), answer(201, ""))
+			c.fails(t, "bytes", "put_file", "k", "driver.py")
+			f.count(t, 0)
+		}
+	})
+	t.Run("all languages write the same JSON", func(t *testing.T) {
+		f.then(answer(201, "{}"))
+		c.expect(t, []string{"true"}, "create", "k/1", `[1, {"é": "ü"}]`)
+		if requests, _ := f.got(); !strings.HasSuffix(requests[0], `
+{"value":[1,{"é":"ü"}]}`) {
+			t.Errorf("got %q", requests)
+		}
+	})
+	t.Run("the example computes its price", func(t *testing.T) {
+		for _, fails := range []http.HandlerFunc{unavailable("0"), cutConnection, answer(502, "a proxy fails")} {
+			f.then(fails)
+			c.startProgram(t, "example").prints("4158")
+		}
+	})
+	t.Run("a raw value is not changed", func(t *testing.T) {
+		for _, raw := range []string{`{"name":"someone","stock":5}`, `{"value":5,"x":1}`, `{"key":"other","value":5}`, `{"KEY":"k/1","VALUE":5}`, `{"key":"k/1"}`, "[1]", "7", "null", "text"} {
+			f.then(answer(200, raw, "ETag", `"1"`), answer(200, ""))
+			got := c.all(t, "\n", "update", "k/1")
+			if len(got) != 1 || !strings.HasPrefix(got[0], "failed: ") {
+				t.Errorf("%s: printed %q", raw, got)
+			}
+			f.count(t, 1)
+		}
+	})
+	t.Run("a body that paused is sent again", func(t *testing.T) {
+		f.then(
+			answer(200, `{"status":200}
+{"line":2,"key":"k","status":408,"detail":"…","ended":true}
+`),
+			answer(200, `{"status":200}
+{"status":204}
+`))
+		lines := `{"op":"put","key":"a","value":1}
+{"op":"put","key":"k","value":1}
+{"op":"put","key":"k","value":2}
+`
+		if got := c.all(t, lines, "bulk"); !slices.Equal(got, []string{"200", "200", "204"}) {
+			t.Errorf("printed %q", got)
+		}
+		f.sent(t, []string{"akk", "kk"})
+	})
+	useFailingWatch(t, l, f, c)
 }

@@ -77,7 +77,7 @@ func run(ctx context.Context, function string, args []string) error {
 			} else if err != nil {
 				return err
 			}
-			if o.Op == "put" && o.Value == nil {
+			if o.Op == "put" && o.Value == nil && o.Bytes == nil {
 				o.Value = json.RawMessage("null")
 			}
 			operations = append(operations, o)

@@ -51,6 +51,9 @@ def run(function, *args):
         put_bytes(args[0], bytes.fromhex(args[1]), args[2])
         data, content_type = get_bytes(args[0])
         say(data.hex(), content_type, get_bytes("none"))
+    elif function == "put_file":
+        with open(args[1], "rb") as file:
+            put_bytes(args[0], file)
     elif function == "watch":
         for event, key in watch(args[0]):
             say(event, key or "")
