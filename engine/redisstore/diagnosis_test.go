@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -105,7 +106,7 @@ func TestEachFaultIsLoggedOnceWithCauseAndAdvice(t *testing.T) {
 		{
 			name: "a server in protected mode", cause: store.Credentials, said: "protected-mode",
 			url: func(f *fixture) string {
-				return "redis://" + turningAway(f.T, "-DENIED Redis is running in protected mode because protected mode is enabled.\r\n")
+				return "redis://" + turningAway(f.T, "-DENIED Redis is running in protected mode because protected mode is enabled.\r\n", nil)
 			},
 		},
 		{
@@ -315,8 +316,8 @@ func TestAnOriginalThatCannotBeReadTellsTheCause(t *testing.T) {
 }
 
 // turningAway says some words to each connection, and closes it. Without words it resets the
-// connection.
-func turningAway(t *testing.T, words string) string {
+// connection. It speaks TLS if it has a configuration for it.
+func turningAway(t *testing.T, words string, secure *tls.Config) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -332,6 +333,9 @@ func turningAway(t *testing.T, words string) string {
 			if words == "" {
 				_ = conn.(*net.TCPConn).SetLinger(0)
 			}
+			if secure != nil {
+				conn = tls.Server(conn, secure)
+			}
 			_, _ = io.WriteString(conn, words)
 			conn.Close()
 		}
@@ -346,11 +350,19 @@ func turningAway(t *testing.T, words string) string {
 // However the end of the connection races with what is written to it, the words of the server
 // decide, and not the error of the connection.
 func TestAServerThatTurnsClientsAwayIsTold(t *testing.T) {
+	ca := redistest.NewCA(t, "a CA", nil)
+	pair := ca.Issue("redis", nil)
+	own, err := tls.LoadX509KeyPair(pair.Cert, pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const denied = "-DENIED Redis is running in protected mode because protected mode is enabled\r\n"
 	for _, c := range []struct {
 		name, words, said string
 		cause             store.Cause
 	}{
-		{"protected mode", "-DENIED Redis is running in protected mode because protected mode is enabled\r\n", "requirepass", store.Credentials},
+		{"protected mode", denied, "requirepass", store.Credentials},
+		{"protected mode, with TLS", denied, "requirepass", store.Credentials},
 		{"too many clients", "-ERR max number of clients reached\r\n", "max number of clients", store.Busy},
 		{"a proxy that speaks", "-ERR backend is down\r\n", "backend is down", ""},
 		{"a proxy that resets", "", "rediss://", store.TLS},
@@ -358,7 +370,13 @@ func TestAServerThatTurnsClientsAwayIsTold(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFixture(t)
-			target := parse(t, "redis://"+turningAway(t, c.words))
+			var target *Target
+			if strings.HasSuffix(c.name, "TLS") {
+				secure := &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequestClientCert}
+				target = certificates{ca: ca}.target(t, "rediss://"+turningAway(t, c.words, secure))
+			} else {
+				target = parse(t, "redis://"+turningAway(t, c.words, nil))
+			}
 			for range 20 {
 				s, _ := f.openTarget(target)
 				_, fetch := s.Fetch(f.ctx(), []string{"a"}, store.AnyRoom)

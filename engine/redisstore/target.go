@@ -150,9 +150,11 @@ func (t *Target) clientOptions(life context.Context, addr string) *redis.Options
 		switch {
 		case err != nil:
 		case o.TLSConfig == nil:
-			conn = &hearingConn{Conn: conn}
+			conn = &rawHearingConn{hearingConn{Conn: conn}}
 		default:
-			conn, err = t.shakeHands(ctx, conn, o.TLSConfig, addr)
+			if conn, err = t.shakeHands(ctx, conn, o.TLSConfig, addr); err == nil {
+				conn = &hearingConn{Conn: conn}
+			}
 		}
 		if err != nil {
 			return nil, &dialError{err}

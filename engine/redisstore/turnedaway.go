@@ -50,9 +50,12 @@ func (c *hearingConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// rawHearingConn is a hearingConn without TLS.
+type rawHearingConn struct{ hearingConn }
+
 // SyscallConn implements syscall.Conn, with which go-redis sees whether an idle connection is
-// alive.
-func (c *hearingConn) SyscallConn() (syscall.RawConn, error) {
+// alive. With TLS it does not look.
+func (c *rawHearingConn) SyscallConn() (syscall.RawConn, error) {
 	raw, ok := c.Conn.(syscall.Conn)
 	if !ok {
 		return nil, errors.ErrUnsupported
