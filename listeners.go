@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -73,6 +74,9 @@ func addresses(listen []string) (all []caddy.NetworkAddress) {
 // be surer, but for that moment no other process could begin to: `caddy validate` must not keep
 // a Caddy from starting.
 func isTaken(ctx context.Context, address caddy.NetworkAddress) bool {
+	if !isOwn(address.Host) {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, address.Network, address.JoinHostPort(0))
@@ -81,6 +85,20 @@ func isTaken(ctx context.Context, address caddy.NetworkAddress) bool {
 	}
 	conn.Close()
 	return true
+}
+
+// isOwn reports whether a host to listen on is of this machine. A standby may listen on an address
+// that another machine has now.
+func isOwn(host string) bool {
+	ip := net.ParseIP(host)
+	if ip == nil || ip.IsUnspecified() || ip.IsLoopback() {
+		return true
+	}
+	all, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(all, func(a net.Addr) bool {
+		own, ok := a.(*net.IPNet)
+		return ok && own.IP.Equal(ip)
+	})
 }
 
 // onEvent is a function that runs at an event of Caddy.

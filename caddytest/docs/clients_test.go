@@ -477,7 +477,7 @@ func (s *site) headers(t *testing.T, key string) http.Header {
 func (s *site) reload(t *testing.T) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), builtCaddy(t), "reload", "--force", "--config", filepath.Join(s.dir, "Caddyfile"),
-		"--address", s.ports.replace("localhost:2019")).CombinedOutput()
+		"--address", s.ports.replace("localhost:2029")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

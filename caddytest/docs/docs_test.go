@@ -59,11 +59,7 @@ var (
 // them and stop them, so they name servers of their own, and start these only on a port where
 // nobody answers.
 func TestCommandsLeaveTheServersOfTheReaderAlone(t *testing.T) {
-	usual := []string{"docs/clients.md", "docs/redis.md"} // these two still use the usual ports
 	for _, page := range pages(t) {
-		if slices.Contains(usual, page) {
-			continue
-		}
 		hasOwnAdmin := false
 		for _, b := range pageBlocks(t, page) {
 			if b.file == "Caddyfile" {

@@ -35,7 +35,7 @@ func documented(t *testing.T, begins string) []any {
 // TestTheUserOfTheDocumentationMayDoAllThatIsNeeded runs the ACL SETUSER line of
 // docs/redis.md, and all calls of the store as that user.
 func TestTheUserOfTheDocumentationMayDoAllThatIsNeeded(t *testing.T) {
-	args := documented(t, "$ redis-cli -p 6379 ACL SETUSER ")
+	args := documented(t, "$ redis-cli -p 6390 ACL SETUSER ")
 	f := newFixture(t)
 	f.do(args...)
 	user, password := args[2].(string), strings.TrimPrefix(args[4].(string), ">")
@@ -130,7 +130,7 @@ func (f *fixture) allow(servers []*redistest.Server, commands ...[]any) {
 func TestTheUsersOfTheDocumentationMayDoAllThatSentinelNeeds(t *testing.T) {
 	g := redistest.StartGuarded(t)
 	f := &fixture{T: t, limits: store.Limits{MaxKeys: 100, Eviction: "rank"}}
-	f.allow(g.Servers, documented(t, "$ redis-cli -p 6379 ACL SETUSER "), documented(t, "ACL SETUSER cache +role"))
+	f.allow(g.Servers, documented(t, "$ redis-cli -p 6390 ACL SETUSER "), documented(t, "ACL SETUSER cache +role"))
 	f.allow(g.Sentinels, documented(t, "ACL SETUSER cache on '>password' resetkeys resetchannels '&+switch"))
 	_, hosts, _ := strings.Cut(g.URL(), "@")
 	f.asUser(append(g.Sentinels, g.Servers...), "redis+sentinel://cache:password@"+hosts+"?sentinel_username=cache&sentinel_password=password")
@@ -139,7 +139,7 @@ func TestTheUsersOfTheDocumentationMayDoAllThatSentinelNeeds(t *testing.T) {
 func TestTheUserOfTheDocumentationMayDoAllThatAClusterNeeds(t *testing.T) {
 	c := redistest.StartCluster(t, 3)
 	f := &fixture{T: t, limits: store.Limits{MaxKeys: 100, Eviction: "rank"}}
-	f.allow(c.Nodes, documented(t, "$ redis-cli -p 6379 ACL SETUSER "), documented(t, "ACL SETUSER cache +exists"))
+	f.allow(c.Nodes, documented(t, "$ redis-cli -p 6390 ACL SETUSER "), documented(t, "ACL SETUSER cache +exists"))
 	_, hosts, _ := strings.Cut(c.URL(), "//")
 	f.asUser(c.Nodes, "redis+cluster://cache:password@"+hosts)
 }

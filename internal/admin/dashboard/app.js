@@ -141,7 +141,8 @@ function show(answer, isFirst) {
   const kind = outageKind(cache);
   if (kind && kind !== outage) {
     const known = lastAnswer(cache, now);
-    downSince = known || now;
+    // The subscription may have been lost before; then the page has seen the store answer since.
+    downSince = known ? Math.max(known, isFirst || outage !== '' ? 0 : answeredAt) : now;
     // Then nobody knows when the store last answered reads.
     isEarlier = !known && (kind !== 'down' || isFirst || outage !== '' || now - answeredAt > 2 * interval);
     clearTables(orders.filter((order) => !asOf[order]), 'Not known while the store is down.');
