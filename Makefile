@@ -30,8 +30,8 @@ COMMIT  := $(shell [ -e .git ] && commit=$$(git rev-parse --short=12 HEAD 2>/dev
 # xcaddy's own flags, which these replace, and the commit.
 BUILD_FLAGS = -trimpath -tags nobadger,nomysql,nopgx -ldflags "-w -s -X $(MODULE)/internal/version.commit=$(COMMIT)"
 
-# The module is not published. With its version behind the @, the go command does not ask the
-# network for it.
+# The module is not published. The go command asks the network for it all the same. With the
+# version behind the @ it takes the checkout, whatever the answer is, and if there is none.
 BUILD = CGO_ENABLED=0 XCADDY_GO_BUILD_FLAGS='$(BUILD_FLAGS)' \
 	$(TOOL) xcaddy build $(CADDY_VERSION) --with $(MODULE)@v$(VERSION)=. --output ./caddy
 
