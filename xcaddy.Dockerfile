@@ -18,7 +18,8 @@ COPY . .
 # XCADDY_SETCAP=0: the binary listens on high ports only. Without the file capability it also
 # runs where all capabilities are dropped.
 RUN --mount=type=cache,target=/go/pkg/mod \
-	--mount=type=cache,target=/root/.cache/go-build \
+	--mount=type=cache,target=/go/build-cache \
+	GOCACHE=/go/build-cache \
 	XCADDY_SETCAP=0 \
 	CGO_ENABLED=0 \
 	XCADDY_GO_BUILD_FLAGS="-trimpath -tags nobadger,nomysql,nopgx -ldflags \"-w -s -X github.com/redis-proxy/caddy-redis-proxy/internal/version.commit=${COMMIT}\"" \
