@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,6 +192,58 @@ func TestWhatOthersDoToEntriesThatExpireIsRepaired(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The repair goes through each structure from where it was left. It may have passed the
+// list's member before it comes to the meta, or to the rank, and ends with the last of these.
+func TestAnEntryThatOthersRemovedIsListedNoMore(t *testing.T) {
+	server := redistest.Start(t)
+	for name, harmed := range map[string][]string{
+		"its value":                {"values"},
+		"its value and meta":       {"values", "meta"},
+		"its value, and its place": {"values", "ranks"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := fixtureOn(t, server)
+			f.limits.MaxKeys = 1000
+			f.fill("live%d", 50)
+			f.fillLasting("e%d", 500, time.Hour)
+			for i := range 100 {
+				key := fmt.Sprint("e", i)
+				m, _ := decodeMeta(f.redis.HGet(f.ctx(), "{cache}:meta", key).Val())
+				for _, name := range harmed {
+					if name == "ranks" {
+						f.do("ZREM", "{cache}:ranks", memberOf(m.insertion, key))
+					} else {
+						f.do("HDEL", "{cache}:"+name, key)
+					}
+				}
+				for range 20 {
+					f.apply()
+				}
+				f.listed()
+			}
+		})
+	}
+}
+
+func TestAnEntryThatOthersRemovedIsListedNoMoreAfterAnEviction(t *testing.T) {
+	f := newFixture(t)
+	f.limits.MaxKeys = 500
+	f.fillLasting("e%d", 500, time.Hour)
+	for i := range 20 { // the oldest leave first
+		f.do("HDEL", "{cache}:values", fmt.Sprint("e", 2*i))
+		f.do("HDEL", "{cache}:meta", fmt.Sprint("e", 2*i))
+		a := f.apply(create(fmt.Sprint("a", i), "v"), create(fmt.Sprint("b", i), "v"))
+		if want := []string{fmt.Sprint("e", 2*i+1)}; !slices.Equal(a.Evicted, want) {
+			t.Fatalf("evicted %q, want %q", a.Evicted, want)
+		}
+		for range 20 {
+			f.apply()
+		}
+		f.consistent()
+		f.listed()
 	}
 }
 

@@ -5,6 +5,14 @@
 -- nodes see a gap between events.
 local victim_torn, mend
 if torn then
+  -- unlist takes a key without a value out of EXPIRIES. The count has it too, so nothing
+  -- would show it any more, once META and RANKS agree with VALUES.
+  local function unlist(key)
+    if not expires then return end
+    lives[key] = nil
+    expiring = expiring - redis.call('ZREM', EXPIRIES, key)
+  end
+
   -- repair goes through VALUES, META and RANKS, a bounded step at a time. A value
   -- without meta or rank gets them. Meta and ranks without a value are deleted.
   --
@@ -34,12 +42,15 @@ if torn then
       { field = 'repair_meta', scan = 'HSCAN', from = META, mend = function(key)
         if has_value(key) then return 0 end
         redis.call('HDEL', META, key)
+        unlist(key)
         return 1
       end },
       { field = 'repair_ranks', scan = 'ZSCAN', from = RANKS, mend = function(m)
         local key = string.sub(m, layout.KeyAt)
-        if has_value(key) and member_of(redis.call('HGET', META, key), key) == m then return 0 end
+        local present = has_value(key)
+        if present and member_of(redis.call('HGET', META, key), key) == m then return 0 end
         redis.call('ZREM', RANKS, m)
+        if not present then unlist(key) end
         return 1
       end },
     }
@@ -89,7 +100,10 @@ if torn then
       local m = redis.call('ZPOPMIN', RANKS)[1]
       if not m then break end
       local key = string.sub(m, layout.KeyAt)
-      if key ~= spared and redis.call('HEXISTS', VALUES, key) == 1 then return key end
+      if key ~= spared then
+        if redis.call('HEXISTS', VALUES, key) == 1 then return key end
+        unlist(key)
+      end
     end
     local any = redis.call('HRANDFIELD', VALUES, 2)
     return any[1] ~= spared and any[1] or any[2]
