@@ -46,7 +46,7 @@ func TestTheProductionCaddyfileDoesWhatItSays(t *testing.T) {
 		{"the password of the dashboard", "GET " + key + ops, 401, ""},
 		{"write", "POST " + key + app + form + "value=v", 201, ""},
 		{"the answer has the entry", "PUT " + key + app + "\nPrefer: return=representation" + form + "value=v", 200, secretKey},
-		{"read", "GET " + key + app + "\nReferer: " + key, 200, `"value":"v"`},
+		{"read", "GET " + key + app + "\nReferer: " + key + "\nX-Forwarded-Uri: /cache/" + secretKey, 200, `"value":"v"`},
 		{"read several", "GET " + cache + "?key=" + secretKey + app, 200, `"value":"v"`},
 		{"the dashboard without a password", "GET https://cache.example.com/ops/", 401, ""},
 		{"its figures", "GET https://cache.example.com/ops/caches", 401, ""},
