@@ -49,7 +49,11 @@ func TestNoWriteStopsHalfWayWhileTheSlotMoves(t *testing.T) {
 			before := f.dump()
 			slot := do(from, "CLUSTER", "KEYSLOT", "{cache}:state")
 			do(from, "CLUSTER", "SETSLOT", slot, "MIGRATING", do(to, "CLUSTER", "MYID"))
-			_, err := f.store.Apply(f.within(200*time.Millisecond), store.Batch{Writes: writes, Limits: f.limits})
+			// On a busy machine, the answer to the last try may come too late.
+			err := store.ErrFateUnknown
+			for errors.Is(err, store.ErrFateUnknown) && f.Context().Err() == nil {
+				_, err = f.store.Apply(f.within(200*time.Millisecond), store.Batch{Writes: writes, Limits: f.limits})
+			}
 			do(from, "CLUSTER", "SETSLOT", slot, "STABLE")
 			if !errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("while the slot moves: %v", err)
