@@ -24,8 +24,12 @@ answer=$dir/answer
 compose() { docker compose --project-name "$project" --project-directory "$dir" --file "$dir/compose.yaml" "$@"; }
 
 cleanup() {
+	# A second Ctrl-C does not leave half of it behind.
+	trap '' INT TERM
 	docker rm --force "$second" >/dev/null 2>&1 || true
-	compose down --volumes >/dev/null 2>&1 || true
+	# An app that is interrupted may still be there, and keeps the network. Compose removes it only
+	# with both: the profile, and --remove-orphans.
+	compose --profile app down --volumes --remove-orphans >/dev/null 2>&1 || true
 	rm -rf "$dir"
 }
 trap cleanup EXIT
