@@ -50,7 +50,7 @@ func (s *Store) call(ctx context.Context, script *redis.Script, w *writer, args 
 	}
 	sent := false // some try may have reached Redis
 	backoff := firstBackoff
-	patience := firstTry
+	patience := s.firstTry
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, failure(sent, err)
@@ -141,7 +141,7 @@ func (s *Store) repeat(ctx context.Context, work string, q query) ([]any, error)
 	if !ok {
 		return nil, fmt.Errorf("%w: called without a deadline", store.ErrUnavailable)
 	}
-	backoff, patience := firstBackoff, firstTry
+	backoff, patience := firstBackoff, s.firstTry
 	for {
 		reply, err := s.try(ctx, min(patience, time.Until(deadline)), q)
 		if err == nil {

@@ -61,7 +61,7 @@ func namespacesAt(t *testing.T, url string, client redis.Cmdable) func(t *testin
 	return func(t *testing.T) (storetest.Harness, string) {
 		namespace := fmt.Sprintf("test%d", namespaces.Add(1))
 		return storetest.Harness{
-			Store: redisstore.New(redisstore.Config{Target: target, Namespace: namespace, Logger: zap.NewNop()}),
+			Store: redisstore.Patient(redisstore.New(redisstore.Config{Target: target, Namespace: namespace, Logger: zap.NewNop()})),
 			Inspect: func() ([]storetest.Ranked, error) {
 				return inspect(t.Context(), client, namespace)
 			},

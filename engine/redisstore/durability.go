@@ -69,7 +69,7 @@ func (d *durable) wait(ctx context.Context, reply []any) error {
 	deadline, _ := ctx.Deadline()
 	end := begin.Add(deadline.Sub(begin) * 7 / 8)
 	d.reply = reply
-	for patience := firstTry; ; patience *= 2 {
+	for patience := d.store.firstTry; ; patience *= 2 {
 		now := time.Now()
 		limit := max(min(patience, end.Sub(now)), time.Millisecond)
 		asking, cancel := context.WithTimeout(ctx, limit+deadline.Sub(end))

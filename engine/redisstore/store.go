@@ -35,10 +35,11 @@ func (c *Config) tag() string {
 
 // Store is a namespace in Redis, or one of its partitions. It connects at the first call.
 type Store struct {
-	keys    keyspace
-	logger  *zap.Logger
-	writers writers
-	breaker *breaker
+	keys     keyspace
+	logger   *zap.Logger
+	writers  writers
+	breaker  *breaker
+	firstTry time.Duration
 
 	// life ends with Close. It ends dials and tries, which closing a client does not
 	// interrupt.
@@ -81,9 +82,10 @@ var _ store.Watchable = (*Store)(nil)
 // New returns the store that c describes. It does not connect yet.
 func New(c Config) *Store {
 	s := &Store{
-		keys:   keyspace{tag: c.tag(), db: c.Target.options.DB},
-		logger: c.Logger,
-		target: c.Target,
+		keys:     keyspace{tag: c.tag(), db: c.Target.options.DB},
+		logger:   c.Logger,
+		firstTry: firstTry,
+		target:   c.Target,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.topology = s.target.topology(s.life, s.keys)
