@@ -106,6 +106,19 @@ func cutChunks(text string, headers ...string) http.HandlerFunc {
 	}
 }
 
+// cutUnnoticed answers with half of a text as a proxy with HTTP/1.0 may: the end of the
+// connection is the end of the answer, so only the text shows that it is cut.
+func cutUnnoticed(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return // the client gets an empty answer
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\n"+text[:len(text)/2])
+	}
+}
+
 // unavailable is the 503 of a cache.
 func unavailable(retryAfter string) http.HandlerFunc {
 	return answer(503, `{"title":"Service Unavailable","status":503,"detail":"the write may have been applied"}`, "Retry-After", retryAfter)
@@ -167,6 +180,13 @@ func useFailingCache(t *testing.T, l language) {
 			if _, path, _ := strings.Cut(request, " "); !strings.HasPrefix(path, "/cache/.") {
 				t.Errorf("got %q", request)
 			}
+		}
+	})
+	t.Run("a value that is not Unicode is computed, and not stored", func(t *testing.T) {
+		if l.name == "python" { // the others write such a text as Unicode
+			f.then(answer(404, "{}"))
+			c.expect(t, []string{"computing", `"\ud800"`}, "get_or_compute", "k/1", `"\ud800"`)
+			f.count(t, 1)
 		}
 	})
 	t.Run("a wait is bounded", func(t *testing.T) {
@@ -238,6 +258,21 @@ func useFailingCache(t *testing.T, l language) {
 			t.Errorf("printed %q", got)
 		}
 		f.sent(t, []string{"abcd", "bcd", "cd"})
+	})
+	t.Run("an answer line that is cut is no answer", func(t *testing.T) {
+		lines := `{"op":"put","key":"a","value":1}
+{"op":"put","key":"b","value":1}
+`
+		answers := `{"status":200}
+{"status":204,"of_key":"b"}
+` // half of it ends in the second line
+		for name, fails := range map[string]http.HandlerFunc{"in chunks": cutChunks(answers), "by HTTP/1.0": cutUnnoticed(answers)} {
+			f.then(fails, answer(200, `{"status":204}`+"\n"))
+			if got := c.all(t, lines, "bulk"); !slices.Equal(got, []string{"200", "204"}) {
+				t.Errorf("%s: printed %q", name, got)
+			}
+			f.sent(t, []string{"ab", "b"})
+		}
 	})
 	t.Run("lines of one key are repeated in their order", func(t *testing.T) {
 		lines := `{"op":"put","key":"k","value":1}
