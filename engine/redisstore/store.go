@@ -39,7 +39,7 @@ type Store struct {
 	logger   *zap.Logger
 	writers  writers
 	breaker  *breaker
-	firstTry time.Duration
+	firstTry time.Duration // the constant, but longer where a test compares ranks
 
 	// life ends with Close. It ends dials and tries, which closing a client does not
 	// interrupt.
